@@ -1,0 +1,107 @@
+"""JAX: losses are hashable callables, each behind one cached compiled function, that work under every transformation."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from multiloss import dispatch
+from multiloss.protocol import namespace
+from multiloss_jax import ops
+from multiloss_jax.objects import JaxCenter, JaxLoss
+
+Array = Any
+
+name = "jax"
+xp = namespace(jnp, ops)
+loss = JaxLoss
+center = JaxCenter
+
+
+def is_native(x: Any) -> bool:
+    """Whether x is an array or a tracer."""
+    return isinstance(x, jax.Array)
+
+
+def asarray(x: Any, like: Array | None, name: str) -> Array:
+    """A JAX array; jit moves uncommitted ones to the device of the committed, and refuses two devices itself."""
+    if isinstance(x, jax.Array):
+        return x
+    array = dispatch.to_numpy(x, name, "jax")
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and not jax.config.jax_enable_x64:
+        narrow = array.astype(np.int32)
+        if not np.array_equal(narrow, array):
+            raise OverflowError(f"{name} holds integers beyond int32; switch on jax_enable_x64")
+        array = narrow
+    elif array.dtype == np.float64 and not jax.config.jax_enable_x64:
+        array = array.astype(np.float32)
+    return jnp.asarray(array)
+
+
+def shape(x: Array) -> tuple[int, ...]:
+    """The shape."""
+    return tuple(x.shape)
+
+
+def kind(x: Array) -> str:
+    """NumPy's letter of the dtype."""
+    return "f" if x.dtype.kind == "V" else str(x.dtype.kind)
+
+
+def compute(x: Array) -> Array:
+    """float32 for half precision, JAX's default float for integers."""
+    if x.dtype in (jnp.float32, jnp.float64):
+        return x
+    return x.astype(jnp.float32 if kind(x) == "f" else jnp.result_type(float))
+
+
+def cast_like(x: Array, like: Array) -> Array:
+    """x in the dtype of `like`."""
+    return x.astype(like.dtype)
+
+
+def labels(x: Array) -> Array:
+    """Labels as int64, or int32 where JAX has no int64."""
+    return x.astype(jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
+
+
+def host(x: Array) -> Any:
+    """The values of an array on the CPU; None for tracers, accelerators and arrays that are not all here."""
+    if isinstance(x, jax.core.Tracer) or not isinstance(x, jax.Array):
+        return x if isinstance(x, np.ndarray) else None
+    if not x.is_fully_addressable or next(iter(x.devices())).platform != "cpu":
+        return None
+    array = np.asarray(x)
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
+def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
+    """value(y_true, y_pred) with its derivative by y_pred in closed form; the one by y_true is that of the expression."""
+
+    @jax.custom_jvp
+    def function(t: Array, p: Array) -> Array:
+        return value(t, p)
+
+    @partial(function.defjvp, symbolic_zeros=True)
+    def _(primals: Any, tangents: Any) -> Any:
+        (t, p), (t_dot, p_dot) = primals, tangents
+        out = function(t, p)
+        dot = jnp.zeros_like(out)
+        if type(p_dot) is not jax.custom_derivatives.SymbolicZero:
+            change = gradient(t, p) * p_dot
+            dot = change if axis == () else jnp.sum(change, axis=axis)
+        if type(t_dot) is not jax.custom_derivatives.SymbolicZero and jnp.issubdtype(t.dtype, jnp.floating):
+            dot = dot + jax.jvp(lambda t: value(t, p), (t,), (t_dot,))[1]
+        return out, dot
+
+    return function(y_true, y_pred)
+
+
+def centers_array(centers: Any, like: Array | None = None) -> Array:
+    """A table of centers: float32, or float64 for features in double precision (or by default under x64)."""
+    dtype = compute(like).dtype if like is not None else jnp.result_type(float)
+    return jnp.array(centers, dtype=dtype)

@@ -1,0 +1,83 @@
+"""What JAX users hold: hashable callables."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import multiloss_jax as be
+from multiloss import pipeline
+from multiloss.loss import Named, Spec, wanted
+from multiloss_jax.center import JaxCenter
+
+__all__ = ["JaxCenter", "JaxLoss"]
+
+
+@lru_cache(maxsize=None)
+def _compiled(spec: Spec, trusted: bool) -> Any:
+    """One compiled function a spec: equal losses share it."""
+    return jax.jit(partial(pipeline.evaluate, be, spec, trusted=trusted))
+
+
+@lru_cache(maxsize=None)
+def _compiled_with_gradient(spec: Spec, trusted: bool, positions: tuple[int, ...]) -> Any:
+    def total(*arrays: Any) -> Any:
+        value = pipeline.evaluate(be, spec, *arrays, trusted=trusted)
+        return (value.sum() if value.ndim else value), value
+
+    def both(*arrays: Any) -> Any:
+        (_, value), gradients = jax.value_and_grad(total, argnums=positions, has_aux=True)(*arrays)
+        return value, gradients
+
+    return jax.jit(both)
+
+
+@lru_cache(maxsize=None)
+def _compiled_derivatives(spec: Spec, trusted: bool) -> Any:
+    def pair(y_true: Any, y_pred: Any) -> Any:
+        found = pipeline.grad_and_hess(be, spec, y_true, y_pred, trusted)
+        return tuple(x.astype(y_pred.dtype) for x in found) if jnp.issubdtype(y_pred.dtype, jnp.floating) else found
+
+    return jax.jit(pair)
+
+
+class JaxLoss(Named):
+    """A loss as a pure callable: static under `jit`, and for `grad`, `vmap`, `jvp`, `shard_map` just a function."""
+
+    backend = "jax"
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._first = True
+
+    def _check(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+        arrays = pipeline.convert(be, y_true, y_pred, sample_weight, mask)
+        trusted = pipeline.check(be, self.spec, *arrays, first=self._first)
+        if self._first and not isinstance(arrays[1], jax.core.Tracer):
+            self._first = False
+        return (*arrays, trusted)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The loss of arrays, tracers, lists or numbers."""
+        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
+        return _compiled(self.spec, trusted)(*arrays)
+
+    def value_and_grad(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
+    ) -> tuple[Any, Any]:
+        """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), in one compiled function."""
+        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
+        positions = wanted(wrt)
+        for i in positions:
+            arrays[i] = arrays[i] if be.kind(arrays[i]) == "f" else be.compute(arrays[i])
+        value, gradients = _compiled_with_gradient(self.spec, trusted, positions)(*arrays)
+        return value, gradients[0] if isinstance(wrt, str) else gradients
+
+    def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """First and second derivative of each value with respect to each element, unreduced."""
+        pipeline.require_derivatives(self.spec)
+        y_true, y_pred, _, _, trusted = self._check(y_true, y_pred, None, None)
+        return _compiled_derivatives(self.spec, trusted)(y_true, y_pred)

@@ -1,0 +1,72 @@
+"""The primitives that jax.numpy lacks, or that JAX has a better function for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Array = Any
+
+
+def stop_gradient(x: Array) -> Array:
+    """x, as a constant."""
+    return jax.lax.stop_gradient(x)
+
+
+def logsumexp(x: Array, *, axis: Any, keepdims: bool = False) -> Array:
+    """log(sum(exp(x))) over `axis`, without overflow."""
+    return jax.nn.logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+def log_softmax(x: Array, *, axis: int) -> Array:
+    """x - logsumexp(x) over `axis`."""
+    return jax.nn.log_softmax(x, axis=axis)
+
+
+def softmax(x: Array, *, axis: int) -> Array:
+    """exp(x) divided by its sum over `axis`."""
+    return jax.nn.softmax(x, axis=axis)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), right in both tails."""
+    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+def expit(x: Array) -> Array:
+    """1 / (1 + exp(-x)), right in both tails."""
+    return jax.nn.sigmoid(x)
+
+
+def length(x: Array, axis: Any) -> int:
+    """How many elements `axis` spans, at least 1."""
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return max(math.prod(x.shape[a] for a in axes), 1)
+
+
+def class_count(x: Array, axis: int) -> int:
+    """The number of classes."""
+    return int(x.shape[axis])
+
+
+def class_range(x: Array, axis: int) -> Array:
+    """0, 1, ... along `axis`."""
+    return jax.lax.broadcasted_iota(jnp.int32, [n if i == axis % x.ndim else 1 for i, n in enumerate(x.shape)], axis % x.ndim)
+
+
+def gather(table: Array, rows: Array) -> Array:
+    """The rows of a table."""
+    return jnp.take(table, rows, axis=0, mode="clip")
+
+
+def put_rows(table: Array, rows: Array, values: Array) -> Array:
+    """A table with some rows replaced; in place where the table is donated."""
+    return table.at[rows].set(values)
+
+
+def segment_sum(values: Array, segments: Array, count: int) -> Array:
+    """Sums of the values of each segment."""
+    return jax.ops.segment_sum(values, segments, num_segments=count, indices_are_sorted=True)

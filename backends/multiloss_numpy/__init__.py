@@ -1,0 +1,72 @@
+"""NumPy: the shortest adapter. Gradients are the closed forms of the definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multiloss import dispatch
+from multiloss.protocol import namespace
+from multiloss_numpy import ops
+from multiloss_numpy.objects import NumpyCenter, NumpyLoss
+
+Array = Any
+
+name = "numpy"
+xp = namespace(np, ops)
+loss = NumpyLoss
+center = NumpyCenter
+
+
+def is_native(x: Any) -> bool:
+    """Whether x is a NumPy array or number."""
+    return isinstance(x, np.ndarray | np.generic)
+
+
+def asarray(x: Any, like: Array | None, name: str) -> Array:
+    """A NumPy array of a list, number or array."""
+    return x if type(x) is np.ndarray else dispatch.to_numpy(x, name, "numpy")
+
+
+def shape(x: Array) -> tuple[int, ...]:
+    """The shape."""
+    return tuple(x.shape)
+
+
+def kind(x: Array) -> str:
+    """NumPy's letter; ml_dtypes' half precision counts as real."""
+    return "f" if x.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2") else x.dtype.kind
+
+
+def compute(x: Array) -> Array:
+    """float32 for half precision, float64 for integers."""
+    if x.dtype in (np.float32, np.float64):
+        return x
+    return np.asarray(x).astype(np.float32 if kind(x) == "f" and x.dtype.itemsize <= 2 else np.float64)
+
+
+def cast_like(x: Array, like: Array) -> Array:
+    """x in the dtype of `like`."""
+    return np.asarray(x).astype(like.dtype, copy=False)
+
+
+def labels(x: Array) -> Array:
+    """Labels as int64."""
+    return np.asarray(x).astype(np.int64, copy=False)
+
+
+def host(x: Array) -> np.ndarray:
+    """x itself."""
+    return np.asarray(x)
+
+
+def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
+    """The value: NumPy differentiates nothing."""
+    return value(y_true, y_pred)
+
+
+def centers_array(centers: np.ndarray, like: Array | None = None) -> Array:
+    """A table of centers: float32 for features in single or half precision, else float64."""
+    single = like is not None and compute(like).dtype == np.float32
+    return np.array(centers, np.float32 if single else np.float64)

@@ -1,0 +1,103 @@
+"""What NumPy users hold: a callable with the closed-form gradient."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+import multiloss_numpy as be
+from multiloss import pipeline
+from multiloss.center import HostCenter
+from multiloss.loss import Named, Spec, wanted
+
+Array = Any
+
+
+class NumpyLoss(Named):
+    """A loss on NumPy arrays; `value_and_grad` gives the closed-form gradient."""
+
+    backend = "numpy"
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._first = True
+
+    def _check(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+        arrays = pipeline.convert(be, y_true, y_pred, sample_weight, mask)
+        trusted = pipeline.check(be, self.spec, *arrays, first=self._first)
+        self._first = False
+        return (*arrays, trusted)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The loss of arrays, lists or numbers."""
+        arrays = self._check(y_true, y_pred, sample_weight, mask)
+        with np.errstate(all="ignore"):  # inf and nan show in the value, as in every backend
+            return pipeline.evaluate(be, self.spec, *arrays)
+
+    def value_and_grad(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
+    ) -> tuple[Any, Any]:
+        """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), of the dtype of `y_pred`."""
+        arrays = self._check(y_true, y_pred, sample_weight, mask)
+        positions = wanted(wrt)
+        with np.errstate(all="ignore"):
+            if positions == (1,) and self.spec.definition.grad is not None:
+                value, gradient = pipeline.value_and_gradient(be, self.spec, *arrays)
+                gradients: tuple[Any, ...] = (_cast(gradient, arrays[1]),)
+            else:
+                value, gradients = _by_autograd(self.spec, arrays, positions)
+        return value, gradients[0] if isinstance(wrt, str) else gradients
+
+    def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """First and second derivative of each value with respect to each element, unreduced."""
+        arrays = self._check(y_true, y_pred, None, None)
+        pipeline.require_derivatives(self.spec)
+        with np.errstate(all="ignore"):
+            first, second = pipeline.grad_and_hess(be, self.spec, arrays[0], arrays[1], arrays[4])
+        return _cast(first, arrays[1]), _cast(second, arrays[1])
+
+
+def _cast(gradient: Any, like: Any) -> Any:
+    return np.asarray(gradient, like.dtype if be.kind(like) == "f" else None)
+
+
+def _by_autograd(spec: Spec, arrays: tuple[Any, ...], positions: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """For a definition without a closed form (a user's own): the `autograd` package."""
+    if importlib.util.find_spec("autograd") is None:
+        raise NotImplementedError(
+            f"{spec.name} has no closed-form gradient with respect to what was asked; on NumPy it needs the autograd "
+            f"package: pip install autograd, or give the definition a @gradient"
+        )
+    from multiloss_numpy import tracing
+
+    return tracing.value_and_gradients(spec, arrays, positions)
+
+
+class NumpyCenter(HostCenter):
+    """Center loss on NumPy arrays: `value, gradient = center.value_and_grad(labels, features)` in a training loop."""
+
+    backend = "numpy"
+
+    @property
+    def centers(self) -> Any:
+        """A copy of the centers, (num_classes, feature_dim); (0, 0) until known."""
+        return self._host_centers()
+
+    def _commit(self, labels: Any, rows: Any) -> None:
+        self._table[labels] = rows
+
+    def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
+        with np.errstate(all="ignore"):
+            return super()._step(arrays, moves, trusted)
+
+    def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
+        labels, features, sample_weight, mask = arrays
+        _, where_to, rows = self._step(arrays, moves, trusted)
+        centers = self._table[np.where(mask, labels, 0) if mask is not None else labels]
+        with np.errstate(all="ignore"):
+            value, gradient = pipeline.value_and_gradient(
+                be, self.options.spec, centers, features, sample_weight, mask, True
+            )
+        return value, _cast(gradient, features), where_to, rows

@@ -1,0 +1,92 @@
+"""The primitives that NumPy's array API lacks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def stop_gradient(x: Array) -> Array:
+    """x: NumPy records no gradients."""
+    return x
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    """x in another dtype."""
+    return np.asarray(x).astype(dtype, copy=False)
+
+
+def logsumexp(x: Array, *, axis: Any, keepdims: bool = False) -> Array:
+    """log(sum(exp(x))) over `axis`, without overflow."""
+    top = _finite(np.max(x, axis=axis, keepdims=True))
+    total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axis=axis)
+
+
+def _finite(top: Array) -> Array:
+    # A row of -inf, or one with +inf, must not become inf - inf.
+    return np.where(np.isfinite(top), top, np.zeros_like(top))
+
+
+def log_softmax(x: Array, *, axis: Any) -> Array:
+    """x - logsumexp(x), relative to the largest x: logits of 1e4 keep their digits."""
+    shifted = x - np.max(x, axis=axis, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+def softmax(x: Array, *, axis: Any) -> Array:
+    """exp(x) divided by its sum over `axis`."""
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), right in both tails."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def expit(x: Array) -> Array:
+    """1 / (1 + exp(-x)), right in both tails."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def length(x: Array, axis: Any) -> int:
+    """How many elements `axis` spans, at least 1."""
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return max(math.prod(x.shape[a] for a in axes), 1)
+
+
+def class_count(x: Array, axis: int) -> int:
+    """The number of classes."""
+    return int(x.shape[axis])
+
+
+def class_range(x: Array, axis: int) -> Array:
+    """0, 1, ... along `axis`."""
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    return np.arange(x.shape[axis]).reshape(shape)
+
+
+def gather(table: Array, rows: Array) -> Array:
+    """The rows of a table, as a copy."""
+    return np.take(table, rows, axis=0)
+
+
+def put_rows(table: Array, rows: Array, values: Array) -> Array:
+    """A table with some rows replaced; the table given stays."""
+    table = table.copy()
+    table[rows] = values
+    return table
+
+
+def segment_sum(values: Array, segments: Array, count: int) -> Array:
+    """Sums of the values of each segment."""
+    sums = np.zeros((count, *values.shape[1:]), values.dtype)
+    np.add.at(sums, segments, values)
+    return sums

@@ -1,0 +1,88 @@
+"""PyTorch: losses are `nn.Module`s, eager or under `torch.compile` and `torch.func`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat.torch as array_api
+import numpy as np
+import torch
+
+from multiloss import checks, dispatch
+from multiloss.protocol import namespace
+from multiloss_torch import ops
+from multiloss_torch.autograd import closed_form
+from multiloss_torch.objects import TorchCenter, TorchLoss
+
+__all__ = ["closed_form"]
+
+name = "torch"
+xp = namespace(array_api, ops)
+loss = TorchLoss
+center = TorchCenter
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def is_native(x: Any) -> bool:
+    """Whether x is a tensor."""
+    return isinstance(x, torch.Tensor)
+
+
+def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
+    """A tensor on the device of `like`."""
+    if isinstance(x, torch.Tensor):
+        if like is not None and x.device != like.device and x.ndim:
+            raise checks.two_devices(name, x.device, like.device)
+        return x
+    array = dispatch.to_numpy(x, name, "torch")
+    if like is None and array.dtype == "float64" and not isinstance(x, np.ndarray | np.generic):
+        array = array.astype(str(torch.get_default_dtype()).removeprefix("torch."))  # a list of Python numbers
+    return torch.tensor(array, device=None if like is None else like.device)
+
+
+def shape(x: torch.Tensor) -> tuple[int, ...]:
+    """The shape."""
+    return tuple(x.shape)
+
+
+def kind(x: torch.Tensor) -> str:
+    """NumPy's letter of the dtype."""
+    dtype = x.dtype
+    if dtype.is_floating_point:
+        return "f"
+    return "b" if dtype is torch.bool else "c" if dtype.is_complex else "i"
+
+
+def compute(x: torch.Tensor) -> torch.Tensor:
+    """float32 for half precision, torch's default for integers."""
+    if x.dtype in (torch.float32, torch.float64):
+        return x
+    return x.to(torch.float32 if x.dtype.is_floating_point else torch.get_default_dtype())
+
+
+def cast_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """x in the dtype of `like`."""
+    return x.to(like.dtype)
+
+
+def labels(x: torch.Tensor) -> torch.Tensor:
+    """Labels as int64."""
+    return x.to(torch.int64)
+
+
+def host(x: torch.Tensor) -> Any:
+    """The values of a real tensor on the CPU; None while compiling, under torch.func, fake, or on an accelerator."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter):
+        return None
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return None
+    x = x.detach()
+    return (x.float() if x.dtype in _HALF else x).numpy()
+
+
+def centers_array(centers: Any, like: torch.Tensor | None = None) -> torch.Tensor:
+    """A table of centers on the device of `like`: float64 for features in double precision, else float32."""
+    dtype = compute(like).dtype if like is not None else torch.get_default_dtype()
+    dtype = torch.float32 if dtype in _HALF else dtype
+    return torch.tensor(centers, dtype=dtype, device=None if like is None else like.device)

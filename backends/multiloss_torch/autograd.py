@@ -1,0 +1,73 @@
+"""The closed-form gradient of a definition as torch's derivative of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _ClosedForm(torch.autograd.Function):
+    """value(t, p), whose derivative by p is gradient(t, p). Both are recorded, so second derivatives follow."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(y_true: Tensor, y_pred: Tensor, value: Any, gradient: Any, axis: Any) -> Tensor:
+        return value(y_true, y_pred)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        y_true, y_pred, _, ctx.gradient, ctx.axis = inputs
+        ctx.save_for_backward(y_true, y_pred)
+        ctx.save_for_forward(y_true, y_pred)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        y_true, y_pred = ctx.saved_tensors
+        return None, _expand(g, ctx.axis, y_pred.ndim) * ctx.gradient(y_true, y_pred), None, None, None
+
+
+class _ClosedFormWithJvp(_ClosedForm):
+    """The same with forward mode, which torch.compile cannot trace."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def jvp(ctx: Any, t_tangent: Any, p_tangent: Tensor, *_: Any) -> Tensor:
+        y_true, y_pred = ctx.saved_tensors
+        tangent = ctx.gradient(y_true, y_pred) * p_tangent
+        if ctx.axis == ():
+            return tangent
+        return tangent.sum() if ctx.axis is None else tangent.sum(dim=ctx.axis)
+
+
+def _expand(g: Tensor, axis: Any, rank: int) -> Tensor:
+    """The axes that the value consumed, back with length 1."""
+    if axis is None or axis == ():
+        return g
+    for item in sorted(a % rank for a in (axis if isinstance(axis, tuple) else (axis,))):
+        g = g.unsqueeze(item)
+    return g
+
+
+def closed_form(value: Any, gradient: Any, y_true: Tensor, y_pred: Tensor, axis: Any) -> Tensor:
+    """value(y_true, y_pred) with its derivative by y_pred in closed form.
+
+    Where the targets are differentiated too (distillation), torch differentiates the expression of the value itself.
+    """
+    if y_true.requires_grad or not _is_recorded(y_pred):
+        return value(y_true, y_pred)
+    function = _ClosedForm if torch.compiler.is_compiling() else _ClosedFormWithJvp
+    return function.apply(y_true, y_pred, value, gradient, axis)
+
+
+def _is_recorded(x: Tensor) -> bool:
+    if torch.compiler.is_compiling():
+        return x.requires_grad
+    return (
+        x.requires_grad
+        or torch._C._functorch.is_functorch_wrapped_tensor(x)
+        or torch.autograd.forward_ad._current_level >= 0
+    )

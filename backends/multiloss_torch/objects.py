@@ -1,0 +1,80 @@
+"""What torch users hold: `nn.Module`s."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import multiloss_torch as be
+from multiloss import pipeline
+from multiloss.loss import Named, Spec, wanted
+from multiloss_torch import kernels
+from multiloss_torch.center import TorchCenter
+
+__all__ = ["TorchCenter", "TorchLoss"]
+
+_PLAIN = (torch.float32, torch.float64)
+
+
+class TorchLoss(Named, nn.Module):
+    """A loss as an `nn.Module` without parameters: `loss(y_true, y_pred)` is a differentiable tensor."""
+
+    backend = "torch"
+
+    def __init__(self, spec: Spec) -> None:
+        nn.Module.__init__(self)
+        self.spec = spec
+        self._first = True
+        self._kernel = kernels.MEAN.get(spec.name) if spec.reduction in ("mean", "weighted_mean") else None
+
+    def forward(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """The loss, on the device of `y_pred`."""
+        spec = self.spec
+        y_true, y_pred, sample_weight, mask = pipeline.convert(be, y_true, y_pred, sample_weight, mask)
+        trusted = pipeline.check(be, spec, y_true, y_pred, sample_weight, mask, self._first)
+        if self._first and not torch.compiler.is_compiling():
+            self._first = False
+        if self._kernel is not None and sample_weight is None and mask is None and trusted and y_pred.numel():
+            if y_pred.dtype in _PLAIN:
+                target = y_true.to(torch.int64 if spec.definition.has_labels else y_pred.dtype)
+                value = self._kernel(spec.kwargs, spec.axis, target, y_pred)
+                if value is not None:
+                    return value
+        return pipeline.evaluate(be, spec, y_true, y_pred, sample_weight, mask, trusted)
+
+    def value_and_grad(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
+    ) -> tuple[Any, Any]:
+        """The loss, and its gradient with respect to `y_pred` (or what `wrt` names): detached, no `.grad` touched."""
+        positions = wanted(wrt)
+        inputs = list(pipeline.convert(be, y_true, y_pred, sample_weight, mask))
+        with torch.enable_grad():
+            for i in range(2):
+                inputs[i] = inputs[i].detach()
+                if i in positions:
+                    if not inputs[i].dtype.is_floating_point:
+                        inputs[i] = be.compute(inputs[i])
+                    inputs[i].requires_grad_()
+            value = self(*inputs)
+            gradients = torch.autograd.grad(
+                value.sum() if value.ndim else value, [inputs[i] for i in positions], materialize_grads=True
+            )
+        return value.detach(), gradients[0] if isinstance(wrt, str) else gradients
+
+    def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
+        """First and second derivative of each value with respect to each element, unreduced."""
+        pipeline.require_derivatives(self.spec)
+        y_true, y_pred, _, _ = pipeline.convert(be, y_true, y_pred, None, None)
+        trusted = pipeline.check(be, self.spec, y_true, y_pred, None, None, self._first)
+        with torch.no_grad():
+            pair = pipeline.grad_and_hess(be, self.spec, y_true.detach(), y_pred.detach(), trusted)
+        dtype = y_pred.dtype if y_pred.dtype.is_floating_point else pair[0].dtype
+        return pair[0].to(dtype), pair[1].to(dtype)
+
+    def extra_repr(self) -> str:
+        """The options, in `print(model)`."""
+        return ", ".join(f"{key}={value!r}" for key, value in self.spec.config().items())

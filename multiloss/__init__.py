@@ -1,0 +1,39 @@
+"""One loss, the same numbers in PyTorch, TensorFlow, JAX, Keras and NumPy.
+
+    loss = multiloss.get("huber", backend="torch", delta=2.0)
+    value = loss(y_true, y_pred)
+
+Importing this package imports no framework.
+"""
+
+from multiloss import definitions, info
+from multiloss.dispatch import list_backends
+from multiloss.functions import log_softmax, logsumexp, softmax
+from multiloss.loss import get
+from multiloss.registry import register
+from multiloss.version import __version__
+
+__all__ = [
+    "__version__",
+    "get",
+    "info",
+    "list_backends",
+    "list_losses",
+    "log_softmax",
+    "logsumexp",
+    "register",
+    "softmax",
+]
+
+
+def list_losses() -> list[str]:
+    """The canonical names of all losses, sorted.
+
+    Example:
+        >>> import multiloss
+        >>> "huber" in multiloss.list_losses()
+        True
+    """
+    from multiloss import registry
+
+    return sorted([*registry.names(), "center"])

@@ -1,0 +1,175 @@
+"""What bad input gets. Every message names the argument, what came and what was wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Shape = Sequence[int | None]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The closed or half-open interval that an input must lie in, and what to say when it does not."""
+
+    low: float
+    high: float
+    wanted: str
+    hint: str = ""
+    open_low: bool = False
+
+
+PROBABILITY = Domain(0.0, 1.0, "probabilities in [0, 1]", "these look like logits: pass from_logits=True")
+ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
+
+# Probabilities that were computed in low precision may leave [0, 1] by rounding.
+_SLACK = 1e-3
+
+
+def in_domain(name: str, values: np.ndarray, domain: Domain, has_logits: bool) -> None:
+    """Refuse values outside `domain`; nan passes (it shows in the loss)."""
+    if values.size == 0:
+        return
+    low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+    slack = 0.0 if domain.open_low else _SLACK
+    too_low = low <= domain.low if domain.open_low else low < domain.low - slack
+    if too_low or high > domain.high + slack:
+        worst = low if too_low else high
+        hint = f"; {domain.hint}" if domain.hint and has_logits and name == "y_pred" else ""
+        raise ValueError(
+            f"{name} must hold {domain.wanted}, got {worst:g}{hint} (validate=False switches this check off)"
+        )
+
+
+def sums_to_one(name: str, values: np.ndarray, axis: Any) -> None:
+    """Refuse distributions whose sum over `axis` is not 1 (`validate=True` only)."""
+    sums = values.sum(axis=axis)
+    off = np.abs(sums - 1)
+    if sums.size and np.nanmax(off) > _SLACK:
+        raise ValueError(
+            f"{name} must sum to 1 over axis {axis}, got a sum of {sums.flat[int(np.nanargmax(off))]:g}; "
+            f"normalize=True divides by it"
+        )
+
+
+def labels_in_range(
+    labels: np.ndarray, classes: int, ignore_index: int | None, keep: np.ndarray | None, name: str = "y_true"
+) -> None:
+    """Refuse labels outside [0, classes), naming the first one."""
+    if labels.size == 0:
+        return
+    if ignore_index is None and keep is None:
+        # One pass: seen as unsigned, a negative label is larger than any number of classes.
+        unsigned = labels.view(f"u{labels.dtype.itemsize}") if labels.dtype.kind == "i" else labels
+        if unsigned.max() < classes:
+            return
+    bad = (labels < 0) | (labels >= classes)
+    if ignore_index is not None:
+        bad &= labels != ignore_index
+    if keep is not None:
+        bad &= keep
+    if not bad.any():
+        return
+    first = int(labels[bad].flat[0])
+    hint = ""
+    if first in (-1, -100):
+        hint = f"; to leave such samples out pass ignore_index={first}" if name == "y_true" else "; to leave such samples out pass a mask"
+    raise ValueError(f"{name} holds the label {first}, but labels must be in [0, {classes}){hint}")
+
+
+def same(a: Shape, b: Shape) -> bool:
+    """Whether two shapes are equal, as far as they are known."""
+    return len(a) == len(b) and all(x is None or y is None or x == y for x, y in zip(a, b, strict=True))
+
+
+def equal_shapes(y_true: Shape, y_pred: Shape) -> None:
+    """Refuse different shapes: nothing is broadcast silently. An unknown length (None) fits any."""
+    if same(y_true, y_pred):
+        return
+    a, b = tuple(y_true), tuple(y_pred)
+    hint = ""
+    if len(a) != len(b) and (a == (*b, 1) or b == (*a, 1)):
+        hint = "; add or drop the trailing axis of 1: broadcasting them would compare every sample with every other"
+    raise ValueError(f"y_true and y_pred must have equal shapes, got {a} and {b}{hint}")
+
+
+def label_shape(y_true: Shape, y_pred: Shape, axis: int) -> None:
+    """Refuse labels that do not have the shape of `y_pred` without the class axis."""
+    wanted = [n for i, n in enumerate(y_pred) if i != axis % len(y_pred)]
+    if same(y_true, wanted):
+        return
+    hint = ""
+    if tuple(y_true) == tuple(y_pred):
+        hint = "; for one-hot or soft targets there is categorical_crossentropy"
+    raise ValueError(
+        f"y_true must hold one label per sample, of shape {tuple(wanted)} for y_pred of shape {tuple(y_pred)} "
+        f"with the classes on axis {axis}, got shape {tuple(y_true)}{hint}"
+    )
+
+
+def axis_fits(axis: Any, shape: Shape) -> None:
+    """Refuse an axis that `y_pred` does not have."""
+    rank = len(shape)
+    for item in () if axis is None else axis if isinstance(axis, tuple) else (axis,):
+        if not -rank <= item < rank:
+            raise ValueError(f"axis {item} does not exist in y_pred of shape {tuple(shape)}")
+    if isinstance(axis, tuple) and len({item % rank for item in axis}) != len(axis):
+        raise ValueError(f"axis {axis} names an axis of y_pred of shape {tuple(shape)} twice")
+
+
+def weight_shape(name: str, weight: Shape, samples: Shape, y_pred: Shape) -> None:
+    """Refuse weights or masks that are not broadcastable to the per-sample values from the left."""
+    if len(weight) <= len(samples) and all(
+        a is None or b is None or a == b or a == 1
+        for a, b in zip(weight, samples, strict=False)
+    ):
+        return
+    hint = ""
+    if len(samples) == 0 and tuple(weight) == tuple(y_pred):
+        hint = "; a 1-D input is one sample: pass axis=() to make every element a value of its own"
+    raise ValueError(
+        f"{name} must have the shape of the per-sample values, {tuple(samples)}, or leading axes of it, "
+        f"got {tuple(weight)}{hint}"
+    )
+
+
+def class_weights(weights: tuple[float, ...], classes: int | None) -> None:
+    """Refuse a weight list of another length than the number of classes."""
+    if classes is not None and len(weights) != classes:
+        raise ValueError(f"class_weight must hold one weight per class, {classes}, got {len(weights)}")
+
+
+def label_dtype(dtype: Any, name: str = "y_true") -> TypeError:
+    """The error for labels that are no integers."""
+    return TypeError(f"{name} must hold integer labels, got dtype {dtype}")
+
+
+def mask_dtype(dtype: Any) -> TypeError:
+    """The error for a mask that is not boolean."""
+    return TypeError(f"mask must be boolean (True keeps), got dtype {dtype}")
+
+
+def real_dtype(name: str, dtype: Any) -> TypeError:
+    """The error for complex, boolean or other values where real numbers are wanted."""
+    return TypeError(f"{name} must hold real numbers, got dtype {dtype}")
+
+
+def two_frameworks(first: str, second: str) -> TypeError:
+    """The error for tensors of two frameworks in one call."""
+    return TypeError(f"y_true and y_pred must be of one framework, got {first} and {second} tensors; convert one first")
+
+
+def foreign(name: str, backend: str, framework: str) -> TypeError:
+    """The error for an argument of another framework than the loss's."""
+    return TypeError(
+        f"{name} is a {framework} tensor, but this is a loss for {backend}; loss.to_backend({framework!r}) is the same "
+        f"loss there"
+    )
+
+
+def two_devices(name: str, device: Any, wanted: Any) -> ValueError:
+    """The error for arguments on two devices."""
+    return ValueError(f"{name} is on {device}, but y_pred is on {wanted}; move one of them")

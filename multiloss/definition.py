@@ -1,0 +1,124 @@
+"""What a loss is: a pure function over an array namespace, its derivatives, and what the pipeline must know of it.
+
+Three decorators say which axis a loss consumes; they add no behaviour:
+
+* `elementwise`: the function gives one value per element; the pipeline averages over `axis`.
+* `over_axis`: the function takes `axis` and gives one value per sample (it sums, or takes a root of a mean, itself).
+* `over_labels`: the same with integer labels, of the shape of `y_pred` without `axis`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from multiloss import options as read
+
+Function = Callable[..., Any]
+
+
+class Definition:
+    """One loss: name, value, closed-form derivatives, options and the domain of its inputs.
+
+    Args:
+        value: `value(xp, y_true, y_pred, **options)`, pure, over any array namespace.
+        kind: "elementwise", "over_axis" or "over_labels".
+        name: canonical long name; default: the function's.
+        aliases: short names.
+        readers: option name -> reader (see `multiloss.options`); others are read by their default's type.
+        domain: `options -> {input name: Domain}`, what the first call checks.
+        axis: reader of the `axis` option.
+        symmetric: whether swapping the arguments leaves the value (used by the property tests).
+    """
+
+    def __init__(
+        self,
+        value: Function,
+        *,
+        kind: str,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        readers: Mapping[str, read.Reader] | None = None,
+        domain: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        axis: read.Reader = read.axis,
+        symmetric: bool = False,
+    ) -> None:
+        self.value = value
+        self.kind = kind
+        self.name = name or value.__name__
+        self.aliases = tuple(aliases)
+        self.family = value.__module__.rpartition(".")[2]
+        self.doc = inspect.getdoc(value) or ""
+        self.domain = domain or (lambda options: {})
+        self.axis = axis
+        self.symmetric = symmetric
+        self.grad: Function | None = None
+        self.hess: Function | None = None
+        self.options = _defaults(value)
+        given = dict(readers or {})
+        self.readers = {option: given.get(option) or read.like(default) for option, default in self.options.items()}
+        self.__doc__ = self.doc
+        self.__name__ = self.name
+
+    def gradient(self, function: Function) -> Function:
+        """Register the closed-form derivative with respect to `y_pred` (of the value each element takes part in)."""
+        self.grad = function
+        return function
+
+    def hessian(self, function: Function) -> Function:
+        """Register the closed-form second derivative of each value with respect to its own element."""
+        self.hess = function
+        return function
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether `y_true` holds integer labels."""
+        return self.kind == "over_labels"
+
+    def __call__(self, xp: Any, y_true: Any, y_pred: Any, **options: Any) -> Any:
+        """The bare value: no checks, no reduction."""
+        return self.value(xp, y_true, y_pred, **options)
+
+    def __repr__(self) -> str:
+        return f"<definition {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By name: a pickled loss finds its definition again and carries no code.
+        from multiloss import registry
+
+        return registry.find, (self.name,)
+
+
+def _defaults(value: Function) -> dict[str, Any]:
+    """The keyword-only parameters are the options; all but `axis`, which the pipeline hands in."""
+    parameters = list(inspect.signature(value).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "axis"]
+    if len(positional) != 3 or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise TypeError(
+            f"a loss takes (xp, y_true, y_pred) and its options as keywords after '*'; "
+            f"{value.__name__}{inspect.signature(value)} does not"
+        )
+    missing = [p.name for p in keywords if p.default is p.empty]
+    if missing:
+        raise TypeError(f"option {missing[0]!r} of {value.__name__} has no default")
+    reserved = [p.name for p in keywords if p.name in ("reduction", "validate", "backend", "name")]
+    if reserved:
+        raise TypeError(f"option {reserved[0]!r} of {value.__name__} is every loss's own; choose another name")
+    return {p.name: p.default for p in keywords}
+
+
+def elementwise(**about: Any) -> Callable[[Function], Definition]:
+    """A loss of single elements, averaged over `axis` by the pipeline."""
+    return lambda value: Definition(value, kind="elementwise", **about)
+
+
+def over_axis(**about: Any) -> Callable[[Function], Definition]:
+    """A loss that consumes `axis` itself; `y_true` has the shape of `y_pred`."""
+    return lambda value: Definition(value, kind="over_axis", **about)
+
+
+def over_labels(**about: Any) -> Callable[[Function], Definition]:
+    """A loss of integer labels; `y_true` has the shape of `y_pred` without `axis`."""
+    return lambda value: Definition(value, kind="over_labels", axis=read.single_axis, **about)

@@ -1,0 +1,10 @@
+"""Every loss, once. A file a family; a loss a page: formula, shapes, value, gradient, source."""
+
+from multiloss import registry
+from multiloss.definition import Definition
+from multiloss.definitions import classification, divergence, regression
+
+for _module in (regression, divergence, classification):
+    for _item in list(vars(_module).values()):
+        if isinstance(_item, Definition):
+            registry.add(_item)

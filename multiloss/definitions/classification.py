@@ -1,0 +1,302 @@
+"""Losses of classes: probabilities or logits over the class axis, targets as distributions or integer labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from multiloss.checks import PROBABILITY
+from multiloss.definition import elementwise, over_axis, over_labels
+from multiloss.definitions.divergence import (
+    floored_log,
+    floored_reciprocal,
+    normalized,
+    normalized_gradient,
+    times,
+)
+from multiloss.options import below_half, integer, optional, single_axis, unit_interval, vector
+
+Array = Any
+
+_READERS = {
+    "label_smoothing": unit_interval,
+    "epsilon": below_half,
+    "class_weight": optional(vector),
+    "ignore_index": optional(integer),
+}
+
+
+def _domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    raw = options["from_logits"] or options.get("normalize")
+    return {"y_true": PROBABILITY} | ({} if raw else {"y_pred": PROBABILITY})
+
+
+def _log_probabilities(
+    xp: Any, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
+) -> Array:
+    if from_logits:
+        return xp.log_softmax(y_pred, axis=axis)
+    return floored_log(xp, normalized(xp, y_pred, axis) if normalize else y_pred, epsilon)
+
+
+def _smooth(xp: Any, y_true: Array, axis: int, label_smoothing: float) -> Array:
+    if label_smoothing == 0:
+        return y_true
+    return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[axis]
+
+
+def _gradient(
+    xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
+) -> Array:
+    """The derivative of -sum_k t_k log p_k, t as smoothed."""
+    if from_logits:
+        return xp.sum(t, axis=axis, keepdims=True) * xp.softmax(y_pred, axis=axis) - t
+    if not normalize:
+        return -times(xp, t, floored_reciprocal(xp, y_pred, epsilon))
+    p = normalized(xp, y_pred, axis)
+    return normalized_gradient(xp, y_pred, -times(xp, t, floored_reciprocal(xp, p, epsilon)), axis)
+
+
+def _hessian(
+    xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
+) -> Array:
+    """The diagonal of the second derivative of -sum_k t_k log p_k."""
+    if from_logits:
+        p = xp.softmax(y_pred, axis=axis)
+        return xp.sum(t, axis=axis, keepdims=True) * p * (1 - p)
+    if normalize:
+        raise NotImplementedError("no closed-form second derivative with normalize=True")
+    reciprocal = floored_reciprocal(xp, y_pred, epsilon)
+    return times(xp, t, reciprocal * reciprocal)
+
+
+@over_axis(aliases=("cce",), readers=_READERS, axis=single_axis, domain=_domain)
+def categorical_crossentropy(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int = -1,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    class_weight: tuple[float, ...] | None = None,
+    epsilon: float = 1e-7,
+    normalize: bool = False,
+) -> Array:
+    """Cross entropy of a target distribution and a prediction over the classes, in nats.
+
+    .. math:: -\\sum_k t'_k \\log p_k, \\quad t' = t (1 - s) + s / K
+
+    Args:
+        y_true: one-hot or soft targets t, the shape of `y_pred`.
+        y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
+        axis: the axis of the classes.
+        from_logits: whether `y_pred` holds logits.
+        label_smoothing: s in [0, 1].
+        class_weight: one weight per class; multiplies the sample weight by sum_k t_k weight_k.
+        epsilon: floor of each logarithm's argument for probabilities; below it the gradient is 0.
+        normalize: divide the probabilities by their sum over `axis` first, as Keras does.
+
+    Returns:
+        One value per sample, in nats.
+
+    Source: Bridle 1990. `keras.losses.CategoricalCrossentropy`, `torch.nn.CrossEntropyLoss` (probability targets),
+    `optax.losses.softmax_cross_entropy`.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("categorical_crossentropy", backend="numpy", from_logits=True)
+        >>> f"{loss([[1, 0, 0]], [[3.1, 3.0, 3.0]]):.6f}"
+        '1.033058'
+    """
+    t = _smooth(xp, y_true, axis, label_smoothing)
+    log_p = _log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
+    return -xp.sum(times(xp, t, log_p), axis=axis)
+
+
+@categorical_crossentropy.gradient
+def _(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, **how: Any
+) -> Array:
+    return _gradient(xp, _smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
+
+
+@categorical_crossentropy.hessian
+def _(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, **how: Any
+) -> Array:
+    return _hessian(xp, _smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
+
+
+@over_labels(aliases=("scce",), readers=_READERS, domain=lambda o: {k: v for k, v in _domain(o).items() if k != "y_true"})
+def sparse_categorical_crossentropy(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int = -1,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    class_weight: tuple[float, ...] | None = None,
+    ignore_index: int | None = None,
+    epsilon: float = 1e-7,
+    normalize: bool = False,
+) -> Array:
+    """Cross entropy of integer labels and a prediction over the classes, in nats.
+
+    .. math:: -(1 - s) \\log p_y - \\tfrac{s}{K} \\sum_k \\log p_k
+
+    Args:
+        y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
+        y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
+        axis: the axis of the classes (1 for torch's N, C, H, W).
+        from_logits: whether `y_pred` holds logits.
+        label_smoothing: s in [0, 1].
+        class_weight: one weight per class; multiplies the sample weight by weight_y.
+        ignore_index: samples with this label are masked, in the count too.
+        epsilon: floor of each logarithm's argument for probabilities; below it the gradient is 0.
+        normalize: divide the probabilities by their sum over `axis` first, as Keras does.
+
+    Returns:
+        One value per sample, in nats.
+
+    Raises:
+        TypeError: labels that are no integers. ValueError: a label outside [0, K), where values can be read.
+
+    Source: Bridle 1990. `keras.losses.SparseCategoricalCrossentropy`, `torch.nn.CrossEntropyLoss`,
+    `optax.losses.softmax_cross_entropy_with_integer_labels`.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("scce", backend="numpy", from_logits=True)
+        >>> f"{loss([0], [[3.1, 3.0, 3.0]]):.6f}"
+        '1.033058'
+    """
+    if from_logits and label_smoothing == 0:
+        # log_softmax at the label alone. Both terms are taken relative to the largest logit: the difference of
+        # logsumexp(z) and z_y would lose the digits of logits like 1e4.
+        top = xp.stop_gradient(xp.max(y_pred, axis=axis, keepdims=True))
+        rest = xp.log(xp.sum(xp.exp(y_pred - top), axis=axis))
+        return rest - (_picked(xp, y_true, y_pred, axis) - xp.squeeze(top, axis=axis))
+    log_p = _log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
+    picked = -_picked(xp, y_true, log_p, axis)
+    if label_smoothing == 0:
+        return picked
+    return (1 - label_smoothing) * picked - label_smoothing * xp.mean(log_p, axis=axis)
+
+
+def _picked(xp: Any, labels: Array, x: Array, axis: int) -> Array:
+    """The entry of x at each sample's label."""
+    return xp.squeeze(xp.take_along_axis(x, xp.expand_dims(labels, axis=axis), axis=axis), axis=axis)
+
+
+def _one_hot(xp: Any, labels: Array, like: Array, axis: int, label_smoothing: float) -> Array:
+    t = xp.astype(xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis), like.dtype)
+    return _smooth(xp, t, axis, label_smoothing)
+
+
+@sparse_categorical_crossentropy.gradient
+def _(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int,
+    label_smoothing: float,
+    class_weight: Any,
+    ignore_index: Any,
+    **how: Any,
+) -> Array:
+    return _gradient(xp, _one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
+
+
+@sparse_categorical_crossentropy.hessian
+def _(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int,
+    label_smoothing: float,
+    class_weight: Any,
+    ignore_index: Any,
+    **how: Any,
+) -> Array:
+    return _hessian(xp, _one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
+
+
+@elementwise(aliases=("bce",), readers=_READERS, domain=_domain)
+def binary_crossentropy(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    epsilon: float = 1e-7,
+) -> Array:
+    """Cross entropy of two outcomes, in nats.
+
+    .. math:: -t' \\log p - (1 - t') \\log(1 - p), \\quad t' = t (1 - s) + s / 2
+
+    Args:
+        y_true: probabilities t of the outcome 1 (or labels 0 and 1), any shape.
+        y_pred: probabilities p, or logits z with p = 1 / (1 + exp(-z)); the shape of `y_true`.
+        from_logits: whether `y_pred` holds logits.
+        label_smoothing: s in [0, 1].
+        epsilon: floor of p and of 1 - p, each on its own, for probabilities; below it the gradient is 0.
+
+    Returns:
+        One value per element, in nats; averaged over `axis`.
+
+    Source: the logistic likelihood, Cox 1958. `keras.losses.BinaryCrossentropy`, `torch.nn.BCELoss`,
+    `torch.nn.BCEWithLogitsLoss`, `optax.losses.sigmoid_binary_cross_entropy`.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("bce", backend="numpy")
+        >>> f"{loss([1.0, 0.0], [0.9, 0.2]):.6f}"
+        '0.164252'
+    """
+    t = _smooth_pair(y_true, label_smoothing)
+    if from_logits:
+        # Every term is positive: softplus(z) - t z would cancel for confident, right predictions.
+        return times(xp, t, xp.softplus(-y_pred)) + times(xp, 1 - t, xp.softplus(y_pred))
+    return -times(xp, t, floored_log(xp, y_pred, epsilon)) - times(xp, 1 - t, _floored_log1m(xp, y_pred, epsilon))
+
+
+def _smooth_pair(t: Array, label_smoothing: float) -> Array:
+    return t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / 2
+
+
+def _floored_log1m(xp: Any, p: Array, epsilon: float) -> Array:
+    """log(max(1 - p, epsilon)), by log1p so that a small p keeps its digits."""
+    if epsilon == 0:
+        return xp.log1p(-p)
+    low = 1 - p < epsilon
+    return xp.where(low, xp.full_like(p, math.log(epsilon)), xp.log1p(-xp.where(low, xp.zeros_like(p), p)))
+
+
+@binary_crossentropy.gradient
+def _(
+    xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothing: float, epsilon: float
+) -> Array:
+    t = _smooth_pair(y_true, label_smoothing)
+    if from_logits:
+        # sigmoid(z) - t with the tail kept: (1 - t) sigmoid(z) - t sigmoid(-z).
+        return (1 - t) * xp.expit(y_pred) - t * xp.expit(-y_pred)
+    return times(xp, 1 - t, floored_reciprocal(xp, 1 - y_pred, epsilon)) - times(
+        xp, t, floored_reciprocal(xp, y_pred, epsilon)
+    )
+
+
+@binary_crossentropy.hessian
+def _(
+    xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothing: float, epsilon: float
+) -> Array:
+    if from_logits:
+        return xp.expit(y_pred) * xp.expit(-y_pred)
+    t = _smooth_pair(y_true, label_smoothing)
+    one, zero = floored_reciprocal(xp, y_pred, epsilon), floored_reciprocal(xp, 1 - y_pred, epsilon)
+    return times(xp, t, one * one) + times(xp, 1 - t, zero * zero)

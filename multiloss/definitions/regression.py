@@ -1,0 +1,320 @@
+"""Losses of real numbers: y_true and y_pred have equal shapes, one value per element (roots: per sample)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multiloss.checks import ABOVE_MINUS_ONE
+from multiloss.definition import elementwise, over_axis
+from multiloss.options import non_negative, positive
+
+Array = Any
+
+
+@elementwise(aliases=("mse",), symmetric=True)
+def mean_squared_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    """Mean squared error.
+
+    .. math:: (p - t)^2
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+
+    Returns:
+        One value per element, in the squared unit of the inputs; averaged over `axis`.
+
+    Source: Gauss 1809 (least squares). `keras.losses.MeanSquaredError`, `torch.nn.MSELoss`,
+    `optax.losses.squared_error` (`optax.losses.l2_loss` is half of it).
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("mse", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0]))
+        25.0
+    """
+    e = y_pred - y_true
+    return e * e
+
+
+@mean_squared_error.gradient
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return 2 * (y_pred - y_true)
+
+
+@mean_squared_error.hessian
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return xp.full_like(y_pred, 2)
+
+
+@elementwise(aliases=("mae",), symmetric=True)
+def mean_absolute_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    """Mean absolute error.
+
+    .. math:: |p - t|
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+
+    Returns:
+        One value per element, in the unit of the inputs; averaged over `axis`. The gradient at p = t is 0.
+
+    Source: Laplace 1774. `keras.losses.MeanAbsoluteError`, `torch.nn.L1Loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("mae", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0]))
+        2.5
+    """
+    return xp.abs(y_pred - y_true)
+
+
+@mean_absolute_error.gradient
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return xp.sign(y_pred - y_true)
+
+
+@mean_absolute_error.hessian
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return xp.zeros_like(y_pred)
+
+
+@elementwise(aliases=("mape",), readers={"epsilon": non_negative})
+def mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
+    """Mean absolute percentage error, in percent.
+
+    .. math:: 100 \\cdot |p - t| / \\max(|t|, \\epsilon)
+
+    Args:
+        y_true: targets t, any shape; where |t| is below `epsilon` the value is huge, not infinite.
+        y_pred: predictions p, the shape of `y_true`.
+        epsilon: floor of |t|, in its unit; 0 is the bare formula.
+
+    Returns:
+        One value per element, in percent; averaged over `axis`. The gradient at p = t is 0.
+
+    Source: `keras.losses.MeanAbsolutePercentageError` (percent; other libraries give the fraction).
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("mape", backend="numpy")([100.0], [110.0]))
+        10.0
+    """
+    return 100 * xp.abs(y_pred - y_true) / _floor(xp, xp.abs(y_true), epsilon)
+
+
+@mean_absolute_percentage_error.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
+    return xp.sign(y_pred - y_true) * (100 / _floor(xp, xp.abs(y_true), epsilon))
+
+
+@mean_absolute_percentage_error.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
+    return xp.zeros_like(y_pred)
+
+
+def _floor(xp: Any, x: Array, epsilon: float) -> Array:
+    # Not `maximum`: its gradient at a tie differs between frameworks; here x == epsilon passes the gradient.
+    return xp.where(x < epsilon, xp.full_like(x, epsilon), x)
+
+
+@elementwise(aliases=("msle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
+def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    """Mean squared logarithmic error.
+
+    .. math:: (\\log(1 + p) - \\log(1 + t))^2
+
+    Args:
+        y_true: targets t above -1, any shape.
+        y_pred: predictions p above -1, the shape of `y_true`.
+
+    Returns:
+        One value per element, without unit; averaged over `axis`. Below -1: nan.
+
+    Source: the notes. `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first, so that it has no
+    gradient for negative predictions; nothing is clipped here.
+
+    Example:
+        >>> import multiloss
+        >>> value = multiloss.get("msle", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0])
+        >>> f"{value:.7f}"
+        '0.0022283'
+    """
+    log_ratio = _log1p_ratio(xp, y_true, y_pred)
+    return log_ratio * log_ratio
+
+
+@mean_squared_logarithmic_error.gradient
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return 2 * _log1p_ratio(xp, y_true, y_pred) / (1 + y_pred)
+
+
+@mean_squared_logarithmic_error.hessian
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return 2 * (1 - _log1p_ratio(xp, y_true, y_pred)) / ((1 + y_pred) * (1 + y_pred))
+
+
+def _log1p_ratio(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    # log((1 + p) / (1 + t)). The difference of two logarithms cancels where p is near t; log1p of a ratio loses its
+    # digits near -1. Dividing by the smaller of the two keeps the argument of log1p at 0 or above.
+    e = y_pred - y_true
+    above = e >= 0
+    ratio = e / (1 + xp.where(above, y_true, y_pred))
+    size = xp.log1p(xp.where(above, ratio, -ratio))
+    return xp.where(above, size, -size)
+
+
+@over_axis(aliases=("rmse",), symmetric=True)
+def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
+    """Root mean squared error: the root of each sample's mean squared error.
+
+    .. math:: \\sqrt{\\tfrac{1}{n} \\sum_i (p_i - t_i)^2}
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+        axis: the mean inside the root goes over it; over an axis of length 1 this is the absolute error, and warns.
+
+    Returns:
+        One value per sample, in the unit of the inputs. The gradient of an exact fit is 0.
+
+    Source: the notes. Keras has it as a metric only.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("rmse", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0]))
+        5.0
+    """
+    e = y_pred - y_true
+    return _root(xp, xp.mean(e * e, axis=axis))
+
+
+@root_mean_squared_error.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
+    return _root_gradient(xp, y_pred - y_true, axis)
+
+
+@over_axis(
+    aliases=("rmsle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE}
+)
+def root_mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
+    """Root mean squared logarithmic error: the root of each sample's mean squared logarithmic error.
+
+    .. math:: \\sqrt{\\tfrac{1}{n} \\sum_i (\\log(1 + p_i) - \\log(1 + t_i))^2}
+
+    Args:
+        y_true: targets t above -1, any shape.
+        y_pred: predictions p above -1, the shape of `y_true`.
+        axis: the mean inside the root goes over it; over an axis of length 1 this is an absolute value, and warns.
+
+    Returns:
+        One value per sample, without unit. The gradient of an exact fit is 0.
+
+    Source: the notes. Keras has neither loss nor metric of this name.
+
+    Example:
+        >>> import multiloss
+        >>> value = multiloss.get("rmsle", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0])
+        >>> f"{value:.7f}"
+        '0.0472048'
+    """
+    log_ratio = _log1p_ratio(xp, y_true, y_pred)
+    return _root(xp, xp.mean(log_ratio * log_ratio, axis=axis))
+
+
+@root_mean_squared_logarithmic_error.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
+    return _root_gradient(xp, _log1p_ratio(xp, y_true, y_pred), axis) / (1 + y_pred)
+
+
+def _root(xp: Any, square: Array) -> Array:
+    # `where` on both sides of the root: the derivative of sqrt at 0 is infinite, and infinity times 0 is nan.
+    fits = square == 0
+    return xp.where(fits, xp.zeros_like(square), xp.sqrt(xp.where(fits, xp.ones_like(square), square)))
+
+
+def _root_gradient(xp: Any, e: Array, axis: Any) -> Array:
+    # Where the root is 0 every error is 0 (or its square underflows), and the gradient is chosen to be 0.
+    square = xp.mean(e * e, axis=axis, keepdims=True)
+    root = _root(xp, square)
+    scale = xp.where(root == 0, xp.ones_like(root), root)
+    return xp.where(root == 0, xp.zeros_like(e), e / scale) / xp.length(e, axis)
+
+
+@elementwise(aliases=("logcosh", "log_cosh_loss"), symmetric=True)
+def log_cosh(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    """Log-cosh: the squared error's half near zero, the absolute error minus log 2 far out.
+
+    .. math:: \\log \\cosh(p - t)
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+
+    Returns:
+        One value per element; averaged over `axis`. The gradient is tanh(p - t).
+
+    Source: the notes. `keras.losses.LogCosh`, `optax.losses.log_cosh`; both lose every digit for small errors.
+
+    Example:
+        >>> import multiloss
+        >>> value = multiloss.get("log_cosh", backend="numpy")([0.0], [1000.0])
+        >>> f"{value:.5f}"
+        '999.30685'
+    """
+    # cosh(e) - 1 = 2 sinh(e/2)^2, so log1p keeps the digits near 0. Beyond 40 it is |e| - log 2 in every dtype, and
+    # what sinh would overflow on is added outside.
+    e = y_pred - y_true
+    near = xp.clip(e, -40.0, 40.0)
+    half_sinh = xp.sinh(near / 2)
+    return xp.log1p(2 * half_sinh * half_sinh) + xp.abs(e - near)
+
+
+@log_cosh.gradient
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return xp.tanh(y_pred - y_true)
+
+
+@log_cosh.hessian
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    # 1 / cosh^2 = 4 u / (1 + u)^2 with u = exp(-2|e|): 1 - tanh^2 would be 0 from |e| = 9 on in float32.
+    u = xp.exp(-2 * xp.abs(y_pred - y_true))
+    return 4 * u / ((1 + u) * (1 + u))
+
+
+@elementwise(aliases=("huber_loss",), readers={"delta": positive}, symmetric=True)
+def huber(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
+    """Huber loss: quadratic near zero, linear beyond `delta`.
+
+    .. math:: e = |p - t|; \\quad \\tfrac12 e^2 \\text{ if } e \\le \\delta, \\text{ else } \\delta (e - \\tfrac12 \\delta)
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+        delta: where the parabola goes over into the line, in the unit of the inputs; positive.
+
+    Returns:
+        One value per element; averaged over `axis`.
+
+    Source: Huber 1964. `keras.losses.Huber`, `torch.nn.HuberLoss`, `optax.losses.huber_loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("huber", backend="numpy", delta=2.0)([0.0], [5.0]))
+        8.0
+    """
+    # With q the error clipped at delta both branches are q (e - q / 2): no square of a large error to overflow.
+    e = xp.abs(y_pred - y_true)
+    q = xp.where(e <= delta, e, xp.full_like(e, delta))
+    return q * (e - 0.5 * q)
+
+
+@huber.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
+    e = y_pred - y_true
+    return xp.where(xp.abs(e) <= delta, e, delta * xp.sign(e))
+
+
+@huber.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
+    return xp.where(xp.abs(y_pred - y_true) <= delta, xp.ones_like(y_pred), xp.zeros_like(y_pred))

@@ -1,0 +1,131 @@
+"""Which backend: by name, or from the arrays. No framework is imported on the library's own account."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from multiloss import checks
+
+# backend -> the packages without which it cannot run, and the extra that installs them
+_OURS = {
+    "numpy": ("numpy", "numpy"),
+    "torch": ("torch", "torch"),
+    "tensorflow": ("tensorflow", "tensorflow"),
+    "jax": ("jax", "jax"),
+    "keras": ("keras", "keras"),
+}
+_adapters: dict[str, Any] = {}
+
+
+def backend(name: str) -> Any:
+    """The adapter of a backend, imported at its first use.
+
+    Raises:
+        ValueError: no such backend. ImportError: its framework is not installed; names the extra.
+    """
+    if name in _adapters:
+        return _adapters[name]
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be one of {', '.join(map(repr, _OURS))}, got {type(name).__name__}")
+    adapter = _load_ours(name) if name in _OURS else _load_third_party(name)
+    _adapters[name] = adapter
+    return adapter
+
+
+def _load_ours(name: str) -> Any:
+    framework, extra = _OURS[name]
+    if importlib.util.find_spec(framework) is None:
+        raise ImportError(
+            f"backend {name!r} needs {framework}, which is not installed: pip install 'multiloss[{extra}]'", name=framework
+        )
+    if name == "keras":
+        _import_keras()
+    return importlib.import_module(f"multiloss_{name}")
+
+
+def _import_keras() -> None:
+    try:
+        importlib.import_module("keras")
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("tensorflow", "torch", "jax"):
+            raise
+        raise ImportError(
+            f"Keras is installed, but its backend {missing} is not: pip install 'multiloss[keras,{missing}]', or set "
+            f"KERAS_BACKEND to one that is installed",
+            name=missing,
+        ) from error
+
+
+def _load_third_party(name: str) -> Any:
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group="multiloss.backends"):
+        if point.name == name:
+            return point.load()
+    raise ValueError(f"unknown backend {name!r}; known are {', '.join(_OURS)}")
+
+
+def list_backends() -> dict[str, bool]:
+    """Known backends, and whether each one's framework is installed (nothing is imported to find out).
+
+    Example:
+        >>> import multiloss
+        >>> multiloss.list_backends()["numpy"]
+        True
+    """
+    from importlib.metadata import entry_points
+
+    found = {name: importlib.util.find_spec(framework) is not None for name, (framework, _) in _OURS.items()}
+    return found | {point.name: True for point in entry_points(group="multiloss.backends")}
+
+
+def framework_of(x: Any) -> str | None:
+    """The framework that x is a tensor of; None for lists, numbers and what no known framework made."""
+    if isinstance(x, np.ndarray | np.generic):
+        return "numpy"
+    modules = sys.modules
+    torch, jax, tensorflow, keras = (modules.get(name) for name in ("torch", "jax", "tensorflow", "keras"))
+    # A framework that is still being imported lacks its names: then x cannot be one of its tensors.
+    if keras is not None and hasattr(keras, "KerasTensor") and isinstance(x, keras.KerasTensor | keras.Variable):
+        return "keras"
+    if torch is not None and isinstance(x, getattr(torch, "Tensor", ())):
+        return "torch"
+    if jax is not None and isinstance(x, getattr(jax, "Array", ())):
+        return "jax"
+    if tensorflow is not None and hasattr(tensorflow, "Variable"):
+        if isinstance(x, tensorflow.Tensor | tensorflow.Variable):
+            return "tensorflow"
+    return None
+
+
+def backend_of(arrays: Iterable[Any]) -> str:
+    """The backend of some arrays: that of the framework tensors among them, else NumPy; two frameworks are refused."""
+    found: list[str] = []
+    for x in arrays:
+        framework = framework_of(x)
+        if framework not in (None, "numpy", *found):
+            found.append(str(framework))
+    if len(found) > 1:
+        raise checks.two_frameworks(found[0], found[1])
+    return found[0] if found else "numpy"
+
+
+def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
+    """Lists, numbers and NumPy arrays as a NumPy array; tensors of another framework than `backend` are refused."""
+    framework = framework_of(x)
+    if framework not in (None, "numpy"):
+        raise checks.foreign(name, backend, str(framework))
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array or a regular nested list of numbers: {error}") from None
+    if array.dtype.kind in "OUSM":
+        raise checks.real_dtype(name, array.dtype)
+    return array

@@ -1,0 +1,86 @@
+"""softmax and its kin as plain functions, on any backend's arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multiloss import checks, dispatch
+
+Array = Any
+
+
+def _ready(x: Any, axis: int) -> tuple[Any, Array]:
+    name = dispatch.backend_of([x])
+    be = dispatch.backend(name)
+    array = be.asarray(x, None, "x")
+    if be.kind(array) not in "fiu":
+        raise checks.real_dtype("x", array.dtype)
+    checks.axis_fits(axis, be.shape(array))
+    return be, array
+
+
+def _apply(function: str, x: Any, axis: int, **keywords: Any) -> Array:
+    be, array = _ready(x, axis)
+    with np.errstate(all="ignore"):
+        result = getattr(be.xp, function)(be.compute(array), axis=axis, **keywords)
+    # As the frameworks do: half precision in, half precision out (computed in float32).
+    return be.cast_like(result, array) if be.kind(array) == "f" else result
+
+
+def softmax(x: Any, axis: int = -1) -> Array:
+    """Softmax: probabilities of logits.
+
+    .. math:: e^{x_k} / \\sum_j e^{x_j}
+
+    Args:
+        x: logits, any shape. axis: the axis of the classes.
+
+    Returns:
+        The shape and dtype of x; sums to 1 over `axis`.
+
+    Example:
+        >>> import multiloss
+        >>> multiloss.softmax([1000.0, 1000.0]).tolist()
+        [0.5, 0.5]
+    """
+    return _apply("softmax", x, axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Array:
+    """The logarithm of softmax, without overflow.
+
+    .. math:: x_k - \\log \\sum_j e^{x_j}
+
+    Args:
+        x: logits, any shape. axis: the axis of the classes.
+
+    Returns:
+        The shape and dtype of x.
+
+    Example:
+        >>> import multiloss
+        >>> multiloss.log_softmax([0.0, 10000.0]).tolist()
+        [-10000.0, 0.0]
+    """
+    return _apply("log_softmax", x, axis)
+
+
+def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Array:
+    """The logarithm of the sum of exponentials, without overflow.
+
+    .. math:: \\log \\sum_j e^{x_j}
+
+    Args:
+        x: any shape. axis: the axis to sum over. keepdims: keep it, of length 1.
+
+    Returns:
+        The shape of x without `axis`, in its dtype.
+
+    Example:
+        >>> import multiloss
+        >>> f"{multiloss.logsumexp([1000.0, 1000.0]):.4f}"
+        '1000.6931'
+    """
+    return _apply("logsumexp", x, axis, keepdims=keepdims)

@@ -1,0 +1,162 @@
+"""What every loss object shares: the spec (definition and options), its config, equality, and the way to another
+backend; and the loss that takes its backend from the arrays of each call."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from multiloss import dispatch, options, registry
+from multiloss.definition import Definition
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A definition with its options, normalised. Hashable, compared by value; says nothing about a backend."""
+
+    definition: Definition
+    own: tuple[tuple[str, Any], ...]
+    reduction: str = "mean"
+    axis: int | tuple[int, ...] | None = -1
+    validate: bool | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kwargs", dict(self.own))
+        object.__setattr__(self, "_hash", hash((self.definition.name, self.own, self.reduction, self.axis)))
+
+    def __hash__(self) -> int:
+        return self._hash  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def name(self) -> str:
+        """The canonical name of the loss."""
+        return self.definition.name
+
+    def config(self) -> dict[str, Any]:
+        """Plain JSON data from which `multiloss.get(**config)` makes an equal loss."""
+        common = {"reduction": self.reduction, "axis": self.axis, "validate": self.validate}
+        return {"name": self.name} | {key: _json(value) for key, value in (dict(self.own) | common).items()}
+
+
+def _json(value: Any) -> Any:
+    return [_json(item) for item in value] if isinstance(value, tuple) else value
+
+
+def make_spec(name: str, given: dict[str, Any]) -> Spec:
+    """Read the options of a loss; unknown or impossible ones are refused by name."""
+    definition = registry.find(name)
+    readers = {
+        **definition.readers,
+        "reduction": options.reduction,
+        "axis": definition.axis,
+        "validate": options.optional(options.flag),
+    }
+    for option in given:
+        if option not in readers:
+            raise registry.unknown_option(definition.name, option, list(readers))
+    values = {option: readers[option](option, value) for option, value in (definition.options | given).items()}
+    common = {key: values.pop(key) for key in ("reduction", "axis", "validate") if key in values}
+    return Spec(definition, tuple((option, values[option]) for option in definition.options), **common)
+
+
+class Named:
+    """The methods that every native loss has besides its call. `spec` and `backend` are all they need."""
+
+    spec: Spec
+    backend: str | None
+
+    def config(self) -> dict[str, Any]:
+        """The loss as plain JSON data: name, backend, options. `multiloss.get(**config)` is an equal loss."""
+        return self.spec.config() | ({} if self.backend is None else {"backend": self.backend})
+
+    def to_backend(self, backend: str | None) -> Any:
+        """The same loss, with the same options, in another framework."""
+        return make(self.spec, backend)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.spec == other.spec  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self.spec)
+
+    def __repr__(self) -> str:
+        options = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
+        return f"multiloss.get({self.spec.name!r}{options})"
+
+
+class Loss(Named):
+    """A loss without a backend: each call takes the backend of its arrays; lists and NumPy arrays go to NumPy."""
+
+    backend = None
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._native: dict[str, Any] = {}
+
+    def _of(self, *arrays: Any) -> Any:
+        name = dispatch.backend_of(arrays)
+        if name not in self._native:
+            self._native[name] = make(self.spec, name)
+        return self._native[name]
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The loss, in the framework of the arrays."""
+        native = self._of(y_true, y_pred, sample_weight, mask)
+        return native(y_true, y_pred, sample_weight=sample_weight, mask=mask)
+
+    def value_and_grad(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, **wrt: Any) -> Any:
+        """The loss and its gradient with respect to `y_pred`, in the framework of the arrays."""
+        native = self._of(y_true, y_pred, sample_weight, mask)
+        return native.value_and_grad(y_true, y_pred, sample_weight=sample_weight, mask=mask, **wrt)
+
+    def grad_and_hess(self, y_true: Any, y_pred: Any) -> Any:
+        """First and second derivative per element, in the framework of the arrays."""
+        return self._of(y_true, y_pred).grad_and_hess(y_true, y_pred)
+
+
+def make(spec: Spec, backend: str | None) -> Any:
+    """The loss object of a spec: native to `backend`, or without one."""
+    return Loss(spec) if backend is None else dispatch.backend(backend).loss(spec)
+
+
+def wanted(wrt: Any, names: tuple[str, ...] = ("y_true", "y_pred")) -> tuple[int, ...]:
+    """The positions that `wrt` (a name or several) asks gradients for."""
+    asked = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    for name in asked:
+        if name not in names:
+            raise ValueError(f"wrt must be among {', '.join(map(repr, names))}, got {name!r}")
+    return tuple(names.index(name) for name in asked)
+
+
+def get(name: str, backend: str | None = None, **options: Any) -> Any:
+    """A loss by name, native to a framework.
+
+    Args:
+        name: canonical name or alias, such as "huber" or "mse"; `multiloss.list_losses()` has all.
+        backend: "numpy", "torch", "tensorflow", "jax" or "keras"; None takes it from the arrays at each call.
+        options: the loss's own options, and those of every loss: `reduction` ("mean", "weighted_mean", "sum",
+            "batchmean", "none"), `axis` (int, tuple, None for all, () for single elements), `validate` (None: the
+            first call checks the values' domain; True: each call; False: none, labels included).
+
+    Returns:
+        torch: an `nn.Module`; keras: a `keras.losses.Loss`; jax, tensorflow, numpy: a callable. Each takes
+        `(y_true, y_pred, sample_weight=None, mask=None)` and has `value_and_grad`, `grad_and_hess`, `config` and
+        `to_backend`.
+
+    Raises:
+        ValueError: unknown name or backend (with the nearest names), an option out of range. TypeError: an unknown
+        option. ImportError: the framework is not installed (names the extra).
+
+    Example:
+        >>> import multiloss
+        >>> huber = multiloss.get("huber", backend="numpy", delta=2.0)
+        >>> float(huber([0.0, 0.0], [1.0, 5.0]))
+        4.25
+        >>> multiloss.get(**huber.config()) == huber
+        True
+    """
+    if isinstance(name, str) and name.strip().lower() in ("center", "center_loss"):
+        from multiloss import center
+
+        return center.make(backend, options)
+    return make(make_spec(name, options), backend)

@@ -1,0 +1,181 @@
+"""How an option of a loss is read: normalised to plain JSON data once, when the loss is made, or refused by name.
+
+A reader takes `(name, value)` and returns a bool, int, float, str, tuple or None. So a config is plain data, two specs
+are equal when their options are, and `1` and `1.0` make one jit cache entry.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Reader = Callable[[str, Any], Any]
+
+REDUCTIONS = ("mean", "weighted_mean", "sum", "batchmean", "none")
+_FOREIGN_REDUCTIONS = {
+    "sum_over_batch_size": "mean",
+    "mean_with_sample_weight": "weighted_mean",
+    "elementwise_mean": "mean",
+}
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False; 0 and 1 are read as such."""
+    if isinstance(value, bool):
+        return value
+    if hasattr(value, "dtype") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if value in (0, 1) and isinstance(value, (bool, int)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def real(name: str, value: Any) -> float:
+    """A finite real number."""
+    if isinstance(value, (bool, str)) or value is None:
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """A real number above 0."""
+    number = real(name, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be positive, got {number:g}")
+    return number
+
+
+def unit_interval(name: str, value: Any) -> float:
+    """A real number in [0, 1]."""
+    number = real(name, value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must be in [0, 1], got {number:g}")
+    return number
+
+
+def below_half(name: str, value: Any) -> float:
+    """A floor for probabilities: in [0, 0.5), so that p and 1 - p are never both floored."""
+    number = real(name, value)
+    if not 0 <= number < 0.5:
+        raise ValueError(f"{name} must be in [0, 0.5), got {number:g}")
+    return number
+
+
+def non_negative(name: str, value: Any) -> float:
+    """A real number, 0 or above."""
+    number = real(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative, got {number:g}")
+    return number
+
+
+def integer(name: str, value: Any) -> int:
+    """An integer."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+
+
+def count(name: str, value: Any) -> int:
+    """An integer of at least 1."""
+    number = integer(name, value)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {number}")
+    return number
+
+
+def vector(name: str, value: Any) -> tuple[float, ...]:
+    """A list or array of real numbers, kept as a tuple."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if hasattr(value, "numpy"):
+        value = value.numpy().tolist()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a list of numbers, got {value!r}")
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+    return tuple(real(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+
+def one_of(*choices: str) -> Reader:
+    """A reader of one of `choices`."""
+
+    def read(name: str, value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        return str(value)
+
+    return read
+
+
+def optional(reader: Reader) -> Reader:
+    """The same reader, or None."""
+    return lambda name, value: None if value is None else reader(name, value)
+
+
+def reduction(name: str, value: Any) -> str:
+    """One of the five reductions; other libraries' names get a hint."""
+    if value in REDUCTIONS:
+        return str(value)
+    hint = _FOREIGN_REDUCTIONS.get(str(value), "none" if value is None else "")
+    raise ValueError(
+        f"{name} must be one of {', '.join(map(repr, REDUCTIONS))}, got {value!r}"
+        + (f"; what you mean is called {hint!r} here" if hint else "")
+    )
+
+
+def axis(name: str, value: Any) -> int | tuple[int, ...] | None:
+    """An axis, a tuple of axes (`()` keeps single elements), or None for all of them."""
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        axes = tuple(integer(name, item) for item in value)
+        if len(set(axes)) != len(axes):
+            raise ValueError(f"{name} names an axis twice: {axes}")
+        return axes
+    return integer(name, value)
+
+
+def single_axis(name: str, value: Any) -> int:
+    """The one axis of the classes."""
+    if not isinstance(value, bool) and hasattr(value, "__index__"):
+        return operator.index(value)
+    raise TypeError(f"{name} must be one integer (the axis of the classes), got {value!r}")
+
+
+def like(default: Any) -> Reader:
+    """The reader for an option of a user's own loss, from its default value."""
+    if isinstance(default, bool):
+        return flag
+    if isinstance(default, int):
+        return _number
+    if isinstance(default, float):
+        return real
+    if isinstance(default, (tuple, list)):
+        return vector
+    return _plain
+
+
+def _number(name: str, value: Any) -> float:
+    # An option whose default is written `2` takes 2.5 as well: one number, one cache entry.
+    return real(name, value)
+
+
+def _plain(name: str, value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(name, item) for item in value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{name} must be plain data (bool, number, str, list or None), got {type(value).__name__}")

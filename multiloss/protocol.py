@@ -1,0 +1,113 @@
+"""What an adapter must offer. `multiloss_numpy` is the shortest one to read.
+
+An adapter is a module (`backends/multiloss_X`) with the names below. `xp` is the array namespace that definitions are
+written over: the framework's array API plus the primitives of `Namespace`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+Array = Any
+
+
+class Namespace(Protocol):
+    """The array API of the framework, and what the array API lacks."""
+
+    def stop_gradient(self, x: Array) -> Array:
+        """x, as a constant."""
+
+    def logsumexp(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
+        """log(sum(exp(x))) over one axis, without overflow."""
+
+    def log_softmax(self, x: Array, *, axis: int) -> Array:
+        """x - logsumexp(x) over one axis."""
+
+    def softmax(self, x: Array, *, axis: int) -> Array:
+        """exp(log_softmax(x))."""
+
+    def softplus(self, x: Array) -> Array:
+        """log(1 + exp(x)), without overflow, right in both tails."""
+
+    def expit(self, x: Array) -> Array:
+        """1 / (1 + exp(-x)), right in both tails."""
+
+    def length(self, x: Array, axis: Any) -> Any:
+        """How many elements `axis` (int, tuple, None) spans, at least 1; divides arrays of x's dtype."""
+
+    def class_count(self, x: Array, axis: int) -> Any:
+        """How many classes `axis` has, to compare labels with."""
+
+    def class_range(self, x: Array, axis: int) -> Array:
+        """0, 1, ... along `axis` of x, of length 1 on the others; int64, or the widest there is."""
+
+    def gather(self, table: Array, rows: Array) -> Array:
+        """The rows of a table, as a copy."""
+
+    def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
+        """A table with some rows replaced; a row named twice must come with the same value."""
+
+    def segment_sum(self, values: Array, segments: Array, count: int) -> Array:
+        """Sums of the values of each segment, (count, ...); `segments` are sorted."""
+
+
+class Adapter(Protocol):
+    """What `multiloss_X/__init__.py` defines."""
+
+    name: str
+    """The backend's name, `multiloss.get(..., backend=name)`."""
+
+    xp: Namespace
+
+    def loss(self, spec: Any) -> Any:
+        """The native loss object of a `multiloss.loss.Spec`."""
+
+    def center(self, options: Any) -> Any:
+        """The native center-loss object."""
+
+    def asarray(self, x: Any, like: Array | None, name: str) -> Array:
+        """A native array: lists, numbers and NumPy arrays go to `like`'s device; native ones stay as they are, those on
+        another device and other frameworks' are refused (`name` is the argument's)."""
+
+    def is_native(self, x: Any) -> bool:
+        """Whether x is one of the framework's arrays."""
+
+    def shape(self, x: Array) -> tuple[int | None, ...]:
+        """The static shape; None where a traced length is not known."""
+
+    def kind(self, x: Array) -> str:
+        """'b' bool, 'i' signed or 'u' unsigned integer, 'f' real, 'c' complex: NumPy's letters; '?' anything else."""
+
+    def compute(self, x: Array) -> Array:
+        """x in the dtype that losses are computed in: float32 for half precision, the default float for integers."""
+
+    def cast_like(self, x: Array, like: Array) -> Array:
+        """x in the dtype of `like`."""
+
+    def labels(self, x: Array) -> Array:
+        """Integer labels, widened to int64 (JAX without x64: int32)."""
+
+    def host(self, x: Array) -> Any:
+        """x as a NumPy array where its values can be read at little cost, else None (traced, fake, on an
+        accelerator)."""
+
+    def closed_form(self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
+        """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred), itself
+        differentiable. `axis` is what `value` consumed; () for one value per element."""
+
+
+class Combined:
+    """An array namespace together with an adapter's own names, which win."""
+
+    def __init__(self, base: Any, primitives: dict[str, Any]) -> None:
+        self.__dict__.update(primitives)
+        self._base = base
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._base, name)
+
+
+def namespace(base: Any, primitives: Any) -> Any:
+    """The names of an array namespace together with the public functions of the module `primitives`."""
+    own = {n: f for n, f in vars(primitives).items() if callable(f) and f.__module__ == primitives.__name__}
+    return Combined(base, own)

@@ -1,0 +1,137 @@
+"""Names: which loss a name means, what else it is called, and what to answer to a name that is none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from multiloss import options as read
+from multiloss.definition import Definition, Function
+
+_definitions: dict[str, Definition] = {}
+_aliases: dict[str, str] = {}
+
+# A name that means several losses is never guessed.
+_AMBIGUOUS = {
+    name: ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
+    for name in ("cross_entropy", "crossentropy", "ce", "softmax_cross_entropy", "log_loss")
+}
+
+# Other libraries' option names, with the name here.
+_FOREIGN_OPTIONS = {
+    "ignore_class": "ignore_index",
+    "where": "mask, given to the call",
+    "size_average": "reduction",
+    "reduce": "reduction",
+    "dim": "axis",
+    "eps": "epsilon",
+    "smoothing": "label_smoothing",
+    "weight": "class_weight, or sample_weight, given to the call",
+    "sample_weight": "sample_weight, given to the call",
+    "mask": "mask, given to the call",
+}
+
+
+def add(definition: Definition, *, replace: bool = False) -> Definition:
+    """Make a definition known under its name and aliases. A taken name is an error unless `replace`."""
+    names = (definition.name, *definition.aliases)
+    taken = [name for name in names if name in _definitions or name in _aliases]
+    if taken and not replace:
+        raise ValueError(f"the name {taken[0]!r} is taken by {_owner(taken[0])}; pass replace=True to replace it")
+    for name in names:
+        _aliases.pop(name, None)
+    _definitions[definition.name] = definition
+    _aliases.update(dict.fromkeys(definition.aliases, definition.name))
+    return definition
+
+
+def register(
+    name: str,
+    *,
+    kind: str | None = None,
+    aliases: tuple[str, ...] = (),
+    options: Mapping[str, read.Reader] | None = None,
+    replace: bool = False,
+) -> Callable[[Function], Definition]:
+    """Make your own loss known to every backend, with reductions, masks, weights, dtypes and checks.
+
+    Args:
+        name: the name for `multiloss.get`, an identifier.
+        kind: "elementwise" (one value per element), "over_axis" (takes `axis`, one value per sample) or
+            "over_labels" (the same with integer labels). Default: "over_axis" if the function takes `axis`.
+        aliases: further names.
+        options: option name -> reader (`multiloss.options`); others are read by their default's type.
+        replace: replace a loss of that name.
+
+    Returns:
+        A decorator that turns the function `(xp, y_true, y_pred, *, option=default)` into its `Definition`, which
+        takes closed-form derivatives by `@definition.gradient` and `@definition.hessian`.
+
+    Raises:
+        ValueError: the name is taken, or no identifier. TypeError: the function's parameters do not fit.
+
+    Example:
+        >>> import multiloss
+        >>> @multiloss.register("soft_abs_example", replace=True)
+        ... def soft_abs(xp, y_true, y_pred, *, epsilon=1e-3):
+        ...     return xp.sqrt((y_pred - y_true) ** 2 + epsilon**2)
+        >>> loss = multiloss.get("soft_abs_example", backend="numpy", epsilon=4.0)
+        >>> float(loss([0.0], [3.0]))
+        5.0
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"name must be an identifier such as 'soft_abs', got {name!r}")
+
+    def decorate(function: Function) -> Definition:
+        takes_axis = "axis" in getattr(function, "__kwdefaults__", None or {}) or "axis" in _keyword_names(function)
+        chosen = kind or ("over_axis" if takes_axis else "elementwise")
+        if chosen not in ("elementwise", "over_axis", "over_labels"):
+            raise ValueError(f"kind must be 'elementwise', 'over_axis' or 'over_labels', got {kind!r}")
+        axis = read.single_axis if chosen == "over_labels" else read.axis
+        definition = Definition(function, kind=chosen, name=name, aliases=aliases, readers=options, axis=axis)
+        definition.family = "registered"
+        return add(definition, replace=replace)
+
+    return decorate
+
+
+def _keyword_names(function: Function) -> tuple[str, ...]:
+    code = function.__code__
+    start = code.co_argcount
+    return code.co_varnames[start : start + code.co_kwonlyargcount]
+
+
+def find(name: str) -> Definition:
+    """The definition that `name` (canonical or alias) means; ValueError with the nearest names if none."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string such as 'huber', got {type(name).__name__}")
+    key = name.strip().lower()
+    key = _aliases.get(key, key)
+    if key in _definitions:
+        return _definitions[key]
+    if key in _AMBIGUOUS:
+        raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}")
+    known = [*_definitions, *_aliases, "center"]
+    near = list(dict.fromkeys(_aliases.get(n, n) for n in difflib.get_close_matches(key, known, 5, 0.5)))
+    near += [n for n in _definitions if len(key) > 2 and key in n and n not in near]
+    hint = f"; did you mean {', '.join(near[:5])}?" if near else "; multiloss.list_losses() has all names"
+    raise ValueError(f"unknown loss {name!r}{hint}")
+
+
+def names() -> list[str]:
+    """Canonical names, sorted."""
+    return sorted(_definitions)
+
+
+def _owner(name: str) -> str:
+    return _aliases.get(name, name)
+
+
+def unknown_option(loss: str, option: str, known: list[str]) -> TypeError:
+    """The error for an option that `loss` does not have."""
+    hint = f"; what you mean is called {_FOREIGN_OPTIONS[option]} here" if option in _FOREIGN_OPTIONS else ""
+    if not hint:
+        near = difflib.get_close_matches(option, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+    return TypeError(f"{loss} has no option {option!r}{hint} (its options: {', '.join(known)})")
