@@ -1,0 +1,107 @@
+"""TensorFlow: losses are callables, eager (behind one cached XLA function) or in a `tf.function`."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from multiloss import checks, dispatch
+from multiloss.protocol import namespace
+from multiloss_tensorflow import ops
+from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
+
+Array = Any
+
+name = "tensorflow"
+xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS), ops)
+loss = TensorflowLoss
+center = TensorflowCenter
+
+
+def is_native(x: Any) -> bool:
+    """Whether x is a tensor or variable."""
+    return isinstance(x, tf.Tensor | tf.Variable)
+
+
+def asarray(x: Any, like: Array | None, name: str) -> Array:
+    """A tensor; eager tensors on two devices are refused."""
+    if isinstance(x, tf.Variable):
+        return tf.convert_to_tensor(x)
+    if isinstance(x, tf.Tensor):
+        if like is not None and tf.executing_eagerly() and x.device != like.device and x.shape.rank:
+            raise checks.two_devices(name, x.device, like.device)
+        return x
+    array = dispatch.to_numpy(x, name, "tensorflow")
+    if like is None and array.dtype == np.float64 and not isinstance(x, np.ndarray | np.generic):
+        array = array.astype(np.float32)  # a list of Python numbers: TensorFlow's default float
+    return tf.convert_to_tensor(array)
+
+
+def shape(x: Array) -> tuple[int | None, ...]:
+    """The static shape; None for what is not known while tracing."""
+    if x.shape.rank is None:
+        raise ValueError("a tensor of unknown rank cannot be checked; give it a shape with tf.ensure_shape")
+    return tuple(x.shape)
+
+
+def kind(x: Array) -> str:
+    """NumPy's letter of the dtype."""
+    dtype = x.dtype
+    return "f" if dtype.is_floating else "b" if dtype.is_bool else "i" if dtype.is_integer else "c"
+
+
+def compute(x: Array) -> Array:
+    """float32 for half precision and integers."""
+    return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
+
+
+def cast_like(x: Array, like: Array) -> Array:
+    """x in the dtype of `like`."""
+    return x if x.dtype == like.dtype else tf.cast(x, like.dtype)
+
+
+def labels(x: Array) -> Array:
+    """Labels as int64."""
+    return x if x.dtype == tf.int64 else tf.cast(x, tf.int64)
+
+
+def host(x: Array) -> Any:
+    """The values of an eager tensor on the CPU; None while tracing or on an accelerator."""
+    if not hasattr(x, "numpy") or not tf.executing_eagerly() or "CPU" not in x.device:
+        return None
+    return (tf.cast(x, tf.float32) if x.dtype in (tf.bfloat16, tf.float16) else x).numpy()
+
+
+def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
+    """value(y_true, y_pred) with its derivative by y_pred in closed form; the one by y_true is that of the expression."""
+
+    @tf.custom_gradient
+    def function(t: Array, p: Array) -> Any:
+        def backward(g: Array) -> Any:
+            by_pred = _expand(g, axis, len(p.shape)) * gradient(t, p)
+            if not t.dtype.is_floating:
+                return None, by_pred
+            with tf.GradientTape() as tape:
+                tape.watch(t)
+                v = value(t, p)
+            return tape.gradient(v, t, output_gradients=g), by_pred
+
+        return value(t, p), backward
+
+    return function(y_true, y_pred)
+
+
+def _expand(g: Array, axis: Any, rank: int) -> Array:
+    if axis is None or axis == ():
+        return g
+    for item in sorted(a % rank for a in (axis if isinstance(axis, tuple) else (axis,))):
+        g = tf.expand_dims(g, item)
+    return g
+
+
+def centers_array(centers: Any, like: Array | None = None) -> Array:
+    """A table of centers: float64 for features in double precision, else float32."""
+    return tf.constant(centers, dtype=tf.float32 if like is None else compute(like).dtype)

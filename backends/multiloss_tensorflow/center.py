@@ -1,0 +1,59 @@
+"""Center loss for TensorFlow: the centers are a `tf.Variable` that no tape watches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import multiloss_tensorflow as be
+from multiloss import pipeline
+from multiloss.center import HostCenter, step
+
+
+class TensorflowCenter(HostCenter, tf.Module):
+    """Center loss on tensors, eager or in a `tf.function` (there `num_classes` and `feature_dim` must be known).
+
+    A `tf.Module`: `tf.train.Checkpoint(center=center)` holds the centers once they have a shape.
+    """
+
+    backend = "tensorflow"
+
+    def __init__(self, chosen: Any) -> None:
+        tf.Module.__init__(self, name="center")
+        HostCenter.__init__(self, chosen)
+
+    @property
+    def centers(self) -> Any:
+        """The centers, (num_classes, feature_dim), as a tensor; (0, 0) until known."""
+        return tf.zeros((0, 0)) if self._table is None else tf.convert_to_tensor(self._table)
+
+    def _set(self, centers: np.ndarray, like: Any) -> None:
+        if not tf.executing_eagerly():
+            raise ValueError(
+                "centers cannot take their shape inside a tf.function; pass num_classes and feature_dim to "
+                "multiloss.get('center', ...)"
+            )
+        new = be.centers_array(centers, self._table if self._table is not None else like)
+        if self._table is not None and self._table.shape == new.shape:
+            self._table.assign(new)
+        else:
+            self._table = tf.Variable(new, trainable=False, name="centers")
+
+    def _fit(self, labels: Any, features: Any, mask: Any, may_grow: bool) -> None:
+        super()._fit(labels, features, mask, may_grow and tf.executing_eagerly())
+
+    def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
+        return step(be, self.options, self._table, *arrays, moves, trusted)
+
+    def _commit(self, labels: Any, rows: Any) -> None:
+        self._table.scatter_update(tf.IndexedSlices(rows, labels))
+
+    def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
+        labels, features, sample_weight, mask = arrays
+        features = features if features.dtype.is_floating else be.compute(features)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            value, where_to, rows = self._step([labels, features, sample_weight, mask], moves, trusted)
+        return value, tape.gradient(value, features), where_to, rows

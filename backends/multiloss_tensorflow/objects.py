@@ -1,0 +1,92 @@
+"""What TensorFlow users hold: callables for eager mode, `tf.function` and XLA."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import Any
+
+import tensorflow as tf
+
+import multiloss_tensorflow as be
+from multiloss import pipeline
+from multiloss.loss import Named, Spec, wanted
+from multiloss_tensorflow.center import TensorflowCenter
+
+__all__ = ["TensorflowCenter", "TensorflowLoss"]
+
+
+
+def _function(function: Any) -> Any:
+    # One trace serves all batch sizes; XLA then compiles a program a shape.
+    compiled = tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
+    # The tracings of different losses are counted as one function's, and would warn of retracing.
+    compiled._omit_frequent_tracing_warning = True
+    return compiled
+
+
+@lru_cache(maxsize=None)
+def _compiled(spec: Spec, trusted: bool) -> Any:
+    """One compiled function a spec: equal losses share it."""
+    return _function(partial(pipeline.evaluate, be, spec, trusted=trusted))
+
+
+@lru_cache(maxsize=None)
+def _compiled_with_gradient(spec: Spec, trusted: bool, positions: tuple[int, ...]) -> Any:
+    def both(*arrays: Any) -> Any:
+        inputs = [arrays[i] for i in positions]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            value = pipeline.evaluate(be, spec, *arrays, trusted=trusted)
+        return value, tape.gradient(value, inputs, unconnected_gradients="zero")
+
+    return _function(both)
+
+
+@lru_cache(maxsize=None)
+def _compiled_derivatives(spec: Spec, trusted: bool) -> Any:
+    def pair(y_true: Any, y_pred: Any) -> Any:
+        found = pipeline.grad_and_hess(be, spec, y_true, y_pred, trusted)
+        return tuple(tf.cast(x, y_pred.dtype) for x in found) if y_pred.dtype.is_floating else found
+
+    return _function(pair)
+
+
+class TensorflowLoss(Named):
+    """A loss on tensors, for `GradientTape`, `tf.function` and `tf.function(jit_compile=True)`."""
+
+    backend = "tensorflow"
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._first = True
+
+    def _check(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+        arrays = pipeline.convert(be, y_true, y_pred, sample_weight, mask)
+        trusted = pipeline.check(be, self.spec, *arrays, first=self._first)
+        if self._first and tf.executing_eagerly():
+            self._first = False
+        return (*arrays, trusted)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The loss of tensors, lists or numbers."""
+        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
+        if tf.executing_eagerly():
+            return _compiled(self.spec, trusted)(*arrays)
+        return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
+
+    def value_and_grad(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
+    ) -> tuple[Any, Any]:
+        """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), in one compiled function."""
+        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
+        positions = wanted(wrt)
+        for i in positions:
+            arrays[i] = arrays[i] if arrays[i].dtype.is_floating else be.compute(arrays[i])
+        value, gradients = _compiled_with_gradient(self.spec, trusted, positions)(*arrays)
+        return value, gradients[0] if isinstance(wrt, str) else tuple(gradients)
+
+    def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """First and second derivative of each value with respect to each element, unreduced."""
+        pipeline.require_derivatives(self.spec)
+        y_true, y_pred, _, _, trusted = self._check(y_true, y_pred, None, None)
+        return _compiled_derivatives(self.spec, trusted)(y_true, y_pred)

@@ -1,0 +1,207 @@
+"""A small array-API namespace over TensorFlow (array-api-compat has none), and the primitives."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+import tensorflow as tf
+
+Array = Any
+
+# The standard's names that TensorFlow has under the same meaning.
+SAME = {
+    "abs": tf.abs, "sign": tf.sign, "exp": tf.exp, "expm1": tf.math.expm1, "log": tf.math.log,
+    "log1p": tf.math.log1p, "sqrt": tf.sqrt, "square": tf.square, "sinh": tf.sinh, "cosh": tf.cosh, "tanh": tf.tanh,
+    "sin": tf.sin, "cos": tf.cos, "tan": tf.tan, "asin": tf.asin, "acos": tf.acos, "atan": tf.atan,
+    "atan2": tf.atan2, "asinh": tf.asinh, "acosh": tf.acosh, "atanh": tf.atanh, "floor": tf.floor,
+    "ceil": tf.math.ceil, "round": tf.round, "maximum": tf.maximum, "minimum": tf.minimum, "pow": tf.pow,
+    "isnan": tf.math.is_nan, "isinf": tf.math.is_inf, "isfinite": tf.math.is_finite, "zeros_like": tf.zeros_like,
+    "ones_like": tf.ones_like, "logical_and": tf.logical_and, "logical_or": tf.logical_or,
+    "logical_not": tf.logical_not, "equal": tf.equal, "not_equal": tf.not_equal, "less": tf.less,
+    "less_equal": tf.less_equal, "greater": tf.greater, "greater_equal": tf.greater_equal, "add": tf.add,
+    "subtract": tf.subtract, "multiply": tf.multiply, "divide": tf.divide, "negative": tf.negative,
+    "matmul": tf.matmul, "reshape": tf.reshape, "broadcast_to": tf.broadcast_to, "stop_gradient": tf.stop_gradient,
+    "softplus": tf.math.softplus, "expit": tf.math.sigmoid, "float32": tf.float32, "float64": tf.float64,
+    "int32": tf.int32, "int64": tf.int64, "bool": tf.bool, "pi": math.pi, "e": math.e, "inf": math.inf,
+    "nan": math.nan, "newaxis": None,
+}  # fmt: skip
+
+
+def _reduction(function: Any) -> Any:
+    def reduce(x: Array, *, axis: Any = None, keepdims: builtins.bool = False) -> Array:
+        # TensorFlow reads () as "all axes" nowhere, but a list it takes: the standard's () leaves x as it is.
+        return function(x, axis=list(axis) if isinstance(axis, tuple) else axis, keepdims=keepdims)
+
+    return reduce
+
+
+REDUCTIONS = {
+    "sum": _reduction(tf.reduce_sum), "mean": _reduction(tf.reduce_mean), "max": _reduction(tf.reduce_max),
+    "min": _reduction(tf.reduce_min), "prod": _reduction(tf.reduce_prod), "any": _reduction(tf.reduce_any),
+    "all": _reduction(tf.reduce_all), "std": _reduction(tf.math.reduce_std), "var": _reduction(tf.math.reduce_variance),
+    "logsumexp": _reduction(tf.reduce_logsumexp),
+}  # fmt: skip
+
+
+def asarray(x: Any, dtype: Any = None) -> Array:
+    """A tensor."""
+    return tf.convert_to_tensor(x, dtype)
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    """x in another dtype."""
+    return tf.cast(x, dtype)
+
+
+def _number(value: Any, like: Array) -> Array:
+    # tf.cast would take a Python float through float32.
+    return tf.cast(value, like.dtype) if tf.is_tensor(value) else tf.convert_to_tensor(value, like.dtype)
+
+
+def full_like(x: Array, value: Any) -> Array:
+    """An array like x, of one value."""
+    return tf.fill(tf.shape(x), _number(value, x))
+
+
+def where(condition: Array, x: Any, y: Any) -> Array:
+    """x where the condition holds, else y; a number takes the other's dtype."""
+    if not tf.is_tensor(x):
+        x = _number(x, y) if tf.is_tensor(y) else tf.convert_to_tensor(x)
+    return tf.where(condition, x, _number(y, x))
+
+
+def clip(x: Array, low: Any = None, high: Any = None) -> Array:
+    """x, at least low and at most high."""
+    x = x if low is None else tf.maximum(x, _number(low, x))
+    return x if high is None else tf.minimum(x, _number(high, x))
+
+
+def log2(x: Array) -> Array:
+    """The logarithm to the base 2."""
+    return tf.math.log(x) / math.log(2)
+
+
+def log10(x: Array) -> Array:
+    """The logarithm to the base 10."""
+    return tf.math.log(x) / math.log(10)
+
+
+def logaddexp(x: Array, y: Array) -> Array:
+    """log(exp(x) + exp(y)), without overflow."""
+    return tf.maximum(x, y) + tf.math.log1p(tf.exp(-tf.abs(x - y)))
+
+
+def expand_dims(x: Array, *, axis: int = 0) -> Array:
+    """A new axis of length 1."""
+    return tf.expand_dims(x, axis)
+
+
+def squeeze(x: Array, axis: Any) -> Array:
+    """x without an axis of length 1."""
+    return tf.squeeze(x, list(axis) if isinstance(axis, tuple) else [axis])
+
+
+def concat(arrays: Any, *, axis: int = 0) -> Array:
+    """Arrays one after the other."""
+    return tf.concat(arrays, axis)
+
+
+def stack(arrays: Any, *, axis: int = 0) -> Array:
+    """Arrays along a new axis."""
+    return tf.stack(arrays, axis)
+
+
+def permute_dims(x: Array, axes: Any) -> Array:
+    """The axes in another order."""
+    return tf.transpose(x, axes)
+
+
+def take(x: Array, indices: Array, *, axis: int) -> Array:
+    """The entries of x at `indices` of one axis."""
+    return tf.gather(x, indices, axis=axis)
+
+
+def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
+    """The entries of x at `indices` along `axis`, element by element."""
+    rank = len(x.shape)
+    axis %= rank
+    if axis != rank - 1:
+        order = [*(i for i in range(rank) if i != axis), axis]
+        back = [order.index(i) for i in range(rank)]
+        taken = take_along_axis(tf.transpose(x, order), tf.transpose(indices, order), axis=-1)
+        return tf.transpose(taken, back)
+    return tf.gather(x, indices, batch_dims=rank - 1, axis=rank - 1)
+
+
+def argsort(x: Array, *, axis: int = -1) -> Array:
+    """The order that sorts x, stable."""
+    return tf.argsort(x, axis=axis, stable=True)
+
+
+def sort(x: Array, *, axis: int = -1) -> Array:
+    """x in ascending order."""
+    return tf.sort(x, axis=axis)
+
+
+def argmax(x: Array, *, axis: Any = None) -> Array:
+    """Where the largest entry is."""
+    return tf.argmax(tf.reshape(x, [-1]) if axis is None else x, axis=0 if axis is None else axis)
+
+
+def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
+    """The running sum."""
+    return tf.cumsum(x, axis=axis)
+
+
+def arange(*args: Any, dtype: Any = None) -> Array:
+    """Numbers at equal steps."""
+    return tf.range(*args, dtype=dtype)
+
+
+def log_softmax(x: Array, *, axis: int) -> Array:
+    """x - logsumexp(x) over `axis`."""
+    return tf.nn.log_softmax(x, axis=axis)
+
+
+def softmax(x: Array, *, axis: int) -> Array:
+    """exp(x) divided by its sum over `axis`."""
+    return tf.nn.softmax(x, axis=axis)
+
+
+def length(x: Array, axis: Any) -> Any:
+    """How many elements `axis` spans, at least 1; a tensor where a traced length is not known."""
+    axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    known = [x.shape[a] for a in axes]
+    if None not in known:
+        return builtins.max(math.prod(known), 1)
+    size = tf.reduce_prod([tf.shape(x)[a] for a in axes])
+    return tf.cast(tf.maximum(size, 1), x.dtype)
+
+
+def class_count(x: Array, axis: int) -> Any:
+    """The number of classes."""
+    return x.shape[axis] if x.shape[axis] is not None else tf.shape(x, tf.int64)[axis]
+
+
+def class_range(x: Array, axis: int) -> Array:
+    """0, 1, ... along `axis`."""
+    shape = [1] * len(x.shape)
+    shape[axis] = -1
+    return tf.reshape(tf.range(tf.shape(x, tf.int64)[axis], dtype=tf.int64), shape)
+
+
+def gather(table: Array, rows: Array) -> Array:
+    """The rows of a table, as a copy."""
+    return tf.gather(table, rows)
+
+
+def put_rows(table: Array, rows: Array, values: Array) -> Array:
+    """A table with some rows replaced; the table given stays."""
+    return tf.tensor_scatter_nd_update(table, rows[:, None], values)
+
+
+def segment_sum(values: Array, segments: Array, count: Any) -> Array:
+    """Sums of the values of each segment."""
+    return tf.math.unsorted_segment_sum(values, segments, count)
