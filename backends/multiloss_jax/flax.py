@@ -1,0 +1,52 @@
+"""Center loss as a Flax NNX module: the centers are an `nnx.Variable` that no optimizer filter for `nnx.Param` sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+import multiloss_jax as be
+from multiloss.center import read_options
+from multiloss_jax.center import JaxCenter
+
+
+class Centers(nnx.Variable):
+    """The variable type of the centers."""
+
+
+class CenterLoss(nnx.Module):
+    """`center(labels, features)` under `nnx.jit` and `nnx.value_and_grad`; the centers move while training.
+
+    Args:
+        options: as of `multiloss.get("center", ...)`; `num_classes` and `feature_dim` are needed.
+
+    `center.eval()` and `center.train()` set the mode, as of every NNX module; `training=` of a call overrides it.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._pure = nnx.static(JaxCenter(read_options(options))) if hasattr(nnx, "static") else JaxCenter(read_options(options))
+        self.deterministic = False
+        self.centers = Centers(self._pure.init_state()["centers"])
+
+    def __call__(
+        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool | None = None
+    ) -> Any:
+        """The value with the centers from before; while training they move once by Eq. 4."""
+        moves = (not self.deterministic) if training is None else training
+        moves = moves and self._pure.options.update == "auto"
+        return self._run(labels, features, sample_weight, mask, moves)
+
+    def update(self, labels: Any, features: Any, mask: Any = None) -> None:
+        """Move the centers once by Eq. 4, whatever `update` says."""
+        self._run(labels, features, None, mask, True)
+
+    def _run(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> Any:
+        state = {"centers": jnp.asarray(self.centers[...])}
+        value, state = self._pure.step(
+            state, be.asarray(labels, None, "labels"), features, moves, sample_weight=sample_weight, mask=mask
+        )
+        if moves:
+            self.centers[...] = state["centers"]
+        return value

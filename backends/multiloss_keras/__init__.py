@@ -1,0 +1,43 @@
+"""Keras 3: no arithmetic of its own. Keras tensors are tensors of the framework it runs on, whose adapter computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from multiloss import dispatch
+
+_RUNS_ON = keras.backend.backend()
+if _RUNS_ON not in ("torch", "tensorflow", "jax"):
+    raise ImportError(
+        f"Keras runs on its {_RUNS_ON} backend, and multiloss supports torch, tensorflow and jax; set KERAS_BACKEND"
+    )
+inner = dispatch.backend(_RUNS_ON)
+
+name = "keras"
+xp = inner.xp
+shape = inner.shape
+kind = inner.kind
+compute = inner.compute
+cast_like = inner.cast_like
+labels = inner.labels
+host = inner.host
+closed_form = inner.closed_form
+centers_array = inner.centers_array
+
+
+def is_native(x: Any) -> bool:
+    """Whether x is a Keras variable or a tensor of the framework that Keras runs on."""
+    return isinstance(x, keras.Variable) or inner.is_native(x)
+
+
+def asarray(x: Any, like: Any, name: str) -> Any:
+    """A tensor of the framework that Keras runs on; Keras variables give their value."""
+    return inner.asarray(x.value if isinstance(x, keras.Variable) else x, like, name)
+
+
+from multiloss_keras.objects import CenterLoss, KerasLoss  # noqa: E402  (they need the names above)
+
+loss = KerasLoss
+center = CenterLoss.of

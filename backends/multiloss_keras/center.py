@@ -1,0 +1,266 @@
+"""Center loss for Keras: a layer, and a model that wraps a functional one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.backend.common import global_state
+
+import multiloss_keras as be
+from multiloss import checks, pipeline
+from multiloss.center import CenterMethods, CenterOptions, read_options, step
+from multiloss_keras.shapes import squeeze_trailing
+
+
+@keras.saving.register_keras_serializable(package="multiloss")
+class CenterLoss(CenterMethods, keras.layers.Layer):
+    """Center loss as a layer, called with `(labels, features)`; the centers are a non-trainable weight.
+
+    Inside a model the centers move when the model trains (`fit`), and not in `evaluate` or `predict`. Called on its own
+    it is a training-mode evaluation, as on the other backends, unless `training=False`.
+
+    Args:
+        options: as of `multiloss.get("center", ...)`: alpha, num_classes, feature_dim, centers_init, reduction, ...
+
+    Example:
+        >>> import multiloss.keras  # doctest: +SKIP
+        >>> center = multiloss.keras.CenterLoss(num_classes=10, alpha=0.5)  # doctest: +SKIP
+        >>> value = center(labels, features, training=True)  # doctest: +SKIP
+    """
+
+    backend = "keras"
+
+    def __init__(self, *, name: str | None = None, dtype: Any = None, trainable: bool = False, **options: Any) -> None:
+        keras.layers.Layer.__init__(self, name=name, dtype=dtype, trainable=trainable, autocast=False)
+        self.options = read_options(options)
+        self._table: Any = None
+        chosen = self.options
+        if chosen.num_classes is not None and chosen.feature_dim is not None:
+            self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
+
+    @classmethod
+    def of(cls, chosen: CenterOptions) -> CenterLoss:
+        """The layer of options that are read already."""
+        config = chosen.config()
+        del config["name"]
+        if chosen.initial is not None:
+            config["centers_init"] = chosen.initial
+        return cls(**config)
+
+    def build(self, labels_shape: Any, features_shape: Any = None) -> None:
+        """Make the table where the number of classes is known."""
+        if self._table is None and self.options.num_classes is not None and features_shape[-1] is not None:
+            self._set(self._first(self.options.num_classes, features_shape[-1]), None)
+        self.built = True
+
+    def __call__(self, labels: Any, features: Any, *args: Any, training: bool | None = None, **keywords: Any) -> Any:
+        """The value; `training=None` is the mode of the model it is in, or True outside of any."""
+        if training is None and global_state.get_global_attribute("current_call_ctx") is None:
+            training = True
+        if not isinstance(labels, keras.KerasTensor):
+            features = be.asarray(features, None, "features")
+            labels = be.asarray(labels, features, "labels")
+        return super().__call__(labels, features, *args, training=training, **keywords)
+
+    def call(
+        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        """The value with the centers from before; when training, they move once by Eq. 4."""
+        if isinstance(mask, (list, tuple)):
+            mask = None  # what Keras collects from the inputs' own masks
+        moves = bool(training) and self.options.update == "auto"
+        value, where_to, rows = self._step(labels, features, sample_weight, mask, moves)
+        if where_to is not None:
+            self._commit(where_to, rows)
+        return value
+
+    def compute_output_spec(self, labels: Any, features: Any, *args: Any, **keywords: Any) -> Any:
+        """A scalar, or one value per sample with `reduction="none"`."""
+        per_sample = self.options.reduction == "none"
+        return keras.KerasTensor(features.shape[:-1] if per_sample else (), dtype="float32")
+
+    def update(self, labels: Any, features: Any, mask: Any = None) -> None:
+        """Move the centers once by Eq. 4, whatever `update` says."""
+        _, where_to, rows = self._step(labels, features, None, mask, True)
+        self._commit(where_to, rows)
+
+    def value_and_grad(
+        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True,
+        wrt: Any = "features",
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """The value, and its gradient with respect to the features; when training, the centers move once."""
+        if wrt not in ("features", ("features",), ["features"]):
+            raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
+        _, features, _, _ = pipeline.convert(be, labels, features, None, None)
+        _, where_to, rows = self._step(labels, features, sample_weight, mask, training and self.options.update == "auto")
+        labels, features, sample_weight, mask = self._ready(labels, features, sample_weight, mask)
+        keep = labels if mask is None else ops.where(mask, labels, ops.zeros_like(labels))
+        centers = be.xp.gather(ops.convert_to_tensor(self._table), be.labels(keep))
+        value, gradient = pipeline.value_and_gradient(be, self.options.spec, centers, features, sample_weight, mask, True)
+        if where_to is not None:
+            self._commit(where_to, rows)
+        gradient = be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
+        return value, gradient if isinstance(wrt, str) else (gradient,)
+
+    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+        labels, features, sample_weight, mask = pipeline.convert(be, labels, features, sample_weight, mask)
+        rank = len(features.shape) - 1
+        labels, sample_weight, mask = (
+            None if x is None else squeeze_trailing(x, rank) for x in (labels, sample_weight, mask)
+        )
+        return labels, features, sample_weight, mask
+
+    def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
+        arrays = self._ready(labels, features, sample_weight, mask)
+        self._check(*arrays, self._shape()[1])
+        self._fit(arrays[0], arrays[1], arrays[3], True)
+        trusted = self._labels_known(arrays[0], arrays[3], self._shape()[0])
+        table = ops.convert_to_tensor(self._table)
+        return step(be, self.options, table, *arrays, moves, trusted)
+
+    def _commit(self, labels: Any, rows: Any) -> None:
+        self._table.assign(be.xp.put_rows(ops.convert_to_tensor(self._table), labels, be.xp.stop_gradient(rows)))
+
+    def _shape(self) -> tuple[int, int]:
+        return (0, 0) if self._table is None else tuple(self._table.shape)
+
+    def _set(self, centers: np.ndarray, like: Any) -> None:
+        if self._table is not None and tuple(self._table.shape) == centers.shape:
+            self._table.assign(centers)
+            return
+        if self._table is not None:
+            self._untrack_variable(self._table)
+        self._tracker.unlock()
+        # autocast=False: under mixed precision the centers would read as float16.
+        self._table = self.add_weight(
+            shape=centers.shape,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(centers, dtype=dtype),
+            dtype="float64" if like is not None and "float64" in str(like.dtype) else "float32",
+            trainable=False,
+            autocast=False,
+            name="centers",
+        )
+
+    def _host_centers(self) -> np.ndarray:
+        return np.zeros((0, 0)) if self._table is None else np.array(ops.convert_to_numpy(self._table))
+
+    @property
+    def centers(self) -> Any:
+        """The centers, (num_classes, feature_dim), as a tensor; (0, 0) until known."""
+        return ops.zeros((0, 0)) if self._table is None else ops.convert_to_tensor(self._table) + 0
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes; the centers are a weight and saved as such."""
+        options = self.options.config()
+        del options["name"]
+        if self._table is not None:
+            options["num_classes"], options["feature_dim"] = self._shape()
+        return {"name": self.name} | options
+
+
+@keras.saving.register_keras_serializable(package="multiloss")
+class WithCenterLoss(keras.Model):
+    """A functional model whose training adds `weight` x center loss of one of its layers to the compiled loss.
+
+    Args:
+        model: a functional or sequential model with one output.
+        features: name of the layer whose output, (N, D), the center loss takes.
+        num_classes: number of classes; the targets are labels (N,), (N, 1) or one-hot (N, num_classes).
+        weight: lambda, what the center loss is multiplied with.
+        alpha: the step of the centers, in [0, 1].
+        options: further ones of `multiloss.get("center", ...)`.
+
+    Example:
+        >>> model = WithCenterLoss(cnn, features="features", num_classes=10, weight=0.05)  # doctest: +SKIP
+        >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))  # doctest: +SKIP
+        >>> model.fit(x, y)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        features: str,
+        num_classes: int,
+        weight: float = 0.05,
+        alpha: float = 0.5,
+        name: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name)
+        if not isinstance(model, keras.Model) or not hasattr(model, "inputs"):
+            raise TypeError(f"model must be a functional keras.Model, got {type(model).__name__}")
+        names = [layer.name for layer in model.layers]
+        if features not in names:
+            raise ValueError(f"features must name a layer of the model ({', '.join(names)}), got {features!r}")
+        if isinstance(model.output, (list, tuple, dict)):
+            raise ValueError("model must have one output, whose targets name the classes")
+        found = model.get_layer(features).output
+        if len(found.shape) != 2 or found.shape[-1] is None:
+            raise ValueError(f"layer {features!r} must give feature vectors (N, D), got shape {found.shape}")
+        self.model = model
+        self.features = features
+        self.weight = float(weight)
+        self.center = CenterLoss(
+            num_classes=num_classes, feature_dim=found.shape[-1], alpha=alpha, name="center", **options
+        )
+        self._both = keras.Model(model.inputs, [model.output, found])
+        self._seen: Any = None
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The output of the model."""
+        outputs, features = self._both(inputs, training=training)
+        # `compute_loss` follows in the same step (and trace); Keras hands it outputs only.
+        self._seen = features
+        return outputs
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The compiled loss + weight x center loss; the centers move when training."""
+        base = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        features, self._seen = self._seen, None
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
+        labels = class_labels(y, self.center.options.num_classes)
+        return base + self.weight * ops.cast(
+            self.center(labels, features, sample_weight=sample_weight, training=bool(training)), base.dtype
+        )
+
+    @property
+    def centers(self) -> Any:
+        """The centers, (num_classes, feature_dim)."""
+        return self.center.centers
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        options = self.center.options.config()
+        for name in ("name", "feature_dim"):
+            del options[name]
+        model = keras.saving.serialize_keras_object(self.model)
+        return {"name": self.name, "model": model, "features": self.features, "weight": self.weight} | options
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> WithCenterLoss:
+        """The model that `get_config` described."""
+        model = keras.saving.deserialize_keras_object(config["model"], custom_objects=custom_objects)
+        return cls(**(config | {"model": model}))
+
+
+def class_labels(y: Any, classes: int) -> Any:
+    """Integer labels of the targets: labels (N,) or (N, 1) as they are, one-hot ones by argmax; soft ones are refused."""
+    y = be.asarray(y, None, "y")
+    if len(y.shape) == 2 and y.shape[-1] == classes and classes > 1:
+        largest = ops.max(y, axis=-1)
+        one_hot = (ops.cast(largest, "float32") == 1) & (ops.sum(ops.cast(y != 0, "int32"), axis=-1) == 1)
+        values = be.host(one_hot)
+        if values is not None and not values.all():
+            raise ValueError("center loss needs the class of each sample: y must be labels or one-hot, got soft targets")
+        # Where values cannot be read, a soft target becomes an impossible label: the value is nan, no center moves.
+        return ops.where(one_hot, ops.cast(ops.argmax(y, axis=-1), "int32"), -1)
+    if be.kind(y) not in "iu":
+        raise checks.label_dtype(y.dtype, "y")
+    return y

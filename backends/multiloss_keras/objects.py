@@ -1,0 +1,83 @@
+"""What Keras users hold: a `keras.losses.Loss` that `compile` accepts, a center-loss layer, a model with center loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras.src.backend import get_keras_mask
+from keras.src.losses.loss import scale_loss_for_distribution
+
+import multiloss_keras as be
+from multiloss.loss import Named, Spec, make, make_spec
+from multiloss_keras.center import CenterLoss, WithCenterLoss
+from multiloss_keras.shapes import align, squeeze_trailing
+
+__all__ = ["CenterLoss", "KerasLoss", "WithCenterLoss"]
+
+_KERAS_REDUCTIONS = {"weighted_mean": "mean_with_sample_weight", "sum": "sum", "none": "none"}
+
+
+@keras.saving.register_keras_serializable(package="multiloss", name="Loss")
+class KerasLoss(Named, keras.losses.Loss):
+    """A loss for `compile` and custom loops, in Keras' dtype; labels are read before Keras would cast them."""
+
+    backend = "keras"
+
+    def __init__(self, spec: Spec) -> None:
+        keras.losses.Loss.__init__(
+            self, name=spec.name, reduction=_KERAS_REDUCTIONS.get(spec.reduction, "sum_over_batch_size")
+        )
+        self.spec = spec
+        self._native = make(spec, be.inner.name)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The loss; a mask that Keras layers attached to `y_pred` is used where none is given."""
+        value = self._native(*self._ready(y_true, y_pred, sample_weight, mask))
+        return value if self.spec.reduction in ("none", "sum") else scale_loss_for_distribution(value)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The per-sample values, as Keras' own losses have it."""
+        y_true, y_pred, _, _ = self._ready(y_true, y_pred, None, None)
+        config = self.spec.config() | {"reduction": "none"}
+        return make(make_spec(config.pop("name"), config), be.inner.name)(y_true, y_pred)
+
+    def _ready(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+        if mask is None:
+            mask = get_keras_mask(y_pred)
+        y_pred = keras.ops.convert_to_tensor(_value(y_pred), dtype=self.dtype)
+        y_true = be.asarray(y_true, y_pred, "y_true")
+        y_true = align(y_true, y_pred, self.spec)
+        samples = len(y_pred.shape) - 1 if isinstance(self.spec.axis, int) else None
+        sample_weight, mask = (
+            None if x is None else squeeze_trailing(be.asarray(x, y_pred, name), samples)
+            for x, name in ((sample_weight, "sample_weight"), (mask, "mask"))
+        )
+        return y_true, y_pred, sample_weight, mask
+
+    def value_and_grad(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
+    ) -> tuple[Any, Any]:
+        """The loss, and its gradient with respect to `y_pred` (or what `wrt` names)."""
+        dtype = _value(y_pred).dtype if be.is_native(y_pred) and be.kind(_value(y_pred)) == "f" else None
+        value, gradient = self._native.value_and_grad(*self._ready(y_true, y_pred, sample_weight, mask), wrt=wrt)
+        return value, keras.ops.cast(gradient, dtype) if wrt == "y_pred" and dtype is not None else gradient
+
+    def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """First and second derivative of each value with respect to each element, unreduced."""
+        y_true, y_pred, _, _ = self._ready(y_true, y_pred, None, None)
+        return self._native.grad_and_hess(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` and `multiloss.get` take."""
+        return self.spec.config()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> KerasLoss:
+        """The loss that `get_config` described."""
+        options = dict(config)
+        return cls(make_spec(options.pop("name"), options))
+
+
+def _value(x: Any) -> Any:
+    return x.value if isinstance(x, keras.Variable) else x

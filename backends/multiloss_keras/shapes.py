@@ -1,0 +1,24 @@
+"""A trailing axis of 1, aligned as Keras does; never broadcast to N x N."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def align(y_true: Any, y_pred: Any, spec: Any) -> Any:
+    """Targets (N,) for predictions (N, 1) and the reverse; labels (N, 1) for predictions (N, C)."""
+    have, want = len(y_true.shape), len(y_pred.shape) - (1 if spec.definition.has_labels else 0)
+    if have == want + 1 and y_true.shape[-1] == 1:
+        return keras.ops.squeeze(y_true, -1)
+    if not spec.definition.has_labels and have == want - 1 and y_pred.shape[-1] == 1:
+        return keras.ops.expand_dims(y_true, -1)
+    return y_true
+
+
+def squeeze_trailing(x: Any, rank: int | None) -> Any:
+    """Weights or a mask (N, 1) for per-sample values (N,)."""
+    if rank is not None and len(x.shape) == rank + 1 and x.shape[-1] == 1:
+        return keras.ops.squeeze(x, -1)
+    return x
