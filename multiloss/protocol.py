@@ -47,8 +47,8 @@ class Namespace(Protocol):
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
         """A table with some rows replaced; a row named twice must come with the same value."""
 
-    def segment_sum(self, values: Array, segments: Array, count: int) -> Array:
-        """Sums of the values of each segment, (count, ...); `segments` are sorted."""
+    def segment_sum(self, values: Array, segments: Array) -> Array:
+        """Sums of the values of each segment, in as many rows as there are values; `segments` are sorted."""
 
 
 class Adapter(Protocol):

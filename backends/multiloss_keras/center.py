@@ -63,7 +63,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if not isinstance(labels, keras.KerasTensor):
             features = be.asarray(features, None, "features")
             labels = be.asarray(labels, features, "labels")
-        return super().__call__(labels, features, *args, training=training, **keywords)
+        if training is not None:  # an explicit None would hide the mode of the model it is in
+            keywords["training"] = training
+        return super().__call__(labels, features, *args, **keywords)
 
     def call(
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, training: bool | None = None

@@ -58,7 +58,7 @@ def expit(x: Array) -> Array:
 def length(x: Array, axis: Any) -> int:
     """How many elements `axis` spans, at least 1."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return max(math.prod(x.shape[a] for a in axes), 1)
+    return max(math.prod([x.shape[a] for a in axes]), 1)
 
 
 def class_count(x: Array, axis: int) -> int:
@@ -85,8 +85,8 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
     return table
 
 
-def segment_sum(values: Array, segments: Array, count: int) -> Array:
-    """Sums of the values of each segment."""
-    sums = np.zeros((count, *values.shape[1:]), values.dtype)
+def segment_sum(values: Array, segments: Array) -> Array:
+    """Sums of the values of each segment; as many segments as values."""
+    sums = np.zeros_like(values)
     np.add.at(sums, segments, values)
     return sums

@@ -24,14 +24,19 @@ def _function(function: Any) -> Any:
     return compiled
 
 
+def _ranks(arrays: Any) -> tuple[int | None, ...]:
+    # TensorFlow would generalise over ranks as over lengths, to a trace that knows no rank.
+    return tuple(None if x is None else x.shape.rank for x in arrays)
+
+
 @lru_cache(maxsize=None)
-def _compiled(spec: Spec, trusted: bool) -> Any:
-    """One compiled function a spec: equal losses share it."""
+def _compiled(spec: Spec, trusted: bool, ranks: Any) -> Any:
+    """One compiled function a spec and ranks: equal losses share it."""
     return _function(partial(pipeline.evaluate, be, spec, trusted=trusted))
 
 
 @lru_cache(maxsize=None)
-def _compiled_with_gradient(spec: Spec, trusted: bool, positions: tuple[int, ...]) -> Any:
+def _compiled_with_gradient(spec: Spec, trusted: bool, ranks: Any, positions: tuple[int, ...]) -> Any:
     def both(*arrays: Any) -> Any:
         inputs = [arrays[i] for i in positions]
         with tf.GradientTape() as tape:
@@ -43,7 +48,7 @@ def _compiled_with_gradient(spec: Spec, trusted: bool, positions: tuple[int, ...
 
 
 @lru_cache(maxsize=None)
-def _compiled_derivatives(spec: Spec, trusted: bool) -> Any:
+def _compiled_derivatives(spec: Spec, trusted: bool, rank: int) -> Any:
     def pair(y_true: Any, y_pred: Any) -> Any:
         found = pipeline.grad_and_hess(be, spec, y_true, y_pred, trusted)
         return tuple(tf.cast(x, y_pred.dtype) for x in found) if y_pred.dtype.is_floating else found
@@ -71,7 +76,7 @@ class TensorflowLoss(Named):
         """The loss of tensors, lists or numbers."""
         *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
         if tf.executing_eagerly():
-            return _compiled(self.spec, trusted)(*arrays)
+            return _compiled(self.spec, trusted, _ranks(arrays))(*arrays)
         return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
 
     def value_and_grad(
@@ -82,11 +87,11 @@ class TensorflowLoss(Named):
         positions = wanted(wrt)
         for i in positions:
             arrays[i] = arrays[i] if arrays[i].dtype.is_floating else be.compute(arrays[i])
-        value, gradients = _compiled_with_gradient(self.spec, trusted, positions)(*arrays)
+        value, gradients = _compiled_with_gradient(self.spec, trusted, _ranks(arrays), positions)(*arrays)
         return value, gradients[0] if isinstance(wrt, str) else tuple(gradients)
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """First and second derivative of each value with respect to each element, unreduced."""
         pipeline.require_derivatives(self.spec)
         y_true, y_pred, _, _, trusted = self._check(y_true, y_pred, None, None)
-        return _compiled_derivatives(self.spec, trusted)(y_true, y_pred)
+        return _compiled_derivatives(self.spec, trusted, y_pred.shape.rank)(y_true, y_pred)

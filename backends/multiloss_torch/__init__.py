@@ -75,7 +75,7 @@ def host(x: torch.Tensor) -> Any:
     """The values of a real tensor on the CPU; None while compiling, under torch.func, fake, or on an accelerator."""
     if x.device.type != "cpu" or torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter):
         return None
-    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+    if torch._C._functorch.peek_interpreter_stack() is not None:
         return None
     x = x.detach()
     return (x.float() if x.dtype in _HALF else x).numpy()

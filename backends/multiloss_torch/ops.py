@@ -72,10 +72,38 @@ def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
     return torch.gather(x, axis, indices)
 
 
+# array_api_compat's own versions of these look their namespace up, which torch.compile warns of.
+
+
+def take(x: Array, indices: Array, *, axis: int) -> Array:
+    """The entries of x at `indices` of one axis."""
+    return torch.index_select(x, axis, indices)
+
+
+def argsort(x: Array, *, axis: int = -1) -> Array:
+    """The order that sorts x, stable."""
+    return torch.argsort(x, dim=axis, stable=True)
+
+
+def concat(arrays: Any, *, axis: int = 0) -> Array:
+    """Arrays one after the other."""
+    return torch.cat(arrays, dim=axis)
+
+
+def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
+    """The running sum."""
+    return torch.cumsum(x, dim=axis)
+
+
+def all(x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A001
+    """Whether all entries over `axis` are true."""
+    return torch.all(x) if axis is None else torch.all(x, dim=axis, keepdim=keepdims)
+
+
 def length(x: Array, axis: Any) -> int:
     """How many elements `axis` spans, at least 1."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return max(math.prod(x.shape[a] for a in axes), 1)
+    return max(math.prod([x.shape[a] for a in axes]), 1)
 
 
 def class_count(x: Array, axis: int) -> int:
@@ -100,6 +128,6 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
     return table.index_put((rows,), values)
 
 
-def segment_sum(values: Array, segments: Array, count: int) -> Array:
-    """Sums of the values of each segment."""
-    return values.new_zeros((count, *values.shape[1:])).index_add_(0, segments, values)
+def segment_sum(values: Array, segments: Array) -> Array:
+    """Sums of the values of each segment; as many segments as values."""
+    return torch.zeros_like(values).index_add(0, segments, values)

@@ -65,7 +65,6 @@ def moved(
         The labels in sorted order, (N,), and the row that each one's center becomes, (N, D): samples of one class
         come with the same row. A class that a non-finite feature touches keeps its row, bit for bit.
     """
-    count = labels.shape[0]
     order = xp.argsort(labels)
     ordered = xp.take(labels, order, axis=0)
     rows = xp.take(rows, order, axis=0)
@@ -75,9 +74,9 @@ def moved(
     segments = xp.cumulative_sum(new, axis=0)
     # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
     difference = xp.where(keep[:, None], rows - xp.take(features, order, axis=0), xp.zeros_like(rows))
-    total = xp.take(xp.segment_sum(difference, segments, count), segments, axis=0)
+    total = xp.take(xp.segment_sum(difference, segments), segments, axis=0)
     present = xp.astype(keep, rows.dtype)
-    n = xp.take(xp.segment_sum(present, segments, count), segments, axis=0)
+    n = xp.take(xp.segment_sum(present, segments), segments, axis=0)
     finite = xp.all(xp.isfinite(total), axis=-1, keepdims=True)
     step = xp.where(finite, total, xp.zeros_like(total)) / (1 + n)[:, None]
     return ordered, xp.where(finite & (n > 0)[:, None], rows - alpha * step, rows)

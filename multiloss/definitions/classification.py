@@ -182,7 +182,9 @@ def sparse_categorical_crossentropy(
     log_p = _log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
     picked = -_picked(xp, y_true, log_p, axis)
     if label_smoothing == 0:
-        return picked
+        # nan at another class than the label's is not hidden either.
+        wrong = xp.any(xp.isnan(y_pred), axis=axis)
+        return xp.where(wrong, xp.full_like(picked, float("nan")), picked)
     return (1 - label_smoothing) * picked - label_smoothing * xp.mean(log_p, axis=axis)
 
 

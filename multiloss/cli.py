@@ -1,0 +1,242 @@
+"""The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`.
+
+Exit status: 0; 1 where a check failed; 2 for what the user got wrong, told in one line; 130 when interrupted.
+What a command needs is imported when it runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after `multiloss`; None takes those of the process.
+
+    Returns:
+        The exit status.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    _tolerate_narrow_encodings()
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print("multiloss: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `multiloss list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        print(f"multiloss: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    from multiloss import demo
+    from multiloss.version import __version__
+
+    parser = argparse.ArgumentParser(prog="multiloss", description="The same loss in every framework.")
+    parser.add_argument("--version", action="version", version=f"multiloss {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, summary: str, more: str = "") -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {more}".strip()
+        )
+        added.set_defaults(run=run)
+        return added
+
+    added = command("demo", demo.main, "train a small network with three losses, and draw what it learns")
+    demo.add_arguments(added)
+
+    command("list", _list, "all losses by family, with their short names")
+
+    added = command("show", _show, "one loss: formula, shapes, options, source, curve")
+    added.add_argument("name", metavar="NAME", help="canonical or short name, such as huber or mse")
+
+    options = "Options follow a colon: huber:delta=2, binary_crossentropy:from_logits=True,label_smoothing=0.1."
+    added = command("plot", _plot, "draw losses and their gradients", options)
+    added.add_argument("names", nargs="+", metavar="NAME[:OPTION=VALUE,...]")
+    added.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png, .pdf or .svg file")
+
+    added = command("verify", _verify, "hold losses on the installed frameworks to the property tests")
+    added.add_argument("names", nargs="*", metavar="NAME", help="default: every loss")
+    added.add_argument(
+        "--backend", nargs="+", metavar="BACKEND", default=None, help="default: every one that is installed"
+    )
+    added.add_argument(
+        "--examples", type=_count, default=25, metavar="N", help="random examples for each property (default: 25)"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _tolerate_narrow_encodings() -> None:
+    """Formulas and curves are not ASCII; a terminal that cannot show them gets question marks, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _list(args: argparse.Namespace) -> int:
+    from multiloss import list_losses, plotting
+
+    families: dict[str, list[Any]] = {}
+    for name in list_losses():
+        definition = plotting.find(name)
+        families.setdefault(definition.family, []).append(definition)
+    width = max(len(definition.name) for group in families.values() for definition in group)
+    for i, (family, group) in enumerate(sorted(families.items())):
+        print(f"{os.linesep if i else ''}{family}")
+        for definition in group:
+            aliases = f" [{', '.join(definition.aliases)}]" if definition.aliases else ""
+            print(f"  {definition.name:<{width}}  {_summary(definition.doc)}{aliases}")
+    return 0
+
+
+def _summary(doc: str) -> str:
+    """The first paragraph of a docstring on one line."""
+    return " ".join(doc.partition("\n\n")[0].split())
+
+
+def _show(args: argparse.Namespace) -> int:
+    from multiloss import plotting
+
+    definition = plotting.find(args.name)
+    print(f"{definition.name} ({definition.family})")
+    if definition.aliases:
+        print(f"also called {', '.join(definition.aliases)}")
+    print(f"\n{formula_text(definition.doc)}\n\nOptions:")
+    for line in _options(definition):
+        print(f"    {line}")
+    print()
+    print("\n".join(plotting.text(plotting.curve(args.name))))
+    return 0
+
+
+def _options(definition: Any) -> list[str]:
+    if definition.name == "center":
+        from multiloss.center import CenterOptions
+
+        signature = inspect.signature(CenterOptions)
+        defaults = {key: p.default for key, p in signature.parameters.items() if key != "initial"}
+    else:
+        defaults = {**definition.options, "reduction": "mean", "axis": -1, "validate": None}
+    return [f"{key} = {value!r}" for key, value in defaults.items()]
+
+
+_SYMBOLS = {
+    r"\cdot": "·", r"\le": "≤", r"\ge": "≥", r"\sum": "Σ", r"\alpha": "α", r"\delta": "δ", r"\epsilon": "ε",
+    r"\gamma": "γ", r"\sigma": "σ", r"\tau": "τ", r"\pi": "π", r"\lVert": "‖", r"\rVert": "‖", r"\leftarrow": "←",
+    r"\quad": "  ", r"\,": " ", r"\;": " ", r"\left": "", r"\right": "", r"\infty": "∞", r"\times": "×",
+}  # fmt: skip
+
+
+def formula_text(doc: str) -> str:
+    r"""A docstring with its TeX formulas as plain text: `.. math:: \tfrac12 x^2` is shown as `½ x²`."""
+    lines = []
+    for line in doc.splitlines():
+        before, directive, formula = line.partition(".. math::")
+        lines.append(f"    {_plain(formula.strip())}" if directive and not before.strip() else line)
+    return "\n".join(lines)
+
+
+def _plain(tex: str) -> str:
+    tex = re.sub(r"\\(?:text|mathrm|operatorname)\{([^{}]*)\}", r"\1", tex)
+    tex = re.sub(r"\\[td]?frac12\b|\\[td]?frac\{1\}\{2\}", "½", tex)
+    inner = r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)"  # braces, two deep
+    for _ in range(4):
+        tex = re.sub(r"\\[td]?frac\{" + inner + r"\}\{" + inner + r"\}", _fraction, tex)
+        tex = re.sub(r"\\sqrt\{" + inner + r"\}", r"√(\1)", tex)
+    for symbol, shown in _SYMBOLS.items():
+        tex = re.sub(re.escape(symbol) + r"(?![A-Za-z])", shown, tex)
+    tex = re.sub(r"\^2(?!\d)", "²", tex)
+    tex = re.sub(r"([_^])\{([^{}\s]*)\}", r"\1\2", tex)
+    tex = re.sub(r"([_^])\{([^{}]*)\}", r"\1(\2)", tex)
+    return re.sub(r"\\([A-Za-z]+)", r"\1", tex.replace("{", "").replace("}", ""))
+
+
+def _fraction(match: re.Match[str]) -> str:
+    above, below = (part if re.fullmatch(r"\\?\w+", part) else f"({part})" for part in match.groups())
+    return f"{above}/{below}"
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from multiloss import plotting
+
+    file_format = args.out.suffix[1:].lower()
+    if file_format not in plotting.FORMATS:
+        raise ValueError(f"--out {args.out}: the name must end in {', '.join('.' + f for f in plotting.FORMATS)}")
+    if not args.out.absolute().parent.is_dir():
+        raise ValueError(f"--out {args.out}: there is no folder {args.out.parent}")
+    curves = [plotting.curve(name, options) for name, options in map(_name_and_options, args.names)]
+    plotting.write(args.out, plotting.picture(curves, file_format))
+    print(args.out)
+    return 0
+
+
+def _name_and_options(word: str) -> tuple[str, dict[str, Any]]:
+    """`huber:delta=2` as a name and its options."""
+    name, _, rest = word.partition(":")
+    options = {}
+    for part in filter(None, re.split(r",(?![^(\[]*[)\]])", rest)):
+        option, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"{word!r}: {part!r} is no OPTION=VALUE")
+        try:
+            options[option.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            options[option.strip()] = value.strip()
+    return name, options
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from multiloss import dispatch, list_backends, list_losses, plotting, testing
+
+    # names and backends are looked up first: a mistake is told before minutes of work
+    names = list(dict.fromkeys(plotting.find(name).name for name in args.names)) or list_losses()
+    backends = list(dict.fromkeys(args.backend or (name for name, here in list_backends().items() if here)))
+    for backend in backends:
+        dispatch.backend(backend)
+    widths = [max(map(len, names)), *(max(len(backend), 4) for backend in backends)]
+    print("  ".join(f"{cell:<{w}}" for cell, w in zip(["", *backends], widths, strict=True)).rstrip(), flush=True)
+    failures: list[str] = []
+    for name in names:
+        print(f"{name:<{widths[0]}}", end="", flush=True)
+        for backend, width in zip(backends, widths[1:], strict=True):
+            verdict = "ok"
+            try:
+                testing.check(name, backends=[backend], examples=args.examples)
+            except Exception as error:  # whatever a loss does wrong is its verdict, and the others are still checked
+                verdict = "FAIL"
+                failures.append(f"{name} on {backend}: {_first_lines(error)}")
+            print(f"  {verdict:<{width}}", end="", flush=True)
+        print(flush=True)
+    for failure in failures:
+        print(f"\n{failure}")
+    checked = len(names) * len(backends)
+    print(f"\n{checked - len(failures)} passed, {len(failures)} failed")
+    return 1 if failures else 0
+
+
+def _first_lines(error: Exception, most: int = 12) -> str:
+    lines = (str(error) or type(error).__name__).strip().splitlines()
+    if not isinstance(error, AssertionError):
+        lines[0] = f"{type(error).__name__}: {lines[0]}"
+    return "\n    ".join(lines[:most] + (["..."] if len(lines) > most else []))

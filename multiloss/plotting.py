@@ -1,0 +1,209 @@
+"""The curve of a loss over one number: sampled with NumPy, drawn with matplotlib or in text."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multiloss.checks import ABOVE_MINUS_ONE, PROBABILITY
+from multiloss.definition import Definition
+from multiloss.loss import Spec, make, make_spec
+
+FORMATS = ("png", "pdf", "svg")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+STYLES = ("-", "--", "-.", (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5, 1, 1.5)))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A loss over the number `x` that its prediction is made of, and the slope of that curve."""
+
+    label: str
+    axis_label: str
+    x: np.ndarray
+    value: np.ndarray
+    slope: np.ndarray
+
+
+def find(name: str) -> Definition:
+    """The definition of a name, center loss included."""
+    if name.strip().lower() in ("center", "center_loss"):
+        from multiloss.definitions import center
+
+        return center.distance
+    from multiloss import registry
+
+    return registry.find(name)
+
+
+def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 1201) -> Curve:
+    """Sample a loss where it is at home.
+
+    Real predictions run around a target of 0 (2 for logarithms, 100 for percentages); probabilities and logits are
+    those of the true class, against one other class.
+    """
+    options = dict(options or {})
+    definition = find(name)
+    label = definition.name + "".join(f", {key}={value}" for key, value in options.items())
+    if definition.name == "center":
+        if set(options) - {"per_feature"}:
+            raise ValueError("only the option per_feature changes the curve of center")
+        spec = Spec(definition, (("per_feature", bool(options.get("per_feature", False))),), "none", validate=False)
+    else:
+        spec = make_spec(name, {**options, "reduction": "none", "validate": False})
+    x, y_true, y_pred, axis_label = _inputs(definition, dict(spec.own), points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a root over one element is the absolute error: here that is the curve
+        value, gradient = make(spec, "numpy").value_and_grad(y_true, y_pred)
+    if gradient.ndim == 2 and gradient.shape[1] == 2 and axis_label.startswith("probability"):
+        slope = gradient[:, 0] - gradient[:, 1]  # the other probability falls as this one rises
+    else:
+        slope = gradient[:, 0]
+    return Curve(label, axis_label, x, np.asarray(value), np.asarray(slope))
+
+
+def _inputs(
+    definition: Definition, options: Mapping[str, Any], points: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """What runs along the axis, the targets, the predictions, and how the axis is called."""
+    domain = definition.domain(options)
+    pair = definition.kind != "elementwise"
+    if options.get("from_logits"):
+        x = np.linspace(-6, 6, points)
+        y_pred = np.stack([x, 0 * x], -1) if pair else x[:, None]
+        axis_label = "logit of the true class"
+    elif (domain.get("y_true") is PROBABILITY and not definition.has_labels) or domain.get("y_pred") is PROBABILITY:
+        x = np.linspace(0.01, 0.99, points)
+        y_pred = np.stack([x, 1 - x], -1) if pair else x[:, None]
+        axis_label = "probability of the true class"
+    else:
+        if definition.name == "mean_absolute_percentage_error":
+            x, target, axis_label = np.linspace(0, 200, points), 100.0, "y_pred, where y_true = 100"
+        elif domain.get("y_pred") is ABOVE_MINUS_ONE:
+            x, target, axis_label = np.linspace(-0.9, 6, points), 2.0, "y_pred, where y_true = 2"
+        else:
+            x, target, axis_label = np.linspace(-5, 5, points), 0.0, "y_pred - y_true"
+        return x, np.full((points, 1), target), x[:, None], axis_label
+    if definition.has_labels:
+        return x, np.zeros(points, np.int64), y_pred, axis_label
+    y_true = np.zeros_like(y_pred)
+    y_true[:, 0] = 1.0
+    if definition.family == "divergence":
+        y_true[:] = 0.5
+        axis_label = "probability of the first of two outcomes, where y_true = (½, ½)"
+    return x, y_true, y_pred, axis_label
+
+
+def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
+    """Values on the left, slopes on the right; curves over the same number share a row."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "drawing needs matplotlib, which is not installed: pip install 'multiloss[demo]'", name="matplotlib"
+        ) from error
+
+    rows: dict[str, list[Curve]] = {}
+    for one in curves:
+        rows.setdefault(one.axis_label, []).append(one)
+    figure = Figure(figsize=(10.5, 4.4 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    strips = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for (axis_label, group), strip in zip(rows.items(), strips, strict=True):
+        left, right = strip.subplots(1, 2)
+        for i, one in enumerate(group):
+            # the later ones thinner and broken, so that curves that coincide are all seen
+            look = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+            width = max(3.2 - 0.5 * i, 1.4)
+            left.plot(one.x, one.value, label=one.label, linewidth=width, **look)
+            right.plot(one.x, _broken_at_jumps(one.slope), linewidth=width, **look)
+        for axis, what in ((left, "loss"), (right, "gradient")):
+            _dress(axis, axis_label, what)
+        left.set_ylim(*_limits([one.value for one in group]))
+        right.set_ylim(*_limits([one.slope for one in group]))
+        longest = max(len(one.label) for one in group)
+        strip.legend(loc="outside upper center", ncols=max(1, min(len(group), 100 // (longest + 6))), frameon=False)
+    buffer = io.BytesIO()
+    metadata: dict[str, Any] = {"Date": None} if file_format == "svg" else {}
+    figure.savefig(buffer, format=file_format, dpi=150, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _dress(axis: Any, axis_label: str, what: str) -> None:
+    axis.grid(color="0.92", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.axhline(0, color="0.6", linewidth=0.8, zorder=1)
+    axis.set_xlabel(axis_label)
+    axis.set_ylabel(what)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def _limits(values: Sequence[np.ndarray], margin: float = 0.05) -> tuple[float, float]:
+    """From the lowest to the highest value; a pole is cut off where it leaves the other values behind."""
+    everything = np.concatenate([one[np.isfinite(one)] for one in values])
+    inner_low, inner_high = np.quantile(everything, [0.05, 0.95])
+    reach = 1.2 * max(inner_high - inner_low, 1e-12)
+    low = max(float(everything.min()), inner_low - reach)
+    high = min(float(everything.max()), inner_high + reach)
+    margin *= high - low or 1.0
+    return low - margin, high + margin
+
+
+def _broken_at_jumps(values: np.ndarray) -> np.ndarray:
+    """A line that is interrupted where the slope jumps, as at the kink of an absolute value."""
+    steps = np.abs(np.diff(values))
+    # A jump is one step, or two where a sample lies in the kink; near a pole the steps beside are large too.
+    around = np.pad(steps, 2, mode="edge")
+    beside = np.maximum(around[:-4], around[4:])
+    jumps = np.flatnonzero((steps > 20 * beside) & (steps > 0.01 * np.ptp(values)))
+    broken = np.array(values, np.float64)
+    broken[jumps] = np.nan
+    return broken
+
+
+def text(one: Curve, width: int = 36, height: int = 8) -> list[str]:
+    """Value and slope, drawn in braille dots side by side."""
+    sides = [_panel(one.x, values, width, height) for values in (one.value, one.slope)]
+    title = f"  {'loss':<{width + 9}}  gradient"
+    lines = [f"  {left:<{width + 9}}  {right}".rstrip() for left, right in zip(*sides, strict=True)]
+    return [title, *lines, f"  over {one.axis_label}"]
+
+
+def _panel(x: np.ndarray, values: np.ndarray, width: int, height: int) -> list[str]:
+    low, high = _limits([values], margin=0.0)
+    columns = np.round((x - x[0]) / (x[-1] - x[0]) * (2 * width - 1)).astype(int)
+    with np.errstate(invalid="ignore"):
+        rows = np.round((high - values) / ((high - low) or 1.0) * (4 * height - 1))
+    seen = np.isfinite(rows) & (rows >= 0) & (rows < 4 * height)
+    cells = np.zeros((height, width), np.int64)
+    bits = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+    for column, row in zip(columns[seen], rows[seen].astype(int), strict=True):
+        cells[row // 4, column // 2] |= bits[row % 4, column % 2]
+    scale = {0: f"{high:8.3g} ", height - 1: f"{low:8.3g} "}
+    lines = [scale.get(i, " " * 9) + "".join(chr(0x2800 + int(cell)) for cell in row) for i, row in enumerate(cells)]
+    return [*lines, " " * 9 + f"{x[0]:<{width - 8}.3g}{x[-1]:>8.3g}"]
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a whole file or none: under another name first, then renamed."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes files that only their owner reads
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
