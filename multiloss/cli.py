@@ -210,7 +210,10 @@ def _verify(args: argparse.Namespace) -> int:
     from multiloss import dispatch, list_backends, list_losses, plotting, testing
 
     # names and backends are looked up first: a mistake is told before minutes of work
-    names = list(dict.fromkeys(plotting.find(name).name for name in args.names)) or list_losses()
+    names = list(dict.fromkeys(plotting.find(name).name for name in args.names))
+    names = names or [name for name in list_losses() if name != "center"]
+    if "center" in names:
+        raise ValueError("center loss holds state and is no loss of predictions; verify cannot check it")
     backends = list(dict.fromkeys(args.backend or (name for name, here in list_backends().items() if here)))
     for backend in backends:
         dispatch.backend(backend)

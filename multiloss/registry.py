@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -84,7 +85,7 @@ def register(
         raise ValueError(f"name must be an identifier such as 'soft_abs', got {name!r}")
 
     def decorate(function: Function) -> Definition:
-        takes_axis = "axis" in getattr(function, "__kwdefaults__", None or {}) or "axis" in _keyword_names(function)
+        takes_axis = "axis" in inspect.signature(function).parameters
         chosen = kind or ("over_axis" if takes_axis else "elementwise")
         if chosen not in ("elementwise", "over_axis", "over_labels"):
             raise ValueError(f"kind must be 'elementwise', 'over_axis' or 'over_labels', got {kind!r}")
@@ -94,12 +95,6 @@ def register(
         return add(definition, replace=replace)
 
     return decorate
-
-
-def _keyword_names(function: Function) -> tuple[str, ...]:
-    code = function.__code__
-    start = code.co_argcount
-    return code.co_varnames[start : start + code.co_kwonlyargcount]
 
 
 def find(name: str) -> Definition:

@@ -1,0 +1,9 @@
+"""Property tests of a loss, for your own as for the library's: `multiloss.testing.check("soft_abs")`.
+
+Needs Hypothesis: pip install 'multiloss[testing]'.
+"""
+
+from multiloss.testing.checking import check
+from multiloss.testing.strategies import Case, cases, domain_of, floats, labels, probabilities
+
+__all__ = ["Case", "cases", "check", "domain_of", "floats", "labels", "probabilities"]

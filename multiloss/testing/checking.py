@@ -1,0 +1,220 @@
+"""`check`: one loss held to the properties that every loss here has, on every backend asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+
+from multiloss import dispatch, registry
+from multiloss.loss import Spec, get, make_spec
+from multiloss.pipeline import sample_shape, spread_host
+from multiloss.testing.strategies import Case, cases
+
+Reference = Callable[..., Any]
+
+# Single precision rounds at 6e-8; a formula of some twenty operations summed over the two dozen elements of the largest
+# case stays below 2e-5 of the sum of its terms, a missing factor or sign does not.
+_TOLERANCE = 2e-5
+
+
+def check(
+    name: str,
+    *,
+    backends: Sequence[str] | None = None,
+    reference: Reference | None = None,
+    examples: int = 25,
+    **options: Any,
+) -> None:
+    """Hold a loss to the library's property tests.
+
+    * values, for all shapes, axes, reductions, weights and masks, agree with the reference in float64;
+    * the gradient is the finite difference of the reference, also the compiled one;
+    * a masked sample adds nothing to the value and exactly 0 to the gradient, even where it holds nan;
+    * nothing left gives 0; half precision is computed in float32; a loss declared symmetric is.
+
+    Args:
+        name: of a loss known to `multiloss.get`.
+        backends: names; default: all that are installed. One that is not is an error.
+        reference: `reference(y_true, y_pred, axis=axis, **options)`, float64 values per sample, written without the
+            definition; default: the definition itself on NumPy in float64.
+        examples: how many cases Hypothesis draws for each backend.
+        options: of the loss.
+
+    Raises:
+        AssertionError: which property fails, on which backend, for which case.
+
+    Example:
+        >>> import multiloss.testing
+        >>> multiloss.testing.check("mean_squared_error", backends=["numpy"], examples=5)
+    """
+    if name == "center":
+        raise ValueError("center loss holds state and is no loss of predictions; its tests are the library's own")
+    definition = registry.find(name)
+    spec = make_spec(name, options)
+    if backends is None:
+        backends = [backend for backend, installed in dispatch.list_backends().items() if installed]
+    truth = _Truth(spec, reference)
+    for backend in backends:
+        dispatch.backend(backend)
+        _run(backend, definition.name, spec, truth, examples)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Truth:
+    """Float64 values per sample: the reference given, or the definition on NumPy."""
+
+    spec: Spec
+    reference: Reference | None
+
+    def values(self, case: Case, y_pred: np.ndarray) -> np.ndarray:
+        if self.reference is not None:
+            return np.asarray(self.reference(case.y_true, y_pred, axis=case.axis, **self.spec.kwargs), np.float64)
+        loss = get(self.spec.name, "numpy", axis=case.axis, reduction="none", validate=False, **self.spec.kwargs)
+        return np.asarray(loss(case.y_true, y_pred))
+
+    def reduced(self, case: Case, y_pred: np.ndarray) -> np.ndarray:
+        """The rules of weights, masks and reductions, written out."""
+        values = self.values(case, y_pred)
+        weight, keep = (
+            spread_host(x, values.shape)
+            for x in (
+                np.ones(()) if case.sample_weight is None else case.sample_weight,
+                np.ones((), bool) if case.mask is None else case.mask,
+            )
+        )
+        weighted = np.where(keep, weight * values, 0.0)
+        if case.reduction == "none":
+            return weighted
+        by = {
+            "sum": 1,
+            "mean": keep.sum(),
+            "weighted_mean": weight[keep].sum(),
+            "batchmean": values.shape[0] if values.ndim else 1,
+        }[case.reduction]
+        return weighted.sum() / by if by else np.zeros(())
+
+    def gradient(self, case: Case) -> np.ndarray:
+        """Central differences of the sum of what `reduced` gives, extrapolated once."""
+        flat = case.y_pred.astype(np.float64)
+        gradient = np.zeros(flat.shape)
+        for index in np.ndindex(flat.shape):
+            slopes = []
+            for step in (1e-4, 5e-5):
+                up, down = flat.copy(), flat.copy()
+                up[index] += step
+                down[index] -= step
+                slopes.append((self.reduced(case, up).sum() - self.reduced(case, down).sum()) / (2 * step))
+            gradient[index] = (4 * slopes[1] - slopes[0]) / 3
+        return gradient
+
+
+def _run(backend: str, name: str, spec: Spec, truth: _Truth, examples: int) -> None:
+    quiet = settings(
+        max_examples=examples, deadline=None, database=None, derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow], report_multiple_bugs=False,
+        phases=[Phase.generate, Phase.shrink],
+    )  # fmt: skip
+
+    @quiet
+    @given(cases(spec))
+    def agree(case: Case) -> None:
+        _agrees(backend, spec, truth, case)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*absolute value.*")
+        agree()
+        _half_precision(backend, spec)
+        _nothing_left(backend, spec)
+
+
+def _make(backend: str, spec: Spec, case: Case) -> Any:
+    return get(spec.name, backend, axis=case.axis, reduction=case.reduction, **spec.kwargs)
+
+
+def _host(x: Any) -> np.ndarray:
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    return np.asarray(x).astype(np.float64)
+
+
+def _close(what: str, backend: str, got: np.ndarray, wanted: np.ndarray, scale: float, case: Any) -> None:
+    assert got.shape == wanted.shape, f"{what} on {backend}: shape {got.shape}, wanted {wanted.shape}, for {case}"
+    off = float(np.max(np.abs(got - wanted), initial=0.0))
+    assert off <= _TOLERANCE * max(scale, 1.0), f"{what} on {backend}: {got}, wanted {wanted}, for {case}"
+
+
+def _agrees(backend: str, spec: Spec, truth: _Truth, case: Case) -> None:
+    loss = _make(backend, spec, case)
+    pred = case.y_pred.astype(np.float32)
+    arguments = {"sample_weight": case.sample_weight, "mask": case.mask}
+    wanted = truth.reduced(case, case.y_pred)
+    scale = float(np.abs(truth.values(case, case.y_pred)).sum()) * (
+        1.0 if case.sample_weight is None else max(float(case.sample_weight.max(initial=0)), 1.0)
+    )
+    value, gradient = loss.value_and_grad(case.y_true, pred, **arguments)
+    _close("value", backend, _host(value), wanted, scale, case)
+    _close("value of the call", backend, _host(loss(case.y_true, pred, **arguments)), wanted, scale, case)
+    smooth = truth.gradient(case)
+    coarse = np.abs(smooth) * 50 + scale  # differences of differences: their own rounding is 1e-10 of the values
+    ok = np.abs(_host(gradient) - smooth) <= _TOLERANCE * np.maximum(coarse, 1.0)
+    assert np.all(ok | _kink(truth, case)), f"gradient on {backend}: {gradient}, differences {smooth}, for {case}"
+    if case.mask is not None and case.mask.size and not case.mask.all():
+        _masked_is_gone(backend, loss, case, pred, _host(value), _host(gradient))
+    if spec.definition.symmetric:
+        swapped = loss(pred, case.y_true, **arguments)
+        _close("symmetry", backend, _host(swapped), wanted, scale, case)
+
+
+def _kink(truth: _Truth, case: Case) -> np.ndarray:
+    """Where one-sided differences disagree the formula has no derivative, and any number between them is one."""
+    here = truth.reduced(case, case.y_pred).sum()
+    kinks = np.zeros(case.y_pred.shape, bool)
+    for index in np.ndindex(case.y_pred.shape):
+        up, down = case.y_pred.astype(np.float64), case.y_pred.astype(np.float64)
+        up[index] += 1e-4
+        down[index] -= 1e-4
+        right, left = truth.reduced(case, up).sum() - here, here - truth.reduced(case, down).sum()
+        kinks[index] = abs(right - left) > 0.05 * (abs(right) + abs(left)) + 1e-9 * abs(here)
+    return kinks
+
+
+def _masked_is_gone(
+    backend: str, loss: Any, case: Case, pred: np.ndarray, value: np.ndarray, gradient: np.ndarray
+) -> None:
+    assert case.mask is not None
+    keep = spread_host(case.mask, sample_shape(pred.shape, case.axis))
+    axes = tuple(range(pred.ndim)) if case.axis is None else case.axis
+    spread = np.broadcast_to(keep if axes == () else np.expand_dims(keep, axes), pred.shape)
+    dirty = np.where(spread, pred, np.float32("nan"))
+    again, slope = loss.value_and_grad(case.y_true, dirty, sample_weight=case.sample_weight, mask=case.mask)
+    assert np.array_equal(_host(again), value), f"a masked nan reaches the value on {backend}: {again}, for {case}"
+    assert np.array_equal(_host(slope), gradient) and not _host(slope)[~spread].any(), (
+        f"a masked nan reaches the gradient on {backend}: {slope}, for {case}"
+    )
+
+
+def _plain(spec: Spec, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    pred = np.full((samples, 2), 0.5, np.float32)
+    return (np.zeros(samples, np.int64) if spec.definition.has_labels else pred.copy()), pred
+
+
+def _half_precision(backend: str, spec: Spec) -> None:
+    y_true, y_pred = _plain(spec, 3)
+    value, gradient = get(spec.name, backend, **spec.kwargs).value_and_grad(y_true, y_pred.astype(np.float16))
+    assert "float32" in str(value.dtype), f"float16 gives {value.dtype} on {backend}; losses are computed in float32"
+    assert "float16" in str(gradient.dtype), f"the gradient of float16 is {gradient.dtype} on {backend}"
+
+
+def _nothing_left(backend: str, spec: Spec) -> None:
+    loss = get(spec.name, backend, **spec.kwargs)
+    y_true, y_pred = _plain(spec, 3)
+    value, gradient = loss.value_and_grad(y_true, y_pred, mask=np.zeros(3, bool))
+    assert _host(value) == 0 and not _host(gradient).any(), f"all masked on {backend} gives {value}, {gradient}"
+    value = loss(*_plain(spec, 0))
+    assert _host(value) == 0, f"an empty batch on {backend} gives {value}"
