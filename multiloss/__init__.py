@@ -6,7 +6,8 @@
 Importing this package imports no framework.
 """
 
-from multiloss import definitions, info
+from multiloss import definitions as definitions  # fills the registry
+from multiloss import info
 from multiloss.dispatch import list_backends
 from multiloss.functions import log_softmax, logsumexp, softmax
 from multiloss.loss import get

@@ -70,7 +70,9 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
         del given["centers_init"]
         array = np.asarray(_to_host(initial))
         if array.ndim != 2 or array.dtype.kind not in "fiu":
-            raise ValueError(f"centers_init must be 'zeros', 'normal' or a real (classes, features) array, got shape {array.shape}")
+            raise ValueError(
+                f"centers_init must be 'zeros', 'normal' or a real (classes, features) array, got shape {array.shape}"
+            )
         for name, size in zip(("num_classes", "feature_dim"), array.shape, strict=True):
             if given.get(name) not in (None, size):
                 raise ValueError(f"centers_init has shape {array.shape}, which contradicts {name}={given[name]}")
@@ -89,7 +91,13 @@ def _to_host(x: Any) -> Any:
         return x
     be = dispatch.backend(str(framework))
     values = be.host(x)
-    return x.detach().cpu().numpy() if values is None and hasattr(x, "cpu") else np.asarray(x) if values is None else values
+    return (
+        x.detach().cpu().numpy()
+        if values is None and hasattr(x, "cpu")
+        else np.asarray(x)
+        if values is None
+        else values
+    )
 
 
 def make(backend: str | None, given: dict[str, Any]) -> Any:
@@ -108,14 +116,16 @@ def step(
     features: Array,
     sample_weight: Array | None,
     mask: Array | None,
+    *,
     training: bool,
     trusted: bool,
 ) -> tuple[Array, Array | None, Array | None]:
     """The value, and the rows to commit: (value, labels, rows); no rows where nothing is to move. Pure, traceable."""
     xp = be.xp
     labels = be.labels(labels)
-    keep = xp.ones_like(labels) > 0 if mask is None else pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
-    keep = keep & (labels == labels)
+    keep = labels == labels  # all True, of the shape of the labels
+    if mask is not None:
+        keep = keep & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
     invalid = None
     if not trusted:
         invalid = ((labels < 0) | (labels >= xp.class_count(centers, 0))) & keep
@@ -157,15 +167,14 @@ class CenterMethods:
         centers = self._host_centers()
         if centers.size:
             config["centers_init"] = centers
-        other = make(backend, config)
-        return other
+        return make(backend, config)
 
     def init_state(self) -> dict[str, Array]:
         """The first state, {"centers": (num_classes, feature_dim)}, for the pure `step`."""
         chosen = self.options
-        for name in ("num_classes", "feature_dim"):
-            if getattr(chosen, name) is None:
-                raise ValueError(f"init_state needs {name}: multiloss.get('center', {name}=...)")
+        if chosen.num_classes is None or chosen.feature_dim is None:
+            missing = "num_classes" if chosen.num_classes is None else "feature_dim"
+            raise ValueError(f"init_state needs {missing}: multiloss.get('center', {missing}=...)")
         return {"centers": self._be().centers_array(self._first(chosen.num_classes, chosen.feature_dim))}
 
     def _first(self, rows: int, dim: int) -> np.ndarray:
@@ -202,7 +211,9 @@ class CenterMethods:
         centers = state["centers"]
         self._check(labels, features, sample_weight, mask, be.shape(centers)[-1])
         trusted = self._labels_known(labels, mask, be.shape(centers)[0])
-        value, where_to, rows = step(be, self.options, centers, labels, features, sample_weight, mask, training, trusted)
+        value, where_to, rows = step(
+            be, self.options, centers, labels, features, sample_weight, mask, training=training, trusted=trusted
+        )
         if where_to is None:
             return value, state
         return value, {**state, "centers": be.xp.put_rows(centers, where_to, rows)}
@@ -221,12 +232,7 @@ class CenterMethods:
             )
         if dim not in (None, 0) and shape[-1] not in (None, dim):
             raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
-        if sample_weight is not None:
-            checks.weight_shape("sample_weight", be.shape(sample_weight), label_shape, shape)
-        if mask is not None:
-            if be.kind(mask) != "b":
-                raise checks.mask_dtype(mask.dtype)
-            checks.weight_shape("mask", be.shape(mask), label_shape, shape)
+        pipeline.check_weights(be, sample_weight, mask, label_shape, shape)
 
     def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
         if self.options.validate is False:
@@ -304,7 +310,9 @@ class CenterMethods:
         wanted = (have[0] or self.options.num_classes, have[1] or self.options.feature_dim)
         fixed = self.options.num_classes is not None
         if wanted[1] not in (None, centers.shape[1]) or (fixed and wanted[0] != centers.shape[0]):
-            raise ValueError(f"{os.fspath(path)} holds centers of shape {centers.shape}, but these are of shape {wanted}")
+            raise ValueError(
+                f"{os.fspath(path)} holds centers of shape {centers.shape}, but these are of shape {wanted}"
+            )
         self._set(centers, None)
 
     def __repr__(self) -> str:
@@ -361,7 +369,7 @@ class HostCenter(CenterMethods):
         return value
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
-        return step(self._be(), self.options, self._table, *arrays, moves, trusted)
+        return step(self._be(), self.options, self._table, *arrays, training=moves, trusted=trusted)
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` says."""

@@ -76,7 +76,11 @@ def labels_in_range(
     first = int(labels[bad].flat[0])
     hint = ""
     if first in (-1, -100):
-        hint = f"; to leave such samples out pass ignore_index={first}" if name == "y_true" else "; to leave such samples out pass a mask"
+        hint = (
+            f"; to leave such samples out pass ignore_index={first}"
+            if name == "y_true"
+            else "; to leave such samples out pass a mask"
+        )
     raise ValueError(f"{name} holds the label {first}, but labels must be in [0, {classes}){hint}")
 
 
@@ -123,8 +127,7 @@ def axis_fits(axis: Any, shape: Shape) -> None:
 def weight_shape(name: str, weight: Shape, samples: Shape, y_pred: Shape) -> None:
     """Refuse weights or masks that are not broadcastable to the per-sample values from the left."""
     if len(weight) <= len(samples) and all(
-        a is None or b is None or a == b or a == 1
-        for a, b in zip(weight, samples, strict=False)
+        a is None or b is None or a == b or a == 1 for a, b in zip(weight, samples, strict=False)
     ):
         return
     hint = ""

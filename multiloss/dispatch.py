@@ -42,7 +42,8 @@ def _load_ours(name: str) -> Any:
     framework, extra = _OURS[name]
     if importlib.util.find_spec(framework) is None:
         raise ImportError(
-            f"backend {name!r} needs {framework}, which is not installed: pip install 'multiloss[{extra}]'", name=framework
+            f"backend {name!r} needs {framework}, which is not installed: pip install 'multiloss[{extra}]'",
+            name=framework,
         )
     if name == "keras":
         _import_keras()
@@ -99,10 +100,8 @@ def framework_of(x: Any) -> str | None:
         return "torch"
     if jax is not None and isinstance(x, getattr(jax, "Array", ())):
         return "jax"
-    if tensorflow is not None and hasattr(tensorflow, "Variable"):
-        if isinstance(x, tensorflow.Tensor | tensorflow.Variable):
-            return "tensorflow"
-    return None
+    loaded = tensorflow is not None and hasattr(tensorflow, "Variable")
+    return "tensorflow" if loaded and isinstance(x, (tensorflow.Tensor, tensorflow.Variable)) else None  # type: ignore[union-attr]
 
 
 def backend_of(arrays: Iterable[Any]) -> str:

@@ -19,13 +19,15 @@ class Spec:
     reduction: str = "mean"
     axis: int | tuple[int, ...] | None = -1
     validate: bool | None = None
+    kwargs: dict[str, Any] = dataclasses.field(init=False, repr=False, compare=False)
+    _hash: int = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kwargs", dict(self.own))
         object.__setattr__(self, "_hash", hash((self.definition.name, self.own, self.reduction, self.axis)))
 
     def __hash__(self) -> int:
-        return self._hash  # type: ignore[attr-defined,no-any-return]
+        return self._hash
 
     @property
     def name(self) -> str:
@@ -74,7 +76,7 @@ class Named:
         return make(self.spec, backend)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.spec == other.spec  # type: ignore[attr-defined]
+        return isinstance(other, Named) and type(self) is type(other) and self.spec == other.spec
 
     def __hash__(self) -> int:
         return hash(self.spec)
@@ -155,7 +157,7 @@ def get(name: str, backend: str | None = None, **options: Any) -> Any:
         >>> multiloss.get(**huber.config()) == huber
         True
     """
-    if isinstance(name, str) and name.strip().lower() in ("center", "center_loss"):
+    if isinstance(name, str) and name.strip().lower() in registry.CENTER:
         from multiloss import center
 
         return center.make(backend, options)

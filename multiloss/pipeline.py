@@ -42,7 +42,7 @@ def convert(be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) ->
 
 
 def check(
-    be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None, first: bool
+    be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None, *, first: bool
 ) -> bool:
     """Refuse what cannot be computed. Whether the labels are known to be in range comes back (True: trusted)."""
     definition, axis = spec.definition, spec.axis
@@ -62,12 +62,7 @@ def check(
     if class_weight is not None:
         checks.class_weights(class_weight, pred_shape[axis])
     samples = sample_shape(pred_shape, axis)
-    if sample_weight is not None:
-        checks.weight_shape("sample_weight", be.shape(sample_weight), samples, pred_shape)
-    if mask is not None:
-        if be.kind(mask) != "b":
-            raise checks.mask_dtype(mask.dtype)
-        checks.weight_shape("mask", be.shape(mask), samples, pred_shape)
+    check_weights(be, sample_weight, mask, samples, pred_shape)
     if first and definition.name.startswith("root_") and _spans_one(pred_shape, axis):
         warnings.warn(
             f"{definition.name} over an axis of length 1 is the absolute value of each element; "
@@ -81,6 +76,18 @@ def check(
     if first or spec.validate:
         _check_domain(be, spec, y_true, y_pred, mask, samples)
     return trusted
+
+
+def check_weights(be: Any, sample_weight: Array | None, mask: Array | None, samples: Any, shape: Any) -> None:
+    """Refuse weights and masks that do not belong to per-sample values of shape `samples`."""
+    if sample_weight is not None:
+        if be.kind(sample_weight) not in "fiub":
+            raise checks.real_dtype("sample_weight", sample_weight.dtype)
+        checks.weight_shape("sample_weight", be.shape(sample_weight), samples, shape)
+    if mask is not None:
+        if be.kind(mask) != "b":
+            raise checks.mask_dtype(mask.dtype)
+        checks.weight_shape("mask", be.shape(mask), samples, shape)
 
 
 def _check_labels(be: Any, spec: Any, y_true: Array, pred_shape: Any, mask: Any, samples: Any) -> bool:
@@ -150,9 +157,7 @@ def trailing(x: Array, have: int, want: int) -> Array:
     return x[(...,) + (None,) * (want - have)] if want > have else x
 
 
-def prepare(
-    be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any, mask: Any, trusted: bool
-) -> Samples:
+def prepare(be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any, mask: Any, trusted: bool) -> Samples:
     """Compute dtypes, and `mask`, `ignore_index`, `sample_weight`, `class_weight` as one pair (weight, keep)."""
     xp, options, axis = be.xp, spec.kwargs, spec.axis
     y_pred = be.compute(y_pred)
@@ -256,7 +261,14 @@ def reduce(be: Any, spec: Any, s: Samples, values: Array) -> Array:
 
 
 def evaluate(
-    be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any = None, mask: Any = None, trusted: bool = False
+    be: Any,
+    spec: Any,
+    y_true: Array,
+    y_pred: Array,
+    sample_weight: Any = None,
+    mask: Any = None,
+    *,
+    trusted: bool = False,
 ) -> Array:
     """The loss. Pure, traceable."""
     s = prepare(be, spec, y_true, y_pred, sample_weight, mask, trusted)
@@ -273,7 +285,14 @@ def evaluate_rows(
 
 
 def value_and_gradient(
-    be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any = None, mask: Any = None, trusted: bool = False
+    be: Any,
+    spec: Any,
+    y_true: Array,
+    y_pred: Array,
+    sample_weight: Any = None,
+    mask: Any = None,
+    *,
+    trusted: bool = False,
 ) -> tuple[Array, Array]:
     """The loss and its gradient by the closed form (of the sum for `reduction="none"`)."""
     xp, axis = be.xp, spec.axis
@@ -287,10 +306,17 @@ def value_and_gradient(
     factor = factor if by is None else factor / by
     if spec.definition.kind == "elementwise" and axis != ():
         factor = factor / xp.length(s.y_pred, axis)
-    gradient = gradient * _expand(factor, axis, rank)
-    if s.keep is not None:
-        gradient = xp.where(_expand(s.keep, axis, rank), gradient, xp.zeros_like(gradient))
+    gradient = _counted(be, spec, s, gradient * _expand(factor, axis, rank))
     return reduce(be, spec, s, values), gradient
+
+
+def _counted(be: Any, spec: Any, s: Samples, gradient: Array) -> Array:
+    """Exactly 0 where the sample is masked, or its value the constant nan."""
+    xp, rank = be.xp, len(be.shape(s.y_pred))
+    for counts in (s.keep, None if s.invalid is None else ~s.invalid):
+        if counts is not None:
+            gradient = xp.where(_expand(counts, spec.axis, rank), gradient, xp.zeros_like(gradient))
+    return gradient
 
 
 def derivative(be: Any, spec: Any, s: Samples, second: bool = False) -> Array:
@@ -303,12 +329,8 @@ def derivative(be: Any, spec: Any, s: Samples, second: bool = False) -> Array:
 
 def grad_and_hess(be: Any, spec: Any, y_true: Array, y_pred: Array, trusted: bool = False) -> tuple[Array, Array]:
     """First and second derivative per element, unreduced; where a label is ignored, 0."""
-    xp = be.xp
     s = prepare(be, spec, y_true, y_pred, None, None, trusted)
-    pair = derivative(be, spec, s), derivative(be, spec, s, second=True)
-    if s.keep is not None:
-        keep = _expand(s.keep, spec.axis, len(be.shape(y_pred)))
-        pair = tuple(xp.where(keep, x, xp.zeros_like(x)) for x in pair)
+    pair = tuple(_counted(be, spec, s, derivative(be, spec, s, second)) for second in (False, True))
     if s.weight is not None:
         pair = tuple(x * _expand(s.weight, spec.axis, len(be.shape(y_pred))) for x in pair)
     return pair[0], pair[1]

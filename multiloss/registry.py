@@ -5,19 +5,21 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from multiloss import options as read
 from multiloss.definition import Definition, Function
+
+CENTER = ("center", "center_loss")
+"""What the loss with a state is called: it is no `Definition`, and its names are nobody else's."""
 
 _definitions: dict[str, Definition] = {}
 _aliases: dict[str, str] = {}
 
 # A name that means several losses is never guessed.
-_AMBIGUOUS = {
-    name: ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
-    for name in ("cross_entropy", "crossentropy", "ce", "softmax_cross_entropy", "log_loss")
-}
+_AMBIGUOUS = dict.fromkeys(
+    ("cross_entropy", "crossentropy", "ce", "softmax_cross_entropy", "log_loss"),
+    ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy"),
+)
 
 # Other libraries' option names, with the name here.
 _FOREIGN_OPTIONS = {
@@ -37,6 +39,9 @@ _FOREIGN_OPTIONS = {
 def add(definition: Definition, *, replace: bool = False) -> Definition:
     """Make a definition known under its name and aliases. A taken name is an error unless `replace`."""
     names = (definition.name, *definition.aliases)
+    for name in names:
+        if name in CENTER:
+            raise ValueError(f"the name {name!r} is taken by center loss, which holds a state and cannot be replaced")
     taken = [name for name in names if name in _definitions or name in _aliases]
     if taken and not replace:
         raise ValueError(f"the name {taken[0]!r} is taken by {_owner(taken[0])}; pass replace=True to replace it")
@@ -101,10 +106,10 @@ def find(name: str) -> Definition:
     """The definition that `name` (canonical or alias) means; ValueError with the nearest names if none."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a string such as 'huber', got {type(name).__name__}")
-    key = name.strip().lower()
-    key = _aliases.get(key, key)
-    if key in _definitions:
-        return _definitions[key]
+    for key in (name, name.strip().lower()):
+        found = _aliases.get(key, key)
+        if found in _definitions:
+            return _definitions[found]
     if key in _AMBIGUOUS:
         raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}")
     known = [*_definitions, *_aliases, "center"]

@@ -31,7 +31,9 @@ def save(path: str | os.PathLike[str], centers: np.ndarray) -> None:
     from safetensors.numpy import save as to_bytes
 
     target = Path(path)
-    data = to_bytes({"centers": np.ascontiguousarray(centers)}, metadata={"format": "multiloss.centers", "version": "1"})
+    data = to_bytes(
+        {"centers": np.ascontiguousarray(centers)}, metadata={"format": "multiloss.centers", "version": "1"}
+    )
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

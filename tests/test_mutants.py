@@ -103,4 +103,3 @@ def test_mutants_of_the_library_are_caught(
     monkeypatch.setattr(registry.find(name), "value", mutate)
     with pytest.raises(AssertionError):
         check(name, backends=[backend])
-

@@ -1,4 +1,4 @@
-"""JAX: losses are hashable callables, each behind one cached compiled function, that work under every transformation."""
+"""JAX: losses are hashable callables, each behind one cached compiled function, under every transformation."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def host(x: Array) -> Any:
 
 
 def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
-    """value(y_true, y_pred) with its derivative by y_pred in closed form; the one by y_true is that of the expression."""
+    """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
 
     @jax.custom_jvp
     def function(t: Array, p: Array) -> Array:

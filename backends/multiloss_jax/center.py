@@ -19,7 +19,9 @@ def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: 
 
     def run(table: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Any:
         def total(x: Any) -> Any:
-            value, where_to, rows = step(be, chosen, table, labels, x, sample_weight, mask, moves, trusted)
+            value, where_to, rows = step(
+                be, chosen, table, labels, x, sample_weight, mask, training=moves, trusted=trusted
+            )
             return (value.sum() if value.ndim else value), (value, where_to, rows)
 
         if differentiate:

@@ -26,7 +26,9 @@ class CenterLoss(nnx.Module):
     """
 
     def __init__(self, **options: Any) -> None:
-        self._pure = nnx.static(JaxCenter(read_options(options))) if hasattr(nnx, "static") else JaxCenter(read_options(options))
+        self._pure = (
+            nnx.static(JaxCenter(read_options(options))) if hasattr(nnx, "static") else JaxCenter(read_options(options))
+        )
         self.deterministic = False
         self.centers = Centers(self._pure.init_state()["centers"])
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 from keras.src.backend.common import global_state
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 import multiloss_keras as be
 from multiloss import checks, pipeline
@@ -59,6 +60,12 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     def __call__(self, labels: Any, features: Any, *args: Any, training: bool | None = None, **keywords: Any) -> Any:
         """The value; `training=None` is the mode of the model it is in, or True outside of any."""
         if training is None and global_state.get_global_attribute("current_call_ctx") is None:
+            if in_stateless_scope():
+                # Keras on JAX runs `model.call` itself, without the context that tells inner layers the mode.
+                raise ValueError(
+                    "the center loss cannot see whether the model trains (Keras on JAX does not tell inner layers); "
+                    "pass it on in the model's call: center(labels, features, training=training)"
+                )
             training = True
         if not isinstance(labels, keras.KerasTensor):
             features = be.asarray(features, None, "features")
@@ -97,11 +104,15 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
         _, features, _, _ = pipeline.convert(be, labels, features, None, None)
-        _, where_to, rows = self._step(labels, features, sample_weight, mask, training and self.options.update == "auto")
+        _, where_to, rows = self._step(
+            labels, features, sample_weight, mask, training and self.options.update == "auto"
+        )
         labels, features, sample_weight, mask = self._ready(labels, features, sample_weight, mask)
         keep = labels if mask is None else ops.where(mask, labels, ops.zeros_like(labels))
         centers = be.xp.gather(ops.convert_to_tensor(self._table), be.labels(keep))
-        value, gradient = pipeline.value_and_gradient(be, self.options.spec, centers, features, sample_weight, mask, True)
+        value, gradient = pipeline.value_and_gradient(
+            be, self.options.spec, centers, features, sample_weight, mask, trusted=True
+        )
         if where_to is not None:
             self._commit(where_to, rows)
         gradient = be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
@@ -116,12 +127,12 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return labels, features, sample_weight, mask
 
     def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
-        arrays = self._ready(labels, features, sample_weight, mask)
-        self._check(*arrays, self._shape()[1])
-        self._fit(arrays[0], arrays[1], arrays[3], True)
-        trusted = self._labels_known(arrays[0], arrays[3], self._shape()[0])
+        labels, features, sample_weight, mask = self._ready(labels, features, sample_weight, mask)
+        self._check(labels, features, sample_weight, mask, self._shape()[1])
+        self._fit(labels, features, mask, True)
+        trusted = self._labels_known(labels, mask, self._shape()[0])
         table = ops.convert_to_tensor(self._table)
-        return step(be, self.options, table, *arrays, moves, trusted)
+        return step(be, self.options, table, labels, features, sample_weight, mask, training=moves, trusted=trusted)
 
     def _commit(self, labels: Any, rows: Any) -> None:
         self._table.assign(be.xp.put_rows(ops.convert_to_tensor(self._table), labels, be.xp.stop_gradient(rows)))
@@ -252,15 +263,17 @@ class WithCenterLoss(keras.Model):
         return cls(**(config | {"model": model}))
 
 
-def class_labels(y: Any, classes: int) -> Any:
-    """Integer labels of the targets: labels (N,) or (N, 1) as they are, one-hot ones by argmax; soft ones are refused."""
+def class_labels(y: Any, classes: int | None) -> Any:
+    """Integer labels of the targets: labels as they are, one-hot ones by argmax; soft ones are refused."""
     y = be.asarray(y, None, "y")
-    if len(y.shape) == 2 and y.shape[-1] == classes and classes > 1:
+    if len(y.shape) == 2 and y.shape[-1] == classes != 1:
         largest = ops.max(y, axis=-1)
         one_hot = (ops.cast(largest, "float32") == 1) & (ops.sum(ops.cast(y != 0, "int32"), axis=-1) == 1)
         values = be.host(one_hot)
         if values is not None and not values.all():
-            raise ValueError("center loss needs the class of each sample: y must be labels or one-hot, got soft targets")
+            raise ValueError(
+                "center loss needs the class of each sample: y must be labels or one-hot, got soft targets"
+            )
         # Where values cannot be read, a soft target becomes an impossible label: the value is nan, no center moves.
         return ops.where(one_hot, ops.cast(ops.argmax(y, axis=-1), "int32"), -1)
     if be.kind(y) not in "iu":

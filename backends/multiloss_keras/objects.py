@@ -1,4 +1,4 @@
-"""What Keras users hold: a `keras.losses.Loss` that `compile` accepts, a center-loss layer, a model with center loss."""
+"""What Keras users hold: a `keras.losses.Loss` that `compile` accepts; center loss is in `center`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from keras.src.backend import get_keras_mask
 from keras.src.losses.loss import scale_loss_for_distribution
 
 import multiloss_keras as be
+from multiloss import dispatch
 from multiloss.loss import Named, Spec, make, make_spec
 from multiloss_keras.center import CenterLoss, WithCenterLoss
 from multiloss_keras.shapes import align, squeeze_trailing
@@ -45,7 +46,11 @@ class KerasLoss(Named, keras.losses.Loss):
     def _ready(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
         if mask is None:
             mask = get_keras_mask(y_pred)
-        y_pred = keras.ops.convert_to_tensor(_value(y_pred), dtype=self.dtype)
+        if not be.is_native(y_pred):
+            y_pred = keras.ops.convert_to_tensor(dispatch.to_numpy(y_pred, "y_pred", "keras"))
+        y_pred = _value(y_pred)
+        if be.kind(y_pred) in "fiu":  # the rest is refused, not cast
+            y_pred = keras.ops.cast(y_pred, self.dtype)
         y_true = be.asarray(y_true, y_pred, "y_true")
         y_true = align(y_true, y_pred, self.spec)
         samples = len(y_pred.shape) - 1 if isinstance(self.spec.axis, int) else None
@@ -59,9 +64,11 @@ class KerasLoss(Named, keras.losses.Loss):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names)."""
-        dtype = _value(y_pred).dtype if be.is_native(y_pred) and be.kind(_value(y_pred)) == "f" else None
         value, gradient = self._native.value_and_grad(*self._ready(y_true, y_pred, sample_weight, mask), wrt=wrt)
-        return value, keras.ops.cast(gradient, dtype) if wrt == "y_pred" and dtype is not None else gradient
+        given = {"y_true": y_true, "y_pred": y_pred}
+        if isinstance(wrt, str):
+            return value, _cast(gradient, given[wrt])
+        return value, tuple(_cast(g, given[name]) for g, name in zip(gradient, wrt, strict=True))
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """First and second derivative of each value with respect to each element, unreduced."""
@@ -77,6 +84,12 @@ class KerasLoss(Named, keras.losses.Loss):
         """The loss that `get_config` described."""
         options = dict(config)
         return cls(make_spec(options.pop("name"), options))
+
+
+def _cast(gradient: Any, given: Any) -> Any:
+    """A gradient in the dtype of what was given, if that is a real tensor."""
+    real = be.is_native(given) and be.kind(_value(given)) == "f"
+    return keras.ops.cast(gradient, _value(given).dtype) if real else gradient
 
 
 def _value(x: Any) -> Any:

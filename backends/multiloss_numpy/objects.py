@@ -32,22 +32,22 @@ class NumpyLoss(Named):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss of arrays, lists or numbers."""
-        arrays = self._check(y_true, y_pred, sample_weight, mask)
+        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
         with np.errstate(all="ignore"):  # inf and nan show in the value, as in every backend
-            return pipeline.evaluate(be, self.spec, *arrays)
+            return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), of the dtype of `y_pred`."""
-        arrays = self._check(y_true, y_pred, sample_weight, mask)
+        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
         positions = wanted(wrt)
         with np.errstate(all="ignore"):
             if positions == (1,) and self.spec.definition.grad is not None:
-                value, gradient = pipeline.value_and_gradient(be, self.spec, *arrays)
+                value, gradient = pipeline.value_and_gradient(be, self.spec, *arrays, trusted=trusted)
                 gradients: tuple[Any, ...] = (_cast(gradient, arrays[1]),)
             else:
-                value, gradients = _by_autograd(self.spec, arrays, positions)
+                value, gradients = _by_autograd(self.spec, arrays, trusted, positions)
         return value, gradients[0] if isinstance(wrt, str) else gradients
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -63,7 +63,9 @@ def _cast(gradient: Any, like: Any) -> Any:
     return np.asarray(gradient, like.dtype if be.kind(like) == "f" else None)
 
 
-def _by_autograd(spec: Spec, arrays: tuple[Any, ...], positions: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
+def _by_autograd(
+    spec: Spec, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
+) -> tuple[Any, tuple[Any, ...]]:
     """For a definition without a closed form (a user's own): the `autograd` package."""
     if importlib.util.find_spec("autograd") is None:
         raise NotImplementedError(
@@ -72,7 +74,7 @@ def _by_autograd(spec: Spec, arrays: tuple[Any, ...], positions: tuple[int, ...]
         )
     from multiloss_numpy import tracing
 
-    return tracing.value_and_gradients(spec, arrays, positions)
+    return tracing.value_and_gradients(spec, arrays, trusted, positions)
 
 
 class NumpyCenter(HostCenter):
@@ -98,6 +100,6 @@ class NumpyCenter(HostCenter):
         centers = self._table[np.where(mask, labels, 0) if mask is not None else labels]
         with np.errstate(all="ignore"):
             value, gradient = pipeline.value_and_gradient(
-                be, self.options.spec, centers, features, sample_weight, mask, True
+                be, self.options.spec, centers, features, sample_weight, mask, trusted=True
             )
         return value, _cast(gradient, features), where_to, rows

@@ -45,7 +45,7 @@ def _traced_ops() -> dict[str, Any]:
 
 
 def value_and_gradients(
-    spec: Any, arrays: tuple[Any, ...], positions: tuple[int, ...]
+    spec: Any, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
 ) -> tuple[Any, tuple[Any, ...]]:
     """The loss, and its gradient with respect to the arguments at `positions`."""
     be = SimpleNamespace(**{**vars(multiloss_numpy), "xp": Combined(anp, _traced_ops())})
@@ -56,8 +56,8 @@ def value_and_gradients(
         now = list(inputs)
         for position, x in zip(positions, traced, strict=True):
             now[position] = x
-        return anp.sum(pipeline.evaluate(be, spec, *now, *arrays[2:]))
+        return anp.sum(pipeline.evaluate(be, spec, *now, *arrays[2:], trusted=trusted))
 
     gradients = autograd.grad(total, tuple(range(len(positions))))(*(inputs[i] for i in positions))
-    value = pipeline.evaluate(multiloss_numpy, spec, *arrays)
+    value = pipeline.evaluate(multiloss_numpy, spec, *arrays, trusted=trusted)
     return value, tuple(g.astype(arrays[i].dtype) for g, i in zip(gradients, positions, strict=True))

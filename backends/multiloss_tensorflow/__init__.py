@@ -76,7 +76,7 @@ def host(x: Array) -> Any:
 
 
 def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
-    """value(y_true, y_pred) with its derivative by y_pred in closed form; the one by y_true is that of the expression."""
+    """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
 
     @tf.custom_gradient
     def function(t: Array, p: Array) -> Any:

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 import multiloss_tensorflow as be
-from multiloss import pipeline
 from multiloss.center import HostCenter, step
 
 
@@ -45,7 +44,7 @@ class TensorflowCenter(HostCenter, tf.Module):
         super()._fit(labels, features, mask, may_grow and tf.executing_eagerly())
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
-        return step(be, self.options, self._table, *arrays, moves, trusted)
+        return step(be, self.options, self._table, *arrays, training=moves, trusted=trusted)
 
     def _commit(self, labels: Any, rows: Any) -> None:
         self._table.scatter_update(tf.IndexedSlices(rows, labels))

@@ -15,7 +15,6 @@ from multiloss_tensorflow.center import TensorflowCenter
 __all__ = ["TensorflowCenter", "TensorflowLoss"]
 
 
-
 def _function(function: Any) -> Any:
     # One trace serves all batch sizes; XLA then compiles a program a shape.
     compiled = tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)

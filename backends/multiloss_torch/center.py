@@ -29,9 +29,7 @@ class TorchCenter(CenterMethods, nn.Module):
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
 
-    def forward(
-        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None
-    ) -> Tensor:
+    def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
         moves = self.training and torch.is_grad_enabled() and self.options.update == "auto"
         value, where_to, rows = self._step(labels, features, sample_weight, mask, moves)
@@ -68,14 +66,16 @@ class TorchCenter(CenterMethods, nn.Module):
         self._check(labels, features, sample_weight, mask, self._shape()[1])
         self._fit(labels, features, mask, not torch.compiler.is_compiling())
         trusted = self._labels_known(labels, mask, self.centers.shape[0])
-        return step(be, self.options, self.centers, labels, features, sample_weight, mask, moves, trusted)
+        return step(
+            be, self.options, self.centers, labels, features, sample_weight, mask, training=moves, trusted=trusted
+        )
 
     def _commit(self, labels: Tensor, rows: Tensor) -> None:
         with torch.no_grad():
             self.centers[labels] = rows.detach()
 
     def _shape(self) -> tuple[int, int]:
-        return tuple(self.centers.shape)  # type: ignore[return-value]
+        return tuple(self.centers.shape)
 
     def _set(self, centers: np.ndarray, like: Tensor | None) -> None:
         new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)

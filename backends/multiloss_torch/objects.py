@@ -35,16 +35,16 @@ class TorchLoss(Named, nn.Module):
         """The loss, on the device of `y_pred`."""
         spec = self.spec
         y_true, y_pred, sample_weight, mask = pipeline.convert(be, y_true, y_pred, sample_weight, mask)
-        trusted = pipeline.check(be, spec, y_true, y_pred, sample_weight, mask, self._first)
+        trusted = pipeline.check(be, spec, y_true, y_pred, sample_weight, mask, first=self._first)
         if self._first and not torch.compiler.is_compiling():
             self._first = False
-        if self._kernel is not None and sample_weight is None and mask is None and trusted and y_pred.numel():
-            if y_pred.dtype in _PLAIN:
-                target = y_true.to(torch.int64 if spec.definition.has_labels else y_pred.dtype)
-                value = self._kernel(spec.kwargs, spec.axis, target, y_pred)
-                if value is not None:
-                    return value
-        return pipeline.evaluate(be, spec, y_true, y_pred, sample_weight, mask, trusted)
+        plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
+        if self._kernel is not None and plain:
+            target = y_true.to(torch.int64 if spec.definition.has_labels else y_pred.dtype)
+            value = self._kernel(spec.kwargs, spec.axis, target, y_pred)
+            if value is not None:
+                return value
+        return pipeline.evaluate(be, spec, y_true, y_pred, sample_weight, mask, trusted=trusted)
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
@@ -69,7 +69,7 @@ class TorchLoss(Named, nn.Module):
         """First and second derivative of each value with respect to each element, unreduced."""
         pipeline.require_derivatives(self.spec)
         y_true, y_pred, _, _ = pipeline.convert(be, y_true, y_pred, None, None)
-        trusted = pipeline.check(be, self.spec, y_true, y_pred, None, None, self._first)
+        trusted = pipeline.check(be, self.spec, y_true, y_pred, None, None, first=self._first)
         with torch.no_grad():
             pair = pipeline.grad_and_hess(be, self.spec, y_true.detach(), y_pred.detach(), trusted)
         dtype = y_pred.dtype if y_pred.dtype.is_floating_point else pair[0].dtype

@@ -49,9 +49,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool) ->
     return one / xp.length(one, axis) if per_feature else one
 
 
-def moved(
-    xp: Any, rows: Array, labels: Array, features: Array, keep: Array, alpha: float
-) -> tuple[Array, Array]:
+def moved(xp: Any, rows: Array, labels: Array, features: Array, keep: Array, alpha: float) -> tuple[Array, Array]:
     """Eq. 4 for the classes of one batch, never touching the table.
 
     Args:

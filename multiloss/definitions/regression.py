@@ -194,9 +194,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     return _root_gradient(xp, y_pred - y_true, axis)
 
 
-@over_axis(
-    aliases=("rmsle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE}
-)
+@over_axis(aliases=("rmsle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
 def root_mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     """Root mean squared logarithmic error: the root of each sample's mean squared logarithmic error.
 
@@ -286,7 +284,7 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
 def huber(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
     """Huber loss: quadratic near zero, linear beyond `delta`.
 
-    .. math:: e = |p - t|; \\quad \\tfrac12 e^2 \\text{ if } e \\le \\delta, \\text{ else } \\delta (e - \\tfrac12 \\delta)
+    .. math:: \\tfrac12 e^2 \\text{ if } e = |p - t| \\le \\delta, \\text{ else } \\delta (e - \\tfrac12 \\delta)
 
     Args:
         y_true: targets t, any shape.

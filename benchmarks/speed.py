@@ -1,0 +1,196 @@
+"""Value + gradient of each loss: here, in the framework's own library, and in Keras on that framework.
+
+    python benchmarks/speed.py --framework torch --loss huber --size 256x1000
+    python benchmarks/speed.py --json speed.json --markdown speed.md
+
+Each framework runs in a process of its own, since Keras takes its backend at import. All contenders of a row are
+timed in turn, round after round (A B C A B C ...), in float32, after a warm-up; the table gives medians over the
+rounds, and as ratio the median of what each round gives for ours / the fastest of the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rows import ROWS, SIZES, Row, inputs, keras_loss
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAMEWORKS = ("torch", "jax", "tensorflow")
+LIMIT = 1.2
+Result = dict[str, Any]
+
+
+def once(call: Callable[[], Any], wait: Callable[[Any], None], repeats: int) -> float:
+    """Microseconds a call."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        result = call()
+    wait(result)
+    return (time.perf_counter() - start) / repeats * 1e6
+
+
+def interleaved(calls: dict[str, Callable[[], Any]], wait: Callable[[Any], None], seconds: float) -> dict[str, Any]:
+    """Times of all contenders, in turn, for about `seconds` each."""
+    repeats = {}
+    for name, call in calls.items():
+        once(call, wait, 3)  # compiles, allocates
+        guess = min(once(call, wait, 1) for _ in range(3))
+        repeats[name] = max(1, round(2000 / guess))  # a round of 2 ms, or of one call
+    slowest = max(once(call, wait, repeats[name]) for name, call in calls.items())
+    rounds = min(max(round(seconds * 1e6 / max(slowest, 2000)), 7), 101)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for name, call in calls.items():
+                times[name].append(once(call, wait, repeats[name]))
+    finally:
+        gc.enable()
+    return times
+
+
+def measure(framework: Any, backend: str, row: Row, size: tuple[int, int], mode: str, seconds: float) -> Result:
+    """One line of the table."""
+    import multiloss
+
+    y_true, y_pred = (framework.array(x) for x in inputs(row.data, size))
+    ours = multiloss.get(row.name, backend=backend, **row.options)
+    own_name, own = framework.OWN[row.key]
+    contenders: dict[str, Any] = {"ours": ours, "own": own, "keras": keras_loss(row)}
+    calls = {
+        name: framework.runner(mode, row, f, name == "ours", y_true, y_pred)
+        for name, f in contenders.items()
+        if f is not None
+    }
+    times = interleaved(calls, framework.wait, seconds)
+    medians = {name: statistics.median(samples) for name, samples in times.items()}
+    best = min((name for name in medians if name != "ours"), key=lambda name: medians[name])
+    ratio = statistics.median(a / b for a, b in zip(times["ours"], times[best], strict=True))
+    return {
+        "framework": backend,
+        "mode": mode,
+        "loss": row.key,
+        "size": f"{size[0]}x{size[1]}",
+        "own_name": own_name,
+        **{f"{name}_us": round(value, 2) for name, value in medians.items()},
+        "fastest": best,
+        "ratio": round(ratio, 3),
+    }
+
+
+HEADER = ("framework", "mode", "loss", "size", "ours us", "own us", "keras us", "own", "ratio")
+
+
+def cells(result: Result) -> tuple[str, ...]:
+    """A line of the table."""
+    times = (f"{result[key]:.1f}" if key in result else "-" for key in ("ours_us", "own_us", "keras_us"))
+    flag = " !" if result["ratio"] > LIMIT else ""
+    return (*(str(result[key]) for key in ("framework", "mode", "loss", "size")), *times, result["own_name"],
+            f"{result['ratio']:.2f}{flag}")  # fmt: skip
+
+
+def line(items: tuple[str, ...]) -> str:
+    """A line of the table as printed."""
+    return "{:<10} {:<14} {:<11} {:>9} {:>10} {:>10} {:>10}  {:<42} {}".format(*items)
+
+
+def markdown(results: list[Result]) -> str:
+    """The table as Markdown."""
+    lines = [HEADER, tuple("---" for _ in HEADER), *map(cells, results)]
+    return "\n".join("| " + " | ".join(items) + " |" for items in lines) + "\n"
+
+
+def run_framework(backend: str, arguments: argparse.Namespace) -> list[Result]:
+    """All lines of one framework, printed as they come."""
+    processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    if len(processors) > arguments.threads:
+        os.sched_setaffinity(0, processors[: arguments.threads])
+    framework = importlib.import_module(f"own_{backend}")
+    framework.threads(arguments.threads)
+    import keras
+
+    print(f"# {framework.VERSION}, keras {keras.__version__} on {keras.backend.backend()}, float32, "
+          f"threads: {arguments.threads}")  # fmt: skip
+    print(line(HEADER), flush=True)
+    results = []
+    for mode in arguments.mode or framework.MODES:
+        if mode not in framework.MODES:
+            continue
+        for row in (ROWS[key] for key in arguments.loss or ROWS):
+            for size in arguments.size or SIZES:
+                result = measure(framework, backend, row, size, mode, arguments.seconds)
+                results.append(result)
+                print(line(cells(result)), flush=True)
+            framework.forget()
+    return results
+
+
+def in_own_process(backend: str, arguments: list[str]) -> list[Result]:
+    """`run_framework` in a process with that Keras backend."""
+    paths = [str(ROOT), str(ROOT / "backends"), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "results.json")
+        command = [sys.executable, __file__, *arguments, "--framework", backend, "--worker", str(out)]
+        subprocess.run(command, env=environment, check=True)
+        results: list[Result] = json.loads(out.read_text())
+    return results
+
+
+def size(text: str) -> tuple[int, int]:
+    """`256x1000`."""
+    rows, columns = text.split("x")
+    return int(rows), int(columns)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parse = argparse.ArgumentParser(description="value + gradient: ours, the framework's own, Keras")
+    parse.add_argument("--framework", action="append", choices=FRAMEWORKS, help="default: all; may be repeated")
+    parse.add_argument("--loss", action="append", choices=list(ROWS), help="default: all; may be repeated")
+    parse.add_argument("--size", action="append", type=size, help="ROWSxCOLUMNS; default: 32x10, 256x1000, 4096x1000")
+    parse.add_argument("--mode", action="append", help="eager, value_and_grad, compile, grad, jit, function, xla")
+    parse.add_argument("--seconds", type=float, default=0.3, help="about how long each contender of a line is timed")
+    parse.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all processors")
+    parse.add_argument("--json", type=Path, help="write the results here")
+    parse.add_argument("--markdown", type=Path, help="write the table here")
+    parse.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    return parse
+
+
+def main(argv: list[str]) -> None:
+    """Run what the command line asks for."""
+    arguments = parser().parse_args(argv)
+    if arguments.worker:
+        arguments.worker.write_text(json.dumps(run_framework(arguments.framework[-1], arguments)))
+        return
+    results = [r for name in arguments.framework or FRAMEWORKS for r in in_own_process(name, argv)]
+    slow = [result for result in results if result["ratio"] > LIMIT]
+    print(f"\n{len(results) - len(slow)} of {len(results)} lines within {LIMIT} x; above: {len(slow)}")
+    for result in sorted(slow, key=lambda r: -r["ratio"]):
+        print(line(cells(result)))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(results))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

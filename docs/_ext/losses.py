@@ -1,0 +1,96 @@
+"""The pages of the losses, made from their docstrings: `<!-- every loss -->` in a page becomes a section per family
+(a module of `multiloss.definitions`), `<!-- table of losses -->` one line a loss. A new loss is listed by being there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.ext.napoleon import Config, GoogleDocstring
+
+from multiloss import registry
+from multiloss.definition import Definition
+
+_FORMULA = re.compile(r"^\.\. math:: (.+)$", re.MULTILINE)
+_NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False)
+
+
+def families() -> dict[str, list[Definition]]:
+    """Module name -> its losses in the order in which the file has them; modules as the package imports them."""
+    found: dict[str, list[Definition]] = {}
+    for definition in map(registry.find, registry._definitions):
+        if definition.value.__module__.startswith("multiloss.definitions."):
+            found.setdefault(definition.family, []).append(definition)
+    return found
+
+
+def table() -> str:
+    """Name, short name and formula of each loss."""
+    lines = ["| name | short | formula |", "|---|---|---|"]
+    for group in families().values():
+        for one in group:
+            formulas = "; ".join(f"${tex}$" for tex in _FORMULA.findall(one.doc))
+            formulas = formulas.replace("|", r"\vert ")
+            short = min((one.name, *one.aliases), key=len)
+            short = "" if short == one.name else f"`{short}`"
+            lines.append(f"| [`{one.name}`](#{anchor(one)}) | {short} | {formulas} |")
+    return "\n".join(lines)
+
+
+def anchor(definition: Definition) -> str:
+    """The target of a link to a loss."""
+    return f"loss-{definition.name.replace('_', '-')}"
+
+
+def sections() -> str:
+    """A section for each family, with the first paragraph of its module; in it one for each loss."""
+    parts = []
+    for family, group in families().items():
+        module = importlib.import_module(group[0].value.__module__)
+        intro = (inspect.getdoc(module) or "").partition("\n\n")[0]
+        parts += [f"## {family.capitalize()}", intro]
+        parts += [section(one) for one in group]
+    return "\n\n".join(parts)
+
+
+def section(definition: Definition) -> str:
+    """One loss: how it is called, and its docstring."""
+    options = "".join(f", {name}={value!r}" for name, value in definition.options.items())
+    body = f'.. code-block:: python\n\n   multiloss.get("{definition.name}"{options})\n\n{rst(definition.doc)}'
+    aliases = f"Also called {', '.join(f'`{alias}`' for alias in definition.aliases)}." if definition.aliases else ""
+    return f"({anchor(definition)})=\n### `{definition.name}`\n\n{aliases}\n\n```{{eval-rst}}\n{body}\n```"
+
+
+def rst(doc: str) -> str:
+    """A Google-style docstring as reStructuredText."""
+    text = str(GoogleDocstring(escaped(doc), _NAPOLEON, what="data"))
+    # outside of a Python signature nobody gives these fields their titles
+    text = text.replace(":Parameters:", ":Arguments:").replace(":returns:", ":Returns:")
+    return re.sub(r"^:raises (\w+):", r":Raises \1:", text, flags=re.MULTILINE)
+
+
+def escaped(doc: str) -> str:
+    """|x| is an absolute value here, no substitution; formulas and code keep theirs."""
+    keep = re.compile(r"\s*(\.\. math::|>>>|\.\.\.)")
+    return "\n".join(line if keep.match(line) else line.replace("|", r"\|") for line in doc.splitlines())
+
+
+def _source_read(app: Sphinx, name: str, content: list[str]) -> None:
+    for marker, make in (("<!-- table of losses -->", table), ("<!-- every loss -->", sections)):
+        if marker in content[0]:
+            content[0] = content[0].replace(marker, make())
+
+
+def _process_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    lines[:] = escaped("\n".join(lines)).splitlines()
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Hook into the reading of pages, and before napoleon into that of docstrings."""
+    app.connect("source-read", _source_read)
+    app.connect("autodoc-process-docstring", _process_docstring, priority=100)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,102 @@
+"""The whole of `multiloss demo`: load, train with a progress bar, then write and print."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import import_module
+
+import numpy as np
+
+from multiloss.demo import data as images
+from multiloss.demo import experiment, output, plots
+from multiloss.demo.data import Data
+from multiloss.demo.errors import missing
+from multiloss.demo.experiment import Result
+from multiloss.demo.settings import OBJECTIVES, Settings, choose_network
+
+
+def run(args: argparse.Namespace) -> None:
+    """Everything is trained and drawn before the first file is written."""
+    output.check_folder(args.out)
+    data = images.without(images.load(args.data), args.unknown)
+    train = experiment.trainer(args.backend)
+    network = choose_network(args.network, data, args.backend)
+    settings = Settings(
+        objective="",
+        network=network,
+        epochs=args.epochs or (9 if network == "cnn" else 60),
+        batch=128 if network == "cnn" else 32,
+        learning_rate=0.01 if network == "cnn" else 0.02,
+        center_weight=args.center_weight,
+        alpha=args.alpha,
+    )
+    with progress_bar(settings.epochs * len(OBJECTIVES) * args.seeds) as (describe, tick):
+        results = experiment.run_all(train, data, settings, OBJECTIVES, args.seeds, describe, tick)
+    title = f"{data.name}, {network.upper()}, {args.backend}"
+    rows = {objective: experiment.summary(runs) for objective, runs in results.items()}
+    output.write(args.out, files(args.backend, data, results, rows, title))
+    output.print_table(title + (f", {args.seeds} seeds" if args.seeds > 1 else ""), rows, args.seeds)
+    if args.backend == "numpy" and args.network == "auto" and len(data.shape) == 3 and min(data.shape[:2]) >= 16:
+        print("The NumPy backend has the MLP only; the other backends train a CNN on these images.")
+    print(f"features.png, history.png and results.json are in {args.out}")
+
+
+def files(
+    backend: str, data: Data, results: dict[str, list[Result]], rows: dict[str, dict[str, dict[str, float]]], title: str
+) -> dict[str, bytes]:
+    """The pictures show the first seed."""
+    panels = [(name, r[0].features, r[0].centers, r[0].centers_are_learned) for name, r in results.items()]
+    histories = {name: [result.history for result in runs] for name, runs in results.items()}
+    return {
+        "features.png": plots.features_picture(
+            panels, data.y_test, data.classes, f"Features of the test images: {title}"
+        ),
+        "history.png": plots.history_picture(histories, title),
+        "results.json": output.to_json(
+            {
+                "backend": backend,
+                "versions": {
+                    name: import_module(name).__version__ for name in ("numpy", *experiment.FRAMEWORKS[backend])
+                },
+                "data": {
+                    "name": data.name,
+                    "classes": data.classes,
+                    "images": {"train": len(data.x_train), "test": len(data.x_test), "unknown": len(data.x_unknown)},
+                },
+                "summary": rows,
+                "runs": [as_json(result) for runs in results.values() for result in runs],
+            }
+        ),
+    }
+
+
+def as_json(result: Result) -> dict[str, object]:
+    """One training, without its features."""
+    centers = np.asarray(result.centers, np.float64).tolist()
+    return {
+        "settings": asdict(result.settings),
+        "measured": result.measured,
+        "history": result.history,
+        "centers" if result.centers_are_learned else "class_means": centers,
+    }
+
+
+@contextmanager
+def progress_bar(epochs: int) -> Iterator[tuple[Callable[[str], None], Callable[[], None]]]:
+    """A bar on stderr that counts epochs: `(describe, tick)`."""
+    with missing("rich", "demo"):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=epochs)
+        yield lambda text: progress.update(task, description=text), lambda: progress.advance(task)

@@ -1,0 +1,160 @@
+"""Which backends a run tests, and what has to be set before a framework is imported.
+
+`pytest --backends torch,jax` tests those two; without the option, every backend that is installed. A backend that was
+asked for and cannot be imported is an error, never a skip.
+
+* A test with an argument `backend` runs once for every backend under test.
+* `@pytest.mark.only("torch", "jax")`: a test of what those backends alone have.
+* `tests/test_torch_*.py` (likewise for the others) is collected only where torch is tested, so it may import torch at
+  its top.
+* `@pytest.mark.cross`: a test that takes several frameworks at once; it runs only where all five are tested.
+* Any other test needs no framework, and runs only where numpy is tested: once, and not in every environment.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+BACKENDS = ("numpy", "torch", "tensorflow", "jax", "keras")
+KERAS_RUNS_ON = ("tensorflow", "torch", "jax")
+
+# One thread for each process: the two workers of `-n 2` share two cores. Libraries read these when they are imported.
+for _name in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["JAX_ENABLE_X64"] = "1"  # float64 everywhere, so that the reference can be compared with
+
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+def _present(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _choose_keras_backend() -> str | None:
+    """What Keras will run on: KERAS_BACKEND, else its configuration file, else whichever framework is installed."""
+    if os.environ.get("KERAS_BACKEND"):
+        choice = os.environ["KERAS_BACKEND"]
+        return choice if choice in KERAS_RUNS_ON and _present(choice) else None
+    try:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        configured = [json.loads((home / "keras.json").read_text())["backend"]]
+    except (OSError, ValueError, KeyError):
+        configured = []
+    return next((name for name in (*configured, *KERAS_RUNS_ON) if name in KERAS_RUNS_ON and _present(name)), None)
+
+
+_keras_on = _choose_keras_backend() if _present("keras") else None
+if _keras_on is not None:
+    os.environ["KERAS_BACKEND"] = _keras_on
+
+INSTALLED = tuple(name for name in BACKENDS if (_keras_on is not None if name == "keras" else _present(name)))
+
+
+def _missing(name: str) -> str:
+    if name == "keras" and _present("keras"):
+        choice = os.environ.get("KERAS_BACKEND")
+        wanted = f"KERAS_BACKEND={choice}" if choice else "torch, tensorflow or jax"
+        return f"keras has nothing to run on: {wanted} is not installed"
+    return f"{name} is not installed"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backends",
+        default=None,
+        metavar="NAMES",
+        help=f"comma-separated, of {', '.join(BACKENDS)}; default: every one that is installed",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "cross: takes several frameworks at once; runs only where all five backends are tested"
+    )
+    config.addinivalue_line("markers", "only(*backends): a test of what those backends alone have")
+    asked = config.getoption("--backends")
+    if asked is None:
+        config.selected_backends = INSTALLED
+        return
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    for name in names:
+        if name not in BACKENDS:
+            raise pytest.UsageError(f"--backends: no backend is called {name!r}; there are {', '.join(BACKENDS)}")
+        if name not in INSTALLED:
+            raise pytest.UsageError(f"--backends: {_missing(name)}")
+    if not names:
+        raise pytest.UsageError("--backends: no backend was named")
+    config.selected_backends = tuple(name for name in BACKENDS if name in names)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    line = f"backends: {', '.join(config.selected_backends)}"
+    if "keras" in config.selected_backends:
+        line += f" (keras on {os.environ['KERAS_BACKEND']})"
+    if set(config.selected_backends) != set(BACKENDS):
+        line += "; tests that take all frameworks at once are left out"
+    return line
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    owner = _owner(collection_path)
+    return True if owner is not None and owner not in config.selected_backends else None
+
+
+def _owner(path: Path) -> str | None:
+    """The backend that a test file is about, by its name."""
+    return next((b for b in BACKENDS if path.name == f"test_{b}.py" or path.name.startswith(f"test_{b}_")), None)
+
+
+def _narrowed(node: pytest.Item | pytest.FunctionDefinition) -> set[str]:
+    """The backends that a test's `only` marks leave."""
+    left = set(BACKENDS)
+    for mark in node.iter_markers("only"):
+        if unknown := set(mark.args) - left.union(BACKENDS):
+            raise pytest.UsageError(f"{node.nodeid}: only() names {', '.join(sorted(unknown))}")
+        left &= set(mark.args)
+    return left
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" not in metafunc.fixturenames:
+        return
+    allowed = _narrowed(metafunc.definition)
+    here = [name for name in metafunc.config.selected_backends if name in allowed]
+    # where nothing is left the test is deselected below, and not reported as a skip
+    metafunc.parametrize("backend", here or sorted(allowed), scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    selected = set(config.selected_backends)
+
+    def runs(item: pytest.Item) -> bool:
+        if item.get_closest_marker("cross"):
+            return selected == set(BACKENDS)
+        if "backend" in getattr(item, "fixturenames", ()) or item.get_closest_marker("only"):
+            return bool(_narrowed(item) & selected)
+        return _owner(item.path) is not None or "numpy" in selected
+
+    if left_out := [item for item in items if not runs(item)]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if runs(item)]

@@ -1,0 +1,364 @@
+"""What a wrong call gets, on every backend (contract, section 2): each test reads the message.
+
+A framework that is not installed: `test_package.py`. Center loss: `test_center.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import framework, jit, to_native, to_numpy
+from reference.cases import fixed
+from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
+
+DENSE = tuple(name for name in LOSSES if name != SPARSE)
+BOUNDED = ("binary_crossentropy", "categorical_crossentropy", SPARSE)  # those with from_logits
+ELEMENTWISE = tuple(name for name in LOSSES if name not in CLASS_LOSSES)
+
+
+def says(error: type[Exception], *parts: str) -> Any:
+    """`pytest.raises`, and every part is in the message, in this order."""
+    return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, parts)))
+
+
+def call(backend: str, name: str, y_true: Any, y_pred: Any, options: Any = None, **arguments: Any) -> Any:
+    """The loss of NumPy arrays made native, in the dtypes that they have."""
+    native = {key: to_native(backend, value) for key, value in arguments.items()}
+    loss = multiloss.get(name, backend=backend, **options or {})
+    return loss(to_native(backend, y_true), to_native(backend, y_pred), **native)
+
+
+def good(name: str) -> tuple[Any, Any]:
+    case = fixed(name, "float32")
+    y_true = case.y_true if name == SPARSE else case.y_true.astype(np.float32)
+    return y_true, case.y_pred.astype(np.float32)
+
+
+# --- the call: (what is changed, the error, what its message says), for (4,) labels or (4, 3) targets and (4, 3) y_pred
+
+WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = {
+    "weight of another length": ({"sample_weight": np.ones(5)}, ValueError, ("sample_weight", "(4,)", "(5,)")),
+    "weight with too many axes": ({"sample_weight": np.ones((4, 3))}, ValueError, ("sample_weight", "(4,)", "(4, 3)")),
+    "weight broadcast from the right": ({"sample_weight": np.ones(3)}, ValueError, ("sample_weight", "(4,)", "(3,)")),
+    "complex weight": ({"sample_weight": np.ones(4, complex)}, TypeError, ("sample_weight", "real numbers", "complex")),
+    "mask of another length": ({"mask": np.ones(5, bool)}, ValueError, ("mask", "(4,)", "(5,)")),
+    "mask with too many axes": ({"mask": np.ones((4, 3), bool)}, ValueError, ("mask", "(4,)", "(4, 3)")),
+    "integer mask": ({"mask": np.ones(4, np.int32)}, TypeError, ("mask must be boolean", "int32")),
+    "real mask": ({"mask": np.ones(4, np.float32)}, TypeError, ("mask must be boolean", "float32")),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_ARGUMENTS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_weights_and_masks(backend: str, name: str, what: str) -> None:
+    arguments, error, parts = WRONG_ARGUMENTS[what]
+    y_true, y_pred = good(name)
+    with says(error, *parts):
+        call(backend, name, y_true, y_pred, **arguments)
+
+
+@pytest.mark.filterwarnings("ignore:.*absolute value.*")  # of the roots: over axis=() that is what they are
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("argument", ["sample_weight", "mask"])
+def test_weights_for_a_one_dimensional_input(backend: str, name: str, argument: str) -> None:
+    """It is one sample: (N,) weights are refused with the hint, and axis=() takes them."""
+    y_true, y_pred = (a[:, 0] for a in good(name))
+    given = {argument: np.ones(4, bool if argument == "mask" else np.float32)}
+    with says(ValueError, argument, "()", "(4,)", "axis=()"):
+        call(backend, name, y_true, y_pred, **given)
+    call(backend, name, y_true, y_pred, {"axis": (), "validate": False}, **given)
+
+
+SHAPES = [((4, 3), (3, 4)), ((4, 3), (4,)), ((1, 3), (4, 3)), ((), (4, 3)), ((4, 1), (4, 3)), ((2, 2, 3), (4, 3))]
+
+
+@pytest.mark.parametrize(("true", "pred"), SHAPES)
+@pytest.mark.parametrize("name", DENSE)
+def test_unequal_shapes(backend: str, name: str, true: Any, pred: Any) -> None:
+    with says(ValueError, "y_true and y_pred must have equal shapes", str(true), str(pred)):
+        call(backend, name, np.full(true, 0.5, np.float32), np.full(pred, 0.5, np.float32))
+
+
+@pytest.mark.only("numpy", "torch", "tensorflow", "jax")
+@pytest.mark.parametrize("name", DENSE)
+def test_a_column_against_a_row_is_never_broadcast(backend: str, name: str) -> None:
+    row, column = np.full(4, 0.5, np.float32), np.full((4, 1), 0.5, np.float32)
+    for true, pred in ((row, column), (column, row)):
+        with says(ValueError, "y_true and y_pred", str(true.shape), str(pred.shape), "trailing axis of 1"):
+            call(backend, name, true, pred)
+
+
+@pytest.mark.only("keras")
+@pytest.mark.filterwarnings("ignore:.*absolute value.*")
+@pytest.mark.parametrize("name", DENSE)
+def test_keras_aligns_a_trailing_axis(backend: str, name: str) -> None:
+    """Targets (N,) for a Dense(1) and the reverse: the numbers of equal shapes, never N x N."""
+    true, pred = np.linspace(0.1, 0.7, 4, dtype=np.float32), np.linspace(0.9, 0.2, 4, dtype=np.float32)
+    options = {"reduction": "none", "validate": False}
+    column = call(backend, name, true[:, None], pred[:, None], options)
+    np.testing.assert_array_equal(to_numpy(call(backend, name, true, pred[:, None], options)), to_numpy(column))
+    row = call(backend, name, true, pred, options)
+    np.testing.assert_array_equal(to_numpy(call(backend, name, true[:, None], pred, options)), to_numpy(row))
+
+
+def test_label_shapes(backend: str) -> None:
+    p = np.full((4, 3), 1 / 3, np.float32)
+    with says(ValueError, "one label per sample", "(4,)", "(4, 3)", "categorical_crossentropy"):
+        call(backend, SPARSE, np.zeros((4, 3), int), p)
+    for shape in ((3,), (4, 2), ()):
+        with says(ValueError, "one label per sample, of shape (4,)", str(shape)):
+            call(backend, SPARSE, np.zeros(shape, int), p)
+    with says(ValueError, "(2, 5)", "axis 1", "(2, 3)"):
+        call(backend, SPARSE, np.zeros((2, 3), int), np.full((2, 3, 5), 1 / 3), {"axis": 1})
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_axis_that_is_not_there(backend: str, name: str) -> None:
+    with says(ValueError, "axis 2", "(4, 3)"):
+        call(backend, name, *good(name), {"axis": 2})
+
+
+@pytest.mark.parametrize("labels", [np.zeros(4, np.float32), np.zeros(4, bool), np.array([0.0, 1.0, 2.0, 0.5])])
+def test_labels_of_another_dtype(backend: str, labels: Any) -> None:
+    with says(TypeError, "y_true must hold integer labels", labels.dtype.name):
+        call(backend, SPARSE, labels, good(SPARSE)[1])
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_labels_out_of_range(backend: str, from_logits: bool) -> None:
+    """The first bad one is named; -1 and -100 with the way to leave such samples out."""
+    p = np.full((4, 3), 1 / 3, np.float32)
+    options = {"from_logits": from_logits}
+    for labels, first, hint in (
+        ([0, 7, 3, -1], 7, ""),
+        ([0, 2, 3, 9], 3, ""),
+        ([0, -5, 3, 1], -5, ""),
+        ([2, -1, 1, 9], -1, "ignore_index=-1"),
+        ([2, -100, 1, 9], -100, "ignore_index=-100"),
+    ):
+        for dtype in (np.int32, np.int64, np.int8):
+            with says(ValueError, f"the label {first}", "[0, 3)", hint) as caught:
+                call(backend, SPARSE, np.array(labels, dtype), p, options)
+            assert ("ignore_index" in str(caught.value)) == bool(hint)
+    with says(ValueError, "the label 255", "[0, 3)"):
+        call(backend, SPARSE, np.array([0, 1, 255, 2], np.uint8), p, options)
+    with says(ValueError, "the label 7"):  # what is ignored or masked is no bad label, the next one is
+        call(
+            backend,
+            SPARSE,
+            np.array([-1, 5, 7, 0]),
+            p,
+            options | {"ignore_index": -1},
+            mask=np.array([1, 0, 1, 1], bool),
+        )
+
+
+def test_labels_are_read_at_every_call(backend: str) -> None:
+    loss = multiloss.get(SPARSE, backend=backend)
+    p = to_native(backend, np.full((2, 3), 1 / 3, np.float32))
+    loss(to_native(backend, np.array([0, 1])), p)
+    with says(ValueError, "the label 3"):
+        loss(to_native(backend, np.array([0, 3])), p)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_values_that_are_no_real_numbers(backend: str, name: str) -> None:
+    y_true, y_pred = good(name)
+    loss = multiloss.get(name, backend=backend)
+    with says(TypeError, "y_pred must hold real numbers", "bool"):
+        loss(to_native(backend, y_true), to_native(backend, np.ones((4, 3), bool)))
+    with says(TypeError, "y_pred must hold real numbers"):
+        loss(y_true, np.full((4, 3), "a"))
+    with says(ValueError, "regular nested list"):
+        loss(y_true, [[1.0, 2.0], [3.0]])
+    with says(TypeError, "y_pred must hold real numbers", "complex"):
+        loss(to_native(backend, y_true), to_native(backend, y_pred.astype(np.complex64)))
+    if name != SPARSE:
+        with says(TypeError, "y_true must hold real numbers", "complex"):
+            loss(to_native(backend, y_true.astype(np.complex64)), to_native(backend, y_pred))
+
+
+# --- making a loss: (name, options, error, what its message says)
+
+WRONG_MAKING: list[tuple[str, dict[str, Any], type[Exception], tuple[str, ...]]] = [
+    ("hubber", {}, ValueError, ("unknown loss 'hubber'", "huber")),
+    ("mean_sqaured_error", {}, ValueError, ("unknown loss", "mean_squared_error")),
+    ("zzzz", {}, ValueError, ("unknown loss 'zzzz'", "list_losses")),
+    *[
+        (name, {}, ValueError, (repr(name), "categorical_crossentropy", "sparse_", "binary_crossentropy"))
+        for name in ("cross_entropy", "crossentropy", "log_loss")
+    ],
+    ("huber", {"delt": 1.0}, TypeError, ("huber has no option 'delt'", "'delta'", "delta, reduction, axis, validate")),
+    ("mse", {"delta": 1.0}, TypeError, ("mean_squared_error has no option 'delta'", "reduction, axis, validate")),
+    (SPARSE, {"ignore_class": 1}, TypeError, ("ignore_class", "ignore_index here", "class_weight")),
+    ("mse", {"where": 1}, TypeError, ("'where'", "mask, given to the call")),
+    ("mse", {"size_average": True}, TypeError, ("'size_average'", "reduction here")),
+    ("mse", {"reduce": True}, TypeError, ("'reduce'", "reduction here")),
+    ("mse", {"sample_weight": 1}, TypeError, ("'sample_weight'", "given to the call")),
+    (
+        "mse",
+        {"reduction": "avg"},
+        ValueError,
+        ("reduction", "'mean', 'weighted_mean', 'sum', 'batchmean', 'none'", "'avg'"),
+    ),
+    ("mse", {"reduction": "sum_over_batch_size"}, ValueError, ("reduction", "'mean' here")),
+    ("mse", {"reduction": "mean_with_sample_weight"}, ValueError, ("reduction", "'weighted_mean' here")),
+    ("mse", {"reduction": None}, ValueError, ("reduction", "None", "'none' here")),
+    ("mse", {"axis": 0.5}, TypeError, ("axis must be an integer", "0.5")),
+    ("mse", {"axis": (0, 0)}, ValueError, ("axis", "twice")),
+    (SPARSE, {"axis": (0, 1)}, TypeError, ("axis must be one integer",)),
+    ("mse", {"validate": "yes"}, TypeError, ("validate", "True or False", "'yes'")),
+    ("huber", {"delta": 0}, ValueError, ("delta must be positive", "0")),
+    ("huber", {"delta": -1.0}, ValueError, ("delta must be positive", "-1")),
+    ("huber", {"delta": float("nan")}, ValueError, ("delta must be finite",)),
+    ("huber", {"delta": "1"}, TypeError, ("delta must be a number", "'1'")),
+    ("huber", {"delta": [1.0, 2.0]}, TypeError, ("delta must be a number",)),
+    ("mape", {"epsilon": -1.0}, ValueError, ("epsilon", "-1")),
+    *[(name, {"epsilon": 0.5}, ValueError, ("epsilon", "[0, 0.5)", "0.5")) for name in (*BOUNDED, "kl")],
+    *[(name, {"epsilon": -1e-9}, ValueError, ("epsilon", "[0, 0.5)", "-1e-09")) for name in (*BOUNDED, "kl")],
+    *[(name, {"label_smoothing": 1.1}, ValueError, ("label_smoothing", "[0, 1]", "1.1")) for name in BOUNDED],
+    *[(name, {"label_smoothing": -0.1}, ValueError, ("label_smoothing", "[0, 1]", "-0.1")) for name in BOUNDED],
+    *[(name, {"from_logits": "no"}, TypeError, ("from_logits", "True or False", "'no'")) for name in BOUNDED],
+    ("cce", {"class_weight": []}, ValueError, ("class_weight", "empty")),
+    ("cce", {"class_weight": 3.0}, TypeError, ("class_weight must be a list of numbers",)),
+    ("cce", {"class_weight": [1.0, float("inf")]}, ValueError, ("class_weight[1] must be finite",)),
+    (SPARSE, {"ignore_index": 1.5}, TypeError, ("ignore_index must be an integer", "1.5")),
+    (SPARSE, {"ignore_index": True}, TypeError, ("ignore_index must be an integer", "True")),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "error", "parts"), WRONG_MAKING)
+def test_making_a_loss(backend: str, name: str, options: Any, error: type[Exception], parts: tuple[str, ...]) -> None:
+    for chosen in (backend, None):
+        with says(error, *parts):
+            multiloss.get(name, backend=chosen, **options)
+
+
+def test_names_that_are_no_strings(backend: str) -> None:
+    with says(TypeError, "name must be a string", "int"):
+        multiloss.get(3, backend=backend)  # type: ignore[arg-type]
+    with says(ValueError, "unknown backend 'pytorch'", backend):
+        multiloss.get("mse", backend="pytorch")
+    with says(TypeError, "backend must be one of", "int"):
+        multiloss.get("mse", backend=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["categorical_crossentropy", SPARSE])
+def test_class_weight_of_another_length(backend: str, name: str) -> None:
+    with says(ValueError, "class_weight must hold one weight per class, 3, got 2"):
+        call(backend, name, *good(name), {"class_weight": [1.0, 2.0]})
+
+
+# --- values outside a loss's domain
+
+OUTSIDE = [
+    *[(name, "y_pred", 1.5, ("probabilities in [0, 1]", "1.5", "from_logits=True")) for name in BOUNDED],
+    *[(name, "y_pred", -2.0, ("probabilities in [0, 1]", "-2", "from_logits=True")) for name in BOUNDED],
+    ("kl_divergence", "y_pred", 1.5, ("y_pred must hold probabilities in [0, 1]", "1.5")),
+    ("kl_divergence", "y_true", -0.5, ("y_true must hold probabilities in [0, 1]", "-0.5")),
+    ("categorical_crossentropy", "y_true", 2.0, ("y_true must hold probabilities in [0, 1]", "2")),
+    ("binary_crossentropy", "y_true", -1.0, ("y_true must hold probabilities in [0, 1]", "-1")),
+    ("mean_squared_logarithmic_error", "y_pred", -1.0, ("y_pred must hold values above -1", "-1")),
+    ("root_mean_squared_logarithmic_error", "y_true", -3.0, ("y_true must hold values above -1", "-3")),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*absolute value.*")
+@pytest.mark.parametrize(("name", "argument", "value", "parts"), OUTSIDE)
+def test_values_outside_the_domain(
+    backend: str, name: str, argument: str, value: float, parts: tuple[str, ...]
+) -> None:
+    """Refused at the first call of each object; at each one with validate=True; never with validate=False."""
+    y_true, y_pred = good(name)
+    fine = to_native(backend, y_true), to_native(backend, y_pred)
+    wrong = {"y_true": y_true, "y_pred": y_pred}
+    wrong[argument] = wrong[argument].copy()
+    wrong[argument][2, 1] = value
+    outside = to_native(backend, wrong["y_true"]), to_native(backend, wrong["y_pred"])
+    for _ in range(2):  # each object anew
+        with says(ValueError, *parts):
+            multiloss.get(name, backend=backend)(*outside)
+    loss = multiloss.get(name, backend=backend)
+    loss(*fine)
+    loss(*outside)
+    multiloss.get(name, backend=backend, validate=False)(*outside)
+    strict = multiloss.get(name, backend=backend, validate=True, **({"axis": ()} if name in ELEMENTWISE else {}))
+    one = np.array([[1.0, 0, 0]] * 4, np.float32)
+    sure = fine[0] if name == SPARSE else to_native(backend, one)
+    strict(sure, to_native(backend, one))
+    with says(ValueError, *parts):
+        strict(*((sure, outside[1]) if argument == "y_pred" else outside))
+    if argument == "y_pred" and name in BOUNDED:
+        multiloss.get(name, backend=backend, from_logits=True)(*outside)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_masked_values_and_nan_are_inside_any_domain(backend: str, name: str) -> None:
+    y_true, y_pred = good(name)
+    y_pred[1] = -7.0
+    y_pred[0, 0] = np.nan
+    call(backend, name, y_true, y_pred, mask=np.array([True, False, True, True]))
+
+
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "kl_divergence", SPARSE])
+def test_validate_reads_sums(backend: str, name: str) -> None:
+    half = np.full((4, 3), 0.5, np.float32)
+    y_true = np.zeros(4, int) if name == SPARSE else np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    call(backend, name, y_true, half)
+    with says(ValueError, "y_pred must sum to 1", "1.5", "normalize=True"):
+        call(backend, name, y_true, half, {"validate": True})
+
+
+def test_validate_false_reads_no_labels(backend: str) -> None:
+    """The label is not refused; its sample alone is nan, and gives no gradient."""
+    loss = multiloss.get(SPARSE, backend=backend, validate=False, reduction="none")
+    y_true, y_pred = to_native(backend, np.array([0, 9, -1])), to_native(backend, np.full((3, 3), 0.25, np.float32))
+    np.testing.assert_array_equal(np.isnan(to_numpy(loss(y_true, y_pred))), [False, True, True])
+    value, gradient = loss.value_and_grad(y_true, y_pred)
+    np.testing.assert_array_equal(np.isnan(to_numpy(value)), [False, True, True])
+    np.testing.assert_array_equal(to_numpy(gradient), [[-4, 0, 0], [0, 0, 0], [0, 0, 0]])
+
+
+# --- frameworks
+
+
+@pytest.mark.cross
+def test_two_frameworks() -> None:
+    """Both are named, by a loss of one of them and by one without a backend."""
+    values = np.ones(3, np.float32)
+    frameworks = ("torch", "tensorflow", "jax")
+    for here in frameworks:
+        for there in frameworks:
+            if here == there:
+                continue
+            mine, other = to_native(here, values), to_native(there, values)
+            for pair in ((mine, other), (other, mine)):
+                with says(TypeError, f"{there} tensor", f"a loss for {here}", f"to_backend('{there}')"):
+                    multiloss.get("mse", backend=here)(*pair)
+                with pytest.raises(TypeError, match="one framework") as caught:
+                    multiloss.get("mse")(*pair)
+                assert here in str(caught.value) and there in str(caught.value)
+            with says(TypeError, f"{there} tensor", "a loss for numpy"):
+                multiloss.get("mse", backend="numpy")(values, other)
+            with pytest.raises(TypeError, match=f"{there}.*{here}|{here}.*{there}"):
+                multiloss.get("mse")(mine, mine, sample_weight=other)
+
+
+@pytest.mark.cross
+def test_keras_names_another_framework() -> None:
+    other = "torch" if framework("keras") != "torch" else "jax"
+    with says(TypeError, f"{other} tensor"):
+        multiloss.get("mse", backend="keras")(np.ones(3), to_native(other, np.ones(3, np.float32)))
+
+
+def test_shapes_are_refused_while_compiling(backend: str) -> None:
+    loss = multiloss.get("mse", backend=backend)
+    compiled = jit(backend, lambda a, b: loss(a, b))
+    # torch.compile wraps the error in its own; the message is kept
+    with pytest.raises(Exception, match=r"(?s)equal shapes.*\(3, 4\).*\(4, 3\)"):
+        compiled(to_native(backend, np.ones((3, 4), np.float32)), to_native(backend, np.ones((4, 3), np.float32)))

@@ -1,0 +1,397 @@
+"""Center loss (contract, section 3) in one process, on every backend, against the loops of `reference.center_step`.
+
+What each framework has of its own (compilation, checkpoints, modules): `test_center_native.py`, `test_keras.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+import reference
+from arrays import dtype_name, framework, native_grad, to_native, to_numpy
+
+C, D, N = 5, 3, 8
+LABELS = np.array([0, 2, 2, 1, 0, 2, 1, 2])  # repeated ones, 3 and 4 are absent
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(N, D)).astype(np.float32)
+FIRST = RNG.normal(size=(C, D)).astype(np.float32)
+MASK = np.array([True, True, False, True, True, True, False, False])
+
+
+def make(backend: str, **options: Any) -> Any:
+    options = {"num_classes": C, "feature_dim": D, "centers_init": FIRST} | options
+    return multiloss.get("center", backend=backend, **options)
+
+
+def native(backend: str, *arrays: Any) -> tuple[Any, ...]:
+    return tuple(to_native(backend, a) for a in arrays)
+
+
+def evaluate(center: Any, *arrays: Any, **arguments: Any) -> Any:
+    """A call in evaluation mode."""
+    if center.backend != "torch":
+        return center(*arrays, training=False, **arguments)
+    center.eval()
+    value = center(*arrays, **arguments)
+    center.train()
+    return value
+
+
+def close(got: Any, expected: Any, rtol: float = 1e-5) -> None:
+    np.testing.assert_allclose(to_numpy(got), expected, rtol=rtol, atol=1e-6)
+
+
+def same(got: Any, expected: Any) -> None:
+    np.testing.assert_array_equal(to_numpy(got), expected)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_equation_4(backend: str, alpha: float, masked: bool) -> None:
+    """Three steps: the value is of the centers from before; absent classes stay, bit for bit."""
+    center = make(backend, alpha=alpha)
+    centers, mask = FIRST.astype(np.float64), MASK if masked else np.ones(N, bool)
+    labels, m = native(backend, LABELS, MASK)
+    for step in range(3):
+        x = FEATURES + np.float32(step)
+        values, centers = reference.center_step(centers, LABELS, x, alpha, mask)
+        got = center(labels, to_native(backend, x), **({"mask": m} if masked else {}))
+        close(got, values.sum() / mask.sum())
+        close(center.centers, centers)
+    same(center.centers[3:], FIRST[3:])
+    assert tuple(center.centers.shape) == (C, D)
+    if alpha == 0:
+        same(center.centers, FIRST)
+
+
+def test_hand_worked(backend: str) -> None:
+    """One class at 0 that meets 2 and 4: delta = (-2 - 4) / (1 + 2) = -2; with alpha 1/2 it moves to 1."""
+    center = multiloss.get("center", backend=backend, num_classes=2, feature_dim=1)
+    labels, x = native(backend, np.array([1, 1]), np.array([[2.0], [4.0]], np.float32))
+    close(center(labels, x), (2 + 8) / 2)
+    same(center.centers, [[0], [1]])
+
+
+REDUCED = {"mean": 8, "sum": 1, "batchmean": 8, "none": None}
+
+
+@pytest.mark.parametrize("reduction", REDUCED)
+@pytest.mark.parametrize("per_feature", [False, True])
+def test_reductions_and_per_feature(backend: str, reduction: str, per_feature: bool) -> None:
+    center = make(backend, reduction=reduction, per_feature=per_feature)
+    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
+    values = values / D if per_feature else values
+    got = center(*native(backend, LABELS, FEATURES))
+    close(got, values if reduction == "none" else values.sum() / REDUCED[reduction])  # type: ignore[operator]
+    close(center.centers, moved)
+
+
+def test_weights_scale_the_value_only(backend: str) -> None:
+    weight = np.array([1, 2, 0, 3, 1, 5, 1, 2], np.float32)
+    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
+    for reduction, by in (("mean", 8), ("weighted_mean", 15)):
+        center = make(backend, reduction=reduction)
+        close(center(*native(backend, LABELS, FEATURES), sample_weight=to_native(backend, weight)), values @ weight / by)
+        close(center.centers, moved)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_non_finite_row(backend: str, bad: float) -> None:
+    """It shows in the value, and exactly the classes that it touches keep their centers; masked, it is nothing."""
+    x = FEATURES.copy()
+    x[3, 1] = bad  # class 1
+    center = make(backend, reduction="none")
+    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
+    got = to_numpy(center(*native(backend, LABELS, x)))
+    np.testing.assert_array_equal(np.isfinite(got), np.arange(N) != 3)
+    same(center.centers[1], FIRST[1])
+    close(center.centers[np.array([0, 2])] if backend == "numpy" else to_numpy(center.centers)[[0, 2]], moved[[0, 2]])
+    center, keep = make(backend), np.arange(N) != 3
+    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5, keep)
+    value, gradient = center.value_and_grad(*native(backend, LABELS, x), mask=to_native(backend, keep))
+    close(value, values.sum() / 7)
+    close(center.centers, moved)
+    same(gradient[3], np.zeros(D))
+
+
+def test_the_gradient(backend: str) -> None:
+    """x - c_y, with the centers from before; one update an evaluation, none of them by the gradient."""
+    center = make(backend, reduction="sum")
+    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
+    labels, x = native(backend, LABELS, FEATURES)
+    value, gradient = center.value_and_grad(labels, x)
+    close(value, values.sum())
+    close(gradient, FEATURES - FIRST[LABELS])
+    close(center.centers, moved)
+    assert center.value_and_grad(labels, x, wrt=("features",))[1][0].shape == gradient.shape
+    with pytest.raises(ValueError, match="wrt must be 'features'"):
+        center.value_and_grad(labels, x, wrt="labels")
+    if framework(backend) in ("torch", "tensorflow"):  # JAX objects raise under grad
+        center = make(backend, reduction="sum")
+        close(native_grad(backend, lambda f: center(labels, f), x), FEATURES - FIRST[LABELS])
+        close(center.centers, moved)
+
+
+def test_evaluation_moves_nothing(backend: str) -> None:
+    center = make(backend)
+    labels, x = native(backend, LABELS, FEATURES)
+    values, _ = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
+    for _ in range(2):
+        close(evaluate(center, labels, x), values.mean())
+    same(center.centers, FIRST)
+    if backend == "torch":
+        import torch
+
+        for guard in (torch.no_grad(), torch.inference_mode()):
+            with guard:
+                close(center(labels, x), values.mean())
+        center.eval().value_and_grad(labels, x)
+    else:
+        center.value_and_grad(labels, x, training=False)
+    same(center.centers, FIRST)
+
+
+def test_manual_update(backend: str) -> None:
+    center = make(backend, update="manual")
+    labels, x, mask = native(backend, LABELS, FEATURES, MASK)
+    center(labels, x)
+    center.value_and_grad(labels, x)
+    same(center.centers, FIRST)
+    center.update(labels, x)
+    _, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
+    close(center.centers, moved)
+    center.update(labels, x, mask=mask)
+    close(center.centers, reference.center_step(moved, LABELS, FEATURES, 0.5, MASK)[1])
+
+
+def test_nothing_known_at_first(backend: str) -> None:
+    """The dimension comes from the first batch; the centers grow with the labels, and those that were stay."""
+    center = multiloss.get("center", backend=backend)
+    assert tuple(center.centers.shape) == (0, 0)
+    labels, x = native(backend, np.array([0, 2]), FEATURES[:2])
+    center(labels, x)
+    assert tuple(center.centers.shape) == (3, D)
+    before = to_numpy(center.centers).copy()
+    close(before[2], FEATURES[1] / 4)
+    close(center(*native(backend, np.array([6]), FEATURES[:1])), 0.5 * (FEATURES[0] ** 2).sum())
+    assert tuple(center.centers.shape) == (7, D)
+    same(center.centers[:3], before)
+    same(center.centers[3:6], np.zeros((3, D)))
+    with pytest.raises(ValueError, match=r"3 features, as the centers have, got shape \(2, 2\)"):
+        center(labels, to_native(backend, FEATURES[:2, :2]))
+    with pytest.raises(ValueError, match=r"labels holds the label -1, but labels must be in"):
+        center(to_native(backend, np.array([8, -1])), x)
+    assert tuple(center.centers.shape) == (7, D)
+
+
+def test_growth_ends_at_max_classes(backend: str) -> None:
+    (x,) = native(backend, FEATURES[:1])
+    center = multiloss.get("center", backend=backend, max_classes=4)
+    with pytest.raises(ValueError, match="labels hold the class 4, .* up to max_classes=4 only; pass num_classes"):
+        center(to_native(backend, np.array([4])), x)
+    center(to_native(backend, np.array([3])), x)
+    assert center.centers.shape[0] == 4
+    with pytest.raises(ValueError, match="labels hold the class 65536, .* up to max_classes=65536 only"):
+        multiloss.get("center", backend=backend)(to_native(backend, np.array([65536])), x)
+
+
+def test_first_centers(backend: str) -> None:
+    """Zeros; normal numbers of a seed, the same on every backend and however the table grew; an array."""
+    same(make(backend, centers_init="zeros").centers, np.zeros((C, D)))
+    drawn = np.random.default_rng(7).standard_normal((C, D)).astype(np.float32)
+    close(make(backend, centers_init="normal", seed=7).centers, drawn, rtol=1e-6)
+    growing = multiloss.get("center", backend=backend, centers_init="normal", seed=7, alpha=0)
+    for label in (1, 4):
+        growing(*native(backend, np.array([label]), FEATURES[:1]))
+    close(growing.centers, drawn, rtol=1e-6)
+    for array in (FIRST, FIRST.tolist(), to_native(backend, FIRST)):
+        center = multiloss.get("center", backend=backend, centers_init=array)
+        same(center.centers, FIRST)
+    assert center.config()["num_classes"] == C
+    for options, said in (
+        ({"centers_init": FIRST[0]}, r"'zeros', 'normal' or a real \(classes, features\) array, got shape \(3,\)"),
+        ({"centers_init": FIRST, "num_classes": 4}, r"shape \(5, 3\), which contradicts num_classes=4"),
+        ({"centers_init": FIRST, "feature_dim": 2}, r"shape \(5, 3\), which contradicts feature_dim=2"),
+        ({"centers_init": "ones"}, "centers_init must be one of 'zeros', 'normal', got 'ones'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            multiloss.get("center", backend=backend, **options)
+
+
+WRONG_OPTIONS = [
+    ({"alpha": 1.5}, ValueError, r"alpha must be in \[0, 1\], got 1.5"),
+    ({"alpha": -0.1}, ValueError, r"alpha must be in \[0, 1\], got -0.1"),
+    ({"num_classes": 0}, ValueError, "num_classes must be at least 1, got 0"),
+    ({"feature_dim": 2.5}, TypeError, "feature_dim must be an integer, got 2.5"),
+    ({"update": "never"}, ValueError, "update must be one of 'auto', 'manual', got 'never'"),
+    ({"reduction": "avg"}, ValueError, "reduction must be one of .*'avg'"),
+    ({"lam": 0.1}, TypeError, "center has no option 'lam'.*alpha, num_classes, feature_dim"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "said"), WRONG_OPTIONS)
+def test_wrong_options(backend: str, options: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        multiloss.get("center", backend=backend, **options)
+    with pytest.raises(ValueError, match="center loss holds centers, so it needs a backend"):
+        multiloss.get("center")
+
+
+WRONG_CALLS: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], str]] = {
+    "label out of range": (np.array([0, 9, 1]), FEATURES[:3], {}, ValueError, r"the label 9, .* in \[0, 5\)"),
+    "negative label": (np.array([0, -1, 1]), FEATURES[:3], {}, ValueError, "the label -1, .* pass a mask"),
+    "float labels": (np.zeros(3, np.float32), FEATURES[:3], {}, TypeError, "labels must hold integer labels, .*float32"),
+    "bool labels": (np.zeros(3, bool), FEATURES[:3], {}, TypeError, "labels must hold integer labels, .*bool"),
+    "another number": (np.zeros(2, int), FEATURES[:3], {}, ValueError, r"shape \(3,\) .*\(3, 3\), got shape \(2,\)"),
+    "one-hot labels": (np.zeros((3, 5), int), FEATURES[:3], {}, ValueError, r"one class per feature vector.*\(3, 5\)"),
+    "other features": (np.zeros(3, int), FEATURES[:3, :2], {}, ValueError, r"3 features, .* got shape \(3, 2\)"),
+    "bool features": (np.zeros(3, int), np.ones((3, 3), bool), {}, TypeError, "features must hold real numbers, .*bool"),
+    "weights": (np.zeros(3, int), FEATURES[:3], {"sample_weight": np.ones(2)}, ValueError, r"sample_weight .*\(3,\)"),
+    "mask": (np.zeros(3, int), FEATURES[:3], {"mask": np.ones(3)}, TypeError, "mask must be boolean"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_CALLS)
+def test_a_wrong_call_leaves_the_centers(backend: str, what: str) -> None:
+    labels, x, arguments, error, said = WRONG_CALLS[what]
+    center = make(backend)
+    labels, x = native(backend, labels, x)
+    arguments = {key: to_native(backend, value) for key, value in arguments.items()}
+    with pytest.raises(error, match=said):
+        center(labels, x, **arguments)
+    with pytest.raises(error, match=said):
+        center.value_and_grad(labels, x, **arguments)
+    if "weights" not in what:
+        with pytest.raises(error, match=said):
+            center.update(labels, x, **arguments)
+    same(center.centers, FIRST)
+
+
+def test_unchecked_labels(backend: str) -> None:
+    """validate=False: the sample is nan, no center moves, and the gradient of that sample is 0."""
+    center = make(backend, validate=False, reduction="none")
+    labels, x = native(backend, np.array([0, 9, -1]), FEATURES[:3])
+    np.testing.assert_array_equal(np.isnan(to_numpy(center(labels, x))), [False, True, True])
+    value, gradient = center.value_and_grad(labels, x)
+    np.testing.assert_array_equal(np.isnan(to_numpy(value)), [False, True, True])
+    close(gradient, [FEATURES[0] - FIRST[0], [0] * D, [0] * D])
+    same(center.centers, FIRST)
+
+
+def test_masked_labels_may_be_anything(backend: str) -> None:
+    """Also while the centers grow: what is masked makes no class."""
+    labels, x, mask = native(backend, np.array([1, 99, -5]), FEATURES[:3], np.array([True, False, False]))
+    for center in (make(backend), multiloss.get("center", backend=backend)):
+        center(labels, x, mask=mask)
+        assert center.centers.shape[0] in (C, 2)
+        assert to_numpy(center.value_and_grad(labels, x, mask=mask)[1])[1:].any() == np.False_
+
+
+def test_nothing_left(backend: str) -> None:
+    center = make(backend)
+    labels, x, none = native(backend, LABELS, FEATURES, np.zeros(N, bool))
+    for value, gradient in (center.value_and_grad(labels, x, mask=none), center.value_and_grad(labels[:0], x[:0])):
+        same(value, 0.0)
+        assert not to_numpy(gradient).any()
+    same(center(labels[:0], x[:0]), 0.0)
+    same(center.centers, FIRST)
+
+
+def test_the_pure_core_is_the_stateful_object(backend: str) -> None:
+    center = make(backend, centers_init="normal", seed=3)
+    state = center.init_state()
+    assert set(state) == {"centers"} and tuple(state["centers"].shape) == (C, D)
+    labels, mask = native(backend, LABELS, MASK)
+    for step in range(3):
+        x = to_native(backend, FEATURES * (1 + step))
+        before = to_numpy(state["centers"]).copy()
+        value, new = center.step(state, labels, x, training=True, mask=mask)
+        same(state["centers"], before)  # the state given is not changed
+        close(value, to_numpy(center(labels, x, mask=mask)), rtol=1e-6)
+        close(new["centers"], to_numpy(center.centers), rtol=1e-6)
+        unmoved = center.step(new, labels, x, training=False)[1]
+        same(unmoved["centers"], to_numpy(new["centers"]))
+        state = new
+    with pytest.raises(ValueError, match="init_state needs num_classes"):
+        multiloss.get("center", backend=backend).init_state()
+    with pytest.raises(ValueError, match="init_state needs feature_dim"):
+        multiloss.get("center", backend=backend, num_classes=3).init_state()
+
+
+def test_features_with_several_axes(backend: str) -> None:
+    center = make(backend)
+    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
+    close(center(*native(backend, LABELS.reshape(2, 4), FEATURES.reshape(2, 4, D))), values.mean())
+    close(center.centers, moved)
+
+
+def test_centers_are_float32_at_least(backend: str) -> None:
+    for options in ({"num_classes": C, "feature_dim": D, "centers_init": FIRST}, {}):
+        center = multiloss.get("center", backend=backend, **options)
+        labels, x = to_native(backend, LABELS), to_native(backend, FEATURES, "float16")
+        value, gradient = center.value_and_grad(labels, x)
+        assert dtype_name(value) == "float32" and dtype_name(gradient) == "float16"
+        assert dtype_name(center.centers) in ("float32", "float64")
+        start = FIRST if options else np.zeros((3, D))
+        _, moved = reference.center_step(start, LABELS, to_numpy(x).astype(np.float64), 0.5)
+        close(center.centers, moved)
+
+
+def test_lists_and_numpy(backend: str) -> None:
+    center = make(backend)
+    center(LABELS.tolist(), FEATURES.tolist(), mask=MASK.tolist())
+    center(LABELS, FEATURES, sample_weight=np.ones(N), mask=MASK)
+    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5, MASK)
+    close(center.centers, reference.center_step(moved, LABELS, FEATURES, 0.5, MASK)[1])
+
+
+def test_config(backend: str) -> None:
+    center = multiloss.get("center", backend=backend, num_classes=C, feature_dim=D, alpha=1, reduction="sum")
+    config = center.config()
+    assert config["name"] == "center" and config["backend"] == backend and config["alpha"] == 1.0
+    assert multiloss.get(**json.loads(json.dumps(config))).config() == config
+    assert "centers_init" in config and "initial" not in config
+
+
+def test_files(backend: str, tmp_path: Path) -> None:
+    """One safetensors file; another's shape, and what is no such file, is refused with the reason."""
+    path, center = tmp_path / "centers.safetensors", make(backend)
+    center(*native(backend, LABELS, FEATURES))
+    center.save_centers(path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    for other in (make(backend), multiloss.get("center", backend=backend)):
+        other.load_centers(path)
+        same(other.centers, to_numpy(center.centers))
+    for options in ({"num_classes": 4, "feature_dim": D}, {"num_classes": C, "feature_dim": 2}):
+        wrong = multiloss.get("center", backend=backend, **options)
+        with pytest.raises(ValueError, match=r"centers of shape \(5, 3\), but these are of shape \([45], [23]\)"):
+            wrong.load_centers(path)
+        assert not to_numpy(wrong.centers).any()
+    (tmp_path / "text").write_text("no")
+    with pytest.raises(ValueError, match="no safetensors file"):
+        center.load_centers(tmp_path / "text")
+    with pytest.raises(FileNotFoundError):
+        center.load_centers(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="no centers yet"):
+        multiloss.get("center", backend=backend).save_centers(path)
+
+
+@pytest.mark.cross
+def test_files_and_to_backend_cross_frameworks(tmp_path: Path) -> None:
+    path = tmp_path / "centers"
+    for here, there in (("numpy", "torch"), ("torch", "jax"), ("jax", "tensorflow"), ("tensorflow", "keras"), ("keras", "numpy")):
+        center = make(here, alpha=0.25)
+        center(*native(here, LABELS, FEATURES))
+        center.save_centers(path)
+        read = multiloss.get("center", backend=there)
+        read.load_centers(path)
+        close(read.centers, to_numpy(center.centers), rtol=1e-7)
+        moved = center.to_backend(there)
+        close(moved.centers, to_numpy(center.centers), rtol=1e-7)
+        assert moved.config() == center.config() | {"backend": there}

@@ -1,0 +1,219 @@
+"""The command line: what each command prints, writes and exits with."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+import multiloss
+from multiloss import plotting, registry
+from multiloss.cli import formula_text, main
+
+LOSSES = multiloss.list_losses()
+SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-", "svg": b"<?xml"}
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line that a mistake is answered with."""
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("multiloss: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", ["demo", "list", "show", "plot", "verify"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert f"multiloss {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["show"], ["plot", "huber"], ["verify", "--examples", "0"]])
+def test_usage_errors(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "multiloss" in capsys.readouterr().err
+
+
+def test_list_has_every_loss_once_with_its_aliases(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split()[0] for line in lines if line.startswith("  ")) == LOSSES
+    for name in set(LOSSES) - {"center"}:
+        line = next(line for line in lines if line.split()[:1] == [name] and line.startswith("  "))
+        assert all(alias in line for alias in registry.find(name).aliases)
+    assert {"regression", "classification", "divergence", "center"} <= set(lines)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_show(name, capsys):
+    assert main(["show", name]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{name} (")
+    assert ".. math::" not in shown
+    formulas = shown.partition("Args:")[0]
+    assert "\\" not in formulas
+    assert "{" not in formulas
+    assert "reduction = 'mean'" in shown
+    assert any("\u2801" <= sign <= "\u28ff" for sign in shown), "no curve"
+
+
+def test_show_takes_short_names_and_tells_options(capsys):
+    assert main(["show", "huber_loss"]) == 0
+    shown = capsys.readouterr().out
+    assert "also called huber_loss" in shown
+    assert "delta = 1.0" in shown
+    assert main(["show", "center"]) == 0
+    assert "alpha = 0.5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tex", "plain"),
+    [
+        (r"\tfrac12 \lVert x - c_y \rVert^2", "½ ‖ x - c_y ‖²"),
+        (r"\sqrt{\tfrac{1}{n} \sum_i (p_i - t_i)^2}", "√(1/n Σ_i (p_i - t_i)²)"),
+        (r"e \le \delta \text{ else } \delta (e - \tfrac12 \delta)", "e ≤ δ  else  δ (e - ½ δ)"),
+        (r"c_j - \alpha \frac{\sum_{i: y_i = j} x_i}{1 + n_j}", "c_j - α (Σ_(i: y_i = j) x_i)/(1 + n_j)"),
+        (r"x^{10}", "x^10"),
+    ],
+)
+def test_formulas_as_text(tex, plain):
+    assert formula_text(f"A loss.\n\n.. math:: {tex}\n\nMore.") == f"A loss.\n\n    {plain}\n\nMore."
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_curves_and_their_slopes_belong_together(name):
+    curve = plotting.curve(name)
+    slope = np.diff(curve.value) / np.diff(curve.x)
+    middle = (curve.slope[1:] + curve.slope[:-1]) / 2
+    # the trapezoid rule, but beside a kink or a pole
+    smooth = np.abs(np.diff(curve.slope)) < 0.02 * np.maximum(1, np.abs(middle))
+    assert smooth.sum() > 0.9 * len(slope) or "cross" in name or name == "kl_divergence"
+    assert smooth.sum() > 0.5 * len(slope)
+    np.testing.assert_allclose(slope[smooth], middle[smooth], rtol=2e-3, atol=2e-3)
+
+
+def test_options_change_the_curve():
+    assert plotting.curve("huber", {"delta": 2.0}).value[0] == pytest.approx(2 * (5 - 1))
+    assert plotting.curve("bce", {"from_logits": True}).axis_label == "logit of the true class"
+    assert plotting.curve("center", {"per_feature": True}).value[0] == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_plot_writes_one_whole_file(suffix, tmp_path, capsys):
+    out = tmp_path / f"curves.{suffix}"
+    names = ["log_cosh", "huber:delta=2", "bce:from_logits=True,label_smoothing=0.1", "kl", "mape", "rmsle", "center"]
+    assert main(["plot", *names, "--out", str(out)]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    assert list(tmp_path.iterdir()) == [out]
+    assert out.read_bytes().startswith(SIGNATURES[suffix])
+    assert out.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("disk full")])
+def test_an_interrupted_plot_leaves_the_old_file(failure, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "curves.png"
+    out.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert main(["plot", "huber", "--out", str(out)]) == (130 if failure is KeyboardInterrupt else 2)
+    assert out.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["show", "hubber"], "did you mean huber"),
+        (["show", "cross_entropy"], "sparse_categorical_crossentropy"),
+        (["plot", "hubber", "--out", "x.png"], "did you mean huber"),
+        (["plot", "huber:delt=2", "--out", "x.png"], "did you mean 'delta'"),
+        (["plot", "huber:delta", "--out", "x.png"], "OPTION=VALUE"),
+        (["plot", "huber:delta=-1", "--out", "x.png"], "delta"),
+        (["plot", "center:alpha=1", "--out", "x.png"], "per_feature"),
+        (["plot", "huber", "--out", "x.jpg"], ".png, .pdf, .svg"),
+        (["plot", "huber", "--out", "no/such/folder/x.png"], "no folder"),
+        (["verify", "hubber"], "did you mean huber"),
+        (["verify", "huber", "--backend", "theano"], "theano"),
+        (["verify", "center"], "state"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(words, told, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert told in error_of(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Checker:
+    """Stands in for `multiloss.testing.check`; fails for the pairs it is told."""
+
+    def __init__(self, *bad: tuple[str, str]) -> None:
+        self.bad = bad
+        self.seen: list[tuple[str, str, int]] = []
+
+    def __call__(self, name: str, *, backends: list[str], examples: int) -> None:
+        for backend in backends:
+            self.seen.append((name, backend, examples))
+            assert (name, backend) not in self.bad, f"the sign of {name}"
+
+
+@pytest.fixture
+def checker(monkeypatch):
+    def use(*bad: tuple[str, str]) -> Checker:
+        stand_in = Checker(*bad)
+        monkeypatch.setattr("multiloss.testing.check", stand_in)
+        return stand_in
+
+    return use
+
+
+def test_verify_checks_each_loss_on_each_backend(checker, capsys):
+    seen = checker().seen
+    assert main(["verify", "mse", "huber", "--backend", "numpy", "--examples", "7"]) == 0
+    assert seen == [("mean_squared_error", "numpy", 7), ("huber", "numpy", 7)]
+    printed = capsys.readouterr().out
+    assert [line.split() for line in printed.splitlines()[:3]] == [
+        ["numpy"],
+        ["mean_squared_error", "ok"],
+        ["huber", "ok"],
+    ]
+    assert printed.splitlines()[-1] == "2 passed, 0 failed"
+
+
+def test_verify_takes_everything_by_default(checker):
+    seen = checker().seen
+    assert main(["verify"]) == 0
+    installed = [name for name, here in multiloss.list_backends().items() if here]
+    assert {(name, backend) for name, backend, _ in seen} == {
+        (n, b) for n in LOSSES if n != "center" for b in installed
+    }
+
+
+def test_verify_fails_with_the_reason(checker, capsys):
+    checker(("huber", "numpy"))
+    assert main(["verify", "huber", "mse", "--backend", "numpy"]) == 1
+    printed = capsys.readouterr().out
+    assert "FAIL" in printed
+    assert "huber on numpy: the sign of huber" in printed
+    assert printed.splitlines()[-1] == "1 passed, 1 failed"
+
+
+def test_verify_for_real(capsys):
+    assert main(["verify", "huber", "--backend", "numpy", "--examples", "3"]) == 0
+    assert "1 passed, 0 failed" in capsys.readouterr().out

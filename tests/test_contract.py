@@ -1,0 +1,338 @@
+"""Sections 1 and 2 of the contract on every backend: what a loss object is, and what a call means.
+
+Values and gradients of every loss against the reference: `test_losses.py`. Bad input: `test_bad_input.py`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+import reference
+from arrays import dtype_name, dtypes, framework, jit, native_grad, to_native, to_numpy
+from reference.cases import fixed
+from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "huber": {"delta": 2},
+    SPARSE: {"class_weight": np.array([1, 2, 0.5]), "ignore_index": np.int64(-1), "from_logits": np.bool_(True)},
+    "categorical_crossentropy": {"label_smoothing": np.float32(0.25), "class_weight": (1, 2, 3)},
+    "mean_squared_error": {"axis": [0, 1], "reduction": "batchmean", "validate": False},
+}
+SMOOTH = tuple(name for name in LOSSES if not name.startswith("root_"))  # a root's second derivative is per sample
+OTHER = {"numpy": "torch", "torch": "jax", "jax": "tensorflow", "tensorflow": "keras", "keras": "numpy"}
+
+
+def native(backend: str, name: str, dtype: str = "float32", **options: Any) -> tuple[Any, Any]:
+    case = fixed(name, "float32", **options)
+    return to_native(backend, case.y_true, None if name == SPARSE else dtype), to_native(backend, case.y_pred, dtype)
+
+
+def close(got: Any, expected: Any, rtol: float = 2e-6, atol: float = 0.0) -> None:
+    np.testing.assert_allclose(to_numpy(got), expected, rtol=rtol, atol=atol)
+
+
+def same(got: Any, expected: Any) -> None:
+    np.testing.assert_array_equal(to_numpy(got), expected)
+
+
+# --- section 1: what `get` gives
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_config_is_json_and_makes_an_equal_loss(backend: str, name: str) -> None:
+    loss = multiloss.get(name, backend=backend, **OPTIONS.get(name, {}))
+    config = loss.config()
+    assert config["name"] == name and config["backend"] == backend
+    again = multiloss.get(**json.loads(json.dumps(config)))
+    assert again == loss and hash(again) == hash(loss) and again.config() == config
+    assert loss != multiloss.get(name, backend=backend, reduction="sum")
+    assert repr(loss).startswith(("multiloss.get", "Torch"))
+    assert multiloss.get(**multiloss.get(name).config()) == multiloss.get(name)
+
+
+def test_options_are_compared_by_value(backend: str) -> None:
+    """1 and 1.0, a list, a tuple and an array, an alias: one loss, one hash."""
+
+    def get(name: str, **options: Any) -> Any:
+        return multiloss.get(name, backend=backend, **options)
+
+    pairs = [
+        (get("huber", delta=1), get("huber", delta=np.float64(1.0))),
+        (get("cce", class_weight=[1, 2]), get("categorical_crossentropy", class_weight=np.array([1.0, 2.0]))),
+        (get("mse", axis=[0, 1]), get("mean_squared_error", axis=(0, 1))),
+        (get("cce", class_weight=to_native(backend, np.array([1.0, 2.0]))), get("cce", class_weight=(1, 2))),
+        (get("scce", from_logits=1), get("scce", from_logits=True)),
+    ]
+    for a, b in pairs:
+        assert a == b and hash(a) == hash(b) and len({a, b}) == 1
+    assert isinstance(pairs[0][0].config()["delta"], float)
+    assert get("huber", delta=1) != get("huber", delta=2)
+    assert get("mse") != multiloss.get("mse")
+
+
+@pytest.mark.cross
+@pytest.mark.parametrize("name", LOSSES)
+def test_to_backend(name: str) -> None:
+    for here, there in OTHER.items():
+        loss = multiloss.get(name, backend=here, **OPTIONS.get(name, {}))
+        moved = loss.to_backend(there)
+        assert moved == multiloss.get(name, backend=there, **OPTIONS.get(name, {}))
+        assert moved.to_backend(here) == loss
+        assert moved.config() == loss.config() | {"backend": there}
+
+
+@pytest.mark.parametrize("name", ["huber", SPARSE])
+def test_copies_and_pickles(backend: str, name: str) -> None:
+    loss = multiloss.get(name, backend=backend, reduction="sum")
+    arrays = native(backend, name)
+    value = to_numpy(loss(*arrays))
+    for other in (copy.copy(loss), copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert other == loss
+        same(other(*arrays), value)
+    free = multiloss.get(name, reduction="sum")
+    assert pickle.loads(pickle.dumps(free)) == free
+
+
+def test_what_comes_back_is_native(backend: str) -> None:
+    loss = multiloss.get("huber", backend=backend)
+    y_true, y_pred = native(backend, "huber")
+    value, gradient = loss.value_and_grad(y_true, y_pred)
+    for x in (loss(y_true, y_pred), value, *loss.value_and_grad(y_true, y_pred, wrt=("y_true", "y_pred"))[1]):
+        assert isinstance(x, np.generic | np.ndarray) if backend == "numpy" else type(x) is type(gradient)
+    assert tuple(value.shape) == () and tuple(gradient.shape) == (4, 3)
+    kind = framework(backend)
+    if kind == "torch":
+        import torch
+
+        assert type(value) is torch.Tensor
+    elif kind == "jax":
+        import jax
+
+        assert isinstance(value, jax.Array)
+    elif kind == "tensorflow":
+        import tensorflow as tf
+
+        assert isinstance(value, tf.Tensor)
+    if backend == "torch":
+        assert isinstance(loss, torch.nn.Module) and not list(loss.parameters()) and not loss.state_dict()
+    elif backend == "keras":
+        import keras
+
+        assert isinstance(loss, keras.losses.Loss)
+        again = keras.losses.deserialize(keras.losses.serialize(loss))
+        assert again == loss and keras.losses.get(loss) is loss
+
+
+@pytest.mark.only("jax")
+def test_static_under_jit(backend: str) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    traces = []
+
+    def run(loss: Any, t: Any, p: Any) -> Any:
+        traces.append(loss)
+        return loss(t, p)
+
+    compiled = jax.jit(run, static_argnums=0)
+    t, p = jnp.zeros((2, 3)), jnp.ones((2, 3))
+    for delta in (1, 1.0, np.float32(1)):
+        close(compiled(multiloss.get("huber", backend="jax", delta=delta), t, p), 0.5)
+    assert len(traces) == 1
+    loss = multiloss.get("mse", backend="jax")
+    same(jax.vmap(loss)(t, 2 * p), [4.0, 4.0])
+    same(jax.vmap(jax.grad(loss, argnums=1))(t, p), np.full((2, 3), 2 / 3))
+    same(jax.jit(jax.hessian(loss, argnums=1))(t[0], p[0]), np.eye(3) * 2 / 3)
+
+
+@pytest.mark.parametrize("arrays", ["lists", "numpy"])
+@pytest.mark.parametrize("name", ["huber", SPARSE])
+def test_lists_and_numpy_arrays_with_a_named_backend(backend: str, name: str, arrays: str) -> None:
+    case = fixed(name, "float32")
+    y_true, y_pred = case.y_true, case.y_pred.astype(np.float32)
+    expected = reference.loss(name, y_true, y_pred, sample_weight=[1, 2, 0, 1], mask=[True, False, True, True])
+    given: Any = (y_true, y_pred, np.array([1, 2, 0, 1]), np.array([True, False, True, True]))
+    if arrays == "lists":
+        given = [x.tolist() for x in given]
+    loss = multiloss.get(name, backend=backend)
+    close(loss(*given), expected)
+    value, gradient = loss.value_and_grad(*given)
+    close(value, expected)
+    assert isinstance(value, np.generic) or type(value) is type(loss(*native(backend, name)))
+    assert tuple(gradient.shape) == (4, 3)
+    close(loss(given[0], to_native(backend, y_pred), *given[2:]), expected)
+    close(multiloss.get(name, backend=backend)(y_true=given[0], y_pred=given[1], sample_weight=given[2], mask=given[3]), expected)
+
+
+@pytest.mark.only("numpy", "torch", "tensorflow", "jax")
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_backend_named(backend: str, name: str) -> None:
+    """It is that of the arrays of each call."""
+    arrays, plain = native(backend, name), fixed(name, "float32")
+    free, named = multiloss.get(name), multiloss.get(name, backend=backend)
+    assert type(free(*arrays)) is type(named(*arrays))
+    same(free(*arrays), to_numpy(named(*arrays)))
+    same(free.value_and_grad(*arrays)[1], to_numpy(named.value_and_grad(*arrays)[1]))
+    if name in SMOOTH:
+        same(free.grad_and_hess(*arrays)[1], to_numpy(named.grad_and_hess(*arrays)[1]))
+    assert isinstance(free(plain.y_true.tolist(), plain.y_pred.tolist()), np.generic | np.ndarray)
+    assert free(plain.y_true, arrays[1]).dtype == arrays[1].dtype
+    assert "backend" not in free.config()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradient_of_the_sum_where_nothing_is_reduced(backend: str, name: str) -> None:
+    arrays = native(backend, name)
+    value, gradient = multiloss.get(name, backend=backend, reduction="none").value_and_grad(*arrays)
+    total, expected = multiloss.get(name, backend=backend, reduction="sum").value_and_grad(*arrays)
+    assert tuple(value.shape) == (4,)
+    close(np.sum(to_numpy(value)), to_numpy(total))
+    same(gradient, to_numpy(expected))
+
+
+@pytest.mark.parametrize("name", [n for n in LOSSES if n != SPARSE])
+def test_wrt(backend: str, name: str) -> None:
+    """A name gives that gradient, a tuple of names a tuple; against central differences of the reference."""
+    pytest.importorskip("autograd") if backend == "numpy" else None
+    case, h = fixed(name), 1e-6
+    loss = multiloss.get(name, backend=backend)
+    t, p = native(backend, name)
+    by_true = loss.value_and_grad(t, p, wrt="y_true")[1]
+    value, pair = loss.value_and_grad(t, p, wrt=("y_pred", "y_true"))
+    assert isinstance(pair, tuple) and len(pair) == 2
+    close(value, to_numpy(loss(t, p)))
+    close(pair[0], to_numpy(loss.value_and_grad(t, p)[1]), rtol=2e-5, atol=1e-6)
+    close(pair[1], to_numpy(by_true), rtol=1e-6, atol=1e-7)
+    (single,) = loss.value_and_grad(t, p, wrt=("y_true",))[1]
+    same(single, to_numpy(by_true))
+    slope = np.zeros((4, 3))
+    for index in np.ndindex(4, 3):
+        step = np.zeros((4, 3))
+        step[index] = h
+        ends = [reference.loss(name, case.y_true + s * step, case.y_pred) for s in (1, -1)]
+        slope[index] = (ends[0] - ends[1]) / (2 * h)
+    close(by_true, slope, rtol=2e-4, atol=2e-5)
+    with pytest.raises(ValueError, match="wrt must be among 'y_true', 'y_pred', got 'var'"):
+        loss.value_and_grad(t, p, wrt="var")
+
+
+@pytest.mark.only("torch", "keras")
+@pytest.mark.parametrize("name", ["huber", SPARSE])
+def test_detached_and_no_grad_touched(backend: str, name: str) -> None:
+    if framework(backend) != "torch":
+        pytest.skip("Keras does not run on torch here")
+    y_true, y_pred = native(backend, name)
+    leaf = y_pred.detach().clone().requires_grad_()
+    loss = multiloss.get(name, backend=backend)
+    for given in (leaf, leaf * 1.0):
+        value, gradient = loss.value_and_grad(y_true, given)
+        assert not value.requires_grad and not gradient.requires_grad
+    assert leaf.grad is None and leaf.requires_grad
+    loss(y_true, leaf).backward()
+    assert leaf.grad is not None
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_grad_and_hess(backend: str, name: str) -> None:
+    """Per element and unreduced, against central differences of the reference's per-sample values."""
+    case, h = fixed(name, **({"from_logits": True} if "cross" in name else {})), 1e-4
+    t = to_native(backend, case.y_true, None if name == SPARSE else "float32")
+    first, second = multiloss.get(name, backend=backend, reduction="sum", **case.options).grad_and_hess(
+        t, to_native(backend, case.y_pred, "float32")
+    )
+    # what boosters take: the derivative of an element's value, not divided by how many a sample has
+    scale = 1.0 if name in CLASS_LOSSES else 3.0
+
+    def total(step: Any) -> Any:
+        return scale * reference.per_sample(name, case.y_true, case.y_pred + step, **case.options).sum()
+
+    expected = np.zeros((2, 4, 3))
+    for index in np.ndindex(4, 3):
+        step = np.zeros((4, 3))
+        step[index] = h
+        up, mid, down = total(step), total(0), total(-step)
+        expected[:, *index] = (up - down) / (2 * h), (up - 2 * mid + down) / h**2
+    close(first, expected[0], rtol=1e-3, atol=1e-4)
+    close(second, expected[1], rtol=1e-3, atol=1e-3)
+
+
+def test_no_second_derivative(backend: str) -> None:
+    loss = multiloss.get("rmse", backend=backend)
+    with pytest.raises(NotImplementedError, match="root_mean_squared_error has no closed-form"):
+        loss.grad_and_hess(*native(backend, "mean_squared_error"))
+
+
+# --- section 2: dtypes
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_half_precision(backend: str, name: str) -> None:
+    """Computed in float32, which the value has; the gradient has y_pred's dtype."""
+    loss = multiloss.get(name, backend=backend)
+    for dtype in dtypes(backend):
+        if dtype in ("float32", "float64"):
+            continue
+        t, p = native(backend, name, dtype)
+        wide = to_numpy(t) if name == SPARSE else to_numpy(t).astype(np.float64)
+        expected = reference.loss(name, wide, to_numpy(p).astype(np.float64))
+        value, gradient = loss.value_and_grad(t, p)
+        assert dtype_name(value) == dtype_name(loss(t, p)) == "float32"
+        close(value, expected, rtol=1e-5)
+        assert dtype_name(gradient) == dtype
+        if name in SMOOTH and backend != "keras":
+            assert all(dtype_name(x) == dtype for x in loss.grad_and_hess(t, p))
+
+
+@pytest.mark.only("numpy", "torch", "tensorflow", "jax")
+def test_float64_stays(backend: str) -> None:
+    for name in LOSSES:
+        t, p = native(backend, name, "float64")
+        value, gradient = multiloss.get(name, backend=backend).value_and_grad(t, p)
+        assert dtype_name(value) == dtype_name(gradient) == "float64"
+    p32 = to_native(backend, np.ones(3), "float32")
+    for wide in ("float64", "int64"):  # y_true and weights take y_pred's dtype
+        t, w = to_native(backend, np.zeros((2, 3)), wide), to_native(backend, np.ones(2), wide)
+        p = to_native(backend, np.ones((2, 3)), "float32")
+        assert dtype_name(multiloss.get("mse", backend=backend)(t, p, sample_weight=w)) == "float32"
+    assert dtype_name(multiloss.get("mse", backend=backend)(p32, p32)) == "float32"
+
+
+def test_integer_predictions(backend: str) -> None:
+    """They become the framework's default float; a whole number differentiates like any other."""
+    default = {"numpy": "float64", "torch": "float32", "tensorflow": "float32", "jax": "float64", "keras": "float32"}
+    t, p = to_native(backend, np.array([[1, 2], [3, 4]])), to_native(backend, np.array([[2, 2], [3, 1]]))
+    loss = multiloss.get("mse", backend=backend)
+    value, gradient = loss.value_and_grad(t, p)
+    assert dtype_name(loss(t, p)) == dtype_name(value) == dtype_name(gradient) == default[backend]
+    same(value, 2.5)
+    same(gradient, [[0.5, 0], [0, -1.5]])
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "int32", "int64"])
+def test_any_integer_labels(backend: str, kind: str) -> None:
+    """Widened before use: 200 classes do not fit int8's arithmetic, nor 255 an ignored -1 of uint8."""
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.1, 0.9, (3, 120)).astype(np.float32)
+    labels = np.array([0, 119, 64])
+    loss = multiloss.get(SPARSE, backend=backend, reduction="none", ignore_index=-1)
+    expected = -np.log(p[[0, 1, 2], labels].astype(np.float64))
+    close(loss(to_native(backend, labels, kind), to_native(backend, p)), expected)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_compiled_and_eager_agree(backend: str, name: str) -> None:
+    if framework(backend) == "torch":
+        pytest.skip("test_losses.test_compiled: a compilation takes seconds")
+    loss = multiloss.get(name, backend=backend)
+    arrays = native(backend, name)
+    close(jit(backend, lambda a, b: loss(a, b))(*arrays), to_numpy(loss(*arrays)))
+    if backend != "numpy":
+        t, p = arrays
+        close(native_grad(backend, lambda x: loss(t, x), p), to_numpy(loss.value_and_grad(t, p)[1]), atol=1e-7)

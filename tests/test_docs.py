@@ -1,0 +1,203 @@
+"""The examples of the documentation, run: docstrings, the Python blocks of the pages, and the commands they show.
+
+A page is read once for each backend under test, with a namespace of its own. What a block needs is read off it: the
+frameworks that it imports or names as a backend. `<!-- needs jax -->` on the line before a block says it where the
+block does not (`<!-- needs numpy -->`: once is enough). A block that needs nothing runs in every turn; those that need
+several frameworks run in a turn of their own, where all are under test. A block with `>>>` is a doctest, its output
+compared; any other one has to run.
+
+A console block is a command with its output (`...` stands for anything), or without output a command that must parse,
+as one in a bash block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import multiloss
+from multiloss import cli, registry
+from multiloss.definition import Definition
+from multiloss.definitions import center
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("README.md")]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+FENCE = re.compile(r"(?:^<!-- needs ([\w, ]+) -->\n+)?^```(python|console|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FRAMEWORKS = {name: name for name in ("torch", "tensorflow", "jax", "keras")} | {"flax": "jax", "optax": "jax"}
+NAMES = "|".join(FRAMEWORKS)
+NEEDS = re.compile(
+    rf"\b(?:import|from) (?:multiloss\.)?({NAMES})\b"  # import torch; from flax import nnx; import multiloss.keras
+    rf"|\b(?:backend|to)=\"({NAMES})\"|to_backend\(\"({NAMES})\"\)"
+)
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    line: int
+    language: str
+    text: str
+    needs: tuple[str, ...]
+
+
+def blocks(page: Path, language: str) -> list[Block]:
+    """The blocks of a language, each with the frameworks that it needs, in the order in which it names them."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in FENCE.finditer(text):
+        marked, kind, body = match.groups()
+        if kind != language:
+            continue
+        named = [next(filter(None, groups)) for groups in NEEDS.findall(body)]
+        needs = re.findall(r"\w+", marked) if marked else [FRAMEWORKS[name] for name in named]
+        found.append(Block(text[: match.start(3)].count("\n"), kind, body, tuple(dict.fromkeys(needs))))
+    return found
+
+
+def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -> None:
+    """Run one doctest in a namespace; AssertionError with doctest's report if an output differs."""
+    test = doctest.DocTestParser().get_doctest(text, namespace, where, where, line)
+    report: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=report.append, clear_globs=False)
+    namespace.update(test.globs)
+    assert not failed, "".join(report)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examples write files and register losses; neither stays."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+    monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
+
+
+def run(page: Path, chosen: Callable[[Block], bool]) -> None:
+    """Run those blocks of a page that are chosen, in one namespace."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in filter(chosen, blocks(page, "python")):
+        if ">>>" in block.text:
+            doctested(block.text, namespace, str(page), block.line)
+        else:
+            exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
+
+
+# Keras 3.15 on TensorFlow saves a model through an `__array__` that NumPy 2 finds old-fashioned
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(page: Path, backend: str) -> None:
+    run(page, lambda block: block.needs in ((), (backend,)))
+
+
+ACROSS = [page for page in PAGES if any(len(block.needs) > 1 for block in blocks(page, "python"))]
+
+
+@pytest.mark.cross
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", ACROSS, ids=lambda page: page.name)
+def test_page_across_frameworks(page: Path) -> None:
+    run(page, lambda block: len(block.needs) != 1)
+
+
+def commands() -> list[Any]:
+    """(command, its output) of every `multiloss` command in a console or bash block."""
+    found = []
+    for page in PAGES:
+        shown = [
+            pair
+            for block in blocks(page, "console")
+            for pair in re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE)
+        ]
+        shown += [(line, "") for block in blocks(page, "bash") for line in block.text.splitlines()]
+        for command, output in shown:
+            if command.startswith("multiloss "):
+                command = re.sub(r"\\\n\s*", "", command)
+                found.append(pytest.param(command, output, id=f"{page.name}: {command.partition(' #')[0].strip()}"))
+    return found
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(("command", "output"), commands())
+def test_command(command: str, output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(command, comments=True)[1:]
+    if not output:
+        cli._parser().parse_args(words)  # exits, and so fails, where the command is none
+        return
+    with contextlib.suppress(SystemExit):  # --help, and what argparse refuses
+        cli.main(words)
+    shown = "".join(capsys.readouterr())
+    checker = doctest.OutputChecker()
+    example = doctest.Example("", output)
+    assert checker.check_output(output, shown, FLAGS), checker.output_difference(example, shown, FLAGS)
+
+
+def modules(package: str) -> list[str]:
+    """The modules of a package whose text holds examples; none is imported to find out."""
+    root = importlib.import_module(package)
+    names = [package, *(found.name for found in pkgutil.walk_packages(root.__path__, f"{package}."))]
+    return [name for name in names if ">>>" in source(name)]
+
+
+def source(module: str) -> str:
+    """The text of a module."""
+    spec = importlib.util.find_spec(module)
+    return Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
+
+
+def docstrings_of(module: str) -> None:
+    """Run the examples of a module's functions and classes."""
+    report: list[str] = []
+    failures = 0
+    for test in doctest.DocTestFinder().find(importlib.import_module(module), module):
+        runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+        failures += runner.run(test, out=report.append).failed
+    assert not failures, "".join(report)
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("module", [name for name in modules("multiloss") if NEEDS.search(f"import {name}") is None])
+def test_docstrings(module: str) -> None:
+    docstrings_of(module)
+
+
+def test_docstrings_of_the_backend(backend: str) -> None:
+    for module in modules(f"multiloss_{backend}"):
+        docstrings_of(module)
+
+
+LOSSES = [*map(registry.find, sorted(registry.names())), center.distance]
+
+
+@pytest.mark.parametrize("definition", LOSSES, ids=lambda one: one.name)
+def test_docstring_of_a_loss(definition: Definition) -> None:
+    # doctest finds functions and classes only; a definition is neither
+    path = str(inspect.getsourcefile(definition.value))
+    doctested(definition.doc, {}, path, definition.value.__code__.co_firstlineno)
+
+
+@pytest.mark.parametrize("definition", LOSSES, ids=lambda one: one.name)
+def test_what_a_docstring_tells(definition: Definition) -> None:
+    doc = definition.doc
+    for part in (".. math::", "Args:", "Returns:"):
+        assert part in doc, f"{definition.name}: no {part!r} in the docstring"
+    assert re.search(r"Source: |\(.*\d{4}", doc), f"{definition.name}: the docstring names no source"
+    for option in definition.options:
+        assert re.search(rf"^ +{option}: ", doc, re.MULTILINE), f"{definition.name}: option {option} is not explained"
+
+
+def test_the_pages_have_every_loss() -> None:
+    text = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
+    assert "<!-- every loss -->" in text  # the sections come from the definitions
+    assert set(multiloss.list_losses()) == {one.name for one in LOSSES}

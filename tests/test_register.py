@@ -1,0 +1,238 @@
+"""Section 4 of the contract: a user's own loss, on every backend."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import jit, native_grad, to_native, to_numpy
+from multiloss import options, registry
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """What a test registers, the next one does not see."""
+    saved = dict(registry._definitions), dict(registry._aliases)
+    yield
+    for now, before in zip((registry._definitions, registry._aliases), saved, strict=True):
+        now.clear()
+        now.update(before)
+
+
+def soft_abs(xp: Any, y_true: Any, y_pred: Any, *, epsilon: float = 1e-3) -> Any:
+    """sqrt((p - t)^2 + epsilon^2)."""
+    return xp.sqrt((y_pred - y_true) ** 2 + epsilon**2)
+
+
+def reverse_kl(xp: Any, y_true: Any, y_pred: Any, *, axis: int = -1, scale: float = 1) -> Any:
+    """scale sum_k p_k log(p_k / t_k)."""
+    return scale * xp.sum(y_pred * (xp.log(y_pred) - xp.log(y_true)), axis=axis)
+
+
+def margin(xp: Any, y_true: Any, y_pred: Any, *, axis: int = -1) -> Any:
+    """The largest logit less that of the label."""
+    picked = xp.take_along_axis(y_pred, xp.expand_dims(y_true, axis=axis), axis=axis)
+    return xp.max(y_pred, axis=axis) - xp.squeeze(picked, axis=axis)
+
+
+T = np.array([[0.0, 3.0], [1.0, 1.0], [2.0, -1.0]], np.float32)
+P = np.array([[4.0, 3.0], [1.0, 5.0], [0.0, 1.0]], np.float32)
+VALUES = np.sqrt((P - T) ** 2 + 9.0)
+SLOPES = (P - T) / VALUES
+
+
+def close(got: Any, expected: Any) -> None:
+    np.testing.assert_allclose(to_numpy(got), expected, rtol=2e-6, atol=1e-7)
+
+
+def test_reductions_weights_and_masks(backend: str) -> None:
+    multiloss.register("soft_abs", aliases=("sabs",))(soft_abs)
+    multiloss.register("SoftAbs")(soft_abs)
+    assert {"soft_abs", "SoftAbs"} < set(multiloss.list_losses())
+    assert multiloss.get("SoftAbs", backend=backend).config()["name"] == "SoftAbs"
+    t, p = to_native(backend, T), to_native(backend, P)
+    w, m = np.array([1.0, 2.0, 5.0]), np.array([True, True, False])
+    given = {"sample_weight": to_native(backend, w, "float32"), "mask": to_native(backend, m)}
+    kept = VALUES.mean(-1) * w * m
+    divisors = {"mean": 2, "weighted_mean": 3, "sum": 1, "batchmean": 3}
+    for reduction, divisor in divisors.items():
+        loss = multiloss.get("sabs", backend=backend, epsilon=3, reduction=reduction)
+        close(loss(t, p, **given), kept.sum() / divisor)
+        if backend != "numpy":
+            slope = SLOPES / 2 * (w * m)[:, None] / divisor
+            close(native_grad(backend, lambda x, loss=loss: loss(t, x, **given), p), slope)
+            close(loss.value_and_grad(t, p, **given)[1], slope)
+    close(multiloss.get("soft_abs", backend=backend, epsilon=3, axis=(), reduction="none")(t, p), VALUES)
+    close(multiloss.get("soft_abs", backend=backend, epsilon=3, axis=None)(t, p), VALUES.mean())
+
+
+def test_it_is_a_loss_like_any_other(backend: str) -> None:
+    """Config, equality, pickling, dtypes, compilation, checks."""
+    multiloss.register("soft_abs")(soft_abs)
+    loss = multiloss.get("soft_abs", backend=backend, epsilon=3)
+    assert multiloss.get(**json.loads(json.dumps(loss.config()))) == loss == pickle.loads(pickle.dumps(loss))
+    assert loss != multiloss.get("soft_abs", backend=backend)
+    half = to_native(backend, P, "float16")
+    assert str(loss(to_native(backend, T), half).dtype).endswith("float32")
+    with pytest.raises(ValueError, match=r"equal shapes, got \(3, 2\) and \(2,\)"):
+        loss(to_native(backend, T), to_native(backend, P[0]))
+    with pytest.raises(TypeError, match=r"soft_abs has no option 'delta' \(its options: epsilon, reduction"):
+        multiloss.get("soft_abs", backend=backend, delta=1)
+    with pytest.raises(TypeError, match="epsilon must be a number, got 'x'"):
+        multiloss.get("soft_abs", backend=backend, epsilon="x")
+    if backend != "torch":  # a compilation there takes seconds; test_losses compiles
+        close(jit(backend, lambda a, b: loss(a, b))(to_native(backend, T), to_native(backend, P)), VALUES.mean())
+
+
+def test_over_an_axis(backend: str) -> None:
+    """A function that takes `axis` gives one value per sample; whole-numbered defaults take other numbers."""
+    multiloss.register("reverse_kl")(reverse_kl)
+    t, p = np.array([[0.5, 0.25], [0.5, 0.75]]), np.array([[0.25, 0.5], [0.75, 0.5]])
+    y_true, y_pred = to_native(backend, t, "float32"), to_native(backend, p, "float32")
+    terms = p * np.log(p / t)
+    for axis in (0, 1, -1):
+        loss = multiloss.get("reverse_kl", backend=backend, axis=axis, scale=1.5, reduction="none")
+        close(loss(y_true, y_pred), 1.5 * terms.sum(axis))
+    assert multiloss.get("reverse_kl", scale=2) == multiloss.get("reverse_kl", scale=2.0)
+    if backend != "numpy":
+        loss = multiloss.get("reverse_kl", backend=backend, reduction="sum")
+        close(loss.value_and_grad(y_true, y_pred)[1], np.log(p / t) + 1)
+
+
+def test_over_labels(backend: str) -> None:
+    multiloss.register("label_margin", kind="over_labels")(margin)
+    loss = multiloss.get("label_margin", backend=backend)
+    labels, z = to_native(backend, np.array([0, 1, 1])), to_native(backend, P)
+    close(loss(labels, z), 0.0)
+    close(loss(to_native(backend, np.array([1, 0, 0])), z), np.mean([1.0, 4.0, 1.0]))
+    with pytest.raises(ValueError, match=r"the label 2, but labels must be in \[0, 2\)"):
+        loss(to_native(backend, np.array([0, 2, 1])), z)
+    with pytest.raises(TypeError, match="integer labels"):
+        loss(to_native(backend, np.zeros(3, np.float32)), z)
+
+
+def test_closed_forms(backend: str) -> None:
+    """`@definition.gradient` is what every backend differentiates with, NumPy included."""
+    definition = multiloss.register("soft_abs")(soft_abs)
+
+    @definition.gradient
+    def _(xp: Any, y_true: Any, y_pred: Any, *, epsilon: float) -> Any:
+        return 100 * (y_pred - y_true) / soft_abs(xp, y_true, y_pred, epsilon=epsilon)
+
+    @definition.hessian
+    def _(xp: Any, y_true: Any, y_pred: Any, *, epsilon: float) -> Any:
+        return xp.full_like(y_pred, 7)
+
+    loss = multiloss.get("soft_abs", backend=backend, epsilon=3, axis=(), reduction="sum")
+    t, p = to_native(backend, T), to_native(backend, P)
+    value, gradient = loss.value_and_grad(t, p)
+    close(value, VALUES.sum())
+    close(gradient, 100 * SLOPES)
+    if backend != "numpy":
+        close(native_grad(backend, lambda x: loss(t, x), p), 100 * SLOPES)
+    first, second = loss.grad_and_hess(t, p)
+    close(first, 100 * SLOPES)
+    close(second, np.full((3, 2), 7.0))
+
+
+@pytest.mark.only("numpy")
+def test_numpy_differentiates_through_autograd(backend: str) -> None:
+    pytest.importorskip("autograd")
+    multiloss.register("soft_abs")(soft_abs)
+    multiloss.register("reverse_kl")(reverse_kl)
+    loss = multiloss.get("soft_abs", backend="numpy", epsilon=3)
+    w, m = np.array([1.0, 2.0, 5.0]), np.array([True, True, False])
+    value, gradient = loss.value_and_grad(T, P, sample_weight=w, mask=m)
+    close(value, (VALUES.mean(-1) * w * m).sum() / 2)
+    close(gradient, SLOPES / 2 * (w * m)[:, None] / 2)
+    assert gradient.dtype == np.float32
+    half = np.full((2, 2), 0.5)
+    close(multiloss.get("reverse_kl", backend="numpy").value_and_grad(half, half / 2)[1], (np.log(0.5) + 1) / 2)
+    with pytest.raises(NotImplementedError, match="soft_abs has no closed-form first and second derivative"):
+        loss.grad_and_hess(T, P)
+
+
+@pytest.mark.only("numpy")
+def test_numpy_without_autograd_says_what_is_missing(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "autograd" else found(name, *a))
+    multiloss.register("soft_abs")(soft_abs)
+    with pytest.raises(NotImplementedError, match="soft_abs has no closed-form gradient.*pip install autograd.*@gradient"):
+        multiloss.get("soft_abs", backend="numpy").value_and_grad(T, P)
+
+
+def test_names_are_taken_once(backend: str) -> None:
+    """By a loss, an alias or another registered one; `replace=True` replaces, and only then."""
+    for name in ("huber", "mse"):
+        with pytest.raises(ValueError, match=f"the name '{name}' is taken by .*replace=True"):
+            multiloss.register(name)(soft_abs)
+    for replace in (False, True):
+        with pytest.raises(ValueError, match="the name 'center' is taken by center loss, which holds a state"):
+            multiloss.register("center", replace=replace)(soft_abs)
+    multiloss.register("soft_abs")(soft_abs)
+    with pytest.raises(ValueError, match="the name 'soft_abs' is taken by soft_abs"):
+        multiloss.register("soft_abs")(soft_abs)
+    with pytest.raises(ValueError, match="the name 'mae' is taken by mean_absolute_error"):
+        multiloss.register("other", aliases=("mae",))(soft_abs)
+    assert "other" not in multiloss.list_losses()
+
+    before = multiloss.get("soft_abs", backend=backend)
+    t, p = to_native(backend, T), to_native(backend, P)
+    old = to_numpy(before(t, p))
+    multiloss.register("soft_abs", replace=True)(lambda xp, y_true, y_pred, *, epsilon=1e-3: 2 * soft_abs(xp, y_true, y_pred))
+    new = multiloss.get("soft_abs", backend=backend)
+    close(new(t, p), 2 * old)
+    assert new != before
+
+
+@pytest.mark.parametrize("name", ["soft abs", "", "1st", "soft-abs"])
+def test_a_name_is_an_identifier(name: str) -> None:
+    with pytest.raises(ValueError, match="name must be an identifier"):
+        multiloss.register(name)(soft_abs)
+
+
+def test_functions_that_are_no_losses() -> None:
+    with pytest.raises(TypeError, match=r"a loss takes \(xp, y_true, y_pred\)"):
+        multiloss.register("a")(lambda y_true, y_pred: y_true)
+    with pytest.raises(TypeError, match=r"a loss takes \(xp, y_true, y_pred\)"):
+        multiloss.register("a")(lambda xp, y_true, y_pred, **options: y_true)
+
+    def undecided(xp: Any, y_true: Any, y_pred: Any, *, delta: float) -> Any:
+        return y_pred * delta
+
+    def taken(xp: Any, y_true: Any, y_pred: Any, *, reduction: str = "mean") -> Any:
+        return y_pred
+
+    with pytest.raises(TypeError, match="option 'delta' of undecided has no default"):
+        multiloss.register("a")(undecided)
+    with pytest.raises(TypeError, match="option 'reduction' of taken is every loss's own"):
+        multiloss.register("a")(taken)
+    with pytest.raises(ValueError, match="kind must be 'elementwise', 'over_axis' or 'over_labels', got 'pairs'"):
+        multiloss.register("a", kind="pairs")(soft_abs)
+    assert "a" not in multiloss.list_losses()
+
+
+def test_readers_of_options() -> None:
+    multiloss.register("soft_abs", options={"epsilon": options.positive})(soft_abs)
+    with pytest.raises(ValueError, match="epsilon must be positive, got 0"):
+        multiloss.get("soft_abs", epsilon=0)
+
+
+def test_the_property_tests_take_it() -> None:
+    """`multiloss.testing.check` passes a right definition, and fails one whose gradient has the wrong sign."""
+    from multiloss import testing
+
+    definition = multiloss.register("soft_abs")(soft_abs)
+    definition.gradient(lambda xp, t, p, *, epsilon: (p - t) / soft_abs(xp, t, p, epsilon=epsilon))
+    testing.check("soft_abs", backends=["numpy"])
+    wrong = multiloss.register("soft_abs", replace=True)(soft_abs)
+    wrong.gradient(lambda xp, t, p, *, epsilon: (t - p) / soft_abs(xp, t, p, epsilon=epsilon))
+    with pytest.raises(AssertionError):
+        testing.check("soft_abs", backends=["numpy"])
