@@ -32,37 +32,44 @@ LIMIT = 1.2
 Result = dict[str, Any]
 
 
-def once(call: Callable[[], Any], wait: Callable[[Any], None], repeats: int) -> float:
+def once(call: Callable[[], Any], wait: Callable[[Any], None], repeats: int, clock: Callable[[], float]) -> float:
     """Microseconds a call."""
-    start = time.perf_counter()
+    start = clock()
     for _ in range(repeats):
         result = call()
     wait(result)
-    return (time.perf_counter() - start) / repeats * 1e6
+    return (clock() - start) / repeats * 1e6
 
 
-def interleaved(calls: dict[str, Callable[[], Any]], wait: Callable[[Any], None], seconds: float) -> dict[str, Any]:
+def interleaved(
+    calls: dict[str, Callable[[], Any]],
+    wait: Callable[[Any], None],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Times of all contenders, in turn, for about `seconds` each."""
     repeats = {}
     for name, call in calls.items():
-        once(call, wait, 3)  # compiles, allocates
-        guess = min(once(call, wait, 1) for _ in range(3))
+        once(call, wait, 3, clock)  # compiles, allocates
+        guess = min(once(call, wait, 1, clock) for _ in range(3))
         repeats[name] = max(1, round(2000 / guess))  # a round of 2 ms, or of one call
-    slowest = max(once(call, wait, repeats[name]) for name, call in calls.items())
-    rounds = min(max(round(seconds * 1e6 / max(slowest, 2000)), 7), 101)
+    slowest = max(once(call, wait, repeats[name], clock) * repeats[name] for name, call in calls.items())
+    rounds = min(max(round(seconds * 1e6 / slowest), 7), 101)
     times: dict[str, list[float]] = {name: [] for name in calls}
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
             for name, call in calls.items():
-                times[name].append(once(call, wait, repeats[name]))
+                times[name].append(once(call, wait, repeats[name], clock))
     finally:
         gc.enable()
     return times
 
 
-def measure(framework: Any, backend: str, row: Row, size: tuple[int, int], mode: str, seconds: float) -> Result:
+def measure(
+    framework: Any, backend: str, row: Row, size: tuple[int, int], mode: str, arguments: argparse.Namespace
+) -> Result:
     """One line of the table."""
     import multiloss
 
@@ -75,7 +82,8 @@ def measure(framework: Any, backend: str, row: Row, size: tuple[int, int], mode:
         for name, f in contenders.items()
         if f is not None
     }
-    times = interleaved(calls, framework.wait, seconds)
+    clock = time.process_time if arguments.processor_time else time.perf_counter
+    times = interleaved(calls, framework.wait, arguments.seconds, clock)
     medians = {name: statistics.median(samples) for name, samples in times.items()}
     best = min((name for name in medians if name != "ours"), key=lambda name: medians[name])
     ratio = statistics.median(a / b for a, b in zip(times["ours"], times[best], strict=True))
@@ -122,8 +130,9 @@ def run_framework(backend: str, arguments: argparse.Namespace) -> list[Result]:
     framework.threads(arguments.threads)
     import keras
 
-    print(f"# {framework.VERSION}, keras {keras.__version__} on {keras.backend.backend()}, float32, "
-          f"threads: {arguments.threads}")  # fmt: skip
+    time_kind = "processor time" if arguments.processor_time else "wall time"
+    versions = f"{framework.VERSION}, keras {keras.__version__} on {keras.backend.backend()}"
+    print(f"# {versions}, float32, threads: {arguments.threads}, {time_kind}")
     print(line(HEADER), flush=True)
     results = []
     for mode in arguments.mode or framework.MODES:
@@ -131,7 +140,7 @@ def run_framework(backend: str, arguments: argparse.Namespace) -> list[Result]:
             continue
         for row in (ROWS[key] for key in arguments.loss or ROWS):
             for size in arguments.size or SIZES:
-                result = measure(framework, backend, row, size, mode, arguments.seconds)
+                result = measure(framework, backend, row, size, mode, arguments)
                 results.append(result)
                 print(line(cells(result)), flush=True)
             framework.forget()
@@ -169,6 +178,7 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--mode", action="append", help="eager, value_and_grad, compile, grad, jit, function, xla")
     parse.add_argument("--seconds", type=float, default=0.3, help="about how long each contender of a line is timed")
     parse.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all processors")
+    parse.add_argument("--processor-time", action="store_true", help="not wall time: for a machine that others use too")
     parse.add_argument("--json", type=Path, help="write the results here")
     parse.add_argument("--markdown", type=Path, help="write the table here")
     parse.add_argument("--worker", type=Path, help=argparse.SUPPRESS)

@@ -108,6 +108,42 @@ def make(backend: str | None, given: dict[str, Any]) -> Any:
     return dispatch.backend(backend).center(read)
 
 
+def _gather(
+    be: Any, centers: Array, labels: Array, mask: Array | None, trusted: bool
+) -> tuple[Array, Array, Array | None, Array]:
+    """Labels that exist, which samples count, which labels do not exist (None: all do), and the row of each sample."""
+    xp = be.xp
+    labels = be.labels(labels)
+    keep = labels == labels  # all True, of the shape of the labels
+    if mask is not None:
+        keep = keep & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
+    invalid = None
+    if not trusted:
+        invalid = ((labels < 0) | (labels >= xp.class_count(centers, 0))) & keep
+    safe = labels if mask is None and invalid is None else xp.where(keep, labels, xp.zeros_like(labels))
+    if invalid is not None:
+        safe = xp.where(invalid, xp.zeros_like(labels), safe)
+    return safe, keep, invalid, xp.stop_gradient(xp.gather(centers, safe))
+
+
+def value_and_gradient(
+    be: Any,
+    chosen: CenterOptions,
+    centers: Array,
+    labels: Array,
+    features: Array,
+    sample_weight: Array | None,
+    mask: Array | None,
+    *,
+    trusted: bool,
+) -> tuple[Array, Array]:
+    """The value and its gradient by the closed form, in the dtype of the features where they are real."""
+    _, _, invalid, rows = _gather(be, centers, labels, mask, trusted)
+    samples = pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
+    value, gradient = pipeline.value_and_gradient_of(be, chosen.spec, samples)
+    return value, be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
+
+
 def step(
     be: Any,
     chosen: CenterOptions,
@@ -122,18 +158,10 @@ def step(
 ) -> tuple[Array, Array | None, Array | None]:
     """The value, and the rows to commit: (value, labels, rows); no rows where nothing is to move. Pure, traceable."""
     xp = be.xp
-    labels = be.labels(labels)
-    keep = labels == labels  # all True, of the shape of the labels
-    if mask is not None:
-        keep = keep & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
-    invalid = None
-    if not trusted:
-        invalid = ((labels < 0) | (labels >= xp.class_count(centers, 0))) & keep
-    safe = labels if mask is None and invalid is None else xp.where(keep, labels, xp.zeros_like(labels))
-    if invalid is not None:
-        safe = xp.where(invalid, xp.zeros_like(labels), safe)
-    rows = xp.stop_gradient(xp.gather(centers, safe))
-    value = pipeline.evaluate_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
+    safe, keep, invalid, rows = _gather(be, centers, labels, mask, trusted)
+    value = pipeline.value_of(
+        be, chosen.spec, pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
+    )
     if not training:
         return value, None, None
     dim = be.shape(centers)[-1]

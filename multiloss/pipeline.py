@@ -271,16 +271,18 @@ def evaluate(
     trusted: bool = False,
 ) -> Array:
     """The loss. Pure, traceable."""
-    s = prepare(be, spec, y_true, y_pred, sample_weight, mask, trusted)
-    return reduce(be, spec, s, per_sample(be, spec, s))
+    return value_of(be, spec, prepare(be, spec, y_true, y_pred, sample_weight, mask, trusted))
 
 
-def evaluate_rows(
+def of_rows(
     be: Any, spec: Any, rows: Array, features: Array, sample_weight: Any, mask: Any, invalid: Array | None
-) -> Array:
-    """The loss of features against gathered centers; nan where the label of a row is `invalid`."""
-    s = prepare(be, spec, rows, features, sample_weight, mask, True)
-    s = dataclasses.replace(s, invalid=invalid)
+) -> Samples:
+    """Features against gathered centers; the value is nan where the label of a row is `invalid`."""
+    return dataclasses.replace(prepare(be, spec, rows, features, sample_weight, mask, True), invalid=invalid)
+
+
+def value_of(be: Any, spec: Any, s: Samples) -> Array:
+    """The loss of what `prepare` or `of_rows` made."""
     return reduce(be, spec, s, per_sample(be, spec, s))
 
 
@@ -295,8 +297,12 @@ def value_and_gradient(
     trusted: bool = False,
 ) -> tuple[Array, Array]:
     """The loss and its gradient by the closed form (of the sum for `reduction="none"`)."""
+    return value_and_gradient_of(be, spec, prepare(be, spec, y_true, y_pred, sample_weight, mask, trusted))
+
+
+def value_and_gradient_of(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]:
+    """The same of what `prepare` or `of_rows` made."""
     xp, axis = be.xp, spec.axis
-    s = prepare(be, spec, y_true, y_pred, sample_weight, mask, trusted)
     values = per_sample(be, spec, s)
     rank = len(be.shape(s.y_pred))
     gradient = derivative(be, spec, s)

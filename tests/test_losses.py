@@ -64,10 +64,9 @@ def check_value(name: str, case: Case, dtype: str, got: Any) -> None:
     """|got - reference| <= (terms + few) units of the sum of the terms' absolute values."""
     expected = reference.loss(name, case.y_true, case.y_pred, **case.everything)
     own = {k: v for k, v in case.options.items() if k not in ("reduction", "class_weight", "ignore_index")}
-    keys = ("reduction", "class_weight", "ignore_index")
     sizes = magnitude(name, case.y_true, case.y_pred, **own)
     weights, kept = weights_and_mask(name, case)
-    total = reference.reduce(sizes, case.options.get(keys[0], "mean"), np.abs(weights), kept)
+    total = reference.reduce(sizes, case.options.get("reduction", "mean"), np.abs(weights), kept)
     unit = UNIT[COMPUTE[dtype]]
     assert got.shape == expected.shape
     bound = (case.y_pred.size + FEW) * unit * total + TINY[COMPUTE[dtype]]

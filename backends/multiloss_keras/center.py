@@ -12,7 +12,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 import multiloss_keras as be
 from multiloss import checks, pipeline
-from multiloss.center import CenterMethods, CenterOptions, read_options, step
+from multiloss.center import CenterMethods, CenterOptions, read_options, step, value_and_gradient
 from multiloss_keras.shapes import squeeze_trailing
 
 
@@ -103,36 +103,29 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         """The value, and its gradient with respect to the features; when training, the centers move once."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
-        _, features, _, _ = pipeline.convert(be, labels, features, None, None)
-        _, where_to, rows = self._step(
-            labels, features, sample_weight, mask, training and self.options.update == "auto"
-        )
-        labels, features, sample_weight, mask = self._ready(labels, features, sample_weight, mask)
-        keep = labels if mask is None else ops.where(mask, labels, ops.zeros_like(labels))
-        centers = be.xp.gather(ops.convert_to_tensor(self._table), be.labels(keep))
-        value, gradient = pipeline.value_and_gradient(
-            be, self.options.spec, centers, features, sample_weight, mask, trusted=True
-        )
-        if where_to is not None:
+        arrays, trusted = self._ready(labels, features, sample_weight, mask)
+        table = ops.convert_to_tensor(self._table)
+        value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted)
+        if training and self.options.update == "auto":
+            _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted)
             self._commit(where_to, rows)
-        gradient = be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
-    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[list[Any], bool]:
+        """Checked native arrays, a table that fits them, and whether the labels are known to be in range."""
         labels, features, sample_weight, mask = pipeline.convert(be, labels, features, sample_weight, mask)
         rank = len(features.shape) - 1
         labels, sample_weight, mask = (
             None if x is None else squeeze_trailing(x, rank) for x in (labels, sample_weight, mask)
         )
-        return labels, features, sample_weight, mask
-
-    def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
-        labels, features, sample_weight, mask = self._ready(labels, features, sample_weight, mask)
         self._check(labels, features, sample_weight, mask, self._shape()[1])
         self._fit(labels, features, mask, True)
-        trusted = self._labels_known(labels, mask, self._shape()[0])
+        return [labels, features, sample_weight, mask], self._labels_known(labels, mask, self._shape()[0])
+
+    def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
+        arrays, trusted = self._ready(labels, features, sample_weight, mask)
         table = ops.convert_to_tensor(self._table)
-        return step(be, self.options, table, labels, features, sample_weight, mask, training=moves, trusted=trusted)
+        return step(be, self.options, table, *arrays, training=moves, trusted=trusted)
 
     def _commit(self, labels: Any, rows: Any) -> None:
         self._table.assign(be.xp.put_rows(ops.convert_to_tensor(self._table), labels, be.xp.stop_gradient(rows)))

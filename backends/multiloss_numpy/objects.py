@@ -9,7 +9,7 @@ import numpy as np
 
 import multiloss_numpy as be
 from multiloss import pipeline
-from multiloss.center import HostCenter
+from multiloss.center import HostCenter, value_and_gradient
 from multiloss.loss import Named, Spec, wanted
 
 Array = Any
@@ -95,11 +95,7 @@ class NumpyCenter(HostCenter):
             return super()._step(arrays, moves, trusted)
 
     def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
-        labels, features, sample_weight, mask = arrays
         _, where_to, rows = self._step(arrays, moves, trusted)
-        centers = self._table[np.where(mask, labels, 0) if mask is not None else labels]
         with np.errstate(all="ignore"):
-            value, gradient = pipeline.value_and_gradient(
-                be, self.options.spec, centers, features, sample_weight, mask, trusted=True
-            )
-        return value, _cast(gradient, features), where_to, rows
+            value, gradient = value_and_gradient(be, self.options, self._table, *arrays, trusted=trusted)
+        return value, gradient, where_to, rows

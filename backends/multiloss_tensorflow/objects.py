@@ -71,6 +71,7 @@ class TensorflowLoss(Named):
             self._first = False
         return (*arrays, trusted)
 
+    @tf.autograph.experimental.do_not_convert  # no Python control flow on tensors here: tracing is faster without
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss of tensors, lists or numbers."""
         *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)

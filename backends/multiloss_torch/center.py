@@ -50,9 +50,10 @@ class TorchCenter(CenterMethods, nn.Module):
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
         labels, features, sample_weight, mask = pipeline.convert(be, labels, features, sample_weight, mask)
-        features = features.detach() if features.dtype.is_floating_point else be.compute(features)
+        features = be.compute(features) if be.kind(features) == "i" else features.detach()
         with torch.enable_grad():
-            features.requires_grad_()
+            if features.is_floating_point():  # what is not is refused by the call
+                features.requires_grad_()
             value = self(labels, features, sample_weight, mask)
             (gradient,) = torch.autograd.grad(value.sum(), [features])
         return value.detach(), gradient if isinstance(wrt, str) else (gradient,)

@@ -1,0 +1,287 @@
+"""Center loss and what each framework has of its own: transformations, compilation, modules, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+import reference
+
+C, D = 4, 2
+LABELS = np.array([0, 2, 2, 1])
+FEATURES = np.array([[1, 2], [3, -1], [1, 0], [0.5, 4]], np.float32)
+VALUES, MOVED = reference.center_step(np.zeros((C, D)), LABELS, FEATURES, 0.5)
+
+
+def close(got: Any, expected: Any) -> None:
+    np.testing.assert_allclose(np.asarray(got), expected, rtol=1e-6)
+
+
+def make(backend: str, **options: Any) -> Any:
+    return multiloss.get("center", backend=backend, num_classes=C, feature_dim=D, **options)
+
+
+# --- JAX
+
+
+@pytest.mark.only("jax")
+def test_jax_tracers_are_named(backend: str) -> None:
+    """The stateful call raises under every transformation, and leaves the centers."""
+    import jax
+
+    center, y, x = make("jax"), jax.numpy.asarray(LABELS), jax.numpy.asarray(FEATURES)
+    for transformed, said in (
+        (lambda: jax.jit(center)(y, x), "labels and features are traced"),
+        (lambda: jax.grad(lambda x: center(y, x))(x), "features is traced"),
+        (lambda: jax.vmap(center)(y[:, None], x[:, None]), "labels and features are traced"),
+        (lambda: jax.jit(lambda m: center(y, x, mask=m))(y == 0), "mask is traced"),
+        (lambda: jax.jit(center.value_and_grad)(y, x), "labels and features are traced"),
+        (lambda: jax.jit(center.update)(y, x), "labels and features are traced"),
+    ):
+        with pytest.raises(RuntimeError, match=f"{said}.*init_state.*step"):
+            transformed()
+    close(center.centers, np.zeros((C, D)))
+
+
+@pytest.mark.only("jax")
+def test_jax_transforms_the_pure_core(backend: str) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    center, y, x = make("jax"), jnp.asarray(LABELS), jnp.asarray(FEATURES)
+    state = center.init_state()
+    (value, new), gradient = jax.jit(
+        jax.value_and_grad(lambda x, s: center.step(s, y, x), has_aux=True)
+    )(x, state)  # fmt: skip
+    close(value, VALUES.mean())
+    close(new["centers"], MOVED)
+    close(gradient, FEATURES / 4)
+    by_state = jax.grad(lambda s: center.step(s, y, x)[0])(state)
+    assert not by_state["centers"].any()  # centers get no gradient
+
+    last, values = jax.lax.scan(lambda s, x: center.step(s, y, x)[::-1], state, jnp.stack([x, x]))
+    again, twice = reference.center_step(MOVED, LABELS, FEATURES, 0.5)
+    close(values, [VALUES.mean(), again.mean()])
+    close(last["centers"], twice)
+
+    many = {"centers": jnp.stack([state["centers"], jnp.asarray(MOVED, state["centers"].dtype)])}
+    value, new = jax.vmap(lambda s: center.step(s, y, x))(many)
+    close(value, [VALUES.mean(), again.mean()])
+    close(new["centers"], [MOVED, twice])
+
+
+@pytest.mark.only("jax")
+def test_jax_labels_that_cannot_be_read(backend: str) -> None:
+    import jax
+
+    center = make("jax", reduction="none")
+    value, state = jax.jit(center.step)(center.init_state(), np.array([0, 9, 2, -1]), FEATURES)
+    np.testing.assert_array_equal(np.isnan(value), [False, True, False, True])
+    assert not np.asarray(state["centers"]).any()
+
+
+@pytest.mark.only("jax")
+def test_flax(backend: str) -> None:
+    """Under nnx.jit and nnx.value_and_grad the variable moves; no optimizer filter for parameters sees it."""
+    nnx = pytest.importorskip("flax.nnx")
+    import multiloss.flax
+
+    center = multiloss.flax.CenterLoss(num_classes=C, feature_dim=D)
+    assert not nnx.state(center, nnx.Param) and len(nnx.state(center)) == 1
+
+    @nnx.jit
+    def step(center: Any, y: Any, x: Any) -> Any:
+        return nnx.value_and_grad(lambda center, x: center(y, x), argnums=1)(center, x)
+
+    value, gradient = step(center, LABELS, FEATURES)
+    close(value, VALUES.mean())
+    close(gradient, FEATURES / 4)
+    close(center.centers[...], MOVED)
+    center.eval()
+    step(center, LABELS, FEATURES)
+    center(LABELS, FEATURES)
+    close(center.centers[...], MOVED)
+    center.train()
+    center(LABELS, FEATURES, training=False)
+    close(center.centers[...], MOVED)
+    center.update(LABELS, FEATURES)
+    close(center.centers[...], reference.center_step(MOVED, LABELS, FEATURES, 0.5)[1])
+
+
+# --- torch
+
+
+@pytest.mark.only("torch")
+def test_torch_module(backend: str) -> None:
+    import torch
+
+    center = make("torch")
+    assert isinstance(center, torch.nn.Module) and not list(center.parameters())
+    assert list(dict(center.named_buffers())) == ["centers"] and type(center.centers) is torch.Tensor
+    x = torch.tensor(FEATURES, requires_grad=True)
+    center(torch.tensor(LABELS), x).backward()
+    close(x.grad, FEATURES / 4)
+    assert not center.centers.requires_grad and center.centers.grad_fn is None
+    close(center.centers, MOVED)
+
+
+@pytest.mark.only("torch")
+def test_torch_checkpoints(backend: str, tmp_path: Path) -> None:
+    """A module without a shape takes the checkpoint's; one with another shape refuses it, as torch does."""
+    import torch
+
+    center = make("torch")
+    center(torch.tensor(LABELS), torch.tensor(FEATURES))
+    torch.save(center.state_dict(), tmp_path / "center.pt")
+    saved = torch.load(tmp_path / "center.pt", weights_only=True)
+    for fresh in (multiloss.get("center", backend="torch"), make("torch")):
+        net = torch.nn.ModuleDict({"center": fresh})
+        net.load_state_dict({f"center.{key}": value for key, value in saved.items()})
+        close(fresh.centers, MOVED)
+    wrong = multiloss.get("center", backend="torch", num_classes=3, feature_dim=D)
+    with pytest.raises(RuntimeError, match=r"size mismatch for centers.*\[4, 2\].*\[3, 2\]"):
+        wrong.load_state_dict(saved)
+
+
+@pytest.mark.only("torch")
+def test_torch_copies(backend: str) -> None:
+    import torch
+
+    center = make("torch")
+    for other in (copy.deepcopy(center), pickle.loads(pickle.dumps(center))):
+        other(torch.tensor(LABELS), torch.tensor(FEATURES))
+        close(other.centers, MOVED)
+        assert not center.centers.any()  # nothing is shared
+
+
+@pytest.mark.only("torch")
+def test_torch_dtypes_and_devices(backend: str) -> None:
+    import torch
+
+    for convert in (torch.nn.Module.half, torch.nn.Module.bfloat16, lambda m: m.to(torch.float16)):
+        center = make("torch", centers_init=np.full((C, D), 1 / 3))
+        convert(torch.nn.Sequential(center))
+        assert center.centers.dtype == torch.float32
+        close(center.centers, np.full((C, D), np.float32(1 / 3)))
+    assert make("torch").double().centers.dtype == torch.float64
+    assert make("torch").to("meta").centers.device.type == "meta"
+
+
+@pytest.mark.only("torch")
+def test_torch_autocast(backend: str) -> None:
+    """It changes nothing about value and update."""
+    import torch
+
+    center = make("torch")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = center(torch.tensor(LABELS), torch.tensor(FEATURES))
+    close(value, VALUES.mean())
+    close(center.centers, MOVED)
+
+
+@pytest.mark.only("torch")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own imports
+def test_torch_compile(backend: str) -> None:
+    import torch
+
+    center = make("torch")
+    compiled = torch.compile(center, fullgraph=True, backend="aot_eager")
+    x = torch.tensor(FEATURES, requires_grad=True)
+    value = compiled(torch.tensor(LABELS), x)
+    value.backward()
+    close(value.detach(), VALUES.mean())
+    close(x.grad, FEATURES / 4)
+    close(center.centers, MOVED)
+    bad = compiled(torch.tensor([0, 9, 2, -1]), x)
+    assert bad.isnan()
+    close(center.centers, MOVED)
+    with pytest.raises(Exception, match="pass num_classes"):
+        torch.compile(multiloss.get("center", backend="torch"), fullgraph=True, backend="eager")(torch.tensor(LABELS), x)
+
+
+@pytest.mark.only("torch")
+def test_torch_func(backend: str) -> None:
+    import torch
+
+    center, y, x = make("torch"), torch.tensor(LABELS), torch.tensor(FEATURES)
+    with pytest.raises(RuntimeError, match=r"torch.func .* init_state\(\) and step\(\)"):
+        torch.func.grad(lambda x: center(y, x))(x)
+    assert not center.centers.any()
+    state = center.init_state()
+    gradient, new = torch.func.grad(lambda x: center.step(state, y, x), has_aux=True)(x)
+    close(gradient, FEATURES / 4)
+    close(new["centers"], MOVED)
+
+
+@pytest.mark.only("torch")
+def test_torch_checkpointing_moves_once(backend: str) -> None:
+    """Recomputation reads the rows of the first pass: value, gradient and centers of the run without it."""
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    center, y = make("torch"), torch.tensor(LABELS)
+    x = torch.tensor(FEATURES, requires_grad=True)
+    value = checkpoint(lambda x: center(y, x * 1.0), x, use_reentrant=False)
+    value.backward()
+    close(value.detach(), VALUES.mean())
+    close(x.grad, FEATURES / 4)
+    close(center.centers, MOVED)
+
+
+# --- TensorFlow
+
+
+@pytest.mark.only("tensorflow")
+@pytest.mark.parametrize("xla", [False, True])
+def test_tensorflow_function(backend: str, xla: bool) -> None:
+    import tensorflow as tf
+
+    center = make("tensorflow")
+
+    @tf.function(jit_compile=xla)
+    def step(y: Any, x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = center(y, x)
+        return value, tape.gradient(value, x)
+
+    value, gradient = step(tf.constant(LABELS), tf.constant(FEATURES))
+    close(value, VALUES.mean())
+    close(gradient, FEATURES / 4)
+    close(center.centers, MOVED)
+    value, _ = step(tf.constant([0, 9, 2, -1], tf.int64), tf.constant(FEATURES))
+    assert np.isnan(value)
+    close(center.centers, MOVED)
+    evaluate = tf.function(lambda y, x: center(y, x, training=False), jit_compile=xla)
+    close(evaluate(tf.constant(LABELS), tf.constant(FEATURES)), reference.center_step(MOVED, LABELS, FEATURES, 0)[0].mean())
+    close(center.centers, MOVED)
+
+
+@pytest.mark.only("tensorflow")
+def test_tensorflow_cannot_grow_in_a_function(backend: str) -> None:
+    import tensorflow as tf
+
+    center = multiloss.get("center", backend="tensorflow")
+    with pytest.raises(ValueError, match="pass num_classes"):
+        tf.function(lambda y, x: center(y, x))(tf.constant(LABELS), tf.constant(FEATURES))
+
+
+@pytest.mark.only("tensorflow")
+def test_tensorflow_checkpoint(backend: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    center = make("tensorflow")
+    center(LABELS, FEATURES)
+    path = tf.train.Checkpoint(center=center).write(str(tmp_path / "checkpoint"))
+    other = make("tensorflow")
+    tf.train.Checkpoint(center=other).read(path).assert_consumed()
+    close(other.centers, MOVED)
+    with tf.GradientTape() as tape:
+        other(LABELS, tf.constant(FEATURES))
+    assert not tape.watched_variables() and not center.trainable_variables and len(center.variables) == 1

@@ -1,0 +1,286 @@
+"""Keras: losses in `compile`, the center-loss layer and the wrapper model, on whichever backend Keras runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import multiloss
+import multiloss.keras
+import reference
+from arrays import framework, to_numpy
+from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
+
+# what Keras' own backends do on import and in `fit`
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(24, 4)).astype(np.float32)
+Y = RNG.integers(0, 3, 24)
+ONE_HOT = np.eye(3, dtype=np.float32)[Y]
+BATCH = 24
+
+
+def network(softmax: bool = False) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4,))
+    features = keras.layers.Dense(2, name="features")(x)
+    return keras.Model(x, keras.layers.Dense(3, activation="softmax" if softmax else None)(features))
+
+
+def wrapped(**options: Any) -> keras.Model:
+    model = multiloss.keras.WithCenterLoss(network(), features="features", num_classes=3, **options)
+    model.compile("sgd", loss=multiloss.get("scce", backend="keras", from_logits=True))
+    return model
+
+
+def centers(x: Any) -> Any:
+    return to_numpy(x.centers).copy()
+
+
+def fit(model: keras.Model, x: Any, y: Any, **arguments: Any) -> dict[str, float]:
+    history = model.fit(x, y, batch_size=BATCH, epochs=1, shuffle=False, verbose=0, **arguments).history
+    return {key: values[0] for key, values in history.items()}
+
+
+# --- losses
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_in_compile(backend: str, name: str) -> None:
+    """What `fit` and `evaluate` report is the value of the loss."""
+    model = network(softmax=True)
+    targets = Y if name == SPARSE else ONE_HOT if name in CLASS_LOSSES else np.abs(X[:, :3]) / 10
+    model.compile(keras.optimizers.SGD(0.0), loss=multiloss.get(name, backend="keras"))
+    p = model.predict(X, verbose=0)
+    expected = float(reference.loss(name, targets, p.astype(np.float64)))
+    assert fit(model, X, targets)["loss"] == pytest.approx(expected, rel=1e-4)
+    assert model.evaluate(X, targets, batch_size=BATCH, verbose=0) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_serialisation(backend: str, name: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"reduction": "sum", "validate": False}
+    if name == SPARSE:
+        options |= {"class_weight": [1, 2, 3], "ignore_index": -1}
+    loss = multiloss.get(name, backend="keras", **options)
+    assert keras.losses.deserialize(keras.losses.serialize(loss)) == loss
+    if name == SPARSE:
+        model = network()
+        model.compile("sgd", loss=loss)
+        model.save(tmp_path / "model.keras")
+        assert keras.models.load_model(tmp_path / "model.keras").loss == loss
+
+
+def test_labels_and_targets_as_keras_users_have_them(backend: str) -> None:
+    """Labels (N, 1); targets (N,) for a Dense(1): the values of aligned shapes."""
+    model = network()
+    model.compile("sgd", loss=multiloss.get("scce", backend="keras", from_logits=True))
+    flat = model.evaluate(X, Y, batch_size=BATCH, verbose=0)
+    assert model.evaluate(X, Y[:, None], batch_size=BATCH, verbose=0) == pytest.approx(flat)
+    weights = np.arange(24.0)
+    one = model.evaluate(X, Y, sample_weight=weights, batch_size=BATCH, verbose=0)
+    assert model.evaluate(X, Y, sample_weight=weights[:, None], batch_size=BATCH, verbose=0) == pytest.approx(one)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    for loss in ("huber", "mse", "mae"):
+        model.compile(keras.optimizers.SGD(0.0), loss=multiloss.get(loss, backend="keras"))
+        p = model.predict(X, verbose=0)
+        expected = float(reference.loss(multiloss.get(loss).config()["name"], X[:, :1], p))
+        assert fit(model, X, X[:, 0])["loss"] == pytest.approx(expected, rel=1e-4)
+        assert model.evaluate(X, X[:, :1], batch_size=BATCH, verbose=0) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["masking", "embedding"])
+def test_masks_of_layers(backend: str, layer: str) -> None:
+    """What Masking or Embedding(mask_zero=True) mask, counts for nothing; a mask given to the call wins."""
+    if layer == "masking":
+        x = np.ones((2, 3, 2), np.float32)
+        x[0, 1:] = x[1, 2] = 0
+        inputs = keras.Input((3, 2))
+        hidden = keras.layers.Masking()(inputs)
+    else:
+        x = np.array([[5, 0, 0], [2, 3, 0]])
+        inputs = keras.Input((3,), dtype="int32")
+        hidden = keras.layers.Embedding(6, 2, mask_zero=True)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(hidden))
+    loss = multiloss.get("mse", backend="keras")
+    y = np.ones((2, 3, 1), np.float32)
+    out = model(x)
+    kept = np.array([[True, False, False], [True, True, False]])
+    squares = (to_numpy(out)[..., 0] - 1) ** 2
+    assert to_numpy(loss(y, out)) == pytest.approx(squares[kept].mean(), rel=1e-5)
+    every = keras.ops.convert_to_tensor(np.ones((2, 3), bool))
+    assert to_numpy(loss(y, out, mask=every)) == pytest.approx(squares.mean(), rel=1e-5)
+    model.compile(keras.optimizers.SGD(0.0), loss=loss)
+    assert fit(model, x, y)["loss"] == pytest.approx(squares[kept].mean(), rel=1e-4)
+
+
+def test_dtype_policy(backend: str) -> None:
+    """A loss computes in what Keras' floatx was when it was made."""
+    y = np.array([[1 / 3]])
+    single = multiloss.get("mse", backend="keras")
+    keras.config.set_floatx("float64")
+    try:
+        double = multiloss.get("mse", backend="keras")
+        assert str(double(y, keras.ops.convert_to_tensor([[2 / 3]], "float64")).dtype).endswith("float64")
+    finally:
+        keras.config.set_floatx("float32")
+    assert str(single(y, keras.ops.convert_to_tensor([[2 / 3]], "float64")).dtype).endswith("float32")
+
+
+# --- the wrapper model
+
+
+def test_fit_moves_the_centers_and_adds_the_loss(backend: str) -> None:
+    model = wrapped(weight=0.25, alpha=0.5)
+    features = to_numpy(keras.Model(model.model.inputs, model.model.get_layer("features").output)(X))
+    values, moved = reference.center_step(np.zeros((3, 2)), Y, features, 0.5)
+    plain = model.loss(Y, model.model(X))
+    logs = fit(model, X, Y)
+    assert logs["loss"] == pytest.approx(float(to_numpy(plain)) + 0.25 * values.mean(), rel=1e-4)
+    np.testing.assert_allclose(centers(model), moved, rtol=1e-4, atol=1e-6)
+
+
+def test_evaluate_and_predict_move_nothing(backend: str) -> None:
+    model = wrapped()
+    fit(model, X, Y)
+    before = centers(model)
+    assert before.any()
+    model.evaluate(X, Y, verbose=0)
+    model.predict(X, verbose=0)
+    model.test_on_batch(X, Y)
+    model(X)
+    np.testing.assert_array_equal(centers(model), before)
+    fit(model, X, Y, validation_data=(X[:5], Y[:5]))
+    assert not np.array_equal(centers(model), before)
+
+
+def test_save_and_load(backend: str, tmp_path: Path) -> None:
+    """Weights, centers, options and the compiled loss; training goes on."""
+    model = wrapped(weight=0.25, alpha=0.75, update="auto", reduction="sum")
+    fit(model, X, Y)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(centers(again), centers(model))
+    np.testing.assert_allclose(again.predict(X, verbose=0), model.predict(X, verbose=0), rtol=1e-6)
+    assert (again.weight, again.center.options.alpha, again.center.options.reduction) == (0.25, 0.75, "sum")
+    assert fit(again, X, Y)["loss"] == pytest.approx(fit(model, X, Y)["loss"], rel=1e-4)
+    np.testing.assert_allclose(centers(again), centers(model), rtol=1e-4, atol=1e-6)
+    model.save_weights(tmp_path / "model.weights.h5")
+    fresh = wrapped()
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(centers(fresh), centers(model))
+
+
+def test_targets_of_the_wrapper(backend: str) -> None:
+    """Labels (N,), (N, 1) and one-hot name the same classes; soft targets are refused or, unread, move nothing."""
+    results = []
+    for y, loss in ((Y, "scce"), (Y[:, None], "scce"), (ONE_HOT, "cce")):
+        model = wrapped()
+        model.compile("sgd", loss=multiloss.get(loss, backend="keras", from_logits=True))
+        fit(model, X, y)
+        results.append(centers(model))
+    np.testing.assert_allclose(results[1:], [results[0]] * 2, rtol=1e-4, atol=1e-6)
+    model = wrapped()
+    eager = framework(backend) != "jax"
+    model.compile("sgd", loss=multiloss.get("cce", backend="keras", from_logits=True), run_eagerly=eager)
+    soft = np.full((24, 3), 1 / 3, np.float32)
+    if eager:
+        with pytest.raises(ValueError, match="must be labels or one-hot, got soft targets"):
+            fit(model, X, soft)
+    else:
+        assert np.isnan(fit(model, X, soft)["loss"])
+    assert not centers(model).any()
+
+
+def test_sample_weights_of_the_wrapper(backend: str) -> None:
+    """They scale the value only."""
+    one, other = wrapped(), wrapped()
+    fit(one, X, Y)
+    fit(other, X, Y, sample_weight=np.linspace(0, 2, 24))
+    np.testing.assert_allclose(centers(one), centers(other), rtol=1e-4, atol=1e-6)
+
+
+def test_what_cannot_be_wrapped(backend: str) -> None:
+    with pytest.raises(ValueError, match="features must name a layer of the model .*features.*, got 'fetures'"):
+        multiloss.keras.WithCenterLoss(network(), features="fetures", num_classes=3)
+    with pytest.raises(TypeError, match="model must be a functional"):
+        multiloss.keras.WithCenterLoss("model", features="features", num_classes=3)  # type: ignore[arg-type]
+
+
+# --- the layer
+
+
+class Subclassed(keras.Model):
+    """A model whose inputs are x and the labels, with the center loss through `add_loss`."""
+
+    def __init__(self, passes: bool) -> None:
+        super().__init__()
+        self.passes = passes
+        self.features, self.out = keras.layers.Dense(2), keras.layers.Dense(3)
+        self.center = multiloss.keras.CenterLoss(num_classes=3)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        x, labels = inputs
+        features = self.features(x)
+        mode = {"training": training} if self.passes else {}
+        self.add_loss(0.5 * self.center(labels, features, **mode))
+        return self.out(features)
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["training passed on", "training left out"])
+def test_the_layer_in_a_subclassed_model(backend: str, passes: bool) -> None:
+    """It moves in `fit` alone. On JAX Keras does not tell inner layers the mode: there it must be passed on."""
+    model = Subclassed(passes)
+    model.compile("sgd", loss=keras.losses.MeanSquaredError())
+    if framework(backend) == "jax" and not passes:
+        with pytest.raises(ValueError, match=r"training=training"):
+            fit(model, [X, Y], ONE_HOT)
+        return
+    logs = fit(model, [X, Y], ONE_HOT)
+    before = centers(model.center)
+    assert before.any() and np.isfinite(logs["loss"])
+    model.evaluate([X, Y], ONE_HOT, verbose=0)
+    model.predict([X, Y], verbose=0)
+    np.testing.assert_array_equal(centers(model.center), before)
+    fit(model, [X, Y], ONE_HOT)
+    assert not np.array_equal(centers(model.center), before)
+
+
+def test_the_layer_in_a_functional_model(backend: str, tmp_path: Path) -> None:
+    x, y = keras.Input((4,)), keras.Input((), dtype="int32")
+    features = keras.layers.Dense(2)(x)
+    layer = multiloss.keras.CenterLoss(num_classes=3, alpha=0.25)
+    model = keras.Model([x, y], [keras.layers.Dense(3)(features), layer(y, features)])
+    model.compile("sgd", loss=[keras.losses.MeanSquaredError(), lambda _, value: value])
+    fit(model, [X, Y], [ONE_HOT, np.zeros(24, np.float32)])
+    before = centers(layer)
+    assert before.any()
+    model.predict([X, Y], verbose=0)
+    np.testing.assert_array_equal(centers(layer), before)
+    assert not layer.trainable_weights and len(layer.weights) == 1
+
+
+def test_the_layer_under_mixed_precision(backend: str) -> None:
+    """autocast=False: the centers stay float32."""
+    layer = multiloss.keras.CenterLoss(num_classes=3, feature_dim=2, dtype="mixed_float16")
+    features = X[:, :2].astype(np.float16)
+    layer(Y, keras.ops.convert_to_tensor(features), training=True)
+    _, moved = reference.center_step(np.zeros((3, 2)), Y, features, 0.5)
+    np.testing.assert_allclose(centers(layer), moved, rtol=1e-5)
+    assert keras.backend.standardize_dtype(layer.weights[0].dtype) == "float32"
+    again = multiloss.keras.CenterLoss.from_config(layer.get_config())
+    assert again.options == layer.options
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="XLA is not what Keras on torch compiles with")
+def test_xla(backend: str) -> None:
+    model = wrapped()
+    model.compile("sgd", loss=model.loss, jit_compile=True)
+    fit(model, X, Y)
+    assert centers(model).any()
