@@ -97,7 +97,9 @@ def test_weights_scale_the_value_only(backend: str) -> None:
     values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
     for reduction, by in (("mean", 8), ("weighted_mean", 15)):
         center = make(backend, reduction=reduction)
-        close(center(*native(backend, LABELS, FEATURES), sample_weight=to_native(backend, weight)), values @ weight / by)
+        close(
+            center(*native(backend, LABELS, FEATURES), sample_weight=to_native(backend, weight)), values @ weight / by
+        )
         close(center.centers, moved)
 
 
@@ -246,12 +248,24 @@ def test_wrong_options(backend: str, options: Any, error: type[Exception], said:
 WRONG_CALLS: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], str]] = {
     "label out of range": (np.array([0, 9, 1]), FEATURES[:3], {}, ValueError, r"the label 9, .* in \[0, 5\)"),
     "negative label": (np.array([0, -1, 1]), FEATURES[:3], {}, ValueError, "the label -1, .* pass a mask"),
-    "float labels": (np.zeros(3, np.float32), FEATURES[:3], {}, TypeError, "labels must hold integer labels, .*float32"),
+    "float labels": (
+        np.zeros(3, np.float32),
+        FEATURES[:3],
+        {},
+        TypeError,
+        "labels must hold integer labels, .*float32",
+    ),
     "bool labels": (np.zeros(3, bool), FEATURES[:3], {}, TypeError, "labels must hold integer labels, .*bool"),
     "another number": (np.zeros(2, int), FEATURES[:3], {}, ValueError, r"shape \(3,\) .*\(3, 3\), got shape \(2,\)"),
     "one-hot labels": (np.zeros((3, 5), int), FEATURES[:3], {}, ValueError, r"one class per feature vector.*\(3, 5\)"),
     "other features": (np.zeros(3, int), FEATURES[:3, :2], {}, ValueError, r"3 features, .* got shape \(3, 2\)"),
-    "bool features": (np.zeros(3, int), np.ones((3, 3), bool), {}, TypeError, "features must hold real numbers, .*bool"),
+    "bool features": (
+        np.zeros(3, int),
+        np.ones((3, 3), bool),
+        {},
+        TypeError,
+        "features must hold real numbers, .*bool",
+    ),
     "weights": (np.zeros(3, int), FEATURES[:3], {"sample_weight": np.ones(2)}, ValueError, r"sample_weight .*\(3,\)"),
     "mask": (np.zeros(3, int), FEATURES[:3], {"mask": np.ones(3)}, TypeError, "mask must be boolean"),
 }
@@ -385,7 +399,13 @@ def test_files(backend: str, tmp_path: Path) -> None:
 @pytest.mark.cross
 def test_files_and_to_backend_cross_frameworks(tmp_path: Path) -> None:
     path = tmp_path / "centers"
-    for here, there in (("numpy", "torch"), ("torch", "jax"), ("jax", "tensorflow"), ("tensorflow", "keras"), ("keras", "numpy")):
+    for here, there in (
+        ("numpy", "torch"),
+        ("torch", "jax"),
+        ("jax", "tensorflow"),
+        ("tensorflow", "keras"),
+        ("keras", "numpy"),
+    ):
         center = make(here, alpha=0.25)
         center(*native(here, LABELS, FEATURES))
         center.save_centers(path)

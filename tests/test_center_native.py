@@ -202,7 +202,9 @@ def test_torch_compile(backend: str) -> None:
     assert bad.isnan()
     close(center.centers, MOVED)
     with pytest.raises(Exception, match="pass num_classes"):
-        torch.compile(multiloss.get("center", backend="torch"), fullgraph=True, backend="eager")(torch.tensor(LABELS), x)
+        torch.compile(multiloss.get("center", backend="torch"), fullgraph=True, backend="eager")(
+            torch.tensor(LABELS), x
+        )
 
 
 @pytest.mark.only("torch")
@@ -217,21 +219,6 @@ def test_torch_func(backend: str) -> None:
     gradient, new = torch.func.grad(lambda x: center.step(state, y, x), has_aux=True)(x)
     close(gradient, FEATURES / 4)
     close(new["centers"], MOVED)
-
-
-@pytest.mark.only("torch")
-def test_torch_checkpointing_moves_once(backend: str) -> None:
-    """Recomputation reads the rows of the first pass: value, gradient and centers of the run without it."""
-    import torch
-    from torch.utils.checkpoint import checkpoint
-
-    center, y = make("torch"), torch.tensor(LABELS)
-    x = torch.tensor(FEATURES, requires_grad=True)
-    value = checkpoint(lambda x: center(y, x * 1.0), x, use_reentrant=False)
-    value.backward()
-    close(value.detach(), VALUES.mean())
-    close(x.grad, FEATURES / 4)
-    close(center.centers, MOVED)
 
 
 # --- TensorFlow
@@ -259,7 +246,10 @@ def test_tensorflow_function(backend: str, xla: bool) -> None:
     assert np.isnan(value)
     close(center.centers, MOVED)
     evaluate = tf.function(lambda y, x: center(y, x, training=False), jit_compile=xla)
-    close(evaluate(tf.constant(LABELS), tf.constant(FEATURES)), reference.center_step(MOVED, LABELS, FEATURES, 0)[0].mean())
+    close(
+        evaluate(tf.constant(LABELS), tf.constant(FEATURES)),
+        reference.center_step(MOVED, LABELS, FEATURES, 0)[0].mean(),
+    )
     close(center.centers, MOVED)
 
 

@@ -168,7 +168,10 @@ def test_lists_and_numpy_arrays_with_a_named_backend(backend: str, name: str, ar
     assert isinstance(value, np.generic) or type(value) is type(loss(*native(backend, name)))
     assert tuple(gradient.shape) == (4, 3)
     close(loss(given[0], to_native(backend, y_pred), *given[2:]), expected)
-    close(multiloss.get(name, backend=backend)(y_true=given[0], y_pred=given[1], sample_weight=given[2], mask=given[3]), expected)
+    close(
+        multiloss.get(name, backend=backend)(y_true=given[0], y_pred=given[1], sample_weight=given[2], mask=given[3]),
+        expected,
+    )
 
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")

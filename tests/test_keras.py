@@ -138,7 +138,7 @@ def test_dtype_policy(backend: str) -> None:
 
 def test_fit_moves_the_centers_and_adds_the_loss(backend: str) -> None:
     model = wrapped(weight=0.25, alpha=0.5)
-    features = to_numpy(keras.Model(model.model.inputs, model.model.get_layer("features").output)(X))
+    features = to_numpy(keras.Model(model.model.input, model.model.get_layer("features").output)(X))
     values, moved = reference.center_step(np.zeros((3, 2)), Y, features, 0.5)
     plain = model.loss(Y, model.model(X))
     logs = fit(model, X, Y)
@@ -238,7 +238,7 @@ def test_the_layer_in_a_subclassed_model(backend: str, passes: bool) -> None:
     """It moves in `fit` alone. On JAX Keras does not tell inner layers the mode: there it must be passed on."""
     model = Subclassed(passes)
     model.compile("sgd", loss=keras.losses.MeanSquaredError())
-    if framework(backend) == "jax" and not passes:
+    if framework(backend) == "jax" and not passes:  # where Keras' own Dropout would do nothing, silently
         with pytest.raises(ValueError, match=r"training=training"):
             fit(model, [X, Y], ONE_HOT)
         return
@@ -255,7 +255,7 @@ def test_the_layer_in_a_subclassed_model(backend: str, passes: bool) -> None:
 def test_the_layer_in_a_functional_model(backend: str, tmp_path: Path) -> None:
     x, y = keras.Input((4,)), keras.Input((), dtype="int32")
     features = keras.layers.Dense(2)(x)
-    layer = multiloss.keras.CenterLoss(num_classes=3, alpha=0.25)
+    layer = multiloss.keras.CenterLoss(num_classes=3, alpha=0.25, reduction="none")  # Keras takes no 0-d output
     model = keras.Model([x, y], [keras.layers.Dense(3)(features), layer(y, features)])
     model.compile("sgd", loss=[keras.losses.MeanSquaredError(), lambda _, value: value])
     fit(model, [X, Y], [ONE_HOT, np.zeros(24, np.float32)])

@@ -162,7 +162,9 @@ FLOOR_CASES: list[tuple[str, Any, Any, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "y_true", "y_pred", "values", "slopes"), FLOOR_CASES)
-def test_the_floor_of_probabilities(backend: str, name: str, y_true: Any, y_pred: Any, values: Any, slopes: Any) -> None:
+def test_the_floor_of_probabilities(
+    backend: str, name: str, y_true: Any, y_pred: Any, values: Any, slopes: Any
+) -> None:
     """p and 1 - p have a floor each; below it the gradient is 0, from it on that of the formula."""
     options: dict[str, Any] = {"axis": ()} if name == "bce" else {}
     loss = multiloss.get(name, backend=backend, epsilon=0.125, reduction="none", **options)
@@ -229,7 +231,9 @@ def test_ignore_index_is_a_mask(backend: str) -> None:
         masked = multiloss.get("scce", backend=backend, reduction=reduction)
         same(ignoring(labels, y_pred), to_numpy(masked(clean, y_pred, mask=mask)))
         for one, other in zip(
-            gradients(backend, ignoring, labels, y_pred), gradients(backend, masked, clean, y_pred, mask=mask), strict=True
+            gradients(backend, ignoring, labels, y_pred),
+            gradients(backend, masked, clean, y_pred, mask=mask),
+            strict=True,
         ):
             same(one, other)
             same(one[1], [0, 0])

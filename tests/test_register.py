@@ -164,7 +164,9 @@ def test_numpy_without_autograd_says_what_is_missing(backend: str, monkeypatch: 
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "autograd" else found(name, *a))
     multiloss.register("soft_abs")(soft_abs)
-    with pytest.raises(NotImplementedError, match="soft_abs has no closed-form gradient.*pip install autograd.*@gradient"):
+    with pytest.raises(
+        NotImplementedError, match="soft_abs has no closed-form gradient.*pip install autograd.*@gradient"
+    ):
         multiloss.get("soft_abs", backend="numpy").value_and_grad(T, P)
 
 
@@ -186,7 +188,9 @@ def test_names_are_taken_once(backend: str) -> None:
     before = multiloss.get("soft_abs", backend=backend)
     t, p = to_native(backend, T), to_native(backend, P)
     old = to_numpy(before(t, p))
-    multiloss.register("soft_abs", replace=True)(lambda xp, y_true, y_pred, *, epsilon=1e-3: 2 * soft_abs(xp, y_true, y_pred))
+    multiloss.register("soft_abs", replace=True)(
+        lambda xp, y_true, y_pred, *, epsilon=1e-3: 2 * soft_abs(xp, y_true, y_pred)
+    )
     new = multiloss.get("soft_abs", backend=backend)
     close(new(t, p), 2 * old)
     assert new != before

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 import multiloss_keras as be
 from multiloss import checks, pipeline
@@ -36,6 +37,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def __init__(self, *, name: str | None = None, dtype: Any = None, trainable: bool = False, **options: Any) -> None:
         keras.layers.Layer.__init__(self, name=name, dtype=dtype, trainable=trainable, autocast=False)
+        self.supports_masking = True
         self.options = read_options(options)
         self._table: Any = None
         chosen = self.options
@@ -57,34 +59,49 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             self._set(self._first(self.options.num_classes, features_shape[-1]), None)
         self.built = True
 
-    def __call__(self, labels: Any, features: Any, *args: Any, training: bool | None = None, **keywords: Any) -> Any:
+    def __call__(
+        self,
+        labels: Any,
+        features: Any,
+        sample_weight: Any = None,
+        mask: Any = None,
+        *,
+        training: bool | None = None,
+    ) -> Any:
         """The value; `training=None` is the mode of the model it is in, or True outside of any."""
-        if training is None and global_state.get_global_attribute("current_call_ctx") is None:
-            if in_stateless_scope():
-                # Keras on JAX runs `model.call` itself, without the context that tells inner layers the mode.
-                raise ValueError(
-                    "the center loss cannot see whether the model trains (Keras on JAX does not tell inner layers); "
-                    "pass it on in the model's call: center(labels, features, training=training)"
-                )
-            training = True
+        given = {"sample_weight": sample_weight, "mask": mask, "training": self._mode(training)}
         if not isinstance(labels, keras.KerasTensor):
-            features = be.asarray(features, None, "features")
-            labels = be.asarray(labels, features, "labels")
-        if training is not None:  # an explicit None would hide the mode of the model it is in
-            keywords["training"] = training
-        return super().__call__(labels, features, *args, **keywords)
+            labels, features, given["sample_weight"], given["mask"] = pipeline.convert(
+                be, labels, features, sample_weight, mask
+            )
+        # An explicit training=None would hide the mode of the model it is in.
+        return super().__call__(labels, features, **{name: x for name, x in given.items() if x is not None})
+
+    def _mode(self, training: bool | None) -> bool | None:
+        if training is not None or global_state.get_global_attribute("current_call_ctx") is not None:
+            return training
+        if not in_stateless_scope():
+            return True
+        if in_symbolic_scope():  # Keras only looks for shapes
+            return None
+        # Keras on JAX runs `model.call` itself, without the context that tells inner layers the mode.
+        raise ValueError(
+            "the center loss cannot see whether the model trains (Keras on JAX does not tell inner layers); "
+            "pass it on in the model's call: center(labels, features, training=training)"
+        )
 
     def call(
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, training: bool | None = None
     ) -> Any:
         """The value with the centers from before; when training, they move once by Eq. 4."""
-        if isinstance(mask, (list, tuple)):
-            mask = None  # what Keras collects from the inputs' own masks
         moves = bool(training) and self.options.update == "auto"
         value, where_to, rows = self._step(labels, features, sample_weight, mask, moves)
         if where_to is not None:
             self._commit(where_to, rows)
         return value
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None: the value is of the whole batch."""
 
     def compute_output_spec(self, labels: Any, features: Any, *args: Any, **keywords: Any) -> Any:
         """A scalar, or one value per sample with `reduction="none"`."""
@@ -151,7 +168,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         )
 
     def _host_centers(self) -> np.ndarray:
-        return np.zeros((0, 0)) if self._table is None else np.array(ops.convert_to_numpy(self._table))
+        return np.zeros((0, 0)) if self._table is None else np.array(ops.convert_to_numpy(self._table.value))
 
     @property
     def centers(self) -> Any:

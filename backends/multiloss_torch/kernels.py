@@ -1,6 +1,7 @@
 """torch's own fused kernels: name -> function of (options, axis, y_true, y_pred) that gives the mean of all values.
 
 A kernel is asked only for a plain mean (no weights, no mask, labels in range, y_pred in a compute dtype, not empty);
+F.binary_cross_entropy_with_logits is none of them: its gradient sigmoid(z) - t loses the digits of confident answers.
 None hands the call to the definition. With one axis or another, the mean of the means is the mean over everything.
 """
 
@@ -22,14 +23,6 @@ def _mean_absolute_error(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor
 
 def _huber(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
     return F.huber_loss(y_pred, y_true, delta=options["delta"])
-
-
-def _binary_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-    if not options["from_logits"]:
-        return None
-    smoothing = options["label_smoothing"]
-    target = y_true * (1 - smoothing) + smoothing / 2 if smoothing else y_true
-    return F.binary_cross_entropy_with_logits(y_pred, target)
 
 
 def _categorical_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
@@ -54,7 +47,6 @@ MEAN = {
     "mean_squared_error": _mean_squared_error,
     "mean_absolute_error": _mean_absolute_error,
     "huber": _huber,
-    "binary_crossentropy": _binary_crossentropy,
     "categorical_crossentropy": _categorical_crossentropy,
     "sparse_categorical_crossentropy": _sparse_categorical_crossentropy,
 }

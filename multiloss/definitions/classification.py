@@ -206,7 +206,10 @@ def _(
     ignore_index: Any,
     **how: Any,
 ) -> Array:
-    return _gradient(xp, _one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
+    t = _one_hot(xp, y_true, y_pred, axis, label_smoothing)
+    if how["from_logits"]:
+        return xp.softmax(y_pred, axis=axis) - t  # the targets sum to 1
+    return _gradient(xp, t, y_pred, axis, **how)
 
 
 @sparse_categorical_crossentropy.hessian

@@ -29,9 +29,8 @@ def floored_reciprocal(xp: Any, p: Array, epsilon: float) -> Array:
 
 
 def times(xp: Any, weight: Array, x: Array) -> Array:
-    """weight * x, where a weight of 0 gives 0 even against an infinite x: 0 log 0 = 0."""
-    nothing = weight == 0
-    return xp.where(nothing, xp.zeros_like(x), weight * xp.where(nothing, xp.zeros_like(x), x))
+    """weight * x, where a weight of 0 gives 0 even against an infinite x: 0 log 0 = 0. A nan stays one."""
+    return weight * xp.where((weight == 0) & xp.isinf(x), xp.zeros_like(x), x)
 
 
 def normalized(xp: Any, p: Array, axis: Any) -> Array:

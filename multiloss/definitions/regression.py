@@ -301,10 +301,8 @@ def huber(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array
         >>> float(multiloss.get("huber", backend="numpy", delta=2.0)([0.0], [5.0]))
         8.0
     """
-    # With q the error clipped at delta both branches are q (e - q / 2): no square of a large error to overflow.
     e = xp.abs(y_pred - y_true)
-    q = xp.where(e <= delta, e, xp.full_like(e, delta))
-    return q * (e - 0.5 * q)
+    return xp.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta))
 
 
 @huber.gradient

@@ -162,13 +162,13 @@ def tables(data: Data, done: Done, pictures_from: str) -> str:
         seeds = len(next(iter(by_objective.values())))
         text += f"\n### {NAMES[backend]}\n\n{seeds} seeds, mean ± sample standard deviation; {listed}.\n\n"
         text += "| objective | test accuracy | distance within a class | smallest distance between class means | "
-        text += "within / between | seconds |\n| --- | ---: | ---: | ---: | ---: | ---: |\n"
+        text += "within / between |\n| --- | ---: | ---: | ---: | ---: |\n"
         for objective, runs in by_objective.items():
             measured = [run["measured"] | {"ratio": ratio(run["measured"])} for run in runs]
             mean = experiment.summarise(measured)
             cells = (
                 output.shown(key, mean[key]["mean"], mean[key]["spread"], len(runs))
-                for key in ("accuracy", "within", "between", "ratio", "seconds")
+                for key in ("accuracy", "within", "between", "ratio")
             )
             text += f"| {objective} | {' | '.join(cells)} |\n"
         for kind, caption in CAPTIONS.items():

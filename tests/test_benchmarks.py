@@ -1,0 +1,24 @@
+"""The benchmark scripts still run. Nothing here looks at a time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+def test_accuracy_of_one_loss(tmp_path: Path) -> None:
+    out = tmp_path / "accuracy.json"
+    command = [sys.executable, BENCHMARKS / "accuracy.py", "--backend", "numpy", "--loss", "log_cosh", "--number", "9"]
+    done = subprocess.run([*map(str, command), "--json", str(out)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())
+    assert {r["dtype"] for r in results} == {"float32", "float64"}
+    assert all(0 < r["value"] <= 8 for r in results)
+
+
+def test_speed_lists_its_losses() -> None:
+    command = [sys.executable, str(BENCHMARKS / "speed.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "scce_logits" in done.stdout
