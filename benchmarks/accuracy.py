@@ -45,7 +45,7 @@ def ours(row: Row, backend: str, native: Callable[[Array], Any], t: Array, p: Ar
     axis: Any = -1 if row.name in CLASS_LOSSES or row.name.startswith("root") else ()
     loss = multiloss.get(row.name, backend=backend, reduction="none", axis=axis, validate=False, **row.options)
     values, gradients = loss.value_and_grad(native(t), native(p))
-    single = multiloss.get(row.name, backend=backend, validate=False, **row.options)
+    single = multiloss.get(row.name, backend=backend, **row.options)  # labels are read, so that kernels are taken
     pairs = [single.value_and_grad(native(t[i : i + 1]), native(p[i : i + 1])) for i in range(len(p))]
     return [
         (host(values).reshape(len(p)), host(gradients)),
@@ -98,6 +98,10 @@ def worst(answer: Answer, rights: list[Right], dtype: str) -> tuple[float, float
 
 def measure(backend: str, row: Row, dtype: str, number: int, peers: bool) -> list[Result]:
     """One line each for us, the framework's own, and Keras."""
+    if backend == "keras":
+        import keras
+
+        keras.config.set_floatx(dtype)  # a Keras loss computes in it, whatever it is given
     samples = list(points(row, dtype, number))
     t, p = np.stack([t for t, _ in samples]), np.stack([p for _, p in samples])
     rights = [right(row, a, b) for a, b in samples]
@@ -107,7 +111,7 @@ def measure(backend: str, row: Row, dtype: str, number: int, peers: bool) -> lis
     found: dict[str, list[Answer]] = {"ours": ours(row, backend, native, t, p)}
     if peers and backend in ("torch", "jax"):
         found["own"] = [of_function(backend, own.OWN[row.key][1], t, p)]
-    if peers and backend != "numpy":
+    if peers and backend not in ("numpy", "keras"):
         answer = keras_answer(row, framework, dtype, t, p)
         found |= {} if answer is None else {"keras": [answer]}
     results = []

@@ -20,8 +20,9 @@ import numpy as np
 from rows import Array, Row
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from reference import CONTEXT as mp
-from reference import exact
+from reference import CONTEXT, exact
+
+mp = CONTEXT
 
 EPSILON = 1e-7
 # value, gradient, largest term of the value, of each element of the gradient

@@ -68,7 +68,7 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     initial = given.get("centers_init")
     if initial is not None and not isinstance(initial, str):
         del given["centers_init"]
-        array = np.asarray(_to_host(initial))
+        array = np.asarray(to_host(initial))
         if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise ValueError(
                 f"centers_init must be 'zeros', 'normal' or a real (classes, features) array, got shape {array.shape}"
@@ -85,7 +85,8 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     return CenterOptions(**read, initial=array)
 
 
-def _to_host(x: Any) -> Any:
+def to_host(x: Any) -> Any:
+    """The values of any framework's tensor in NumPy, wherever they are; other things as they are."""
     framework = dispatch.framework_of(x)
     if framework in (None, "numpy"):
         return x
@@ -372,7 +373,7 @@ class HostCenter(CenterMethods):
         self._table = self._be().centers_array(centers, self._table if like is None else like)
 
     def _host_centers(self) -> np.ndarray:
-        return np.zeros((0, 0)) if self._table is None else np.array(self._table)
+        return np.zeros((0, 0)) if self._table is None else np.array(to_host(self._table))
 
     def _commit(self, labels: Array, rows: Array) -> None:
         self._table = self._be().xp.put_rows(self._table, labels, rows)

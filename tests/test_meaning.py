@@ -279,7 +279,7 @@ def test_labels_that_cannot_be_read(backend: str, from_logits: bool) -> None:
         close(masked(labels, y_pred, mask), [LN2, np.nan, 0, LN2])
         close(compiler(lambda t, p: ignoring(t, p))(labels, y_pred), [LN2, 0, np.nan, LN2])
         assert np.isnan(to_numpy(compiler(lambda t, p: mean(t, p))(labels, y_pred)))
-        gradient = native_grad(backend, lambda x: masked(labels, x, mask), y_pred)
+        gradient = native_grad(backend, lambda x, masked=masked: masked(labels, x, mask), y_pred)
         row = [-0.5, 0.5] if from_logits else [-2, 0]
         close(gradient, [row, [0, 0], [0, 0], row[::-1]])
 

@@ -13,7 +13,7 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 import multiloss_keras as be
 from multiloss import checks, pipeline
-from multiloss.center import CenterMethods, CenterOptions, read_options, step, value_and_gradient
+from multiloss.center import CenterMethods, CenterOptions, read_options, step, to_host, value_and_gradient
 from multiloss_keras.shapes import squeeze_trailing
 
 
@@ -168,7 +168,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         )
 
     def _host_centers(self) -> np.ndarray:
-        return np.zeros((0, 0)) if self._table is None else np.array(ops.convert_to_numpy(self._table.value))
+        return np.zeros((0, 0)) if self._table is None else np.array(to_host(self._table.value))
 
     @property
     def centers(self) -> Any:
