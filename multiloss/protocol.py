@@ -91,6 +91,9 @@ class Adapter(Protocol):
         """x as a NumPy array where its values can be read at little cost, else None (traced, fake, on an
         accelerator)."""
 
+    def centers_array(self, centers: Any, like: Array | None = None) -> Array:
+        """A table of centers: float32, or float64 where `like` (features) is in double precision."""
+
     def closed_form(self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
         """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred), itself
         differentiable. `axis` is what `value` consumed; () for one value per element."""

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import multiloss_jax as be
-from multiloss.center import CenterOptions, HostCenter, step
+from multiloss.center import CenterOptions, step
+from multiloss.host_center import HostCenter
 
 
 @lru_cache(maxsize=None)

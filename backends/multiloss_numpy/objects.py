@@ -9,7 +9,8 @@ import numpy as np
 
 import multiloss_numpy as be
 from multiloss import pipeline
-from multiloss.center import HostCenter, value_and_gradient
+from multiloss.center import value_and_gradient
+from multiloss.host_center import HostCenter
 from multiloss.loss import Named, Spec, wanted
 
 Array = Any

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 import multiloss_tensorflow as be
-from multiloss.center import HostCenter, step
+from multiloss.center import step
+from multiloss.host_center import HostCenter
 
 
 class TensorflowCenter(HostCenter, tf.Module):
