@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import checks, dispatch, options, pipeline, registry, state
+from multiloss import checks, dispatch, inputs, options, pipeline, registry, state
 from multiloss.definitions import center as formula
 from multiloss.loss import Spec
 
@@ -236,7 +236,7 @@ class CenterMethods:
             The loss, and the new state (the one given is not changed).
         """
         be = self._be()
-        labels, features, sample_weight, mask = pipeline.convert(be, labels, features, sample_weight, mask)
+        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
         centers = state["centers"]
         self._check(labels, features, sample_weight, mask, be.shape(centers)[-1])
         trusted = self._labels_known(labels, mask, be.shape(centers)[0])
@@ -261,7 +261,7 @@ class CenterMethods:
             )
         if dim not in (None, 0) and shape[-1] not in (None, dim):
             raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
-        pipeline.check_weights(be, sample_weight, mask, label_shape, shape)
+        inputs.check_weights(be, sample_weight, mask, label_shape, shape)
 
     def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
         if self.options.validate is False:
@@ -270,7 +270,7 @@ class CenterMethods:
         values, kept = be.host(labels), None if mask is None else be.host(mask)
         if values is None or (mask is not None and kept is None):
             return False
-        keep = None if kept is None else pipeline.spread_host(kept, values.shape)
+        keep = None if kept is None else inputs.spread_host(kept, values.shape)
         checks.labels_in_range(values, classes, None, keep, "labels")
         return True
 
@@ -293,7 +293,7 @@ class CenterMethods:
                 "pass num_classes to multiloss.get('center', ...)"
             )
         if kept is not None:
-            values = values[pipeline.spread_host(kept, values.shape)]
+            values = values[inputs.spread_host(kept, values.shape)]
         top = int(values.max(initial=-1)) + 1
         if top > chosen.max_classes:
             raise ValueError(

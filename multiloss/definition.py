@@ -9,6 +9,7 @@ Three decorators say which axis a loss consumes; they add no behaviour:
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -107,6 +108,25 @@ def _defaults(value: Function) -> dict[str, Any]:
     if reserved:
         raise TypeError(f"option {reserved[0]!r} of {value.__name__} is every loss's own; choose another name")
     return {p.name: p.default for p in keywords}
+
+
+def shared(part: Function) -> Function:
+    """Decorates a part `(xp, *arrays, **options)` that the value and a derivative both need.
+
+    Where both are asked for at the same arrays (`xp.sharing()`) it is computed once.
+    """
+
+    @functools.wraps(part)
+    def once(xp: Any, *arrays: Any, **options: Any) -> Any:
+        memo = getattr(xp, "memo", None)
+        if memo is None:
+            return part(xp, *arrays, **options)
+        key = (part, *map(id, arrays), *options.items())
+        if key not in memo:
+            memo[key] = part(xp, *arrays, **options), arrays  # held, so that their ids stay theirs
+        return memo[key][0]
+
+    return once
 
 
 def elementwise(**about: Any) -> Callable[[Function], Definition]:

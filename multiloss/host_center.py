@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import pipeline
+from multiloss import inputs
 from multiloss.center import CenterMethods, CenterOptions, step, to_host
 
 Array = Any
@@ -43,7 +43,7 @@ class HostCenter(CenterMethods):
 
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any, training: bool) -> tuple[Any, ...]:
         be = self._be()
-        labels, features, sample_weight, mask = pipeline.convert(be, labels, features, sample_weight, mask)
+        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
         self._check(labels, features, sample_weight, mask, self._shape()[1])
         self._fit(labels, features, mask, True)
         trusted = self._labels_known(labels, mask, self._shape()[0])

@@ -1,10 +1,40 @@
-"""Elementary functions for adapters whose framework's own is too far off."""
+"""Elementary functions over any array namespace: `DEFAULTS` for adapters whose framework has nothing better."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 Array = Any
+
+
+def at_least(xp: Any, x: Array, bound: float) -> Array:
+    """max(x, bound)."""
+    return xp.where(x < bound, xp.full_like(x, bound), x)
+
+
+def infinite_below(xp: Any, x: Array, bound: float) -> Array:
+    """x, and infinity where x < bound."""
+    return xp.where(x < bound, xp.full_like(x, math.inf), x)
+
+
+def unit(xp: Any, x: Array) -> Array:
+    """1 where x is 0 or above, else -1."""
+    return xp.where(x >= 0, xp.ones_like(x), -xp.ones_like(x))
+
+
+def times(xp: Any, weight: Array, x: Array) -> Array:
+    """weight * x, where a weight of 0 gives 0 against an infinite x."""
+    return weight * xp.where((weight == 0) & xp.isinf(x), xp.zeros_like(x), x)
+
+
+def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
+    """The value of each sample at its label, 0 at the other classes."""
+    at_label = xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis)
+    return xp.where(at_label, xp.expand_dims(values, axis=axis), xp.zeros_like(like))
+
+
+DEFAULTS = {f.__name__: f for f in (at_least, infinite_below, unit, times, put_class)}
 
 
 def sinh(xp: Any, x: Array) -> Array:

@@ -1,18 +1,13 @@
-"""Everything around a definition, once: checks, dtypes, values, weights and mask, reduction; the same for the gradient.
+"""Everything around a definition, once: dtypes, values, weights and mask, reduction; the same for the gradient.
 
-`check` looks at what came (and reads values, where they can be read); `evaluate` and `value_and_gradient` are pure and
-can be traced. `be` is an adapter, `xp` its namespace.
+All of it is pure and can be traced; what came was converted and checked before (`inputs`). `be` is an adapter, `xp` its
+namespace.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any
-
-import numpy as np
-
-from multiloss import checks
 
 Array = Any
 
@@ -29,97 +24,6 @@ class Samples:
     """Where a label that could not be read on the host is out of range: the sample's value becomes nan."""
 
 
-def convert(be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Array, ...]:
-    """All arguments as native arrays, on the device of `y_pred`."""
-    like = y_pred if be.is_native(y_pred) else y_true if be.is_native(y_true) else None
-    y_pred = be.asarray(y_pred, like, "y_pred")
-    return (
-        be.asarray(y_true, y_pred, "y_true"),
-        y_pred,
-        None if sample_weight is None else be.asarray(sample_weight, y_pred, "sample_weight"),
-        None if mask is None else be.asarray(mask, y_pred, "mask"),
-    )
-
-
-def check(
-    be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None, *, first: bool
-) -> bool:
-    """Refuse what cannot be computed. Whether the labels are known to be in range comes back (True: trusted)."""
-    definition, axis = spec.definition, spec.axis
-    true_shape, pred_shape = be.shape(y_true), be.shape(y_pred)
-    checks.axis_fits(axis, pred_shape)
-    if be.kind(y_pred) not in "fiu":
-        raise checks.real_dtype("y_pred", y_pred.dtype)
-    if definition.has_labels:
-        if be.kind(y_true) not in "iu":
-            raise checks.label_dtype(y_true.dtype)
-        checks.label_shape(true_shape, pred_shape, axis)
-    else:
-        if be.kind(y_true) not in "fiub":
-            raise checks.real_dtype("y_true", y_true.dtype)
-        checks.equal_shapes(true_shape, pred_shape)
-    class_weight = spec.kwargs.get("class_weight")
-    if class_weight is not None:
-        checks.class_weights(class_weight, pred_shape[axis])
-    samples = sample_shape(pred_shape, axis)
-    check_weights(be, sample_weight, mask, samples, pred_shape)
-    if first and definition.name.startswith("root_") and _spans_one(pred_shape, axis):
-        warnings.warn(
-            f"{definition.name} over an axis of length 1 is the absolute value of each element; "
-            f"pass axis=None for the root of the mean over all",
-            UserWarning,
-            stacklevel=4,
-        )
-    if spec.validate is False:
-        return not definition.has_labels
-    trusted = _check_labels(be, spec, y_true, pred_shape, mask, samples) if definition.has_labels else True
-    if first or spec.validate:
-        _check_domain(be, spec, y_true, y_pred, mask, samples)
-    return trusted
-
-
-def check_weights(be: Any, sample_weight: Array | None, mask: Array | None, samples: Any, shape: Any) -> None:
-    """Refuse weights and masks that do not belong to per-sample values of shape `samples`."""
-    if sample_weight is not None:
-        if be.kind(sample_weight) not in "fiub":
-            raise checks.real_dtype("sample_weight", sample_weight.dtype)
-        checks.weight_shape("sample_weight", be.shape(sample_weight), samples, shape)
-    if mask is not None:
-        if be.kind(mask) != "b":
-            raise checks.mask_dtype(mask.dtype)
-        checks.weight_shape("mask", be.shape(mask), samples, shape)
-
-
-def _check_labels(be: Any, spec: Any, y_true: Array, pred_shape: Any, mask: Any, samples: Any) -> bool:
-    labels, classes = be.host(y_true), pred_shape[spec.axis]
-    kept = None if mask is None else be.host(mask)
-    if labels is None or classes is None or (mask is not None and kept is None):
-        return False
-    keep = None if kept is None else spread_host(kept, samples)
-    checks.labels_in_range(labels, classes, spec.kwargs.get("ignore_index"), keep)
-    return True
-
-
-def _check_domain(be: Any, spec: Any, y_true: Array, y_pred: Array, mask: Any, samples: Any) -> None:
-    domains = spec.definition.domain(spec.kwargs)
-    if not domains:
-        return
-    arrays = {"y_true": be.host(y_true), "y_pred": be.host(y_pred)}
-    kept = None if mask is None else be.host(mask)
-    if mask is not None and kept is None:
-        return
-    for name, domain in domains.items():
-        values = arrays[name]
-        if values is None:
-            continue
-        if kept is not None:
-            keep = _expand(spread_host(kept, samples), spec.axis, values.ndim)
-            values = values[np.broadcast_to(keep, values.shape)]
-        checks.in_domain(name, values, domain, "from_logits" in spec.kwargs)
-        if spec.validate and domain is checks.PROBABILITY and spec.definition.kind != "elementwise" and kept is None:
-            checks.sums_to_one(name, values, spec.axis)
-
-
 def sample_shape(shape: Any, axis: Any) -> tuple[Any, ...]:
     """The shape of the per-sample values: `shape` without `axis`."""
     if axis is None:
@@ -128,21 +32,11 @@ def sample_shape(shape: Any, axis: Any) -> tuple[Any, ...]:
     return tuple(n for i, n in enumerate(shape) if i not in gone)
 
 
-def _spans_one(shape: Any, axis: Any) -> bool:
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return all(shape[item] == 1 for item in axes)
-
-
 def _axes(axis: Any, rank: int) -> list[int]:
     return sorted(item % rank for item in (axis if isinstance(axis, tuple) else (axis,))) if axis is not None else []
 
 
-def spread_host(keep: Any, samples: Any) -> Any:
-    """A mask on the host, broadcast from the left to the shape of the per-sample values."""
-    return np.broadcast_to(keep.reshape(keep.shape + (1,) * (len(samples) - keep.ndim)), samples)
-
-
-def _expand(x: Array, axis: Any, rank: int) -> Array:
+def expand(x: Array, axis: Any, rank: int) -> Array:
     """A per-sample array with the consumed axes back, of length 1."""
     if axis is None:
         return x[(None,) * rank] if rank else x
@@ -191,7 +85,7 @@ def prepare(be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any
         weight = of_class if weight is None else weight * of_class
     if keep is not None:
         # What is masked is replaced before any formula sees it: nan there reaches neither value nor gradient.
-        spread = _expand(keep, axis, rank)
+        spread = expand(keep, axis, rank)
         y_pred = xp.where(spread, y_pred, xp.full_like(y_pred, 0.5))
         if not spec.definition.has_labels:
             y_true = xp.where(spread, y_true, xp.full_like(y_true, 0.5))
@@ -199,21 +93,19 @@ def prepare(be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any
     return Samples(y_true, y_pred, weight, keep, invalid)
 
 
-def per_sample(be: Any, spec: Any, s: Samples) -> Array:
+def per_sample(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
     """One value per sample, unweighted."""
-    definition, xp, axis, options = spec.definition, be.xp, spec.axis, spec.kwargs
+    definition, axis, options = spec.definition, spec.axis, spec.kwargs
     if definition.kind == "elementwise":
-        values = _differentiable(be, definition, options, s.y_true, s.y_pred, ())
+        values = _differentiable(be, xp, definition, options, s.y_true, s.y_pred, ())
         values = values if axis == () else xp.sum(values, axis=axis) / xp.length(values, axis)
     else:
-        values = _differentiable(be, definition, {**options, "axis": axis}, s.y_true, s.y_pred, axis)
+        values = _differentiable(be, xp, definition, {**options, "axis": axis}, s.y_true, s.y_pred, axis)
     # `where` against a constant, not a product with nan, which would make every gradient nan.
     return values if s.invalid is None else xp.where(s.invalid, xp.full_like(values, float("nan")), values)
 
 
-def _differentiable(be: Any, definition: Any, options: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
-    xp = be.xp
-
+def _differentiable(be: Any, xp: Any, definition: Any, options: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
     def value(t: Array, p: Array) -> Array:
         return definition.value(xp, t, p, **options)
 
@@ -283,7 +175,7 @@ def of_rows(
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:
     """The loss of what `prepare` or `of_rows` made."""
-    return reduce(be, spec, s, per_sample(be, spec, s))
+    return reduce(be, spec, s, per_sample(be, spec, s, be.xp))
 
 
 def value_and_gradient(
@@ -303,17 +195,25 @@ def value_and_gradient(
 def value_and_gradient_of(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]:
     """The same of what `prepare` or `of_rows` made."""
     xp, axis = be.xp, spec.axis
-    values = per_sample(be, spec, s)
+    values, gradient = values_and_derivative(be, spec, s)
     rank = len(be.shape(s.y_pred))
-    gradient = derivative(be, spec, s)
     # What multiplies each sample's value in the reduction multiplies its gradient.
-    factor = _weighted(xp, s, xp.ones_like(values))
+    if s.weight is not None or s.keep is not None:
+        gradient = gradient * expand(_weighted(xp, s, xp.ones_like(values)), axis, rank)
     by = _denominator(be, spec, s, values)
-    factor = factor if by is None else factor / by
+    gradient = gradient if by is None else gradient / by
     if spec.definition.kind == "elementwise" and axis != ():
-        factor = factor / xp.length(s.y_pred, axis)
-    gradient = _counted(be, spec, s, gradient * _expand(factor, axis, rank))
-    return reduce(be, spec, s, values), gradient
+        gradient = gradient / xp.length(s.y_pred, axis)
+    return reduce(be, spec, s, values), _counted(be, spec, s, gradient)
+
+
+def values_and_derivative(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]:
+    """One value per sample, and its derivative by each element; what both need is computed once."""
+    xp = be.xp.sharing()
+    # The derivative first: what both share is then recorded where a second derivative is asked for; in `closed_form`,
+    # under `per_sample`, it might not be.
+    gradient = derivative(spec, s, xp)
+    return per_sample(be, spec, s, xp), gradient
 
 
 def _counted(be: Any, spec: Any, s: Samples, gradient: Array) -> Array:
@@ -321,24 +221,25 @@ def _counted(be: Any, spec: Any, s: Samples, gradient: Array) -> Array:
     xp, rank = be.xp, len(be.shape(s.y_pred))
     for counts in (s.keep, None if s.invalid is None else ~s.invalid):
         if counts is not None:
-            gradient = xp.where(_expand(counts, spec.axis, rank), gradient, xp.zeros_like(gradient))
+            gradient = xp.where(expand(counts, spec.axis, rank), gradient, xp.zeros_like(gradient))
     return gradient
 
 
-def derivative(be: Any, spec: Any, s: Samples, second: bool = False) -> Array:
+def derivative(spec: Any, s: Samples, xp: Any, second: bool = False) -> Array:
     """The closed-form derivative of each value with respect to each element, unreduced."""
     definition = spec.definition
     function = definition.hess if second else definition.grad
     options = spec.kwargs if definition.kind == "elementwise" else {**spec.kwargs, "axis": spec.axis}
-    return function(be.xp, s.y_true, s.y_pred, **options)
+    return function(xp, s.y_true, s.y_pred, **options)
 
 
 def grad_and_hess(be: Any, spec: Any, y_true: Array, y_pred: Array, trusted: bool = False) -> tuple[Array, Array]:
     """First and second derivative per element, unreduced; where a label is ignored, 0."""
     s = prepare(be, spec, y_true, y_pred, None, None, trusted)
-    pair = tuple(_counted(be, spec, s, derivative(be, spec, s, second)) for second in (False, True))
+    xp = be.xp.sharing()
+    pair = tuple(_counted(be, spec, s, derivative(spec, s, xp, second)) for second in (False, True))
     if s.weight is not None:
-        pair = tuple(x * _expand(s.weight, spec.axis, len(be.shape(y_pred))) for x in pair)
+        pair = tuple(x * expand(s.weight, spec.axis, len(be.shape(y_pred))) for x in pair)
     return pair[0], pair[1]
 
 

@@ -6,7 +6,10 @@ written over: the framework's array API plus the primitives of `Namespace`.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Protocol
+
+from multiloss import numerics
 
 Array = Any
 
@@ -31,6 +34,21 @@ class Namespace(Protocol):
 
     def expit(self, x: Array) -> Array:
         """1 / (1 + exp(-x)), right in both tails."""
+
+    def at_least(self, x: Array, bound: float) -> Array:
+        """max(x, bound), whose derivative at a tie is 1; nan stays nan."""
+
+    def infinite_below(self, x: Array, bound: float) -> Array:
+        """x, and infinity where x < bound, so that a quotient by it is 0 there; nan stays nan."""
+
+    def unit(self, x: Array) -> Array:
+        """1 where x is 0 or above, else -1; a constant for derivatives. (A zero with a sign may have that.)"""
+
+    def times(self, weight: Array, x: Array) -> Array:
+        """weight * x, where a weight of 0 gives 0 even against an infinite x: 0 log 0 = 0. A nan stays one."""
+
+    def put_class(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
+        """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
 
     def length(self, x: Array, axis: Any) -> Any:
         """How many elements `axis` (int, tuple, None) spans, at least 1; divides arrays of x's dtype."""
@@ -78,6 +96,9 @@ class Adapter(Protocol):
     def kind(self, x: Array) -> str:
         """'b' bool, 'i' signed or 'u' unsigned integer, 'f' real, 'c' complex: NumPy's letters; '?' anything else."""
 
+    def signature(self, x: Array) -> Any:
+        """Shape, dtype and device, hashable; None while x is traced, or where it is more than a plain array."""
+
     def compute(self, x: Array) -> Array:
         """x in the dtype that losses are computed in: float32 for half precision, the default float for integers."""
 
@@ -100,14 +121,20 @@ class Adapter(Protocol):
 
 
 class Combined:
-    """An array namespace together with an adapter's own names, which win."""
+    """An array namespace together with an adapter's own names, which win, and the defaults of `numerics`."""
 
     def __init__(self, base: Any, primitives: dict[str, Any]) -> None:
         self.__dict__.update(primitives)
         self._base = base
+        for name, function in numerics.DEFAULTS.items():
+            self.__dict__.setdefault(name, functools.partial(function, self))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._base, name)
+
+    def sharing(self) -> Any:
+        """The same names, for one evaluation in which what is `shared` is computed once."""
+        return Combined(self._base, {**self.__dict__, "memo": {}})
 
 
 def namespace(base: Any, primitives: Any) -> Any:

@@ -290,6 +290,7 @@ def test_control_c_ends_a_real_run(tmp_path):
     code = (
         "import argparse, os, signal, sys, threading\n"
         "from multiloss import demo\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job is born deaf to it
         "threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "parser = argparse.ArgumentParser()\n"
         "demo.add_arguments(parser)\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -195,6 +196,53 @@ def test_no_clipping_of_what_is_certain(backend: str) -> None:
     close(multiloss.get("scce", backend=backend, from_logits=True)(label, z), 2e4)
     close(multiloss.get("cce", backend=backend, from_logits=True)(t, z), 2e4)
     close(multiloss.get("bce", backend=backend, from_logits=True)(t, z), 1e4)
+
+
+# name, options, y_true, y_pred: what kernels of the frameworks treat in their own way
+EDGES = [
+    ("bce", {}, [0.0, 1.0, 0.25], [0.0, 1e-12, 9e-8, 1e-7, 0.5, 1 - 2**-24, 1.0]),
+    ("bce", {"from_logits": True}, [0.0, 1.0, 0.25], [-1e4, -90.0, -17.0, 0.0, 17.0, 90.0, 1e4]),
+    ("bce", {"from_logits": True}, [0.0], [-np.inf, -1.0]),
+    ("bce", {"from_logits": True}, [1.0], [np.inf, -1.0]),
+    ("cce", {"from_logits": True}, [[1.0, 0, 0], [0.5, 0.5, 0]], [[1.0, 2, -np.inf], [1e4, -1e4, 0], [0, 0, 0]]),
+    ("scce", {"from_logits": True}, [0, 1], [[1.0, 2, -np.inf], [1e4, -1e4, 0], [-np.inf, 1, -np.inf]]),
+    ("cce", {}, [[1.0, 0, 0], [0.5, 0.5, 0]], [[0.0, 1, 0], [1e-8, 1 - 1e-8, 0], [1, 0, 0]]),
+    ("scce", {}, [0, 1], [[0.0, 1, 0], [1e-8, 1 - 1e-8, 0], [1, 0, 0]]),
+    ("kl", {}, [[1.0, 0, 0], [0.5, 0.5, 0]], [[0.0, 1, 0], [1e-8, 1 - 1e-8, 0], [1, 0, 0]]),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "y_true", "y_pred"), EDGES)
+def test_reduced_at_the_edges(backend: str, name: str, options: Any, y_true: Any, y_pred: Any) -> None:
+    """Whatever computes the mean and its gradient, they are those of the values: at floors, in tails, at -inf."""
+    for t, p in itertools.product(y_true, y_pred):
+        label = isinstance(t, int)
+        t, p = native(backend, np.array([t] if label else [np.atleast_1d(t)]), np.array([np.atleast_1d(p)], float))
+        values = multiloss.get(name, backend=backend, reduction="none", **options)
+        expected = float(to_numpy(values(t, p))[0])
+        for reduction in ("mean", "sum"):
+            loss = multiloss.get(name, backend=backend, reduction=reduction, **options)
+            np.testing.assert_allclose(to_numpy(loss(t, p)), expected, rtol=1e-6)
+            np.testing.assert_allclose(to_numpy(loss.value_and_grad(t, p)[0]), expected, rtol=1e-6)
+            wanted = to_numpy(values.value_and_grad(t, p)[1])
+            assert not np.isnan(wanted).any() and not np.isnan(expected)
+            for gradient in gradients(backend, loss, t, p):
+                np.testing.assert_allclose(gradient, wanted, rtol=1e-6, atol=1e-30)
+
+
+def test_a_class_ruled_out_by_its_logit(backend: str) -> None:
+    """A logit of -inf takes a class away (an action mask): the rest is the loss of the other classes."""
+    z, masked = native(backend, np.array([[1.0, 2.0]]), np.array([[1.0, 2.0, -np.inf]]))
+    for name, t, wide in (("cce", [[0.25, 0.75]], [[0.25, 0.75, 0.0]]), ("scce", [0], [0])):
+        loss = multiloss.get(name, backend=backend, from_logits=True)
+        t, wide = native(backend, np.array(t), np.array(wide))
+        close(loss(wide, masked), to_numpy(loss(t, z)))
+        for got, expected in zip(gradients(backend, loss, wide, masked), gradients(backend, loss, t, z), strict=True):
+            close(got, [[*expected[0], 0.0]])
+    bce = multiloss.get("bce", backend=backend, from_logits=True)
+    for t, value in ((1.0, 0.0), (0.0, np.inf)):
+        t, certain = native(backend, np.array([t]), np.array([np.inf]))
+        same(bce(t, certain), value)
 
 
 def test_probabilities_are_renormalised_on_request_only(backend: str) -> None:

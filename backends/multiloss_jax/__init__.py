@@ -52,6 +52,11 @@ def kind(x: Array) -> str:
     return "f" if x.dtype.kind == "V" else str(x.dtype.kind)
 
 
+def signature(x: Array) -> Any:
+    """Shape and dtype; None of a tracer."""
+    return None if isinstance(x, jax.core.Tracer) else (x.shape, x.dtype)
+
+
 def compute(x: Array) -> Array:
     """float32 for half precision, JAX's default float for integers."""
     if x.dtype in (jnp.float32, jnp.float64):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 import multiloss_jax as be
 from multiloss import pipeline
+from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
 from multiloss_jax.center import JaxCenter
 
@@ -51,25 +52,18 @@ class JaxLoss(Named):
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self._first = True
-
-    def _check(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
-        arrays = pipeline.convert(be, y_true, y_pred, sample_weight, mask)
-        trusted = pipeline.check(be, self.spec, *arrays, first=self._first)
-        if self._first and not isinstance(arrays[1], jax.core.Tracer):
-            self._first = False
-        return (*arrays, trusted)
+        self._inputs = Inputs(spec)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss of arrays, tracers, lists or numbers."""
-        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
+        *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         return _compiled(self.spec, trusted)(*arrays)
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), in one compiled function."""
-        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
+        *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         positions = wanted(wrt)
         for i in positions:
             arrays[i] = arrays[i] if be.kind(arrays[i]) == "f" else be.compute(arrays[i])
@@ -79,5 +73,5 @@ class JaxLoss(Named):
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """First and second derivative of each value with respect to each element, unreduced."""
         pipeline.require_derivatives(self.spec)
-        y_true, y_pred, _, _, trusted = self._check(y_true, y_pred, None, None)
+        y_true, y_pred, _, _, trusted = self._inputs(be, y_true, y_pred, None, None)
         return _compiled_derivatives(self.spec, trusted)(y_true, y_pred)

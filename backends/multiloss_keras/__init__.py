@@ -19,6 +19,7 @@ name = "keras"
 xp = inner.xp
 shape = inner.shape
 kind = inner.kind
+signature = inner.signature
 compute = inner.compute
 cast_like = inner.cast_like
 labels = inner.labels

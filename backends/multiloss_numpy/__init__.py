@@ -39,6 +39,11 @@ def kind(x: Array) -> str:
     return "f" if x.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2") else x.dtype.kind
 
 
+def signature(x: Array) -> Any:
+    """Shape and dtype; None of a number or a subclass."""
+    return (x.shape, x.dtype) if type(x) is np.ndarray else None
+
+
 def compute(x: Array) -> Array:
     """float32 for half precision, float64 for integers."""
     if x.dtype in (np.float32, np.float64):

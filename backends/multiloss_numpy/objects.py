@@ -11,6 +11,7 @@ import multiloss_numpy as be
 from multiloss import pipeline
 from multiloss.center import value_and_gradient
 from multiloss.host_center import HostCenter
+from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
 
 Array = Any
@@ -23,17 +24,11 @@ class NumpyLoss(Named):
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self._first = True
-
-    def _check(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
-        arrays = pipeline.convert(be, y_true, y_pred, sample_weight, mask)
-        trusted = pipeline.check(be, self.spec, *arrays, first=self._first)
-        self._first = False
-        return (*arrays, trusted)
+        self._inputs = Inputs(spec)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss of arrays, lists or numbers."""
-        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
+        *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         with np.errstate(all="ignore"):  # inf and nan show in the value, as in every backend
             return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
 
@@ -41,7 +36,7 @@ class NumpyLoss(Named):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), of the dtype of `y_pred`."""
-        *arrays, trusted = self._check(y_true, y_pred, sample_weight, mask)
+        *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         positions = wanted(wrt)
         with np.errstate(all="ignore"):
             if positions == (1,) and self.spec.definition.grad is not None:
@@ -53,7 +48,7 @@ class NumpyLoss(Named):
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """First and second derivative of each value with respect to each element, unreduced."""
-        arrays = self._check(y_true, y_pred, None, None)
+        arrays = self._inputs(be, y_true, y_pred, None, None)
         pipeline.require_derivatives(self.spec)
         with np.errstate(all="ignore"):
             first, second = pipeline.grad_and_hess(be, self.spec, arrays[0], arrays[1], arrays[4])

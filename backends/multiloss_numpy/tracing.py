@@ -11,7 +11,7 @@ import numpy as np
 from autograd.extend import Box
 
 import multiloss_numpy
-from multiloss import pipeline
+from multiloss import numerics, pipeline
 from multiloss.protocol import Combined
 
 Array = Any
@@ -30,7 +30,7 @@ def _traced_ops() -> dict[str, Any]:
         return total if keepdims else anp.squeeze(total, axis=axis)
 
     return {
-        **{k: v for k, v in vars(multiloss_numpy.xp).items() if k != "_base"},
+        **{k: v for k, v in vars(multiloss_numpy.xp).items() if k != "_base" and k not in numerics.DEFAULTS},
         "stop_gradient": lambda x: x._value if isinstance(x, Box) else x,
         "astype": lambda x, dtype: x if x.dtype == dtype else x.astype(dtype),
         "log_softmax": log_softmax,

@@ -53,6 +53,11 @@ def kind(x: Array) -> str:
     return "f" if dtype.is_floating else "b" if dtype.is_bool else "i" if dtype.is_integer else "c"
 
 
+def signature(x: Array) -> Any:
+    """Shape, dtype and device; None while tracing, and of a variable."""
+    return (x.shape, x.dtype, x.device) if isinstance(x, tf.Tensor) and tf.executing_eagerly() else None
+
+
 def compute(x: Array) -> Array:
     """float32 for half precision and integers."""
     return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)

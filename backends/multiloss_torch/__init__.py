@@ -54,6 +54,11 @@ def kind(x: torch.Tensor) -> str:
     return "b" if dtype is torch.bool else "c" if dtype.is_complex else "i"
 
 
+def signature(x: torch.Tensor) -> Any:
+    """Shape, dtype and device; None while compiling, under torch.func, and of subclasses."""
+    return (x.shape, x.dtype, x.device) if ops.is_plain(x) else None
+
+
 def compute(x: torch.Tensor) -> torch.Tensor:
     """float32 for half precision, torch's default for integers."""
     if x.dtype in (torch.float32, torch.float64):
@@ -73,9 +78,7 @@ def labels(x: torch.Tensor) -> torch.Tensor:
 
 def host(x: torch.Tensor) -> Any:
     """The values of a real tensor on the CPU; None while compiling, under torch.func, fake, or on an accelerator."""
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter):
-        return None
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if x.device.type != "cpu" or not ops.is_plain(x):
         return None
     x = x.detach()
     return (x.float() if x.dtype in _HALF else x).numpy()

@@ -67,7 +67,7 @@ def _is_recorded(x: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return x.requires_grad
     return (
-        x.requires_grad
+        (x.requires_grad and torch.is_grad_enabled())
         or torch._C._functorch.is_functorch_wrapped_tensor(x)
         or torch.autograd.forward_ad._current_level >= 0
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import multiloss_torch as be
-from multiloss import pipeline
+from multiloss import inputs
 from multiloss.center import CenterMethods, CenterOptions, step
 
 
@@ -49,7 +49,7 @@ class TorchCenter(CenterMethods, nn.Module):
         """The value, and its gradient with respect to the features; in training mode the centers move once."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
-        labels, features, sample_weight, mask = pipeline.convert(be, labels, features, sample_weight, mask)
+        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
         features = be.compute(features) if be.kind(features) == "i" else features.detach()
         with torch.enable_grad():
             if features.is_floating_point():  # what is not is refused by the call
@@ -59,7 +59,7 @@ class TorchCenter(CenterMethods, nn.Module):
         return value.detach(), gradient if isinstance(wrt, str) else (gradient,)
 
     def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
-        labels, features, sample_weight, mask = pipeline.convert(be, labels, features, sample_weight, mask)
+        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
         if _transformed(features) or _transformed(labels):
             raise RuntimeError(
                 "a center loss holds state, which torch.func cannot see; use the pure init_state() and step() there"

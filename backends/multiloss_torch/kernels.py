@@ -3,47 +3,87 @@
 A kernel is asked only for a plain mean (no weights, no mask, labels in range, y_pred in a compute dtype, not empty);
 F.binary_cross_entropy_with_logits is none of them: its gradient sigmoid(z) - t loses the digits of confident answers.
 None hands the call to the definition. With one axis or another, the mean of the means is the mean over everything.
+The functions of `torch.nn.functional` stand before these ones, and check and broadcast what was checked here already.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
+
+from multiloss_torch.ops import is_plain
+
+_nn = torch._C._nn
+_MEAN = 1
 
 
 def _mean_squared_error(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    return F.mse_loss(y_pred, y_true)
+    return _nn.mse_loss(y_pred, y_true, _MEAN)
 
 
 def _mean_absolute_error(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    return F.l1_loss(y_pred, y_true)
+    return _nn.l1_loss(y_pred, y_true, _MEAN)
 
 
 def _huber(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    return F.huber_loss(y_pred, y_true, delta=options["delta"])
+    return _nn.huber_loss(y_pred, y_true, _MEAN, options["delta"])
+
+
+def _binary_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+    # torch stops the logarithms at -100 and the gradient's denominator at 1e-12; where no probability is at the floor
+    # both are the same loss.
+    epsilon, s = options["epsilon"], options["label_smoothing"]
+    if options["from_logits"] or epsilon < 1e-11 or not _can_read(y_pred):
+        return None
+    low, high = y_pred.detach().aminmax()
+    if not (low.item() >= epsilon and 1 - high.item() >= epsilon):
+        return None
+    return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
 
 
 def _categorical_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-    return None if options["class_weight"] is not None else _cross_entropy(options, axis, y_true, y_pred)
+    if options["class_weight"] is not None or not _can_read(y_pred):
+        return None
+    value = _cross_entropy(options, axis, y_true, y_pred)
+    # Where a logit is -inf and its target 0, torch gives nan for 0 log 0.
+    return None if value is None or math.isnan(value.item()) else value
 
 
 def _sparse_categorical_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-    # F.cross_entropy gives a nan gradient to an ignored row of nan, so masks stay with the pipeline.
+    # torch gives a nan gradient to an ignored row of nan, so masks stay with the pipeline.
     if options["class_weight"] is not None or options["ignore_index"] is not None:
         return None
-    return _cross_entropy(options, axis, y_true, y_pred)
+    if options["from_logits"]:
+        return _cross_entropy(options, axis, y_true, y_pred)
+    return _picked(options, axis, y_true, y_pred)
+
+
+def _picked(options: Any, axis: int, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+    """As `nll_loss`: only the entries at the labels are read, so nan elsewhere is left to the definition."""
+    if options["normalize"] or options["label_smoothing"] != 0 or options["epsilon"] == 0 or not _can_read(y_pred):
+        return None
+    if math.isnan(y_pred.detach().sum().item()):
+        return None
+    picked = y_pred.gather(axis, y_true.unsqueeze(axis))
+    return picked.clamp(min=options["epsilon"]).log().mean().neg()
 
 
 def _cross_entropy(options: Any, axis: int, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
     # torch wants the classes on axis 1 (0 for a single sample).
     if not options["from_logits"] or axis % y_pred.ndim != min(1, y_pred.ndim - 1):
         return None
-    return F.cross_entropy(y_pred, y_true, label_smoothing=options["label_smoothing"])
+    return _nn.cross_entropy_loss(y_pred, y_true, None, _MEAN, -100, options["label_smoothing"])
+
+
+def _can_read(x: Tensor) -> bool:
+    return x.device.type == "cpu" and is_plain(x)
 
 
 MEAN = {
+    "binary_crossentropy": _binary_crossentropy,
     "mean_squared_error": _mean_squared_error,
     "mean_absolute_error": _mean_absolute_error,
     "huber": _huber,

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 import multiloss_torch as be
 from multiloss import pipeline
+from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
-from multiloss_torch import kernels
+from multiloss_torch import fused, kernels
 from multiloss_torch.center import TorchCenter
 
 __all__ = ["TorchCenter", "TorchLoss"]
@@ -26,7 +27,7 @@ class TorchLoss(Named, nn.Module):
     def __init__(self, spec: Spec) -> None:
         nn.Module.__init__(self)
         self.spec = spec
-        self._first = True
+        self._inputs = Inputs(spec)
         self._kernel = kernels.MEAN.get(spec.name) if spec.reduction in ("mean", "weighted_mean") else None
 
     def forward(
@@ -34,24 +35,30 @@ class TorchLoss(Named, nn.Module):
     ) -> Tensor:
         """The loss, on the device of `y_pred`."""
         spec = self.spec
-        y_true, y_pred, sample_weight, mask = pipeline.convert(be, y_true, y_pred, sample_weight, mask)
-        trusted = pipeline.check(be, spec, y_true, y_pred, sample_weight, mask, first=self._first)
-        if self._first and not torch.compiler.is_compiling():
-            self._first = False
+        *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
+        y_true, y_pred, sample_weight, mask = inputs
         plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
         if self._kernel is not None and plain:
-            target = y_true.to(torch.int64 if spec.definition.has_labels else y_pred.dtype)
+            dtype = torch.int64 if spec.definition.has_labels else y_pred.dtype
+            target = y_true if y_true.dtype == dtype else y_true.to(dtype)
             value = self._kernel(spec.kwargs, spec.axis, target, y_pred)
             if value is not None:
                 return value
-        return pipeline.evaluate(be, spec, y_true, y_pred, sample_weight, mask, trusted=trusted)
+        reduced = spec.reduction != "none"
+        if reduced and y_pred.requires_grad and torch.is_grad_enabled() and fused.applies(spec, *inputs[:3]):
+            return fused.differentiable(spec, trusted, *inputs)
+        return pipeline.evaluate(be, spec, *inputs, trusted=trusted)
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names): detached, no `.grad` touched."""
         positions = wanted(wrt)
-        inputs = list(pipeline.convert(be, y_true, y_pred, sample_weight, mask))
+        *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
+        inputs = [x if x is None else x.detach() for x in inputs]
+        if positions == (1,) and self._kernel is None and fused.applies(self.spec, *inputs[:3]):
+            value, gradient = fused.value_and_gradient(self.spec, trusted, *inputs)
+            return value, gradient if isinstance(wrt, str) else (gradient,)
         with torch.enable_grad():
             for i in range(2):
                 inputs[i] = inputs[i].detach()
@@ -68,8 +75,7 @@ class TorchLoss(Named, nn.Module):
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
         """First and second derivative of each value with respect to each element, unreduced."""
         pipeline.require_derivatives(self.spec)
-        y_true, y_pred, _, _ = pipeline.convert(be, y_true, y_pred, None, None)
-        trusted = pipeline.check(be, self.spec, y_true, y_pred, None, None, first=self._first)
+        y_true, y_pred, _, _, trusted = self._inputs(be, y_true, y_pred, None, None)
         with torch.no_grad():
             pair = pipeline.grad_and_hess(be, self.spec, y_true.detach(), y_pred.detach(), trusted)
         dtype = y_pred.dtype if y_pred.dtype.is_floating_point else pair[0].dtype

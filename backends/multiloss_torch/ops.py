@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+
+from multiloss import numerics
 
 Array = Any
 
@@ -65,6 +69,69 @@ def softplus(x: Array) -> Array:
 def expit(x: Array) -> Array:
     """1 / (1 + exp(-x)), right in both tails."""
     return torch.sigmoid(x)
+
+
+# Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
+
+
+def at_least(x: Array, bound: float) -> Array:
+    """max(x, bound)."""
+    return torch.clamp(x, min=bound)
+
+
+def infinite_below(x: Array, bound: float) -> Array:
+    """x, and infinity where x < bound."""
+    if torch.compiler.is_compiling():
+        return numerics.infinite_below(torch, x, bound)
+    return F.threshold(x, _before(bound, x.dtype), math.inf)
+
+
+@lru_cache
+def _before(bound: float, dtype: torch.dtype) -> float:
+    """The largest number of that dtype below `bound`, itself rounded to it."""
+    kind = np.float32 if dtype == torch.float32 else np.float64
+    return float(np.nextafter(kind(bound), kind(-np.inf)))
+
+
+def unit(x: Array) -> Array:
+    """1 with the sign of x."""
+    return torch.copysign(torch.ones((), dtype=x.dtype, device=x.device), x.detach())
+
+
+def sign(x: Array) -> Array:
+    """-1, 0 or 1; nan stays nan, which torch.sign makes 0."""
+    return torch.sign(x) + 0 * x.clamp(-1, 1)
+
+
+def minimum(x: Array, y: Array) -> Array:
+    """The smaller of both."""
+    return torch.minimum(x, y)
+
+
+def clip(x: Array, low: Any = None, high: Any = None) -> Array:
+    """x, at least low and at most high."""
+    return torch.clamp(x, low, high)
+
+
+def times(weight: Array, x: Array) -> Array:
+    """weight * x, where a weight of 0 gives 0 against an infinite x."""
+    product = weight * x
+    # Where values can be read, and nothing is infinite or nan, there is nothing to replace.
+    if product.device.type == "cpu" and is_plain(product) and math.isfinite(product.detach().sum().item()):
+        return product
+    return numerics.times(torch, weight, x)
+
+
+def is_plain(x: Array) -> bool:
+    """Whether x is a tensor with values: not while compiling, not under torch.func, no subclass."""
+    if torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter):
+        return False
+    return torch._C._functorch.peek_interpreter_stack() is None
+
+
+def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
+    """The value of each sample at its label, 0 at the other classes."""
+    return torch.zeros_like(like).scatter(axis, labels.unsqueeze(axis), values.unsqueeze(axis))
 
 
 def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:

@@ -13,7 +13,7 @@ from multiloss.definitions.divergence import (
     floored_reciprocal,
     normalized,
     normalized_gradient,
-    times,
+    weigh,
 )
 from multiloss.options import below_half, integer, optional, single_axis, unit_interval, vector
 
@@ -49,9 +49,9 @@ def _gradient(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, ep
     if from_logits:
         return xp.sum(t, axis=axis, keepdims=True) * xp.softmax(y_pred, axis=axis) - t
     if not normalize:
-        return -times(xp, t, floored_reciprocal(xp, y_pred, epsilon))
+        return -weigh(xp, t, floored_reciprocal(xp, y_pred, epsilon), epsilon)
     p = normalized(xp, y_pred, axis)
-    return normalized_gradient(xp, y_pred, -times(xp, t, floored_reciprocal(xp, p, epsilon)), axis)
+    return normalized_gradient(xp, y_pred, -weigh(xp, t, floored_reciprocal(xp, p, epsilon), epsilon), axis)
 
 
 def _hessian(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool) -> Array:
@@ -62,7 +62,7 @@ def _hessian(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, eps
     if normalize:
         raise NotImplementedError("no closed-form second derivative with normalize=True")
     reciprocal = floored_reciprocal(xp, y_pred, epsilon)
-    return times(xp, t, reciprocal * reciprocal)
+    return weigh(xp, t, reciprocal * reciprocal, epsilon)
 
 
 @over_axis(aliases=("cce",), readers=_READERS, axis=single_axis, domain=_domain)
@@ -106,7 +106,8 @@ def categorical_crossentropy(
     """
     t = _smooth(xp, y_true, axis, label_smoothing)
     log_p = _log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
-    return -xp.sum(times(xp, t, log_p), axis=axis)
+    # A logit of -inf has the logarithm -inf, which no floor stops.
+    return -xp.sum(weigh(xp, t, log_p, 0.0 if from_logits else epsilon), axis=axis)
 
 
 @categorical_crossentropy.gradient
@@ -179,7 +180,7 @@ def sparse_categorical_crossentropy(
     picked = -_picked(xp, y_true, log_p, axis)
     if label_smoothing == 0:
         # nan at another class than the label's is not hidden either.
-        wrong = xp.any(xp.isnan(y_pred), axis=axis)
+        wrong = xp.isnan(xp.sum(y_pred, axis=axis))
         return xp.where(wrong, xp.full_like(picked, float("nan")), picked)
     return (1 - label_smoothing) * picked - label_smoothing * xp.mean(log_p, axis=axis)
 
@@ -190,8 +191,8 @@ def _picked(xp: Any, labels: Array, x: Array, axis: int) -> Array:
 
 
 def _one_hot(xp: Any, labels: Array, like: Array, axis: int, label_smoothing: float) -> Array:
-    t = xp.astype(xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis), like.dtype)
-    return _smooth(xp, t, axis, label_smoothing)
+    one = xp.ones_like(xp.sum(like, axis=axis))
+    return _smooth(xp, xp.put_class(one, labels, like, axis), axis, label_smoothing)
 
 
 @sparse_categorical_crossentropy.gradient
@@ -206,6 +207,9 @@ def _(
     ignore_index: Any,
     **how: Any,
 ) -> Array:
+    if label_smoothing == 0 and not how["from_logits"] and not how["normalize"]:
+        picked = floored_reciprocal(xp, _picked(xp, y_true, y_pred, axis), how["epsilon"])
+        return xp.put_class(-picked, y_true, y_pred, axis)
     t = _one_hot(xp, y_true, y_pred, axis, label_smoothing)
     if how["from_logits"]:
         return xp.softmax(y_pred, axis=axis) - t  # the targets sum to 1
@@ -262,9 +266,11 @@ def binary_crossentropy(
     """
     t = _smooth_pair(y_true, label_smoothing)
     if from_logits:
-        # Every term is positive: softplus(z) - t z would cancel for confident, right predictions.
-        return times(xp, t, xp.softplus(-y_pred)) + times(xp, 1 - t, xp.softplus(y_pred))
-    return -times(xp, t, floored_log(xp, y_pred, epsilon)) - times(xp, 1 - t, _floored_log1m(xp, y_pred, epsilon))
+        # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
+        hinges = xp.times(t, xp.at_least(-y_pred, 0.0)) + xp.times(1 - t, xp.at_least(y_pred, 0.0))
+        return xp.log1p(xp.exp(-xp.abs(y_pred))) + hinges
+    one, zero = floored_log(xp, y_pred, epsilon), _floored_log1m(xp, y_pred, epsilon)
+    return -weigh(xp, t, one, epsilon) - weigh(xp, 1 - t, zero, epsilon)
 
 
 def _smooth_pair(t: Array, label_smoothing: float) -> Array:
@@ -275,8 +281,7 @@ def _floored_log1m(xp: Any, p: Array, epsilon: float) -> Array:
     """log(max(1 - p, epsilon)), by log1p so that a small p keeps its digits."""
     if epsilon == 0:
         return xp.log1p(-p)
-    low = 1 - p < epsilon
-    return xp.where(low, xp.full_like(p, math.log(epsilon)), xp.log1p(-xp.where(low, xp.zeros_like(p), p)))
+    return xp.at_least(xp.log1p(xp.at_least(-p, -1.0)), math.log(epsilon))
 
 
 @binary_crossentropy.gradient
@@ -285,9 +290,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothi
     if from_logits:
         # sigmoid(z) - t with the tail kept: (1 - t) sigmoid(z) - t sigmoid(-z).
         return (1 - t) * xp.expit(y_pred) - t * xp.expit(-y_pred)
-    return times(xp, 1 - t, floored_reciprocal(xp, 1 - y_pred, epsilon)) - times(
-        xp, t, floored_reciprocal(xp, y_pred, epsilon)
-    )
+    one, zero = floored_reciprocal(xp, y_pred, epsilon), floored_reciprocal(xp, 1 - y_pred, epsilon)
+    return weigh(xp, 1 - t, zero, epsilon) - weigh(xp, t, one, epsilon)
 
 
 @binary_crossentropy.hessian
@@ -296,4 +300,4 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothi
         return xp.expit(y_pred) * xp.expit(-y_pred)
     t = _smooth_pair(y_true, label_smoothing)
     one, zero = floored_reciprocal(xp, y_pred, epsilon), floored_reciprocal(xp, 1 - y_pred, epsilon)
-    return times(xp, t, one * one) + times(xp, 1 - t, zero * zero)
+    return weigh(xp, t, one * one, epsilon) + weigh(xp, 1 - t, zero * zero, epsilon)

@@ -14,23 +14,17 @@ Array = Any
 
 def floored_log(xp: Any, p: Array, epsilon: float) -> Array:
     """log(max(p, epsilon)), with gradient 0 below the floor and 1/p from the floor on, at a tie too."""
-    if epsilon == 0:
-        return xp.log(p)
-    low = p < epsilon
-    return xp.log(xp.where(low, xp.full_like(p, epsilon), p))
+    return xp.log(p if epsilon == 0 else xp.at_least(p, epsilon))
 
 
 def floored_reciprocal(xp: Any, p: Array, epsilon: float) -> Array:
     """The derivative of `floored_log`: 1/p, and 0 below the floor."""
-    if epsilon == 0:
-        return 1 / p
-    low = p < epsilon
-    return xp.where(low, xp.zeros_like(p), 1 / xp.where(low, xp.ones_like(p), p))
+    return 1 / (p if epsilon == 0 else xp.infinite_below(p, epsilon))
 
 
-def times(xp: Any, weight: Array, x: Array) -> Array:
-    """weight * x, where a weight of 0 gives 0 even against an infinite x: 0 log 0 = 0. A nan stays one."""
-    return weight * xp.where((weight == 0) & xp.isinf(x), xp.zeros_like(x), x)
+def weigh(xp: Any, t: Array, x: Array, epsilon: float) -> Array:
+    """t * x, x a floored logarithm or its derivative. Without a floor x may be infinite, and 0 log 0 is 0."""
+    return t * x if epsilon > 0 else xp.times(t, x)
 
 
 def normalized(xp: Any, p: Array, axis: Any) -> Array:
@@ -41,7 +35,7 @@ def normalized(xp: Any, p: Array, axis: Any) -> Array:
 def normalized_gradient(xp: Any, p: Array, gradient: Array, axis: Any) -> Array:
     """The derivative with respect to p, from `gradient`, that with respect to p / sum(p)."""
     total = xp.sum(p, axis=axis, keepdims=True)
-    return (gradient - xp.sum(times(xp, p, gradient), axis=axis, keepdims=True) / total) / total
+    return (gradient - xp.sum(xp.times(p, gradient), axis=axis, keepdims=True) / total) / total
 
 
 def _probabilities(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -79,15 +73,15 @@ def kl_divergence(
         y_true, y_pred = normalized(xp, y_true, axis), normalized(xp, y_pred, axis)
     # A difference of logarithms, not the logarithm of a ratio: t / p overflows for small p.
     log_ratio = floored_log(xp, y_true, epsilon) - floored_log(xp, y_pred, epsilon)
-    return xp.sum(times(xp, y_true, log_ratio), axis=axis)
+    return xp.sum(weigh(xp, y_true, log_ratio, epsilon), axis=axis)
 
 
 @kl_divergence.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, normalize: bool) -> Array:
     if not normalize:
-        return -times(xp, y_true, floored_reciprocal(xp, y_pred, epsilon))
+        return -weigh(xp, y_true, floored_reciprocal(xp, y_pred, epsilon), epsilon)
     t, p = normalized(xp, y_true, axis), normalized(xp, y_pred, axis)
-    return normalized_gradient(xp, y_pred, -times(xp, t, floored_reciprocal(xp, p, epsilon)), axis)
+    return normalized_gradient(xp, y_pred, -weigh(xp, t, floored_reciprocal(xp, p, epsilon), epsilon), axis)
 
 
 @kl_divergence.hessian
@@ -95,4 +89,4 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, norma
     if normalize:
         raise NotImplementedError("no closed-form second derivative with normalize=True")
     reciprocal = floored_reciprocal(xp, y_pred, epsilon)
-    return times(xp, y_true, reciprocal * reciprocal)
+    return weigh(xp, y_true, reciprocal * reciprocal, epsilon)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from multiloss.checks import ABOVE_MINUS_ONE
-from multiloss.definition import elementwise, over_axis
+from multiloss.definition import elementwise, over_axis, shared
 from multiloss.options import non_negative, positive
 
 Array = Any
@@ -100,12 +101,12 @@ def mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array, *, eps
         >>> float(multiloss.get("mape", backend="numpy")([100.0], [110.0]))
         10.0
     """
-    return 100 * xp.abs(y_pred - y_true) / _floor(xp, xp.abs(y_true), epsilon)
+    return xp.abs(y_pred - y_true) * _percent(xp, y_true, epsilon=epsilon)
 
 
 @mean_absolute_percentage_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    return xp.sign(y_pred - y_true) * (100 / _floor(xp, xp.abs(y_true), epsilon))
+    return xp.sign(y_pred - y_true) * _percent(xp, y_true, epsilon=epsilon)
 
 
 @mean_absolute_percentage_error.hessian
@@ -113,9 +114,9 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
     return xp.zeros_like(y_pred)
 
 
-def _floor(xp: Any, x: Array, epsilon: float) -> Array:
-    # Not `maximum`: its gradient at a tie differs between frameworks; here x == epsilon passes the gradient.
-    return xp.where(x < epsilon, xp.full_like(x, epsilon), x)
+@shared
+def _percent(xp: Any, t: Array, *, epsilon: float) -> Array:
+    return 100 / xp.at_least(xp.abs(t), epsilon)
 
 
 @elementwise(aliases=("msle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
@@ -154,14 +155,13 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return 2 * (1 - _log1p_ratio(xp, y_true, y_pred)) / ((1 + y_pred) * (1 + y_pred))
 
 
+@shared
 def _log1p_ratio(xp: Any, y_true: Array, y_pred: Array) -> Array:
     # log((1 + p) / (1 + t)). The difference of two logarithms cancels where p is near t; log1p of a ratio loses its
     # digits near -1. Dividing by the smaller of the two keeps the argument of log1p at 0 or above.
     e = y_pred - y_true
-    above = e >= 0
-    ratio = e / (1 + xp.where(above, y_true, y_pred))
-    size = xp.log1p(xp.where(above, ratio, -ratio))
-    return xp.where(above, size, -size)
+    sign = xp.unit(e)
+    return sign * xp.log1p(sign * e / (1 + xp.minimum(y_true, y_pred)))
 
 
 @over_axis(aliases=("rmse",), symmetric=True)
@@ -233,10 +233,8 @@ def _root(xp: Any, square: Array) -> Array:
 
 def _root_gradient(xp: Any, e: Array, axis: Any) -> Array:
     # Where the root is 0 every error is 0 (or its square underflows), and the gradient is chosen to be 0.
-    square = xp.mean(e * e, axis=axis, keepdims=True)
-    root = _root(xp, square)
-    scale = xp.where(root == 0, xp.ones_like(root), root)
-    return xp.where(root == 0, xp.zeros_like(e), e / scale) / xp.length(e, axis)
+    root = _root(xp, xp.mean(e * e, axis=axis, keepdims=True))
+    return e / xp.where(root == 0, xp.full_like(root, math.inf), root * xp.length(e, axis))
 
 
 @elementwise(aliases=("logcosh", "log_cosh_loss"), symmetric=True)
@@ -262,15 +260,24 @@ def log_cosh(xp: Any, y_true: Array, y_pred: Array) -> Array:
     """
     # cosh(e) - 1 = 2 sinh(e/2)^2, so log1p keeps the digits near 0. Beyond 40 it is |e| - log 2 in every dtype, and
     # what sinh would overflow on is added outside.
+    far, _, versine = _half_angle(xp, y_true, y_pred)
+    return xp.log1p(versine) + xp.abs(far)
+
+
+@shared
+def _half_angle(xp: Any, y_true: Array, y_pred: Array) -> tuple[Array, Array, Array]:
+    """The error beyond 40, 2 sinh(e/2) and cosh(e) - 1 of the rest."""
     e = y_pred - y_true
     near = xp.clip(e, -40.0, 40.0)
-    half_sinh = xp.sinh(near / 2)
-    return xp.log1p(2 * half_sinh * half_sinh) + xp.abs(e - near)
+    chord = 2 * xp.sinh(0.5 * near)
+    return e - near, chord, 0.5 * chord * chord
 
 
 @log_cosh.gradient
 def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    return xp.tanh(y_pred - y_true)
+    # tanh(e) = sinh(e) / cosh(e) by the half angle, from the sinh that is there already.
+    _, chord, versine = _half_angle(xp, y_true, y_pred)
+    return chord * xp.sqrt(1 + 0.5 * versine) / (1 + versine)
 
 
 @log_cosh.hessian

@@ -11,8 +11,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 
 from multiloss import dispatch, registry
+from multiloss.inputs import spread_host
 from multiloss.loss import Spec, get, make_spec
-from multiloss.pipeline import sample_shape, spread_host
+from multiloss.pipeline import sample_shape
 from multiloss.testing.strategies import Case, cases
 
 Reference = Callable[..., Any]

@@ -1,0 +1,154 @@
+"""What comes into a call, once: native arrays, checked; labels and domains are read where they can be read."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from multiloss import checks
+from multiloss.pipeline import expand, sample_shape
+
+Array = Any
+
+_MOST_SIGNATURES = 64
+
+
+class Inputs:
+    """Converts and checks what each call of one loss gets, and remembers what passed.
+
+    In a training loop shapes and dtypes repeat: of arrays like ones that passed before, only labels are looked at.
+    """
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+        self._first = True
+        self._passed: set[Any] = set()
+
+    def __call__(
+        self, be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any
+    ) -> tuple[Array, Array, Array | None, Array | None, bool]:
+        """Native arrays, and whether labels are known to be in range (`trusted`)."""
+        spec, like_before = self.spec, None
+        if sample_weight is None and mask is None and be.is_native(y_true) and be.is_native(y_pred):
+            like_before = _both(be.signature(y_true), be.signature(y_pred))
+            if like_before is not None and like_before in self._passed:
+                return y_true, y_pred, None, None, _check_labels(be, spec, y_true, be.shape(y_pred), None, ())
+        arrays = convert(be, y_true, y_pred, sample_weight, mask)
+        trusted = check(be, spec, *arrays, first=self._first)
+        if be.signature(arrays[1]) is not None:
+            self._first = False
+            if like_before is not None and not spec.validate:
+                if len(self._passed) >= _MOST_SIGNATURES:
+                    self._passed.clear()
+                self._passed.add(like_before)
+        return (*arrays, trusted)
+
+
+def _both(first: Any, second: Any) -> Any:
+    return None if first is None or second is None else (first, second)
+
+
+def convert(be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Array, ...]:
+    """All arguments as native arrays, on the device of `y_pred`."""
+    like = y_pred if be.is_native(y_pred) else y_true if be.is_native(y_true) else None
+    y_pred = be.asarray(y_pred, like, "y_pred")
+    return (
+        be.asarray(y_true, y_pred, "y_true"),
+        y_pred,
+        None if sample_weight is None else be.asarray(sample_weight, y_pred, "sample_weight"),
+        None if mask is None else be.asarray(mask, y_pred, "mask"),
+    )
+
+
+def check(
+    be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None, *, first: bool
+) -> bool:
+    """Refuse what cannot be computed. Whether the labels are known to be in range comes back (True: trusted)."""
+    definition, axis = spec.definition, spec.axis
+    true_shape, pred_shape = be.shape(y_true), be.shape(y_pred)
+    checks.axis_fits(axis, pred_shape)
+    if be.kind(y_pred) not in "fiu":
+        raise checks.real_dtype("y_pred", y_pred.dtype)
+    if definition.has_labels:
+        if be.kind(y_true) not in "iu":
+            raise checks.label_dtype(y_true.dtype)
+        checks.label_shape(true_shape, pred_shape, axis)
+    else:
+        if be.kind(y_true) not in "fiub":
+            raise checks.real_dtype("y_true", y_true.dtype)
+        checks.equal_shapes(true_shape, pred_shape)
+    class_weight = spec.kwargs.get("class_weight")
+    if class_weight is not None:
+        checks.class_weights(class_weight, pred_shape[axis])
+    samples = sample_shape(pred_shape, axis)
+    check_weights(be, sample_weight, mask, samples, pred_shape)
+    if first and definition.name.startswith("root_") and _spans_one(pred_shape, axis):
+        warnings.warn(
+            f"{definition.name} over an axis of length 1 is the absolute value of each element; "
+            f"pass axis=None for the root of the mean over all",
+            UserWarning,
+            stacklevel=4,
+        )
+    trusted = _check_labels(be, spec, y_true, pred_shape, mask, samples)
+    if spec.validate or (first and spec.validate is None):
+        _check_domain(be, spec, y_true, y_pred, mask, samples)
+    return trusted
+
+
+def check_weights(be: Any, sample_weight: Array | None, mask: Array | None, samples: Any, shape: Any) -> None:
+    """Refuse weights and masks that do not belong to per-sample values of shape `samples`."""
+    if sample_weight is not None:
+        if be.kind(sample_weight) not in "fiub":
+            raise checks.real_dtype("sample_weight", sample_weight.dtype)
+        checks.weight_shape("sample_weight", be.shape(sample_weight), samples, shape)
+    if mask is not None:
+        if be.kind(mask) != "b":
+            raise checks.mask_dtype(mask.dtype)
+        checks.weight_shape("mask", be.shape(mask), samples, shape)
+
+
+def _check_labels(be: Any, spec: Any, y_true: Array, pred_shape: Any, mask: Any, samples: Any) -> bool:
+    """Whether all labels are known to be in range."""
+    if not spec.definition.has_labels:
+        return True
+    if spec.validate is False:
+        return False
+    labels, classes = be.host(y_true), pred_shape[spec.axis]
+    kept = None if mask is None else be.host(mask)
+    if labels is None or classes is None or (mask is not None and kept is None):
+        return False
+    keep = None if kept is None else spread_host(kept, samples)
+    checks.labels_in_range(labels, classes, spec.kwargs.get("ignore_index"), keep)
+    return True
+
+
+def _check_domain(be: Any, spec: Any, y_true: Array, y_pred: Array, mask: Any, samples: Any) -> None:
+    domains = spec.definition.domain(spec.kwargs)
+    if not domains:
+        return
+    arrays = {"y_true": be.host(y_true), "y_pred": be.host(y_pred)}
+    kept = None if mask is None else be.host(mask)
+    if mask is not None and kept is None:
+        return
+    for name, domain in domains.items():
+        values = arrays[name]
+        if values is None:
+            continue
+        if kept is not None:
+            keep = expand(spread_host(kept, samples), spec.axis, values.ndim)
+            values = values[np.broadcast_to(keep, values.shape)]
+        checks.in_domain(name, values, domain, "from_logits" in spec.kwargs)
+        if spec.validate and domain is checks.PROBABILITY and spec.definition.kind != "elementwise" and kept is None:
+            checks.sums_to_one(name, values, spec.axis)
+
+
+def _spans_one(shape: Any, axis: Any) -> bool:
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return all(shape[item] == 1 for item in axes)
+
+
+def spread_host(keep: Any, samples: Any) -> Any:
+    """A mask on the host, broadcast from the left to the shape of the per-sample values."""
+    return np.broadcast_to(keep.reshape(keep.shape + (1,) * (len(samples) - keep.ndim)), samples)

@@ -1,0 +1,120 @@
+"""Eager torch: value and gradient in one pass, whole and in blocks, and what autograd may ask of it afterwards."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import multiloss
+from arrays import to_numpy
+from multiloss_torch import fused
+from reference.cases import OPTIONS, cases, fixed
+from reference.losses import LOSSES, SPARSE
+from test_losses import check_gradient, check_value, make, native
+
+NO_KERNEL = ("log_cosh", "mean_squared_logarithmic_error", "root_mean_squared_error", "kl_divergence")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Any:
+    """Blocks of a few elements, so that small cases are several of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "_BLOCK", 4)
+        yield
+
+
+@pytest.mark.filterwarnings("ignore:.*absolute value.*")
+@pytest.mark.parametrize("name", LOSSES)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_blocks(name: str, data: st.DataObject) -> None:
+    """Every reduction, axis, option, weight and mask, by `backward` and by `value_and_grad`."""
+    dtype = data.draw(st.sampled_from(["float16", "float32", "float64"]))
+    case = data.draw(cases(name, dtype))
+    y_true, y_pred, arguments = native("torch", case, dtype)
+    loss = make("torch", name, dtype, **case.options)
+    loss._kernel = None  # torch's own kernels do not come here
+    value, gradient = loss.value_and_grad(y_true, y_pred, **arguments)
+    check_value(name, case, dtype, to_numpy(value))
+    check_gradient(name, case, dtype, to_numpy(gradient))
+    y_pred.requires_grad_()
+    loss(y_true, y_pred, **arguments).sum().backward()
+    check_gradient(name, case, dtype, to_numpy(y_pred.grad))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5, 2), (12,)])
+@pytest.mark.parametrize("name", LOSSES)
+def test_blocks_are_taken(name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in memory are split, and give what the whole gives; a transposed array is not split."""
+    rng = np.random.default_rng(0)
+    y_pred = torch.from_numpy(rng.uniform(0.1, 0.9, shape))
+    y_true = torch.from_numpy(
+        rng.integers(0, shape[-1], shape[:-1]) if name == SPARSE else rng.uniform(0.1, 0.9, shape)
+    )
+    blocks = []
+    one = fused._values_and_derivative
+    monkeypatch.setattr(fused, "_values_and_derivative", lambda *a: blocks.append(a[1].shape) or one(*a))
+    loss = multiloss.get(name, backend="torch")
+    loss._kernel = None
+    value, gradient = loss.value_and_grad(y_true, y_pred)
+    one_sample = len(shape) == 1 and loss.spec.definition.kind != "elementwise"
+    assert (len(blocks) == 1) == one_sample
+    monkeypatch.setattr(fused, "_BLOCK", 10**6)
+    blocks.clear()
+    whole, slope = loss.value_and_grad(y_true, y_pred)
+    assert len(blocks) == 1
+    torch.testing.assert_close(value, whole, rtol=1e-14, atol=0)
+    torch.testing.assert_close(gradient, slope, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_autograd_asks(name: str) -> None:
+    """A factor after the loss, a graph used twice, a batch of factors, second derivatives, in the dtype of y_pred."""
+    case = fixed(name, **OPTIONS.get(name, ({},))[0])
+    y_true, y_pred, _ = native("torch", case, "float64")
+    loss = make("torch", name, "float64", **case.options)
+    loss._kernel = None
+    _, once = loss.value_and_grad(y_true, y_pred)
+    y_pred.requires_grad_()
+    value = loss(y_true, y_pred)
+    (3 * value).backward(retain_graph=True)
+    torch.testing.assert_close(y_pred.grad, 3 * once)
+    value.backward(retain_graph=True)  # accumulates
+    torch.testing.assert_close(y_pred.grad, 4 * once)
+    (several,) = torch.autograd.grad(
+        value, [y_pred], torch.tensor([1.0, -2.0], dtype=torch.float64), is_grads_batched=True, retain_graph=True
+    )
+    torch.testing.assert_close(several, torch.stack([once, -2 * once]))
+    if name not in ("mean_absolute_error", "mean_absolute_percentage_error", "huber"):
+        assert torch.autograd.gradcheck(lambda p: loss(y_true, p), [y_pred])
+        assert torch.autograd.gradgradcheck(lambda p: loss(y_true, p), [y_pred])
+
+
+def test_a_result_is_not_overwritten() -> None:
+    """Nobody's gradient is another's memory."""
+    loss = multiloss.get("log_cosh", backend="torch")
+    y_true, y_pred = torch.zeros(3, 4), torch.ones(3, 4, requires_grad=True)
+    value = loss(y_true, y_pred)
+    (first,) = torch.autograd.grad(value, [y_pred], retain_graph=True)
+    kept = first.clone()
+    (second,) = torch.autograd.grad(value, [y_pred], retain_graph=True)
+    first.zero_()
+    torch.testing.assert_close(second, kept)
+
+
+def test_inputs_changed_before_backward() -> None:
+    """The gradient is that of what the forward pass saw; what it cannot be computed from any more is refused."""
+    loss = multiloss.get("log_cosh", backend="torch")
+    y_true, leaf = torch.zeros(3, 4), torch.ones(3, 4, requires_grad=True)
+    _, expected = loss.value_and_grad(y_true, 2 * leaf)
+    hidden = leaf * 2
+    value = loss(y_true, hidden)
+    hidden.detach().add_(1)
+    hidden.add_(1)
+    value.backward(retain_graph=True)
+    torch.testing.assert_close(leaf.grad, 2 * expected)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
