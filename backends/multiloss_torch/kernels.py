@@ -33,13 +33,12 @@ def _huber(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 
 def _binary_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-    # torch stops the logarithms at -100 and the gradient's denominator at 1e-12; where no probability is at the floor
-    # both are the same loss.
+    # torch stops the logarithms at -100 and the gradient's denominator at 1e-12, and refuses targets that are no
+    # probabilities; where no probability is at the floor both are the same loss.
     epsilon, s = options["epsilon"], options["label_smoothing"]
     if options["from_logits"] or epsilon < 1e-11 or not _can_read(y_pred):
         return None
-    low, high = y_pred.detach().aminmax()
-    if not (low.item() >= epsilon and 1 - high.item() >= epsilon):
+    if not (_within(y_pred, epsilon, epsilon) and _within(y_true, 0.0, 0.0)):
         return None
     return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
 
@@ -76,6 +75,12 @@ def _cross_entropy(options: Any, axis: int, y_true: Tensor, y_pred: Tensor) -> T
     if not options["from_logits"] or axis % y_pred.ndim != min(1, y_pred.ndim - 1):
         return None
     return _nn.cross_entropy_loss(y_pred, y_true, None, _MEAN, -100, options["label_smoothing"])
+
+
+def _within(x: Tensor, low: float, high: float) -> bool:
+    """Whether x >= low and 1 - x >= high everywhere."""
+    least, most = x.detach().aminmax()
+    return least.item() >= low and 1 - most.item() >= high
 
 
 def _can_read(x: Tensor) -> bool:
