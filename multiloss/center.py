@@ -229,7 +229,8 @@ class CenterMethods:
 
         Args:
             state: {"centers": (C, D)}, from `init_state`.
-            labels: integer classes (N,). features: (N, D).
+            labels: integer classes (N,).
+            features: (N, D).
             training: False leaves the state as it is.
 
         Returns:

@@ -27,7 +27,8 @@ def backend(name: str) -> Any:
     """The adapter of a backend, imported at its first use.
 
     Raises:
-        ValueError: no such backend. ImportError: its framework is not installed; names the extra.
+        ValueError: no such backend.
+        ImportError: its framework is not installed; names the extra.
     """
     if name in _adapters:
         return _adapters[name]

@@ -35,7 +35,8 @@ def softmax(x: Any, axis: int = -1) -> Array:
     .. math:: e^{x_k} / \\sum_j e^{x_j}
 
     Args:
-        x: logits, any shape. axis: the axis of the classes.
+        x: logits, any shape.
+        axis: the axis of the classes.
 
     Returns:
         The shape and dtype of x; sums to 1 over `axis`.
@@ -54,7 +55,8 @@ def log_softmax(x: Any, axis: int = -1) -> Array:
     .. math:: x_k - \\log \\sum_j e^{x_j}
 
     Args:
-        x: logits, any shape. axis: the axis of the classes.
+        x: logits, any shape.
+        axis: the axis of the classes.
 
     Returns:
         The shape and dtype of x.
@@ -73,7 +75,9 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Array:
     .. math:: \\log \\sum_j e^{x_j}
 
     Args:
-        x: any shape. axis: the axis to sum over. keepdims: keep it, of length 1.
+        x: any shape.
+        axis: the axis to sum over.
+        keepdims: keep it, of length 1.
 
     Returns:
         The shape of x without `axis`, in its dtype.

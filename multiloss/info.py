@@ -37,7 +37,8 @@ def entropy(p: Any, base: float | None = None, axis: int = -1) -> Array:
     .. math:: -\\sum_k p_k \\log p_k, \\quad 0 \\log 0 = 0
 
     Args:
-        p: probabilities, summing to 1 over `axis`. base: of the logarithm; None is e (nats), 2 gives bits.
+        p: probabilities, summing to 1 over `axis`.
+        base: of the logarithm; None is e (nats), 2 gives bits.
 
     Returns:
         The shape of p without `axis`.
@@ -60,7 +61,8 @@ def cross_entropy(p: Any, q: Any, base: float | None = None, axis: int = -1) -> 
     .. math:: -\\sum_k p_k \\log q_k
 
     Args:
-        p: probabilities. q: probabilities, the shape of p; infinite where q is 0 and p is not.
+        p: probabilities.
+        q: probabilities, the shape of p; infinite where q is 0 and p is not.
         base: of the logarithm; None is e (nats), 2 gives bits.
 
     Returns:
@@ -82,7 +84,8 @@ def kl_divergence(p: Any, q: Any, base: float | None = None, axis: int = -1) -> 
     .. math:: \\sum_k p_k \\log(p_k / q_k), \\quad 0 \\log 0 = 0
 
     Args:
-        p: probabilities. q: probabilities, the shape of p; infinite where q is 0 and p is not.
+        p: probabilities.
+        q: probabilities, the shape of p; infinite where q is 0 and p is not.
         base: of the logarithm; None is e (nats), 2 gives bits.
 
     Returns:

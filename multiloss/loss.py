@@ -141,13 +141,14 @@ def get(name: str, backend: str | None = None, **options: Any) -> Any:
             first call checks the values' domain; True: each call; False: none, labels included).
 
     Returns:
-        torch: an `nn.Module`; keras: a `keras.losses.Loss`; jax, tensorflow, numpy: a callable. Each takes
-        `(y_true, y_pred, sample_weight=None, mask=None)` and has `value_and_grad`, `grad_and_hess`, `config` and
-        `to_backend`.
+        The native object of the framework: in torch an `nn.Module`, in keras a `keras.losses.Loss`, in jax, tensorflow
+        and numpy a callable. Each takes `(y_true, y_pred, sample_weight=None, mask=None)` and has `value_and_grad`,
+        `grad_and_hess`, `config` and `to_backend`.
 
     Raises:
-        ValueError: unknown name or backend (with the nearest names), an option out of range. TypeError: an unknown
-        option. ImportError: the framework is not installed (names the extra).
+        ValueError: unknown name or backend (with the nearest names), or an option out of range.
+        TypeError: an unknown option.
+        ImportError: the framework is not installed (names the extra).
 
     Example:
         >>> import multiloss

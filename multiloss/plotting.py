@@ -35,12 +35,12 @@ class Curve:
 
 def find(name: str) -> Definition:
     """The definition of a name, center loss included."""
-    if name.strip().lower() in ("center", "center_loss"):
+    from multiloss import registry
+
+    if name.strip().lower() in registry.CENTER:
         from multiloss.definitions import center
 
         return center.distance
-    from multiloss import registry
-
     return registry.find(name)
 
 

@@ -75,7 +75,8 @@ def register(
         takes closed-form derivatives by `@definition.gradient` and `@definition.hessian`.
 
     Raises:
-        ValueError: the name is taken, or no identifier. TypeError: the function's parameters do not fit.
+        ValueError: the name is taken, or no identifier.
+        TypeError: the function's parameters do not fit.
 
     Example:
         >>> import multiloss

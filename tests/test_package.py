@@ -20,7 +20,6 @@ HEAVY = (
     "sklearn",
     "matplotlib",
     "rich",
-    "tqdm",
 )
 
 # Makes packages as absent as if they had never been installed; a finder that raises would be something else.

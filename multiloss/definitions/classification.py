@@ -159,7 +159,8 @@ def sparse_categorical_crossentropy(
         One value per sample, in nats.
 
     Raises:
-        TypeError: labels that are no integers. ValueError: a label outside [0, K), where values can be read.
+        TypeError: labels that are no integers.
+        ValueError: a label outside [0, K), where values can be read.
 
     Source: Bridle 1990. `keras.losses.SparseCategoricalCrossentropy`, `torch.nn.CrossEntropyLoss`,
     `optax.losses.softmax_cross_entropy_with_integer_labels`.
