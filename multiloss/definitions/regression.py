@@ -130,7 +130,7 @@ def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Arr
         y_pred: predictions p above -1, the shape of `y_true`.
 
     Returns:
-        One value per element, without unit; averaged over `axis`. Below -1: nan.
+        One value per element, without unit; averaged over `axis`. Not defined below -1, which the first call refuses.
 
     Source: the notes. `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first, so that it has no
     gradient for negative predictions; nothing is clipped here.
