@@ -41,7 +41,7 @@ class HostCenter(CenterMethods):
     def _commit(self, labels: Array, rows: Array) -> None:
         self._table = self._be().xp.put_rows(self._table, labels, rows)
 
-    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any, training: bool) -> tuple[Any, ...]:
+    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
         be = self._be()
         labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
         self._check(labels, features, sample_weight, mask, self._shape()[1])
@@ -53,7 +53,7 @@ class HostCenter(CenterMethods):
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True
     ) -> Any:
         """The value with the centers from before; then, when training, they move once by Eq. 4."""
-        *arrays, trusted = self._ready(labels, features, sample_weight, mask, training)
+        *arrays, trusted = self._ready(labels, features, sample_weight, mask)
         moves = training and self.options.update == "auto"
         value, where_to, rows = self._step(arrays, moves, trusted)
         if where_to is not None:
@@ -65,7 +65,7 @@ class HostCenter(CenterMethods):
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` says."""
-        *arrays, trusted = self._ready(labels, features, None, mask, True)
+        *arrays, trusted = self._ready(labels, features, None, mask)
         _, where_to, rows = self._step(arrays, True, trusted)
         self._commit(where_to, rows)
 
@@ -82,7 +82,7 @@ class HostCenter(CenterMethods):
         """The value, and its gradient with respect to the features; the centers move once, as in a call."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
-        *arrays, trusted = self._ready(labels, features, sample_weight, mask, training)
+        *arrays, trusted = self._ready(labels, features, sample_weight, mask)
         moves = training and self.options.update == "auto"
         value, gradient, where_to, rows = self._step_with_gradient(arrays, moves, trusted)
         if where_to is not None:

@@ -200,10 +200,12 @@ def value_and_gradient_of(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]
     # What multiplies each sample's value in the reduction multiplies its gradient.
     if s.weight is not None or s.keep is not None:
         gradient = gradient * expand(_weighted(xp, s, xp.ones_like(values)), axis, rank)
+    # What divides is one factor, rounded as automatic differentiation rounds it.
     by = _denominator(be, spec, s, values)
-    gradient = gradient if by is None else gradient / by
+    scale = None if by is None else 1 / by
     if spec.definition.kind == "elementwise" and axis != ():
-        gradient = gradient / xp.length(s.y_pred, axis)
+        scale = (1 if scale is None else scale) / xp.length(s.y_pred, axis)
+    gradient = gradient if scale is None else gradient * scale
     return reduce(be, spec, s, values), _counted(be, spec, s, gradient)
 
 

@@ -12,10 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="the demo needs the extra [demo]")
-pytest.importorskip("matplotlib", reason="the demo needs the extra [demo]")
-pytest.importorskip("rich", reason="the demo needs the extra [demo]")
-
 from multiloss import demo
 from multiloss.demo import data as images
 from multiloss.demo import experiment, metrics, output, report

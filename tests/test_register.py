@@ -144,7 +144,6 @@ def test_closed_forms(backend: str) -> None:
 
 @pytest.mark.only("numpy")
 def test_numpy_differentiates_through_autograd(backend: str) -> None:
-    pytest.importorskip("autograd")
     multiloss.register("soft_abs")(soft_abs)
     multiloss.register("reverse_kl")(reverse_kl)
     loss = multiloss.get("soft_abs", backend="numpy", epsilon=3)

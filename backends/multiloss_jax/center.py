@@ -44,7 +44,7 @@ class JaxCenter(HostCenter):
         """A copy of the centers, (num_classes, feature_dim); (0, 0) until known."""
         return jnp.zeros((0, 0)) if self._table is None else jnp.array(self._table)
 
-    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any, training: bool) -> tuple[Any, ...]:
+    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
         arguments = {"labels": labels, "features": features, "sample_weight": sample_weight, "mask": mask}
         traced = [name for name, x in arguments.items() if isinstance(x, jax.core.Tracer)]
         if traced:
@@ -53,7 +53,7 @@ class JaxCenter(HostCenter):
                 f"bake its centers into the trace; under JAX transformations use state = center.init_state() and "
                 f"value, state = center.step(state, labels, features)"
             )
-        return super()._ready(labels, features, sample_weight, mask, training)
+        return super()._ready(labels, features, sample_weight, mask)
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
         value, _, self._table = _compiled(self.options, moves, trusted, False)(self._table, *arrays)
@@ -66,7 +66,7 @@ class JaxCenter(HostCenter):
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` says."""
-        *arrays, trusted = self._ready(labels, features, None, mask, True)
+        *arrays, trusted = self._ready(labels, features, None, mask)
         self._step(arrays, True, trusted)
 
     def _host_centers(self) -> np.ndarray:
