@@ -55,17 +55,19 @@ def sums_to_one(name: str, values: np.ndarray, axis: Any) -> None:
         )
 
 
+def labels_fit(labels: np.ndarray, classes: int) -> bool:
+    """Whether all labels are in [0, classes)."""
+    if labels.size == 0:
+        return True
+    # One pass: seen as unsigned, a negative label is larger than any number of classes.
+    unsigned = labels.view(f"u{labels.dtype.itemsize}") if labels.dtype.kind == "i" else labels
+    return bool(unsigned.max() < classes)
+
+
 def labels_in_range(
     labels: np.ndarray, classes: int, ignore_index: int | None, keep: np.ndarray | None, name: str = "y_true"
 ) -> None:
-    """Refuse labels outside [0, classes), naming the first one."""
-    if labels.size == 0:
-        return
-    if ignore_index is None and keep is None:
-        # One pass: seen as unsigned, a negative label is larger than any number of classes.
-        unsigned = labels.view(f"u{labels.dtype.itemsize}") if labels.dtype.kind == "i" else labels
-        if unsigned.max() < classes:
-            return
+    """Refuse labels outside [0, classes) that are neither ignored nor masked, naming the first one."""
     bad = (labels < 0) | (labels >= classes)
     if ignore_index is not None:
         bad &= labels != ignore_index

@@ -115,12 +115,17 @@ def _check_labels(be: Any, spec: Any, y_true: Array, pred_shape: Any, mask: Any,
         return True
     if spec.validate is False:
         return False
-    labels, classes = be.host(y_true), pred_shape[spec.axis]
+    classes = pred_shape[spec.axis]
+    quick = getattr(be, "labels_fit", None)
+    if quick is not None and classes is not None and quick(y_true, classes):
+        return True
+    labels = be.host(y_true)
     kept = None if mask is None else be.host(mask)
     if labels is None or classes is None or (mask is not None and kept is None):
         return False
-    keep = None if kept is None else spread_host(kept, samples)
-    checks.labels_in_range(labels, classes, spec.kwargs.get("ignore_index"), keep)
+    if not checks.labels_fit(labels, classes):
+        keep = None if kept is None else spread_host(kept, samples)
+        checks.labels_in_range(labels, classes, spec.kwargs.get("ignore_index"), keep)
     return True
 
 

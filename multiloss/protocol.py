@@ -112,6 +112,9 @@ class Adapter(Protocol):
         """x as a NumPy array where its values can be read at little cost, else None (traced, fake, on an
         accelerator)."""
 
+    def labels_fit(self, x: Array, classes: int) -> bool:
+        """Optional: whether all labels can be read and are in [0, classes), where this is quicker than by `host`."""
+
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
         """A table of centers: float32, or float64 where `like` (features) is in double precision."""
 

@@ -326,10 +326,10 @@ def points(name: str, dtype: str) -> tuple[Any, Any]:
     rng = np.random.default_rng(3)
     if name == "binary_crossentropy":
         tails = 10.0 ** rng.uniform(-6, -0.31, 60)
-        p = np.concatenate([tails, 1.0 - tails]).astype(dtype)
+        p = np.concatenate([tails, 1.0 - tails, np.linspace(0.01, 0.99, 60)]).astype(dtype)
         p = p[(p > 1e-6) & (p < 1.0 - 1e-6)]
         return np.repeat([0.0, 1.0], p.size), np.tile(p, 2).astype(np.float64)
-    errors = np.concatenate([[s * 10.0 ** rng.uniform(-6, 4, 60) for s in (-1, 1)]]).ravel()
+    errors = np.concatenate([-(10.0 ** rng.uniform(-6, 4, 60)), 10.0 ** rng.uniform(-6, 4, 60), np.linspace(-3, 3, 40)])
     truths = np.array([0.0, 1e-3, 1.0, 7.3, 1e4]) if "log_error" in name or "logarithmic" in name else np.array(
         [0.0, -1.0, 1e-3, 7.3, -1e4]
     )  # fmt: skip

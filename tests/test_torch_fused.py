@@ -55,8 +55,8 @@ def test_blocks_are_taken(name: str, shape: tuple[int, ...], monkeypatch: pytest
         rng.integers(0, shape[-1], shape[:-1]) if name == SPARSE else rng.uniform(0.1, 0.9, shape)
     )
     blocks = []
-    one = fused._values_and_derivative
-    monkeypatch.setattr(fused, "_values_and_derivative", lambda *a: blocks.append(a[1].shape) or one(*a))
+    one = fused._both
+    monkeypatch.setattr(fused, "_both", lambda *a: blocks.append(a[-1].shape) or one(*a))
     loss = multiloss.get(name, backend="torch")
     loss._kernel = None
     value, gradient = loss.value_and_grad(y_true, y_pred)
@@ -118,3 +118,21 @@ def test_inputs_changed_before_backward() -> None:
     torch.testing.assert_close(leaf.grad, 2 * expected)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("targets", [(0.0, 1.0), (0.0, 0.3, 1.0), (1e-30, 1.0)])
+def test_bits_and_soft_targets_from_logits(targets: tuple[float, ...], dtype: torch.dtype) -> None:
+    """The kernel of hard targets and the definition: one value, both tails of the gradient, infinite logits too."""
+    z = torch.tensor([-torch.inf, -1e4, -90.0, -20.0, -1.0, 0.0, 0.5, 20.0, 90.0, 1e4, torch.inf], dtype=dtype)
+    for t in (torch.tensor(targets[0], dtype=dtype), torch.tensor(targets[-1], dtype=dtype)):
+        y_true, y_pred = torch.stack([t.expand_as(z), torch.full_like(z, targets[1])]), torch.stack([z, z])
+        whole = multiloss.get("bce", backend="torch", from_logits=True, axis=(), reduction="none")
+        value, gradient = whole.value_and_grad(y_true, y_pred)
+        total, slope = multiloss.get("bce", backend="torch", from_logits=True, axis=(), reduction="sum").value_and_grad(
+            y_true, y_pred
+        )
+        few = 4 * torch.finfo(dtype).eps
+        torch.testing.assert_close(total, value.sum(), rtol=few, atol=0)
+        torch.testing.assert_close(slope, gradient, rtol=few, atol=torch.finfo(dtype).tiny)
+        assert not gradient.isnan().any()

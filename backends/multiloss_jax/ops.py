@@ -48,6 +48,21 @@ def sinh(x: Array) -> Array:
     return numerics.sinh(jnp, x)
 
 
+def log1p(x: Array) -> Array:
+    """log(1 + x)."""
+    return _log1p(x) if x.dtype == jnp.float64 else jnp.log1p(x)
+
+
+@jax.custom_jvp
+def _log1p(x: Array) -> Array:
+    return numerics.log1p(jnp, x)
+
+
+@_log1p.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return _log1p(*primals), tangents[0] / (1 + primals[0])
+
+
 def length(x: Array, axis: Any) -> int:
     """How many elements `axis` spans, at least 1."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)

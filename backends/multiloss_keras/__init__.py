@@ -24,6 +24,7 @@ compute = inner.compute
 cast_like = inner.cast_like
 labels = inner.labels
 host = inner.host
+labels_fit = getattr(inner, "labels_fit", None)
 closed_form = inner.closed_form
 centers_array = inner.centers_array
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from multiloss import checks, dispatch
 from multiloss.protocol import namespace
-from multiloss_tensorflow import ops
+from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
 
 Array = Any
@@ -19,6 +19,7 @@ name = "tensorflow"
 xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS), ops)
 loss = TensorflowLoss
 center = TensorflowCenter
+own_values = kernels.values
 
 
 def is_native(x: Any) -> bool:

@@ -55,6 +55,16 @@ def sinh(x: Array) -> Array:
     return numerics.sinh(_BASIC, x)
 
 
+def log1p(x: Array) -> Array:
+    """log(1 + x)."""
+    return _log1p(x) if x.dtype == tf.float64 else tf.math.log1p(x)
+
+
+@tf.custom_gradient
+def _log1p(x: Array) -> Any:
+    return numerics.log1p(_BASIC, x), lambda g: g / (1 + x)
+
+
 def asarray(x: Any, dtype: Any = None) -> Array:
     """A tensor."""
     return tf.convert_to_tensor(x, dtype)
@@ -86,6 +96,18 @@ def clip(x: Array, low: Any = None, high: Any = None) -> Array:
     """x, at least low and at most high."""
     x = x if low is None else tf.maximum(x, _number(low, x))
     return x if high is None else tf.minimum(x, _number(high, x))
+
+
+def times(weight: Array, x: Array) -> Array:
+    """weight * x, where a weight of 0 gives 0 against an infinite x."""
+    finite = tf.clip_by_value(x, x.dtype.min, x.dtype.max)
+    return weight * tf.where(weight == 0, finite, x)
+
+
+def mix(x: Array, y: Array, weight: Array) -> Array:
+    """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
+    # nan at a weight of 0 becomes 0 too, but where one end is nan so is the other.
+    return tf.math.multiply_no_nan(x, 1 - weight) + tf.math.multiply_no_nan(y, weight)
 
 
 def log2(x: Array) -> Array:

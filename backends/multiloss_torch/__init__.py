@@ -22,6 +22,7 @@ loss = TorchLoss
 center = TorchCenter
 
 _HALF = (torch.float16, torch.bfloat16)
+_SIGNED = (torch.int64, torch.int32, torch.int16, torch.int8)
 
 
 def is_native(x: Any) -> bool:
@@ -82,6 +83,16 @@ def host(x: torch.Tensor) -> Any:
         return None
     x = x.detach()
     return (x.float() if x.dtype in _HALF else x).numpy()
+
+
+def labels_fit(x: torch.Tensor, classes: int) -> bool:
+    """Whether all labels can be read, and are in range."""
+    if x.device.type != "cpu" or not ops.is_plain(x) or x.dtype not in _SIGNED:
+        return False
+    if x.numel() == 0:
+        return True
+    least, most = torch.aminmax(x)  # NumPy takes three times as long for a batch
+    return least.item() >= 0 and most.item() < classes
 
 
 def centers_array(centers: Any, like: torch.Tensor | None = None) -> torch.Tensor:

@@ -7,7 +7,6 @@ closed form is recorded instead (`autograd.closed_form`).
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from functools import lru_cache
 from typing import Any
@@ -17,9 +16,10 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import pipeline
+from multiloss_torch import kernels
 
-_BLOCK = 65536
-"""Elements a block and thread: a few arrays of this size fit into a processor's cache."""
+_BLOCK = 32768
+"""Elements a block and thread: a few arrays of this size fit into a processor's cache, and malloc keeps their pages."""
 
 
 def applies(spec: Any, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> bool:
@@ -71,26 +71,23 @@ def value_and_gradient(
     spec: Any, trusted: bool, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient, in the dtype of `y_pred`; nothing is recorded."""
-    each = _each(spec) if trusted and sample_weight is None and mask is None and y_pred.numel() else None
     with torch.no_grad():
-        if each is None:
+        if trusted and sample_weight is None and mask is None and y_pred.numel() and _sums(spec):
+            p = be.compute(y_pred)
+            t = be.labels(y_true) if spec.definition.has_labels else be.cast_like(y_true, p)
+            value, gradient = _scaled(spec, t, p, 1 / _count(spec, p.shape))
+        else:
             inputs = y_true, y_pred, sample_weight, mask
             value, gradient = pipeline.value_and_gradient(be, spec, *inputs, trusted=trusted)
-        else:
-            total, gradient = _sum_and_derivative(each, y_true, be.compute(y_pred))
-            scale = 1 / _count(spec, y_pred.shape)
-            value, gradient = total * scale, gradient * scale
     return value, be.cast_like(gradient, y_pred) if y_pred.is_floating_point() else gradient
 
 
 @lru_cache(maxsize=None)
-def _each(spec: Any) -> Any:
-    """The loss without its reduction, where that divides the sum of all values by a number; else None."""
+def _sums(spec: Any) -> bool:
+    """Whether the reduction divides the sum of all values by a number."""
     options = spec.kwargs
     weighted = options.get("class_weight") is not None or options.get("ignore_index") is not None
-    if weighted or spec.reduction == "none":
-        return None
-    return dataclasses.replace(spec, reduction="none", axis=() if spec.definition.kind == "elementwise" else spec.axis)
+    return not weighted and spec.reduction != "none"
 
 
 def _count(spec: Any, shape: Any) -> int:
@@ -102,29 +99,35 @@ def _count(spec: Any, shape: Any) -> int:
     return inner * (samples[0] if samples and spec.reduction == "batchmean" else math.prod(samples))
 
 
-def _sum_and_derivative(each: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of all values, and the derivative by each element: in blocks of whole samples, where these are rows."""
+def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """The sum of all values, and its derivative, times `scale`: in blocks of whole samples, where these are rows."""
+    definition, axis = spec.definition, spec.axis
+    elementwise = definition.kind == "elementwise"
     size = _BLOCK * torch.get_num_threads()
-    rows = y_pred.is_contiguous() and y_true.is_contiguous() and each.axis in ((), -1, y_pred.ndim - 1)
+    rows = y_pred.is_contiguous() and y_true.is_contiguous() and (elementwise or axis in (-1, y_pred.ndim - 1))
     if y_pred.numel() <= size or y_pred.device.type != "cpu" or not rows:
-        values, gradient = _values_and_derivative(each, y_true, y_pred)
-        return values.sum(), gradient
-    shape = (-1,) if each.axis == () else (-1, y_pred.shape[-1])
+        values, gradient = _both(definition, axis, spec.kwargs, y_true, y_pred)
+        return values.sum() * scale, gradient * scale
+    shape = (-1,) if elementwise else (-1, y_pred.shape[-1])
     length = max(1, size // math.prod(shape[1:]))
     total, gradient = y_pred.new_zeros(()), torch.empty_like(y_pred)
-    true = y_true.view(-1) if each.definition.has_labels else y_true.view(shape)
+    true = y_true.view(-1) if definition.has_labels else y_true.view(shape)
     blocks = (x.split(length) for x in (true, y_pred.view(shape), gradient.view(shape)))
     for t, p, out in zip(*blocks, strict=True):
-        values, part = _values_and_derivative(each if each.axis == () else _of_rows(each), t, p)
+        values, part = _both(definition, -1, spec.kwargs, t, p)
         total += values.sum()
-        out.copy_(part)
-    return total, gradient
+        torch.mul(part, scale, out=out)
+    return total * scale, gradient
 
 
-@lru_cache(maxsize=None)
-def _of_rows(each: Any) -> Any:
-    return dataclasses.replace(each, axis=-1)
-
-
-def _values_and_derivative(each: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-    return pipeline.values_and_derivative(be, each, pipeline.prepare(be, each, y_true, y_pred, None, None, True))
+def _both(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """All values, and the derivative by each element."""
+    kernel = kernels.BOTH.get(definition.name)
+    pair = None if kernel is None else kernel(options, y_true, y_pred)
+    if pair is not None:
+        return pair
+    xp = be.xp.sharing()
+    if definition.kind != "elementwise":
+        options = {**options, "axis": axis}
+    gradient = definition.grad(xp, y_true, y_pred, **options)
+    return definition.value(xp, y_true, y_pred, **options), gradient

@@ -1,7 +1,6 @@
 """torch's own fused kernels: name -> function of (options, axis, y_true, y_pred) that gives the mean of all values.
 
 A kernel is asked only for a plain mean (no weights, no mask, labels in range, y_pred in a compute dtype, not empty);
-F.binary_cross_entropy_with_logits is none of them: its gradient sigmoid(z) - t loses the digits of confident answers.
 None hands the call to the definition. With one axis or another, the mean of the means is the mean over everything.
 The functions of `torch.nn.functional` stand before these ones, and check and broadcast what was checked here already.
 """
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from multiloss_torch.ops import is_plain
 
-_nn = torch._C._nn
+_aten, _nn = torch.ops.aten, torch._C._nn
 _MEAN = 1
 
 
@@ -36,11 +35,12 @@ def _binary_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor
     # torch stops the logarithms at -100 and the gradient's denominator at 1e-12, and refuses targets that are no
     # probabilities; where no probability is at the floor both are the same loss.
     epsilon, s = options["epsilon"], options["label_smoothing"]
-    if options["from_logits"] or epsilon < 1e-11 or not _can_read(y_pred):
+    if options["from_logits"] or epsilon < 1e-11 or not _can_read(y_pred) or not _within(y_pred, epsilon):
         return None
-    if not (_within(y_pred, epsilon, epsilon) and _within(y_true, 0.0, 0.0)):
+    try:
+        return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
+    except RuntimeError:  # targets that are no probabilities
         return None
-    return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
 
 
 def _categorical_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
@@ -77,15 +77,32 @@ def _cross_entropy(options: Any, axis: int, y_true: Tensor, y_pred: Tensor) -> T
     return _nn.cross_entropy_loss(y_pred, y_true, None, _MEAN, -100, options["label_smoothing"])
 
 
-def _within(x: Tensor, low: float, high: float) -> bool:
-    """Whether x >= low and 1 - x >= high everywhere."""
+def _within(x: Tensor, epsilon: float) -> bool:
+    """Whether x and 1 - x are at least `epsilon` everywhere."""
     least, most = x.detach().aminmax()
-    return least.item() >= low and 1 - most.item() >= high
+    return least.item() >= epsilon and 1 - most.item() >= epsilon
 
 
 def _can_read(x: Tensor) -> bool:
     return x.device.type == "cpu" and is_plain(x)
 
+
+def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor] | None:
+    """softplus(-z) for the target 1 and softplus(z) for 0, both right in both tails."""
+    # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
+    if not options["from_logits"] or options["label_smoothing"] != 0 or not _can_read(y_pred):
+        return None
+    least, most = torch.addcmul(y_true, y_true, y_true, value=-1).aminmax()
+    if least.item() != 0 or most.item() != 0:
+        return None
+    side = torch.rsub(y_true, 1, alpha=2)
+    away = side * y_pred
+    value, parts = _aten.log_sigmoid_forward(away.neg_())
+    return value.neg_(), _aten.log_sigmoid_backward(side, away, parts)
+
+
+BOTH = {"binary_crossentropy": _bits_from_logits}
+"""name -> function of (options, y_true, y_pred): the value of each element and its derivative, for `fused`."""
 
 MEAN = {
     "binary_crossentropy": _binary_crossentropy,

@@ -116,10 +116,19 @@ def clip(x: Array, low: Any = None, high: Any = None) -> Array:
 def times(weight: Array, x: Array) -> Array:
     """weight * x, where a weight of 0 gives 0 against an infinite x."""
     product = weight * x
-    # Where values can be read, and nothing is infinite or nan, there is nothing to replace.
-    if product.device.type == "cpu" and is_plain(product) and math.isfinite(product.detach().sum().item()):
-        return product
-    return numerics.times(torch, weight, x)
+    return product if _is_finite(product) else numerics.times(torch, weight, x)
+
+
+def mix(x: Array, y: Array, weight: Array) -> Array:
+    """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
+    # One pass, and it takes the nearer end as base: exact at weights 0 and 1, no digits lost between.
+    mixed = torch.lerp(x, y, weight)
+    return mixed if _is_finite(mixed) else numerics.mix(torch, x, y, weight)
+
+
+def _is_finite(x: Array) -> bool:
+    """Whether the values can be read and none is infinite or nan: then there is nothing to replace."""
+    return x.device.type == "cpu" and is_plain(x) and math.isfinite(x.detach().sum().item())
 
 
 def is_plain(x: Array) -> bool:

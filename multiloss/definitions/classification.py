@@ -268,8 +268,8 @@ def binary_crossentropy(
     t = _smooth_pair(y_true, label_smoothing)
     if from_logits:
         # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
-        hinges = xp.times(t, xp.at_least(-y_pred, 0.0)) + xp.times(1 - t, xp.at_least(y_pred, 0.0))
-        return xp.log1p(xp.exp(-xp.abs(y_pred))) + hinges
+        hinge = xp.mix(xp.at_least(y_pred, 0.0), xp.at_least(-y_pred, 0.0), t)
+        return xp.log1p(xp.exp(-xp.abs(y_pred))) + hinge
     one, zero = floored_log(xp, y_pred, epsilon), _floored_log1m(xp, y_pred, epsilon)
     return -weigh(xp, t, one, epsilon) - weigh(xp, 1 - t, zero, epsilon)
 
@@ -289,8 +289,8 @@ def _floored_log1m(xp: Any, p: Array, epsilon: float) -> Array:
 def _(xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothing: float, epsilon: float) -> Array:
     t = _smooth_pair(y_true, label_smoothing)
     if from_logits:
-        # sigmoid(z) - t with the tail kept: (1 - t) sigmoid(z) - t sigmoid(-z).
-        return (1 - t) * xp.expit(y_pred) - t * xp.expit(-y_pred)
+        # sigmoid(z) - t with the tail kept.
+        return xp.mix(xp.expit(y_pred), -xp.expit(-y_pred), t)
     one, zero = floored_reciprocal(xp, y_pred, epsilon), floored_reciprocal(xp, 1 - y_pred, epsilon)
     return weigh(xp, 1 - t, zero, epsilon) - weigh(xp, t, one, epsilon)
 

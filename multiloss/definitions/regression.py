@@ -101,12 +101,12 @@ def mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array, *, eps
         >>> float(multiloss.get("mape", backend="numpy")([100.0], [110.0]))
         10.0
     """
-    return xp.abs(y_pred - y_true) * _percent(xp, y_true, epsilon=epsilon)
+    return 100 * xp.abs(_relative_error(xp, y_true, y_pred, epsilon=epsilon))
 
 
 @mean_absolute_percentage_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    return xp.sign(y_pred - y_true) * _percent(xp, y_true, epsilon=epsilon)
+    return xp.sign(_relative_error(xp, y_true, y_pred, epsilon=epsilon)) * (100 / _floored_size(xp, y_true, epsilon))
 
 
 @mean_absolute_percentage_error.hessian
@@ -115,8 +115,12 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
 
 
 @shared
-def _percent(xp: Any, t: Array, *, epsilon: float) -> Array:
-    return 100 / xp.at_least(xp.abs(t), epsilon)
+def _relative_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+    return (y_pred - y_true) / _floored_size(xp, y_true, epsilon)
+
+
+def _floored_size(xp: Any, t: Array, epsilon: float) -> Array:
+    return xp.at_least(xp.abs(t), epsilon)
 
 
 @elementwise(aliases=("msle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})

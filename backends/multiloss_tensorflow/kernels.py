@@ -1,0 +1,22 @@
+"""TensorFlow's own kernels, and what is better left to XLA; both measured by benchmarks/speed.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+Array = Any
+
+CLUSTERED = frozenset({"log_cosh"})
+"""Losses of so many operations that in a graph, too, one XLA cluster is faster than op by op."""
+
+
+def values(spec: Any, y_true: Array, y_pred: Array) -> Array | None:
+    """The value per sample by a kernel that computes its gradient along with it; None where there is none."""
+    options = spec.kwargs
+    if not options.get("from_logits") or spec.axis not in (-1, len(y_pred.shape) - 1):
+        return None
+    if spec.name == "sparse_categorical_crossentropy" and options["label_smoothing"] == 0:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(y_true, y_pred)
+    return None

@@ -1,0 +1,47 @@
+"""TensorFlow without XLA: a loss in a plain `tf.function` is op by op, with TensorFlow's own kernels."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from arrays import native_grad
+from arrays import to_numpy as read
+from reference.cases import fixed
+from test_losses import ALL_OPTIONS, check_gradient, check_value, label, make, native
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(("name", "options"), ALL_OPTIONS, ids=[f"{n}-{label(o)}" for n, o in ALL_OPTIONS])
+def test_op_by_op(name: str, options: dict[str, Any], dtype: str) -> None:
+    """Value and gradient, with the number of samples known while tracing and not."""
+    case = fixed(name, dtype, **options)
+    loss = make("tensorflow", name, dtype, **case.options)
+    y_true, y_pred, _ = native("tensorflow", case, dtype)
+    open_batch = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in (y_true, y_pred)]
+    for signature in (None, open_batch):
+        graph = tf.function(lambda t, p: loss(t, p), input_signature=signature)
+        check_value(name, case, dtype, read(graph(y_true, y_pred)))
+        gradient = native_grad("tensorflow", lambda p, graph=graph: graph(y_true, p), y_pred)
+        check_gradient(name, case, dtype, gradient)
+
+
+def test_label_out_of_range_is_nan_here() -> None:
+    """A graph cannot read labels: that sample's value is nan, its gradient 0, the others are as ever."""
+    loss = make("tensorflow", "sparse_categorical_crossentropy", "float32", from_logits=True, reduction="none")
+    z = tf.constant([[3.1, 3.0, 3.0], [0.0, 1.0, 2.0]])
+    value = tf.function(loss)(tf.constant([0, 3]), z).numpy()
+    assert abs(value[0] - 1.033069) < 1e-6 and np.isnan(value[1])
+    gradient = native_grad("tensorflow", lambda p: tf.function(loss)(tf.constant([0, 3]), p), z)
+    assert np.all(gradient[1] == 0) and np.all(gradient[0] != 0)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_an_infinite_logit_and_a_weight_of_zero(from_logits: bool) -> None:
+    """0 times infinity is 0 where a target rules an outcome out, and nan is never hidden."""
+    loss = make("tensorflow", "binary_crossentropy", "float32", from_logits=from_logits, reduction="none", axis=(),
+                epsilon=0.0)  # fmt: skip
+    certain = [np.inf, -np.inf, np.inf, np.nan] if from_logits else [1.0, 0.0, 1.0, np.nan]
+    value = tf.function(loss)(tf.constant([1.0, 0.0, 0.0, 0.0]), tf.constant(certain, tf.float32)).numpy()
+    np.testing.assert_array_equal(value, [0.0, 0.0, np.inf, np.nan])
