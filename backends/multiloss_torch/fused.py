@@ -18,7 +18,7 @@ import multiloss_torch as be
 from multiloss import pipeline
 from multiloss_torch import kernels
 
-_BLOCK = 32768
+_BLOCK = 65536
 """Elements a block and thread: a few arrays of this size fit into a processor's cache, and malloc keeps their pages."""
 
 

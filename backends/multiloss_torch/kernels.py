@@ -17,6 +17,8 @@ from multiloss_torch.ops import is_plain
 
 _aten, _nn = torch.ops.aten, torch._C._nn
 _MEAN = 1
+_FEW = 4096
+"""Below so many elements the logarithm of all costs less than another node in the graph."""
 
 
 def _mean_squared_error(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -66,6 +68,8 @@ def _picked(options: Any, axis: int, y_true: Tensor, y_pred: Tensor) -> Tensor |
         return None
     if math.isnan(y_pred.detach().sum().item()):
         return None
+    if axis % y_pred.ndim == min(1, y_pred.ndim - 1) and y_pred.numel() < _FEW:
+        return _nn.nll_loss_nd(y_pred.clamp(min=options["epsilon"]).log(), y_true, None, _MEAN, -100)
     picked = y_pred.gather(axis, y_true.unsqueeze(axis))
     return picked.clamp(min=options["epsilon"]).log().mean().neg()
 
