@@ -1,24 +1,20 @@
-"""Center loss as users hold it: options, the pure core `init_state`/`step`, and what every stateful object shares.
-
-A stateful object gathers the rows of the batch, computes value and moved rows, and commits those rows. The native
-classes say how rows are read and written; all the rest is here.
-"""
+"""Center loss: its options, and the pure step: gather the rows of the batch, the value, the rows to commit."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import numpy as np
 
-from multiloss import checks, dispatch, inputs, options, pipeline, registry, state
+from multiloss import dispatch, options, pipeline, registry
 from multiloss.definitions import center as formula
 from multiloss.loss import Spec
 
 Array = Any
 
 _READERS: dict[str, options.Reader] = {
+    "preset": options.optional(options.one_of(*(name for name in formula.PRESETS if name))),
     "alpha": options.unit_interval,
     "num_classes": options.optional(options.count),
     "feature_dim": options.optional(options.count),
@@ -46,12 +42,19 @@ class CenterOptions:
     update: str = "auto"
     max_classes: int = 65536
     validate: bool | None = None
+    preset: str | None = None
     initial: Any = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def spec(self) -> Spec:
         """The value as a loss of the pipeline: targets are the gathered rows, predictions the features."""
-        return Spec(formula.distance, (("per_feature", self.per_feature),), reduction=self.reduction, validate=False)
+        own = (("per_feature", self.per_feature), ("factor", self.rule.factor))
+        return Spec(formula.distance, own, reduction=self.reduction, validate=False)
+
+    @property
+    def rule(self) -> formula.Rule:
+        """The scale of the value and the step of the centers."""
+        return formula.PRESETS[self.preset][0]
 
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal center loss (without its centers)."""
@@ -64,7 +67,8 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     for name in given:
         if name not in _READERS:
             raise registry.unknown_option("center", name, list(_READERS))
-    given = dict(given)
+    preset = _READERS["preset"]("preset", given.get("preset"))
+    given = {**formula.PRESETS[preset][1], **given}
     initial = given.get("centers_init")
     if initial is not None and not isinstance(initial, str):
         del given["centers_init"]
@@ -156,8 +160,12 @@ def step(
     *,
     training: bool,
     trusted: bool,
+    group: Any = None,
 ) -> tuple[Array, Array | None, Array | None]:
-    """The value, and the rows to commit: (value, labels, rows); no rows where nothing is to move. Pure, traceable."""
+    """The value, and the rows to commit: (value, labels, rows); no rows where nothing is to move. Pure, traceable.
+
+    With a `group` (see `protocol.Group`) the rows are those of the batches of all processes together.
+    """
     xp = be.xp
     safe, keep, invalid, rows = _gather(be, centers, labels, mask, trusted)
     value = pipeline.value_of(
@@ -168,183 +176,58 @@ def step(
     dim = be.shape(centers)[-1]
     x = be.cast_like(xp.stop_gradient(features), rows)
     flat_rows, flat_x = xp.reshape(rows, (-1, dim)), xp.reshape(x, (-1, dim))
-    flat_keep = xp.reshape(keep, (-1,))
+    flat_keep, flat_labels = xp.reshape(keep, (-1,)), xp.reshape(safe, (-1,))
     if invalid is not None:
         # Bad input changes nothing: one label out of range, and no center moves.
-        flat_keep = flat_keep & ~xp.any(invalid)
-    where_to, new = formula.moved(xp, flat_rows, xp.reshape(safe, (-1,)), flat_x, flat_keep, chosen.alpha)
-    return value, where_to, new
+        bad = xp.any(invalid)
+        if group is not None:
+            bad = group.sum(xp.astype(bad, rows.dtype)) > 0
+        flat_keep = flat_keep & ~bad
+    classes = be.shape(centers)[0]
+    if group is not None and not group.gathers(classes, dim, be.shape(flat_x)[0]):
+        return value, *_of_all_classes(be, chosen, centers, flat_labels, flat_rows, flat_x, flat_keep, group)
+    if group is not None:
+        flat_labels, flat_x, flat_keep = (group.gather(x) for x in (flat_labels, flat_x, flat_keep))
+        flat_rows = xp.gather(centers, flat_labels)
+    where_to, flat_rows, total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
+    count = xp.sum(xp.astype(flat_keep, rows.dtype))
+    return value, where_to, formula.moved(xp, flat_rows, total, n, count, chosen.alpha, chosen.rule)
 
 
-class CenterMethods:
-    """What the center objects of all backends share; `_shape`, `_set` and `_host_centers` are native."""
+def _of_all_classes(
+    be: Any, chosen: CenterOptions, centers: Array, labels: Array, rows: Array, x: Array, keep: Array, group: Any
+) -> tuple[Array, Array]:
+    """The whole table as rows to commit: what travels is one sum and one count a class."""
+    xp = be.xp
+    where_to, _, total, n = formula.class_sums(xp, rows, labels, x, keep)
+    sums = xp.concat([total, n[:, None]], axis=1)
+    everywhere = group.sum(xp.put_rows(xp.concat([xp.zeros_like(centers), xp.zeros_like(centers[:, :1])], axis=1),
+                                       where_to, sums))  # fmt: skip
+    total, n = everywhere[:, :-1], everywhere[:, -1]
+    every_class = xp.reshape(xp.class_range(centers, 0), (-1,))
+    return every_class, formula.moved(xp, centers, total, n, xp.sum(n), chosen.alpha, chosen.rule)
 
-    backend: str
-    options: CenterOptions
 
-    def _be(self) -> Any:
-        return dispatch.backend(self.backend)
+def words(chosen: CenterOptions, dim: int | None) -> list[str]:
+    """The value, the step and the effective alpha, a line each."""
+    rule = chosen.rule
+    over_d = f" / {dim or 'D'}" if chosen.per_feature else ""
+    divisor = " / " + " / ".join([*["(1 + n_j)"] * rule.by_class, *["B"] * rule.by_batch])
+    n, batch = 13, 128
+    alpha = f"{rule.effective_alpha(chosen.alpha, n, batch):.4g}"
+    same = " and for any other" if rule.by_class and not rule.by_batch else ""
+    return [
+        f"center loss{f', preset {chosen.preset!r}' if chosen.preset else ''}: {rule.source}",
+        f"value: {_REDUCTIONS[chosen.reduction]} {rule.factor / 2:g} |x - c_y|^2{over_d}",
+        f"step: c_j -= {chosen.alpha * rule.step_factor:g} sum(c_j - x_i){divisor if divisor != ' / ' else ''}",
+        f"effective alpha: {alpha}, of Eq. 4, for a class with {n} of {batch} samples{same}",
+    ]
 
-    def config(self) -> dict[str, Any]:
-        """Name, backend and options as plain JSON data; the centers are not in it (see `save_centers`)."""
-        return self.options.config() | {"backend": self.backend}
 
-    def to_backend(self, backend: str) -> Any:
-        """The same center loss, with the same centers, in another framework."""
-        config = self.options.config()
-        config.pop("name")
-        centers = self._host_centers()
-        if centers.size:
-            config["centers_init"] = centers
-        return make(backend, config)
-
-    def init_state(self) -> dict[str, Array]:
-        """The first state, {"centers": (num_classes, feature_dim)}, for the pure `step`."""
-        chosen = self.options
-        if chosen.num_classes is None or chosen.feature_dim is None:
-            missing = "num_classes" if chosen.num_classes is None else "feature_dim"
-            raise ValueError(f"init_state needs {missing}: multiloss.get('center', {missing}=...)")
-        return {"centers": self._be().centers_array(self._first(chosen.num_classes, chosen.feature_dim))}
-
-    def _first(self, rows: int, dim: int) -> np.ndarray:
-        chosen = self.options
-        if chosen.initial is not None and rows <= len(chosen.initial):
-            return chosen.initial[:rows]
-        grown = state.first_centers(chosen.centers_init, chosen.seed, rows, dim, np.float64)
-        if chosen.initial is not None:
-            grown[: len(chosen.initial)] = chosen.initial
-        return grown
-
-    def step(
-        self,
-        state: dict[str, Array],
-        labels: Array,
-        features: Array,
-        training: bool = True,
-        *,
-        sample_weight: Array | None = None,
-        mask: Array | None = None,
-    ) -> tuple[Array, dict[str, Array]]:
-        """The pure core: the value with the centers of `state`, and the state after Eq. 4. Traceable.
-
-        Args:
-            state: {"centers": (C, D)}, from `init_state`.
-            labels: integer classes (N,).
-            features: (N, D).
-            training: False leaves the state as it is.
-
-        Returns:
-            The loss, and the new state (the one given is not changed).
-        """
-        be = self._be()
-        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
-        centers = state["centers"]
-        self._check(labels, features, sample_weight, mask, be.shape(centers)[-1])
-        trusted = self._labels_known(labels, mask, be.shape(centers)[0])
-        value, where_to, rows = step(
-            be, self.options, centers, labels, features, sample_weight, mask, training=training, trusted=trusted
-        )
-        if where_to is None:
-            return value, state
-        return value, {**state, "centers": be.xp.put_rows(centers, where_to, rows)}
-
-    def _check(self, labels: Array, features: Array, sample_weight: Any, mask: Any, dim: int | None) -> None:
-        be = self._be()
-        if be.kind(labels) not in "iu":
-            raise checks.label_dtype(labels.dtype, "labels")
-        if be.kind(features) not in "fiu":
-            raise checks.real_dtype("features", features.dtype)
-        label_shape, shape = be.shape(labels), be.shape(features)
-        if len(shape) != len(label_shape) + 1 or not checks.same(label_shape, shape[:-1]):
-            raise ValueError(
-                f"labels must hold one class per feature vector, of shape {shape[:-1]} for features of shape {shape}, "
-                f"got shape {label_shape}"
-            )
-        if dim not in (None, 0) and shape[-1] not in (None, dim):
-            raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
-        inputs.check_weights(be, sample_weight, mask, label_shape, shape)
-
-    def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
-        if self.options.validate is False:
-            return False
-        be = self._be()
-        values, kept = be.host(labels), None if mask is None else be.host(mask)
-        if values is None or (mask is not None and kept is None):
-            return False
-        keep = None if kept is None else inputs.spread_host(kept, values.shape)
-        checks.labels_in_range(values, classes, None, keep, "labels")
-        return True
-
-    def _fit(self, labels: Array, features: Array, mask: Any, may_grow: bool) -> None:
-        """Make the table fit the batch: the feature dimension from the first one, classes as they come."""
-        be, chosen, have = self._be(), self.options, self._shape()
-        dim = have[1] or chosen.feature_dim or be.shape(features)[-1]
-        if chosen.num_classes is not None:
-            if have[0] == 0:
-                if dim is None:
-                    raise ValueError("features must have a known last dimension; pass feature_dim")
-                self._set(self._first(chosen.num_classes, dim), features)
-            return
-        values, kept = be.host(labels), None if mask is None else be.host(mask)
-        if values is None or not may_grow or (mask is not None and kept is None):
-            if have[0] and not may_grow:
-                return
-            raise ValueError(
-                "the number of classes cannot be read from the labels here (traced, compiled or on an accelerator); "
-                "pass num_classes to multiloss.get('center', ...)"
-            )
-        if kept is not None:
-            values = values[inputs.spread_host(kept, values.shape)]
-        top = int(values.max(initial=-1)) + 1
-        if top > chosen.max_classes:
-            raise ValueError(
-                f"labels hold the class {top - 1}, and the centers grow by themselves up to max_classes="
-                f"{chosen.max_classes} only; pass num_classes to multiloss.get('center', ...)"
-            )
-        if values.size and values.min() < 0:
-            checks.labels_in_range(values, max(top, have[0], 1), None, None, "labels")
-        rows = max(top, have[0])
-        if rows > have[0]:
-            grown = self._first(rows, dim)
-            if have[0]:
-                grown = np.array(grown)
-                grown[: have[0]] = self._host_centers()
-            self._set(grown, features)
-
-    def _shape(self) -> tuple[int, int]:
-        """(0, 0) until known."""
-        raise NotImplementedError
-
-    def _set(self, centers: np.ndarray, like: Array | None) -> None:
-        """Take these centers; `like` are features, which tell device and dtype where the table is new."""
-        raise NotImplementedError
-
-    def _host_centers(self) -> np.ndarray:
-        """A copy of the centers in NumPy."""
-        raise NotImplementedError
-
-    def save_centers(self, path: str | os.PathLike[str]) -> None:
-        """Write the centers as one safetensors file, which every backend reads."""
-        if self._shape()[0] == 0:
-            raise ValueError("there are no centers yet: train a step first, or pass num_classes and feature_dim")
-        state.save(path, self._host_centers())
-
-    def load_centers(self, path: str | os.PathLike[str]) -> None:
-        """Take the centers of a file that `save_centers` wrote, on any backend.
-
-        Raises:
-            ValueError: the file holds other classes or dimensions (both shapes are named), or is none.
-        """
-        centers = state.load(path)
-        have = self._shape()
-        wanted = (have[0] or self.options.num_classes, have[1] or self.options.feature_dim)
-        fixed = self.options.num_classes is not None
-        if wanted[1] not in (None, centers.shape[1]) or (fixed and wanted[0] != centers.shape[0]):
-            raise ValueError(
-                f"{os.fspath(path)} holds centers of shape {centers.shape}, but these are of shape {wanted}"
-            )
-        self._set(centers, None)
-
-    def __repr__(self) -> str:
-        shown = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
-        return f"multiloss.get('center'{shown})"
+_REDUCTIONS = {
+    "mean": "mean over the samples of",
+    "weighted_mean": "weighted mean over the samples of",
+    "sum": "sum over the samples of",
+    "batchmean": "sum over the samples, divided by the batch size, of",
+    "none": "per sample",
+}

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from multiloss import inputs
-from multiloss.center import CenterMethods, CenterOptions, step, to_host
+from multiloss.center import CenterOptions, step, to_host
+from multiloss.center_methods import CenterMethods
 
 Array = Any
 

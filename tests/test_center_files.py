@@ -75,3 +75,53 @@ def test_files_and_to_backend_cross_frameworks(tmp_path: Path) -> None:
         moved = center.to_backend(there)
         close(moved.centers, to_numpy(center.centers), rtol=1e-7)
         assert moved.config() == center.config() | {"backend": there}
+
+
+def test_resize_and_select(backend: str) -> None:
+    """Another class set in place: kept rows bit for bit, new ones as a fresh table has them; it then trains on."""
+    center = multiloss.get("center", backend=backend, num_classes=3, feature_dim=D, centers_init="normal", seed=7)
+    center(*native(backend, LABELS, FEATURES))
+    three = to_numpy(center.centers).copy()
+    center.resize(C)
+    fresh = multiloss.get("center", backend=backend, num_classes=C, feature_dim=D, centers_init="normal", seed=7)
+    same(center.centers, np.concatenate([three, to_numpy(fresh.centers)[3:]]))
+    assert center.config()["num_classes"] == C
+    center.select([4, 0])
+    same(center.centers, np.stack([to_numpy(fresh.centers)[4], three[0]]))
+    before = to_numpy(center.centers).copy()
+    center(*native(backend, np.array([1, 1, 1, 1]), FEATURES))
+    same(to_numpy(center.centers)[0], before[0])
+    assert (to_numpy(center.centers)[1] != before[1]).any()
+    with pytest.raises(ValueError, match=r"out of range|\[0, 2\)"):
+        center(*native(backend, LABELS, FEATURES))
+    before = to_numpy(center.centers).copy()
+    for classes, said in (([0, 2], r"\[0, 2\), each once; got 2"), ([1, 1], "twice"), ([], "got none")):
+        with pytest.raises(ValueError, match=said):
+            center.select(classes)
+    with pytest.raises(ValueError, match="num_classes must be"):
+        center.resize(0)
+    same(center.centers, before)
+    with pytest.raises(ValueError, match="no centers yet"):
+        multiloss.get("center", backend=backend).resize(3)
+
+
+def test_a_file_for_another_class_set(backend: str, tmp_path: Path) -> None:
+    """Refused with both shapes; adapted on request, by number or by name of the classes."""
+    path = tmp_path / "centers.safetensors"
+    make(backend).save_centers(path)
+    options: dict[str, Any] = {"backend": backend, "feature_dim": D}
+    two = multiloss.get("center", num_classes=2, **options)
+    with pytest.raises(ValueError, match=r"\(5, 3\), but these are of shape \(2, 3\); resize=True or classes="):
+        two.load_centers(path)
+    two.load_centers(path, resize=True)
+    same(two.centers, FIRST[:2])
+    two.load_centers(path, classes=[4, 1])
+    same(two.centers, FIRST[[4, 1]])
+    seven = multiloss.get("center", num_classes=7, centers_init="normal", **options)
+    first = to_numpy(seven.centers)
+    seven.load_centers(path, resize=True)
+    same(seven.centers, np.concatenate([FIRST, first[5:]]))
+    with pytest.raises(ValueError, match=r"\(5, 3\), but these are of shape \(2, 4\)$"):
+        multiloss.get("center", num_classes=2, backend=backend, feature_dim=4).load_centers(path, resize=True)
+    with pytest.raises(ValueError, match="got 9"):
+        two.load_centers(path, classes=[0, 9])

@@ -13,7 +13,8 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 import multiloss_keras as be
 from multiloss import checks, inputs
-from multiloss.center import CenterMethods, CenterOptions, read_options, step, to_host, value_and_gradient
+from multiloss.center import CenterOptions, read_options, step, to_host, value_and_gradient
+from multiloss.center_methods import CenterMethods
 from multiloss_keras.shapes import squeeze_trailing
 
 

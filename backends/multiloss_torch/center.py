@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import multiloss_torch as be
 from multiloss import inputs
-from multiloss.center import CenterMethods, CenterOptions, step
+from multiloss.center import CenterOptions, step
+from multiloss.center_methods import CenterMethods
 
 
 class TorchCenter(CenterMethods, nn.Module):

@@ -1,10 +1,12 @@
-"""Center loss: the value of one sample, and Eq. 4, the step of the centers. Pure.
+"""Center loss: the value of one sample, and the step of the centers (Eq. 4, or that of a preset). Pure.
 
 Source: Wen, Zhang, Li, Qiao, "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from multiloss.definition import over_axis
@@ -12,8 +14,62 @@ from multiloss.definition import over_axis
 Array = Any
 
 
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What is computed: the value's scale, and what the sum of differences in a center's step is divided by.
+
+    .. math:: c_j \\leftarrow c_j - \\alpha\\, g\\, \\frac{\\sum_{i: y_i = j} (c_j - x_i)}{d}
+
+    with d = 1 + n_j (`by_class`), the batch size B (`by_batch`), both or neither.
+    """
+
+    factor: float = 1.0
+    """What multiplies half the squared distance."""
+    step_factor: float = 1.0
+    """g."""
+    by_class: bool = True
+    by_batch: bool = False
+    source: str = "Wen et al. 2016, Eq. 4"
+
+    def effective_alpha(self, alpha: float, n: float, batch: float) -> float:
+        """The alpha of Eq. 4 that makes the same step for a class with n of the batch's samples."""
+        return alpha * self.step_factor * (1.0 if self.by_class else 1.0 + n) / (batch if self.by_batch else 1.0)
+
+
+PRESETS: Mapping[str | None, tuple[Rule, Mapping[str, Any]]] = {
+    None: (Rule(), {}),
+    "paper": (Rule(), {"reduction": "sum"}),
+    "tensorflow": (
+        Rule(source="EncodeTS/TensorFlow_Center_Loss, the code of the notes"),
+        {"reduction": "sum", "per_feature": True, "centers_init": "zeros"},
+    ),
+    "caffe": (Rule(source="ydwen/caffe-face, without the solver's momentum"), {"alpha": 0.01}),
+    "facenet": (
+        Rule(factor=2.0, by_class=False, source="davidsandberg/facenet; alpha is 1 - alfa"),
+        {"alpha": 0.05, "per_feature": True, "centers_init": "zeros"},
+    ),
+    "kaiyangzhou": (
+        Rule(
+            factor=2.0,
+            step_factor=2.0,
+            by_class=False,
+            by_batch=True,
+            source="KaiyangZhou/pytorch-center-loss, SGD on the centers; alpha is its lr",
+        ),
+        {"centers_init": "normal"},
+    ),
+    "jxgu1016": (
+        Rule(by_batch=True, source="jxgu1016/MNIST_center_loss_pytorch; alpha is the lr of its centers"),
+        {"centers_init": "normal"},
+    ),
+}
+"""name -> what is computed, and the options' defaults that differ: the steps that popular implementations make."""
+
+
 @over_axis(name="center")
-def distance(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, per_feature: bool = False) -> Array:
+def distance(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, per_feature: bool = False, factor: float = 1.0
+) -> Array:
     """Center loss (Wen et al., ECCV 2016, Eq. 2): half the squared distance of a feature vector to its class's center.
 
     .. math:: \\tfrac12 \\lVert x - c_y \\rVert^2
@@ -27,41 +83,43 @@ def distance(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, per_featu
         features: x, (..., D).
         alpha: the step of the centers, in [0, 1].
         per_feature: divide the value by D, as the published TensorFlow code does.
+        factor: multiplies the value; 1 but for presets.
 
     Returns:
         One value per sample, in the squared unit of the features. The gradient with respect to x is x - c_y; the
         centers get none.
     """
     e = y_pred - y_true
-    value = 0.5 * xp.sum(e * e, axis=axis)
-    return value / xp.length(e, axis) if per_feature else value
+    return 0.5 * _scale(xp, e, axis, per_feature, factor) * xp.sum(e * e, axis=axis)
+
+
+def _scale(xp: Any, e: Array, axis: int, per_feature: bool, factor: float) -> Any:
+    return factor / xp.length(e, axis) if per_feature else factor
 
 
 @distance.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool, factor: float) -> Array:
     e = y_pred - y_true
-    return e / xp.length(e, axis) if per_feature else e
+    return e if factor == 1 and not per_feature else _scale(xp, e, axis, per_feature, factor) * e
 
 
 @distance.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool) -> Array:
-    one = xp.ones_like(y_pred)
-    return one / xp.length(one, axis) if per_feature else one
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool, factor: float) -> Array:
+    return _scale(xp, y_pred, axis, per_feature, factor) * xp.ones_like(y_pred)
 
 
-def moved(xp: Any, rows: Array, labels: Array, features: Array, keep: Array, alpha: float) -> tuple[Array, Array]:
-    """Eq. 4 for the classes of one batch, never touching the table.
+def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array) -> tuple[Array, Array, Array, Array]:
+    """What the step needs of each class of a batch, never touching the table.
 
     Args:
         rows: the centers of each sample's class, (N, D).
         labels: the classes, (N,).
         features: x, (N, D), in the dtype of the rows.
         keep: which samples count, (N,) boolean.
-        alpha: the step.
 
     Returns:
-        The labels in sorted order, (N,), and the row that each one's center becomes, (N, D): samples of one class
-        come with the same row. A class that a non-finite feature touches keeps its row, bit for bit.
+        In the sorted order of the labels: the labels (N,), the rows (N, D), the sum of c_j - x_i over the class (N, D)
+        and the number of its samples (N,). Samples of one class come with the same sum and number.
     """
     order = xp.argsort(labels)
     ordered = xp.take(labels, order, axis=0)
@@ -74,7 +132,27 @@ def moved(xp: Any, rows: Array, labels: Array, features: Array, keep: Array, alp
     difference = xp.where(keep[:, None], rows - xp.take(features, order, axis=0), xp.zeros_like(rows))
     total = xp.take(xp.segment_sum(difference, segments), segments, axis=0)
     present = xp.astype(keep, rows.dtype)
-    n = xp.take(xp.segment_sum(present, segments), segments, axis=0)
+    return ordered, rows, total, xp.take(xp.segment_sum(present, segments), segments, axis=0)
+
+
+def moved(xp: Any, rows: Array, total: Array, n: Array, batch: Any, alpha: float, rule: Rule) -> Array:
+    """The rows after their step.
+
+    Args:
+        rows: the centers of some classes, (M, D).
+        total: the sum of c_j - x_i over each class, (M, D).
+        n: the number of its samples, (M,).
+        batch: the number of samples that count.
+        alpha: the step.
+        rule: what divides the sum.
+
+    Returns:
+        (M, D). A class without samples, and one that a non-finite feature touches, keeps its row, bit for bit.
+    """
     finite = xp.all(xp.isfinite(total), axis=-1, keepdims=True)
-    step = xp.where(finite, total, xp.zeros_like(total)) / (1 + n)[:, None]
-    return ordered, xp.where(finite & (n > 0)[:, None], rows - alpha * step, rows)
+    step = xp.where(finite, total, xp.zeros_like(total))
+    if rule.by_class:
+        step = step / (1 + n)[:, None]
+    if rule.by_batch:
+        step = step / xp.where(batch == 0, xp.ones_like(batch), batch)
+    return xp.where(finite & (n > 0)[:, None], rows - alpha * rule.step_factor * step, rows)

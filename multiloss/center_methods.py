@@ -1,0 +1,269 @@
+"""What the center objects of all backends share: config, the pure `init_state`/`step`, growth, files.
+
+A stateful object gathers the rows of the batch, computes value and moved rows, and commits those rows. The native
+classes say how rows are read and written; all the rest is here and in `center`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from multiloss import checks, dispatch, inputs, options, state
+from multiloss.center import CenterOptions, make, step, words
+
+Array = Any
+
+
+class CenterMethods:
+    """What the center objects of all backends share; `_shape`, `_set` and `_host_centers` are native."""
+
+    backend: str
+    options: CenterOptions
+
+    def _be(self) -> Any:
+        return dispatch.backend(self.backend)
+
+    def config(self) -> dict[str, Any]:
+        """Name, backend and options as plain JSON data; the centers are not in it (see `save_centers`)."""
+        return self.options.config() | {"backend": self.backend}
+
+    def to_backend(self, backend: str) -> Any:
+        """The same center loss, with the same centers, in another framework."""
+        config = self.options.config()
+        config.pop("name")
+        centers = self._host_centers()
+        if centers.size:
+            config["centers_init"] = centers
+        return make(backend, config)
+
+    def init_state(self) -> dict[str, Array]:
+        """The first state, {"centers": (num_classes, feature_dim)}, for the pure `step`."""
+        chosen = self.options
+        if chosen.num_classes is None or chosen.feature_dim is None:
+            missing = "num_classes" if chosen.num_classes is None else "feature_dim"
+            raise ValueError(f"init_state needs {missing}: multiloss.get('center', {missing}=...)")
+        return {"centers": self._be().centers_array(self._first(chosen.num_classes, chosen.feature_dim))}
+
+    def _first(self, rows: int, dim: int) -> np.ndarray:
+        chosen = self.options
+        if chosen.initial is not None and rows <= len(chosen.initial):
+            return chosen.initial[:rows]
+        grown = state.first_centers(chosen.centers_init, chosen.seed, rows, dim, np.float64)
+        if chosen.initial is not None:
+            grown[: len(chosen.initial)] = chosen.initial
+        return grown
+
+    def step(
+        self,
+        state: dict[str, Array],
+        labels: Array,
+        features: Array,
+        training: bool = True,
+        *,
+        sample_weight: Array | None = None,
+        mask: Array | None = None,
+    ) -> tuple[Array, dict[str, Array]]:
+        """The pure core: the value with the centers of `state`, and the state after Eq. 4. Traceable.
+
+        Args:
+            state: {"centers": (C, D)}, from `init_state`.
+            labels: integer classes (N,).
+            features: (N, D).
+            training: False leaves the state as it is.
+
+        Returns:
+            The loss, and the new state (the one given is not changed).
+        """
+        be = self._be()
+        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
+        centers = state["centers"]
+        self._check(labels, features, sample_weight, mask, be.shape(centers)[-1])
+        trusted = self._labels_known(labels, mask, be.shape(centers)[0])
+        value, where_to, rows = step(
+            be, self.options, centers, labels, features, sample_weight, mask, training=training, trusted=trusted
+        )
+        if where_to is None:
+            return value, state
+        return value, {**state, "centers": be.xp.put_rows(centers, where_to, rows)}
+
+    def _check(self, labels: Array, features: Array, sample_weight: Any, mask: Any, dim: int | None) -> None:
+        be = self._be()
+        if be.kind(labels) not in "iu":
+            raise checks.label_dtype(labels.dtype, "labels")
+        if be.kind(features) not in "fiu":
+            raise checks.real_dtype("features", features.dtype)
+        label_shape, shape = be.shape(labels), be.shape(features)
+        if len(shape) != len(label_shape) + 1 or not checks.same(label_shape, shape[:-1]):
+            raise ValueError(
+                f"labels must hold one class per feature vector, of shape {shape[:-1]} for features of shape {shape}, "
+                f"got shape {label_shape}"
+            )
+        if dim not in (None, 0) and shape[-1] not in (None, dim):
+            raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
+        inputs.check_weights(be, sample_weight, mask, label_shape, shape)
+
+    def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
+        if self.options.validate is False:
+            return False
+        be = self._be()
+        values, kept = be.host(labels), None if mask is None else be.host(mask)
+        if values is None or (mask is not None and kept is None):
+            return False
+        keep = None if kept is None else inputs.spread_host(kept, values.shape)
+        checks.labels_in_range(values, classes, None, keep, "labels")
+        return True
+
+    def _fit(self, labels: Array, features: Array, mask: Any, may_grow: bool) -> None:
+        """Make the table fit the batch: the feature dimension from the first one, classes as they come."""
+        be, chosen, have = self._be(), self.options, self._shape()
+        dim = have[1] or chosen.feature_dim or be.shape(features)[-1]
+        if chosen.num_classes is not None:
+            if have[0] == 0:
+                if dim is None:
+                    raise ValueError("features must have a known last dimension; pass feature_dim")
+                self._set(self._first(chosen.num_classes, dim), features)
+            return
+        values, kept = be.host(labels), None if mask is None else be.host(mask)
+        if values is None or not may_grow or (mask is not None and kept is None):
+            if have[0] and not may_grow:
+                return
+            raise ValueError(
+                "the number of classes cannot be read from the labels here (traced, compiled or on an accelerator); "
+                "pass num_classes to multiloss.get('center', ...)"
+            )
+        if kept is not None:
+            values = values[inputs.spread_host(kept, values.shape)]
+        top = int(values.max(initial=-1)) + 1
+        if top > chosen.max_classes:
+            raise ValueError(
+                f"labels hold the class {top - 1}, and the centers grow by themselves up to max_classes="
+                f"{chosen.max_classes} only; pass num_classes to multiloss.get('center', ...)"
+            )
+        if values.size and values.min() < 0:
+            checks.labels_in_range(values, max(top, have[0], 1), None, None, "labels")
+        rows = max(top, have[0])
+        if rows > have[0]:
+            grown = self._first(rows, dim)
+            if have[0]:
+                grown = np.array(grown)
+                grown[: have[0]] = self._host_centers()
+            self._set(grown, features)
+
+    def _shape(self) -> tuple[int, int]:
+        """(0, 0) until known."""
+        raise NotImplementedError
+
+    def _set(self, centers: np.ndarray, like: Array | None) -> None:
+        """Take these centers; `like` are features, which tell device and dtype where the table is new."""
+        raise NotImplementedError
+
+    def _host_centers(self) -> np.ndarray:
+        """A copy of the centers in NumPy."""
+        raise NotImplementedError
+
+    def save_centers(self, path: str | os.PathLike[str]) -> None:
+        """Write the centers as one safetensors file, which every backend reads."""
+        if self._shape()[0] == 0:
+            raise ValueError("there are no centers yet: train a step first, or pass num_classes and feature_dim")
+        state.save(path, self._host_centers())
+
+    def load_centers(
+        self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
+    ) -> None:
+        """Take the centers of a file that `save_centers` wrote, on any backend.
+
+        Args:
+            path: the file.
+            resize: take another number of classes as `resize` does: the first classes, and first values for new ones.
+            classes: take these classes of the file, in this order, as `select` does.
+
+        Raises:
+            ValueError: the file holds other classes or dimensions (both shapes are named), or is none.
+        """
+        centers = state.load(path)
+        if classes is not None:
+            centers = centers[_class_list(classes, len(centers), os.fspath(path))]
+        have = self._shape()
+        wanted = (have[0] or self.options.num_classes, have[1] or self.options.feature_dim)
+        other = self.options.num_classes not in (None, centers.shape[0]) and wanted[0] != centers.shape[0]
+        if wanted[1] not in (None, centers.shape[1]) or (other and not resize):
+            hint = "" if wanted[1] not in (None, centers.shape[1]) else "; resize=True or classes=[...] adapts them"
+            raise ValueError(
+                f"{os.fspath(path)} holds centers of shape {centers.shape}, but these are of shape {wanted}{hint}"
+            )
+        self._set(self._resized(centers, self.options.num_classes) if other else centers, None)
+
+    def resize(self, num_classes: int) -> None:
+        """Keep the first `num_classes` classes; new ones get the first values that `centers_init` gives them.
+
+        Args:
+            num_classes: the number of classes from now on.
+        """
+        rows = options.count("num_classes", num_classes)
+        self._take(self._resized(self._known(), rows))
+
+    def select(self, classes: Sequence[int]) -> None:
+        """Keep these classes only: what was class `classes[i]` is class i from now on.
+
+        Args:
+            classes: existing classes, each once.
+
+        Raises:
+            ValueError: a class that does not exist, or one named twice.
+        """
+        centers = self._known()
+        self._take(centers[_class_list(classes, len(centers), "the center loss")])
+
+    def _known(self) -> np.ndarray:
+        if self._shape()[0] == 0:
+            raise ValueError("there are no centers yet: train a step first, or pass num_classes and feature_dim")
+        return self._host_centers()
+
+    def _resized(self, centers: np.ndarray, rows: int | None) -> np.ndarray:
+        rows = len(centers) if rows is None else rows
+        grown = np.array(self._first(rows, centers.shape[1]), centers.dtype)
+        grown[: len(centers)] = centers[:rows]
+        return grown
+
+    def _take(self, centers: np.ndarray) -> None:
+        """Another class set: the options follow, where they fix the number of classes."""
+        if self.options.num_classes is not None:
+            self.options = dataclasses.replace(
+                self.options, num_classes=len(centers), max_classes=max(self.options.max_classes, len(centers))
+            )
+        self._set(centers, None)
+
+    def describe(self) -> str:
+        """What is computed, in words: scale of the value, step of the centers, dtype, synchronisation."""
+        classes, dim = self._shape()
+        table = f"({classes}, {dim}), {self._host_centers().dtype}" if classes else "not known before the first batch"
+        return "\n".join(
+            [
+                *words(self.options, dim or self.options.feature_dim),
+                f"centers: {table}, no gradient",
+                f"synchronisation: {self._synchronisation()}",
+            ]
+        )
+
+    def _synchronisation(self) -> str:
+        return "none, one process"
+
+    def __repr__(self) -> str:
+        shown = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
+        return f"multiloss.get('center'{shown})"
+
+
+def _class_list(classes: Sequence[int], have: int, where: str) -> list[int]:
+    """Existing classes, each once."""
+    chosen = [operator.index(c) for c in classes]
+    wrong = next((c for c in chosen if not 0 <= c < have), None)
+    if not chosen or wrong is not None or len(set(chosen)) != len(chosen):
+        told = "none" if not chosen else f"{wrong}" if wrong is not None else f"{chosen}, one of them twice"
+        raise ValueError(f"classes must name classes of {where}, in [0, {have}), each once; got {told}")
+    return chosen
