@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch, options, pipeline, registry
+from multiloss import dispatch, inputs, options, pipeline, registry
 from multiloss.definitions import center as formula
 from multiloss.loss import Spec
 
@@ -44,6 +44,7 @@ class CenterOptions:
     validate: bool | None = None
     preset: str | None = None
     initial: Any = dataclasses.field(default=None, compare=False, repr=False)
+    process_group: Any = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def spec(self) -> Spec:
@@ -58,12 +59,14 @@ class CenterOptions:
 
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal center loss (without its centers)."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "initial"}
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
         return {"name": "center"} | plain
 
 
 def read_options(given: dict[str, Any]) -> CenterOptions:
     """Normalise the options of `multiloss.get("center", ...)`."""
+    given = dict(given)
+    process_group = given.pop("process_group", None)
     for name in given:
         if name not in _READERS:
             raise registry.unknown_option("center", name, list(_READERS))
@@ -86,7 +89,7 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     read = {name: _READERS[name](name, value) for name, value in given.items()}
     if read.get("num_classes") and "max_classes" not in read:
         read["max_classes"] = max(65536, read["num_classes"])
-    return CenterOptions(**read, initial=array)
+    return CenterOptions(**read, initial=array, process_group=process_group)
 
 
 def to_host(x: Any) -> Any:
@@ -110,7 +113,14 @@ def make(backend: str | None, given: dict[str, Any]) -> Any:
     if backend is None:
         raise ValueError("center loss holds centers, so it needs a backend: multiloss.get('center', backend='torch')")
     read = read_options(given)
+    if read.process_group is not None and backend != "torch":
+        raise ValueError(f"process_group is an option of the torch backend's center loss, got backend={backend!r}")
     return dispatch.backend(backend).center(read)
+
+
+def native_arrays(be: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Array, ...]:
+    """All arguments as native arrays, on the device of the features."""
+    return inputs.convert(be, labels, features, sample_weight, mask, names=("labels", "features"))
 
 
 def _gather(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from multiloss import checks, dispatch, inputs, options, state
-from multiloss.center import CenterOptions, make, step, words
+from multiloss.center import CenterOptions, make, native_arrays, step, words
 
 Array = Any
 
@@ -81,7 +81,7 @@ class CenterMethods:
             The loss, and the new state (the one given is not changed).
         """
         be = self._be()
-        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
+        labels, features, sample_weight, mask = native_arrays(be, labels, features, sample_weight, mask)
         centers = state["centers"]
         self._check(labels, features, sample_weight, mask, be.shape(centers)[-1])
         trusted = self._labels_known(labels, mask, be.shape(centers)[0])

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import inputs
-from multiloss.center import CenterOptions, step, to_host
+from multiloss.center import CenterOptions, native_arrays, step, to_host
 from multiloss.center_methods import CenterMethods
 
 Array = Any
@@ -44,7 +43,7 @@ class HostCenter(CenterMethods):
 
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
         be = self._be()
-        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
+        labels, features, sample_weight, mask = native_arrays(be, labels, features, sample_weight, mask)
         self._check(labels, features, sample_weight, mask, self._shape()[1])
         self._fit(labels, features, mask, True)
         trusted = self._labels_known(labels, mask, self._shape()[0])

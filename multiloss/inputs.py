@@ -50,12 +50,14 @@ def _both(first: Any, second: Any) -> Any:
     return None if first is None or second is None else (first, second)
 
 
-def convert(be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Array, ...]:
-    """All arguments as native arrays, on the device of `y_pred`."""
+def convert(
+    be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, names: tuple[str, str] = ("y_true", "y_pred")
+) -> tuple[Array, ...]:
+    """All arguments as native arrays, on the device of `y_pred`; the first two have these names in errors."""
     like = y_pred if be.is_native(y_pred) else y_true if be.is_native(y_true) else None
-    y_pred = be.asarray(y_pred, like, "y_pred")
+    y_pred = be.asarray(y_pred, like, names[1])
     return (
-        be.asarray(y_true, y_pred, "y_true"),
+        be.asarray(y_true, y_pred, names[0]),
         y_pred,
         None if sample_weight is None else be.asarray(sample_weight, y_pred, "sample_weight"),
         None if mask is None else be.asarray(mask, y_pred, "mask"),

@@ -69,6 +69,19 @@ class Namespace(Protocol):
         """Sums of the values of each segment, in as many rows as there are values; `segments` are sorted."""
 
 
+class Group(Protocol):
+    """The processes (or devices) that one updating call of a center loss runs on; see `multiloss.center.step`."""
+
+    def gathers(self, classes: int, dim: int, samples: int) -> bool:
+        """Whether the batches travel, and not one sum a class: what moves fewer bytes."""
+
+    def gather(self, x: Array) -> Array:
+        """The arrays of all processes, one after the other along the first axis."""
+
+    def sum(self, x: Array) -> Array:
+        """The sum over all processes."""
+
+
 class Adapter(Protocol):
     """What `multiloss_X/__init__.py` defines."""
 

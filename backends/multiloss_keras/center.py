@@ -12,8 +12,8 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 import multiloss_keras as be
-from multiloss import checks, inputs
-from multiloss.center import CenterOptions, read_options, step, to_host, value_and_gradient
+from multiloss import checks
+from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
 from multiloss.center_methods import CenterMethods
 from multiloss_keras.shapes import squeeze_trailing
 
@@ -72,7 +72,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         """The value; `training=None` is the mode of the model it is in, or True outside of any."""
         given = {"sample_weight": sample_weight, "mask": mask, "training": self._mode(training)}
         if not isinstance(labels, keras.KerasTensor):
-            labels, features, given["sample_weight"], given["mask"] = inputs.convert(
+            labels, features, given["sample_weight"], given["mask"] = native_arrays(
                 be, labels, features, sample_weight, mask
             )
         # An explicit training=None would hide the mode of the model it is in.
@@ -131,7 +131,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[list[Any], bool]:
         """Checked native arrays, a table that fits them, and whether the labels are known to be in range."""
-        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
+        labels, features, sample_weight, mask = native_arrays(be, labels, features, sample_weight, mask)
         rank = len(features.shape) - 1
         labels, sample_weight, mask = (
             None if x is None else squeeze_trailing(x, rank) for x in (labels, sample_weight, mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import multiloss_torch as be
-from multiloss import inputs
-from multiloss.center import CenterOptions, step
+from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.center_methods import CenterMethods
+from multiloss.definitions.center import PRESETS
+from multiloss_torch import distributed
 
 
 class TorchCenter(CenterMethods, nn.Module):
@@ -25,23 +27,20 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def __init__(self, chosen: CenterOptions) -> None:
         nn.Module.__init__(self)
-        self.options = chosen
+        self.options = dataclasses.replace(chosen, process_group=None)
+        self._choice = distributed.Choice(chosen.process_group)
         self.register_buffer("centers", torch.zeros(0, 0))
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
-        moves = self.training and torch.is_grad_enabled() and self.options.update == "auto"
-        value, where_to, rows = self._step(labels, features, sample_weight, mask, moves)
-        if where_to is not None:
-            self._commit(where_to, rows)
-        return value
+        return self._evaluate((labels, features, sample_weight, mask))[0]
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` and the mode say."""
         with torch.no_grad():
-            _, where_to, rows = self._step(labels, features, None, mask, True)
+            _, where_to, rows, _ = self._step((labels, features, None, mask), True)
             self._commit(where_to, rows)
 
     def value_and_grad(
@@ -50,27 +49,74 @@ class TorchCenter(CenterMethods, nn.Module):
         """The value, and its gradient with respect to the features; in training mode the centers move once."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
-        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
-        features = be.compute(features) if be.kind(features) == "i" else features.detach()
         with torch.enable_grad():
-            if features.is_floating_point():  # what is not is refused by the call
-                features.requires_grad_()
-            value = self(labels, features, sample_weight, mask)
-            (gradient,) = torch.autograd.grad(value.sum(), [features])
+            value, leaf = self._evaluate((labels, features, sample_weight, mask), leaf=True)
+            (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient if isinstance(wrt, str) else (gradient,)
 
-    def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
-        labels, features, sample_weight, mask = inputs.convert(be, labels, features, sample_weight, mask)
+    def _evaluate(self, given: tuple[Any, ...], leaf: bool = False) -> tuple[Tensor, Tensor]:
+        """The value and the features (a new leaf of autograd on request); in training mode the centers move."""
+        moves = self.training and torch.is_grad_enabled() and self.options.update == "auto"
+        value, where_to, rows, features = self._step(given, moves, leaf)
+        if where_to is not None:
+            self._commit(where_to, rows)
+        return value, features
+
+    def _step(self, given: tuple[Any, ...], moves: bool, leaf: bool = False) -> tuple[Any, Any, Any, Tensor]:
+        group = self._choice.processes(self.centers.device) if moves else None
+        if group is None:
+            checked, trusted = self._checked(given, leaf, may_grow=not torch.compiler.is_compiling())
+        else:
+            checked, trusted = self._checked_everywhere(group, given, leaf)
+        done = step(be, self.options, self.centers, *checked, training=moves, trusted=trusted, group=group)
+        return *done, checked[1]
+
+    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
+        """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
+        labels, features, sample_weight, mask = native_arrays(be, *given)
         if _transformed(features) or _transformed(labels):
             raise RuntimeError(
                 "a center loss holds state, which torch.func cannot see; use the pure init_state() and step() there"
             )
         self._check(labels, features, sample_weight, mask, self._shape()[1])
-        self._fit(labels, features, mask, not torch.compiler.is_compiling())
+        self._fit(labels, features, mask, may_grow)
+        if leaf:
+            features = (features if features.is_floating_point() else be.compute(features)).detach().requires_grad_()
         trusted = self._labels_known(labels, mask, self.centers.shape[0])
-        return step(
-            be, self.options, self.centers, labels, features, sample_weight, mask, training=moves, trusted=trusted
-        )
+        return (labels, features, sample_weight, mask), trusted
+
+    def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:
+        """The same in all processes: what one refuses, all do, and none has changed."""
+        before, checked, trusted, error = self.centers, None, False, None
+        try:
+            if torch.compiler.is_compiling():
+                raise RuntimeError("a center loss cannot update with other processes inside a compiled function")
+            if self.options.num_classes is None:
+                raise ValueError(
+                    "the processes of a group cannot let the centers grow; pass num_classes to "
+                    "multiloss.get('center', ...)"
+                )
+            checked, trusted = self._checked(given, leaf, may_grow=False)
+        except (RuntimeError, TypeError, ValueError) as caught:
+            error = caught
+        try:
+            known = group.agree(
+                error,
+                0 if checked is None else checked[0].numel(),
+                trusted,
+                num_classes=self._shape()[0],
+                feature_dim=self._shape()[1],
+                alpha=self.options.alpha,
+                preset=list(PRESETS).index(self.options.preset),
+            )
+        except BaseException:
+            self.centers = before
+            raise
+        return checked, known
+
+    def _synchronisation(self) -> str:
+        group = self._choice.processes(self.centers.device)
+        return super()._synchronisation() if group is None else f"one table over {group.size} processes, at each step"
 
     def _commit(self, labels: Tensor, rows: Tensor) -> None:
         with torch.no_grad():

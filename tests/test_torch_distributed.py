@@ -1,0 +1,146 @@
+"""Center loss on real processes (gloo): one table, the one of a single process fed the whole batch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import multiloss
+from torch_processes import D, batch
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each process kept."""
+    size: int = request.param
+    folder = tmp_path_factory.mktemp("processes")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    command = [sys.executable, str(HERE / "torch_processes.py")]
+    running = [
+        subprocess.Popen([*command, str(rank), str(size), str(folder)], env=environment, stderr=subprocess.PIPE)
+        for rank in range(size)
+    ]
+    try:
+        errors = [process.communicate(timeout=240)[1].decode() for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert all(process.returncode == 0 for process in running), "\n".join(errors)
+    return [dict(np.load(folder / f"{rank}.npz")) for rank in range(size)]
+
+
+def center(classes: int, **options: Any) -> Any:
+    options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
+    return multiloss.get("center", backend="torch", **options)
+
+
+def same_everywhere(ranks: list[dict[str, Any]], name: str) -> Any:
+    for other in ranks[1:]:
+        np.testing.assert_array_equal(ranks[0][name], other[name])  # bit for bit
+    return ranks[0][name]
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "options"),
+    [("sums", 3, {}), ("batches", 500, {}), ("batch size", 3, {"preset": "kaiyangzhou"}),
+     ("batch size, many", 500, {"preset": "jxgu1016"}), ("double", 3, {"centers_init": np.eye(3, D)})],
+)  # fmt: skip
+def test_one_table(ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any]) -> None:
+    """Uneven and empty batches: the centers of one process on the whole batch, each process's own gradient."""
+    one = center(classes, **options)
+    for step in range(4):
+        labels, features = batch(len(ranks), classes, step)
+        for rank, (y, x) in enumerate(zip(labels, features, strict=True)):
+            if len(y):
+                leaf = torch.from_numpy(x).requires_grad_()
+                one.eval()
+                one(torch.from_numpy(y), leaf).backward()
+                np.testing.assert_allclose(ranks[rank][f"{name} gradient {step}"], leaf.grad, rtol=1e-6, atol=1e-7)
+        one.train()
+        one(torch.from_numpy(np.concatenate(labels)), torch.from_numpy(np.concatenate(features)))
+    np.testing.assert_allclose(same_everywhere(ranks, f"{name} centers"), one.centers, rtol=1e-6, atol=1e-6)
+
+
+def test_a_mask_and_nan_on_one_process(ranks: list[dict[str, Any]]) -> None:
+    one, size = center(5), len(ranks)
+    y, x = torch.tensor([0, 1, 2] * size), torch.arange(1.0, size + 1).repeat_interleave(3)[:, None].repeat(1, D)
+    x[-2, 0] = torch.nan
+    mask = torch.tensor([[True, True, rank == 0] for rank in range(size)]).ravel()
+    first = one.centers.clone()
+    one(y, x, mask=mask)
+    assert torch.equal(one.centers[1], first[1]) and not torch.equal(one.centers[0], first[0])
+    np.testing.assert_allclose(same_everywhere(ranks, "nan centers"), one.centers, rtol=1e-6)
+
+
+def test_alone(ranks: list[dict[str, Any]]) -> None:
+    """Evaluation, no_grad, `process_group=False` and a group of some touch no other process."""
+    assert np.isfinite(ranks[0]["alone"])
+    for rank, kept in enumerate(ranks):
+        own = center(5)
+        own(torch.tensor([0, 1, 2]), torch.full((3, D), float(rank)))
+        np.testing.assert_array_equal(kept["own centers"], own.centers)
+    pair = center(5)
+    pair(torch.tensor([0, 1, 2] * 2), torch.tensor([0.0, 1.0]).repeat_interleave(3)[:, None].repeat(1, D))
+    np.testing.assert_allclose(same_everywhere(ranks[:2], "pair centers"), pair.centers, rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["call", "update", "value_and_grad"])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("label", "label 9"), ("float label", "integer labels"), ("width", "4 features"), ("length", "one class per"),
+     ("text", "labels must hold real numbers")],
+)  # fmt: skip
+def test_bad_input_on_one_process(ranks: list[dict[str, Any]], what: str, said: str, how: str) -> None:
+    """An error on every process, no hang, the centers as they were."""
+    for rank, kept in enumerate(ranks):
+        message = str(kept[f"refused {what} {how}"])
+        assert said in message and ("rank 1 refused its batch" in message) == (rank != 1), message
+        assert kept["unchanged"]
+    same_everywhere(ranks, "afterwards")
+
+
+@pytest.mark.parametrize("what", ["num_classes", "alpha", "preset", "feature_dim"])
+def test_processes_that_disagree(ranks: list[dict[str, Any]], what: str) -> None:
+    for kept in ranks:
+        assert f"{what} must be the same in all processes, got " in str(kept[f"refused {what}"])
+    if what == "feature_dim":
+        assert all(tuple(kept[f"unchanged {what}"]) == (0, 0) for kept in ranks)
+
+
+def test_no_growth(ranks: list[dict[str, Any]]) -> None:
+    assert all("pass num_classes" in str(kept["refused growth"]) for kept in ranks)
+
+
+@pytest.mark.parametrize("name", ["broadcast", "no broadcast", "kept out"])
+def test_inside_ddp(ranks: list[dict[str, Any]], name: str) -> None:
+    """Centers and weights are those of one process; what is kept out is not broadcast."""
+    size = len(ranks)
+    assert all(kept[f"{name} sent"] == (name != "kept out") for kept in ranks)
+    torch.manual_seed(0)
+    layer, one = torch.nn.Linear(D, D), center(3)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        y, x = torch.from_numpy(rng.integers(0, 3, (size, 5))), torch.from_numpy(rng.normal(size=(size, 5, D)))
+        optimizer.zero_grad()
+        one(y.ravel(), layer(x.reshape(-1, D).float())).backward()  # batches of one length: the mean of means
+        optimizer.step()
+    np.testing.assert_allclose(same_everywhere(ranks, f"ddp {name} centers"), one.centers, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        same_everywhere(ranks, f"ddp {name} weight"), layer.weight.detach(), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_describe_names_the_processes(ranks: list[dict[str, Any]]) -> None:
+    assert f"over {len(ranks)} processes" in str(ranks[0]["describe"])
+    with pytest.raises(TypeError, match="process_group must be a torch ProcessGroup, None or False, got str"):
+        center(3, process_group="all")

@@ -1,0 +1,152 @@
+"""What each process of `test_torch_distributed.py` runs: `python torch_processes.py RANK SIZE FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+import multiloss
+import multiloss.torch
+
+D = 4
+
+
+def batch(size: int, classes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Labels and features of each process: uneven, and the last process has nothing in one step of three."""
+    rng = np.random.default_rng(seed)
+    lengths = [int(n) for n in rng.integers(1, 7, size)]
+    if seed % 3 == 0:
+        lengths[-1] = 0
+    return ([rng.integers(0, classes, n) for n in lengths],
+            [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
+
+
+def refused(call: Any) -> str:
+    """What the error says."""
+    try:
+        call()
+    except (ValueError, TypeError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def main(rank: int, size: int, folder: Path) -> None:
+    """Everything, one scenario after the other; arrays and messages are left in `folder`."""
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size)
+    kept: dict[str, Any] = {}
+
+    def center(classes: int, **options: Any) -> Any:
+        options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
+        return multiloss.get("center", backend="torch", **options)
+
+    def tensors(labels: Any, features: Any) -> tuple[Any, Any]:
+        return torch.from_numpy(labels[rank]), torch.from_numpy(features[rank]).requires_grad_()
+
+    # few classes: sums travel; many: the batch does; presets that divide by the batch count the whole of it
+    for name, classes, options in (
+        ("sums", 3, {}), ("batches", 500, {}), ("batch size", 3, {"preset": "kaiyangzhou"}),
+        ("batch size, many", 500, {"preset": "jxgu1016"}), ("double", 3, {"centers_init": np.eye(3, D)}),
+    ):  # fmt: skip
+        loss = center(classes, **options)
+        for step in range(4):
+            y, x = tensors(*batch(size, classes, step))
+            value = loss(y, x)
+            if len(y):
+                value.backward()
+                kept[f"{name} gradient {step}"] = x.grad.numpy()
+        kept[f"{name} centers"] = loss.centers.numpy().copy()
+    kept["describe"] = loss.describe()
+
+    # a mask, and one process with nan: the classes that it touches stay everywhere
+    loss = center(5)
+    y, x = torch.tensor([0, 1, 2]), torch.full((3, D), float(rank + 1))
+    if rank == size - 1:
+        x[1, 0] = torch.nan
+    loss(y, x, mask=torch.tensor([True, True, rank == 0]))
+    kept["nan centers"] = loss.centers.numpy().copy()
+
+    # one process evaluates alone, and records nothing alone; `False` switches the others off
+    if rank == 0:
+        loss.eval()
+        kept["alone"] = loss(y, torch.ones(3, D)).detach().numpy()
+        loss.train()
+        with torch.no_grad():
+            loss(y, torch.ones(3, D))
+    own = center(5, process_group=False)
+    own(y, torch.full((3, D), float(rank)))
+    kept["own centers"] = own.centers.numpy().copy()
+
+    # a group of some processes only
+    pair = dist.new_group([0, 1])
+    if rank < 2:
+        some = center(5, process_group=pair)
+        some(y, torch.full((3, D), float(rank)))
+        kept["pair centers"] = some.centers.numpy().copy()
+
+    # what one process refuses, all refuse, and nothing has changed; then all go on
+    before = loss.centers.numpy().copy()
+    bad = {
+        "label": (torch.tensor([0, 9, 1]), torch.ones(3, D)),
+        "float label": (torch.tensor([0.0, 1.0, 1.0]), torch.ones(3, D)),
+        "width": (torch.tensor([0, 1, 1]), torch.ones(3, D + 1)),
+        "length": (torch.tensor([0, 1]), torch.ones(3, D)),
+        "text": (["a"], torch.ones(1, D)),
+    }
+    for what, arguments in bad.items():
+        given = arguments if rank == 1 else (torch.tensor([0, 1, 1]), torch.ones(3, D))
+        for how, call in (("call", loss), ("update", loss.update), ("value_and_grad", loss.value_and_grad)):
+            kept[f"refused {what} {how}"] = refused(lambda call=call, given=given: call(*given))
+    kept["unchanged"] = bool((loss.centers.numpy() == before).all())
+    good = torch.tensor([0, 1]), torch.ones(2, D)
+    for what, different in (
+        ("num_classes", center(5 + rank)), ("alpha", center(5, alpha=0.5 - 0.1 * rank)),
+        ("preset", center(5, preset=["paper", "facenet"][rank % 2], alpha=0.5)),
+        ("feature_dim", multiloss.get("center", backend="torch", num_classes=5)),
+        ("growth", multiloss.get("center", backend="torch")),
+    ):  # fmt: skip
+        x = torch.ones(2, D + rank) if what == "feature_dim" else good[1]
+        kept[f"refused {what}"] = refused(lambda loss=different, x=x: loss(good[0], x))
+        kept[f"unchanged {what}"] = tuple(different.centers.shape)
+    loss(*good)
+    kept["afterwards"] = loss.centers.numpy().copy()
+
+    # inside DistributedDataParallel
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(D, D)
+            self.center = center(3)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return self.center(y, self.layer(x))
+
+    for name, prepare, options in (
+        ("broadcast", lambda m: m, {"broadcast_buffers": True}), ("no broadcast", lambda m: m,
+        {"broadcast_buffers": False}), ("kept out", multiloss.torch.keep_out_of_broadcast, {}),
+    ):  # fmt: skip
+        torch.manual_seed(0)
+        net = DistributedDataParallel(prepare(Net()), **options)
+        kept[f"{name} sent"] = len(net.modules_buffers)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        rng = np.random.default_rng(1)
+        for _ in range(3):
+            y, x = torch.from_numpy(rng.integers(0, 3, (size, 5))), torch.from_numpy(rng.normal(size=(size, 5, D)))
+            optimizer.zero_grad()
+            net(x[rank].float(), y[rank]).backward()
+            optimizer.step()
+        kept[f"ddp {name} centers"] = net.module.center.centers.numpy().copy()
+        kept[f"ddp {name} weight"] = net.module.layer.weight.detach().numpy().copy()
+
+    np.savez(folder / f"{rank}.npz", **kept)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
