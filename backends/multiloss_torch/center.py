@@ -13,7 +13,7 @@ import multiloss_torch as be
 from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.center_methods import CenterMethods
 from multiloss.definitions.center import PRESETS
-from multiloss_torch import distributed
+from multiloss_torch import checkpointing, distributed
 
 
 class TorchCenter(CenterMethods, nn.Module):
@@ -57,10 +57,32 @@ class TorchCenter(CenterMethods, nn.Module):
     def _evaluate(self, given: tuple[Any, ...], leaf: bool = False) -> tuple[Tensor, Tensor]:
         """The value and the features (a new leaf of autograd on request); in training mode the centers move."""
         moves = self.training and torch.is_grad_enabled() and self.options.update == "auto"
+        if self.training and self.options.update == "auto" and checkpointing.is_possible():
+            first_passes, recomputed = checkpointing.regions()
+            if recomputed is not None:
+                return self._recompute(given, first_passes, checkpointing.recall(recomputed, self))
+            moves = moves or checkpointing.is_trained(first_passes)
+            if moves and first_passes:
+                self._remember(given, first_passes)
         value, where_to, rows, features = self._step(given, moves, leaf)
         if where_to is not None:
             self._commit(where_to, rows)
         return value, features
+
+    def _remember(self, given: tuple[Any, ...], first_passes: list[Any]) -> None:
+        """Keep the rows that are read now for the recomputation of checkpointed regions."""
+        labels = self._checked(given, False, may_grow=True)[0][0].to(torch.int64)
+        checkpointing.remember(first_passes, self, self.centers[labels.clamp(0, self.centers.shape[0] - 1)])
+
+    def _recompute(self, given: tuple[Any, ...], first_passes: list[Any], rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The value of a first pass again, with the rows of then; nothing moves."""
+        if rows is None:  # a first pass that did not train
+            return self._step(given, False)[0], given[1]
+        checkpointing.remember(first_passes, self, rows)
+        (labels, *rest), trusted = self._checked(given, False, may_grow=False)
+        table, own = rows.reshape(-1, rows.shape[-1]), torch.arange(labels.numel(), device=rows.device)
+        value, _, _ = step(be, self.options, table, own.reshape(labels.shape), *rest, training=False, trusted=trusted)
+        return value, rest[0]
 
     def _step(self, given: tuple[Any, ...], moves: bool, leaf: bool = False) -> tuple[Any, Any, Any, Tensor]:
         group = self._choice.processes(self.centers.device) if moves else None

@@ -1,0 +1,145 @@
+"""Center loss in torch's training loops: one update a step, the gradient of the plain loop, whatever is around it."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
+
+import multiloss
+import reference
+from multiloss_torch import checkpointing
+
+C, D = 4, 3
+RNG = np.random.default_rng(0)
+BATCHES = [(torch.from_numpy(RNG.integers(0, C, 6)), torch.from_numpy(RNG.normal(size=(6, D)))) for _ in range(3)]
+
+
+def make(**options: Any) -> Any:
+    return multiloss.get(
+        "center", backend="torch", num_classes=C, feature_dim=D, centers_init=np.ones((C, D)), **options
+    )
+
+
+def train(wrap: Callable[[Any], Any], calls: int = 1) -> tuple[list[Any], list[Any], Any]:
+    """Values, gradients by the weights, and the centers of three steps; `calls` forward passes before each backward."""
+    torch.manual_seed(0)
+    layer, center = torch.nn.Linear(D, D).double(), make().double()
+
+    def forward(x: Any, y: Any) -> Any:
+        features = torch.tanh(layer(x))
+        # used twice and squared, so that what autograd saves depends on the value
+        return (center(y, features) * features.mean()).exp()
+
+    run, values, gradients = wrap(forward), [], []
+    for y, x in BATCHES:
+        layer.zero_grad()
+        total = sum(run(x.clone().requires_grad_() + k, (y + k) % C) for k in range(calls))
+        values.append(total.item())
+        total.backward()
+        gradients.append(layer.weight.grad.clone())
+    return values, gradients, center.centers
+
+
+def checkpointed(forward: Any, **options: Any) -> Any:
+    return lambda x, y: checkpoint(forward, x, y, **options)
+
+
+KINDS = {
+    "not reentrant": lambda f: checkpointed(f, use_reentrant=False),
+    "reentrant": lambda f: checkpointed(f, use_reentrant=True),
+    "not reentrant, twice": lambda f: checkpointed(checkpointed(f, use_reentrant=False), use_reentrant=False),
+    "reentrant, twice": lambda f: checkpointed(checkpointed(f, use_reentrant=True), use_reentrant=True),
+    "reentrant in the other": lambda f: checkpointed(checkpointed(f, use_reentrant=True), use_reentrant=False),
+    "the other in reentrant": lambda f: checkpointed(checkpointed(f, use_reentrant=False), use_reentrant=True),
+    "without early stop": lambda f: checkpointed(f, use_reentrant=False, early_stop=False),
+}
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_activation_checkpointing(kind: str, calls: int) -> None:
+    """Value, gradient and count are those of the run without it."""
+    values, gradients, centers = train(lambda f: f, calls)
+    again, slopes, moved = train(KINDS[kind], calls)
+    assert again == values and torch.equal(moved, centers)
+    torch.testing.assert_close(slopes, gradients, rtol=1e-12, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")  # torch's own
+@pytest.mark.parametrize("kind", ["not reentrant", "reentrant"])
+def test_checkpointing_in_a_validation_loop(kind: str) -> None:
+    """Nothing is recorded, so nothing moves; in evaluation mode neither."""
+    center, (y, x) = make(), BATCHES[0]
+    run = KINDS[kind](lambda x, y: center(y, x))
+    with torch.no_grad():
+        run(x, y)
+    center.eval()
+    run(x.clone().requires_grad_(), y).backward()
+    assert torch.equal(center.centers, torch.ones(C, D))
+
+
+def test_checkpointing_keeps_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered goes with the graph."""
+    center, (y, x), kept, remember = make(), BATCHES[0], [], checkpointing.remember
+
+    def watched(regions: Any, owner: Any, rows: Any) -> None:
+        kept.append(weakref.ref(rows))
+        remember(regions, owner, rows)
+
+    monkeypatch.setattr(checkpointing, "remember", watched)
+    checkpoint(lambda x: center(y, x), x.clone().requires_grad_(), use_reentrant=False).backward()
+    gc.collect()
+    assert len(kept) == 2 and not any(rows() is not None for rows in kept)
+
+
+def test_gradient_accumulation() -> None:
+    """Each forward pass in training mode is one update, in its order."""
+    center, centers = make(), np.ones((C, D))
+    for y, x in BATCHES:
+        leaf = x.float().requires_grad_()
+        (center(y, leaf) / len(BATCHES)).backward()
+        _, moved = reference.center_step(centers, y, x, 0.5)
+        np.testing.assert_allclose(leaf.grad, (x.numpy() - centers[y]) / len(y) / len(BATCHES), rtol=1e-5, atol=1e-6)
+        centers = moved
+    np.testing.assert_allclose(center.centers, centers, rtol=1e-5)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_autocast_and_grad_scaler(half: torch.dtype) -> None:
+    """Half-precision features: float32 centers, one update; scaling the loss changes no step."""
+    torch.manual_seed(0)
+    layer, center, (y, x) = torch.nn.Linear(D, D), make(), BATCHES[0]
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    with torch.autocast("cpu", dtype=half):
+        features = layer(x.float())
+        assert features.dtype == half
+        value = center(y, features)
+    assert value.dtype == torch.float32 and center.centers.dtype == torch.float32
+    values, moved = reference.center_step(np.ones((C, D)), y, features.detach().double(), 0.5)
+    np.testing.assert_allclose(value.item(), values.mean(), rtol=1e-5)
+    np.testing.assert_allclose(center.centers, moved, rtol=1e-6)
+    scaler.scale(value).backward()
+    scaler.unscale_(optimizer)
+    slope = (features.detach().double() - 1).T @ x / len(y)
+    np.testing.assert_allclose(layer.weight.grad, slope, rtol=2e-2, atol=2e-2)
+    scaler.step(optimizer)
+    np.testing.assert_allclose(center.centers, moved, rtol=1e-6)
+
+
+def test_scaled_to_overflow() -> None:
+    """A step that GradScaler skips has moved the centers by finite numbers: the scale is not in them."""
+    center, (y, x) = make(), BATCHES[0]
+    leaf = x.half().requires_grad_()
+    (center(y, leaf) * 1e38).backward()
+    assert not leaf.grad.isfinite().all() and center.centers.isfinite().all()
+    np.testing.assert_allclose(
+        center.centers, reference.center_step(np.ones((C, D)), y, x.half().double(), 0.5)[1], rtol=1e-6
+    )
