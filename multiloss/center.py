@@ -25,6 +25,7 @@ _READERS: dict[str, options.Reader] = {
     "update": options.one_of("auto", "manual"),
     "max_classes": options.count,
     "validate": options.optional(options.flag),
+    "axis_name": options.optional(options.names),
 }
 
 
@@ -43,6 +44,7 @@ class CenterOptions:
     max_classes: int = 65536
     validate: bool | None = None
     preset: str | None = None
+    axis_name: Any = None
     initial: Any = dataclasses.field(default=None, compare=False, repr=False)
     process_group: Any = dataclasses.field(default=None, compare=False, repr=False)
 
@@ -60,6 +62,8 @@ class CenterOptions:
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal center loss (without its centers)."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+        if self.axis_name is None:
+            del plain["axis_name"]
         return {"name": "center"} | plain
 
 
@@ -115,6 +119,8 @@ def make(backend: str | None, given: dict[str, Any]) -> Any:
     read = read_options(given)
     if read.process_group is not None and backend != "torch":
         raise ValueError(f"process_group is an option of the torch backend's center loss, got backend={backend!r}")
+    if read.axis_name is not None and backend != "jax":
+        raise ValueError(f"axis_name is an option of the jax backend's center loss, got backend={backend!r}")
     return dispatch.backend(backend).center(read)
 
 

@@ -86,11 +86,16 @@ class CenterMethods:
         self._check(labels, features, sample_weight, mask, be.shape(centers)[-1])
         trusted = self._labels_known(labels, mask, be.shape(centers)[0])
         value, where_to, rows = step(
-            be, self.options, centers, labels, features, sample_weight, mask, training=training, trusted=trusted
-        )
+            be, self.options, centers, labels, features, sample_weight, mask,
+            training=training, trusted=trusted, group=self._group(),
+        )  # fmt: skip
         if where_to is None:
             return value, state
         return value, {**state, "centers": be.xp.put_rows(centers, where_to, rows)}
+
+    def _group(self) -> Any:
+        """What the pure `step` updates together with (`protocol.Group`); None: nothing."""
+        return None
 
     def _check(self, labels: Array, features: Array, sample_weight: Any, mask: Any, dim: int | None) -> None:
         be = self._be()

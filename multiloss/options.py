@@ -118,6 +118,15 @@ def one_of(*choices: str) -> Reader:
     return read
 
 
+def names(name: str, value: Any) -> str | tuple[str, ...]:
+    """A name, or a tuple of names."""
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) and item for item in value):
+        return tuple(value)
+    raise ValueError(f"{name} must be a name or a tuple of names, got {value!r}")
+
+
 def optional(reader: Reader) -> Reader:
     """The same reader, or None."""
     return lambda name, value: None if value is None else reader(name, value)

@@ -34,10 +34,42 @@ def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: 
     return jax.jit(run, donate_argnums=0 if moves else ())
 
 
+class Axis:
+    """The devices of a mesh axis (`axis_name`), inside `jax.shard_map`, `jax.pmap` or `jax.vmap` (`protocol.Group`)."""
+
+    def __init__(self, name: str | tuple[str, ...]) -> None:
+        self.name = name
+
+    def gathers(self, classes: int, dim: int, samples: int) -> bool:
+        """Whether the batch travels (its rows to every device), and not one sum a class (there and back)."""
+        return jax.lax.axis_size(self.name) * samples <= 2 * classes
+
+    def gather(self, x: Any) -> Any:
+        """The batches of all devices, one after the other."""
+        # Not `all_gather`: its result counts as different on each device, and a replicated output would be refused.
+        if x.dtype == jnp.bool_:
+            return self.gather(x.astype(jnp.int32)) > 0
+        n = x.shape[0]
+        place = jnp.zeros((n * jax.lax.axis_size(self.name), *x.shape[1:]), x.dtype)
+        first = jax.lax.axis_index(self.name) * n
+        return jax.lax.psum(jax.lax.dynamic_update_slice_in_dim(place, x, first, 0), self.name)
+
+    def sum(self, x: Any) -> Any:
+        """The sum over all devices."""
+        return jax.lax.psum(x, self.name)
+
+
 class JaxCenter(HostCenter):
-    """Center loss on JAX arrays. Under `jit`, `grad`, `vmap` and `scan` use the pure `init_state` and `step`."""
+    """Center loss on JAX arrays. Under `jit`, `grad`, `vmap` and `scan` use the pure `init_state` and `step`.
+
+    With `axis_name`, `step` inside `jax.shard_map` moves the centers by the batches of all devices of that axis; they
+    stay the same on all. The value is of the device's own batch: `jax.lax.pmean` of it is that of the whole.
+    """
 
     backend = "jax"
+
+    def _group(self) -> Axis | None:
+        return None if self.options.axis_name is None else Axis(self.options.axis_name)
 
     @property
     def centers(self) -> Any:
@@ -45,6 +77,11 @@ class JaxCenter(HostCenter):
         return jnp.zeros((0, 0)) if self._table is None else jnp.array(self._table)
 
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+        if self.options.axis_name is not None:
+            raise RuntimeError(
+                "with axis_name a center loss is updated together with other devices, by the pure step inside "
+                "jax.shard_map: value, state = center.step(state, labels, features)"
+            )
         arguments = {"labels": labels, "features": features, "sample_weight": sample_weight, "mask": mask}
         traced = [name for name, x in arguments.items() if isinstance(x, jax.core.Tracer)]
         if traced:

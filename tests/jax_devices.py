@@ -1,0 +1,81 @@
+"""What `test_jax_devices.py` runs: `python jax_devices.py RANK SIZE FOLDER`, on 4 devices altogether."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+DEVICES = 4
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES // size}"
+
+from typing import Any  # noqa: E402
+
+import jax  # noqa: E402
+
+if size > 1:
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(sys.argv[4], size, rank)
+
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+from jax.sharding import NamedSharding  # noqa: E402
+from jax.sharding import PartitionSpec as P  # noqa: E402
+
+import multiloss  # noqa: E402
+
+D, N = 4, 8
+
+
+def batch(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, features and mask of the whole."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, classes, N), rng.normal(size=(N, D)).astype(np.float32), rng.uniform(size=N) < 0.8
+
+
+def main() -> None:
+    """Everything; arrays are left in the folder."""
+    mesh = jax.make_mesh((DEVICES,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    by_batch, by_class, everywhere = (NamedSharding(mesh, spec) for spec in (P("batch"), P("batch", None), P()))
+
+    def place(x: Any, sharding: Any) -> Any:
+        return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+    kept: dict[str, Any] = {}
+    for name, classes, options in (
+        ("sums", 3, {}), ("batches", 500, {}), ("batch size", 3, {"preset": "kaiyangzhou"}),
+    ):  # fmt: skip
+        options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
+        mapped = multiloss.get("center", backend="jax", axis_name="batch", **options)
+
+        def step(state: Any, y: Any, x: Any, m: Any, loss: Any = mapped) -> Any:
+            value, state = loss.step(state, y, x, mask=m)
+            return jax.lax.pmean(value, "batch"), state
+
+        specs = P(), P("batch"), P("batch"), P("batch")
+        together = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=specs, out_specs=(P(), P())))
+        state = jax.tree.map(lambda x: place(np.asarray(x), everywhere), mapped.init_state())
+        for seed in range(3):
+            _, state = together(state, *(place(x, by_batch) for x in batch(classes, seed)))
+        kept[f"{name} centers"] = np.asarray(state["centers"].addressable_shards[-1].data)
+
+        # plain jit: XLA finds the communication from the sharding of the arrays
+        plain = multiloss.get("center", backend="jax", **options)
+        for how, sharding in (("replicated", everywhere), ("by class", by_class)):
+            if classes % DEVICES and how == "by class":
+                continue
+            run = jax.jit(plain.step, donate_argnums=0, out_shardings=(everywhere, {"centers": sharding}))
+            state = {"centers": place(np.asarray(plain.init_state()["centers"]), sharding)}
+            for seed in range(3):
+                y, x, _ = (place(x, by_batch) for x in batch(classes, seed))
+                value, state = run(state, y, x)
+            kept[f"{name} {how} value"] = np.asarray(value.addressable_shards[0].data)
+            assert state["centers"].sharding.is_equivalent_to(sharding, 2)
+            whole = jax.jit(lambda x: x, out_shardings=everywhere)(state["centers"])
+            kept[f"{name} {how} centers"] = np.asarray(whole.addressable_shards[-1].data)
+    np.savez(folder / f"{rank}.npz", **kept)
+    assert jnp.isfinite(value.addressable_shards[0].data)
+
+
+main()

@@ -1,0 +1,101 @@
+"""Center loss over devices and processes: one table, the one of a single device fed the whole batch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+
+D, N = 4, 8
+
+
+def batch(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As in `jax_devices.py`, which cannot be imported: it chooses its devices first."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, classes, N), rng.normal(size=(N, D)).astype(np.float32), rng.uniform(size=N) < 0.8
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each process kept; 4 devices in all."""
+    folder = tmp_path_factory.mktemp("devices")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    script = [sys.executable, str(Path(__file__).parent / "jax_devices.py")]
+    running = [
+        subprocess.Popen(
+            [*script, str(rank), str(request.param), str(folder), address], env=environment, stderr=subprocess.PIPE
+        )
+        for rank in range(request.param)
+    ]
+    try:
+        errors = [process.communicate(timeout=240)[1].decode() for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert all(process.returncode == 0 for process in running), "\n".join(errors)
+    return [dict(np.load(folder / f"{rank}.npz")) for rank in range(request.param)]
+
+
+def on_one_device(classes: int, masked: bool, **options: Any) -> tuple[Any, Any]:
+    """The last value and the centers after three steps."""
+    center = multiloss.get(
+        "center", backend="jax", num_classes=classes, feature_dim=D, centers_init="normal", **options
+    )
+    for seed in range(3):
+        y, x, mask = batch(classes, seed)
+        value = center(y, x, mask=mask if masked else None)
+    return value, center.centers
+
+
+def same_everywhere(ranks: list[dict[str, Any]], name: str) -> Any:
+    for other in ranks[1:]:
+        np.testing.assert_array_equal(ranks[0][name], other[name])
+    return ranks[0][name]
+
+
+CASES = [("sums", 3, {}), ("batches", 500, {}), ("batch size", 3, {"preset": "kaiyangzhou"})]
+
+
+@pytest.mark.parametrize(("name", "classes", "options"), CASES, ids=[case[0] for case in CASES])
+def test_axis_name(ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any]) -> None:
+    """Under `jax.shard_map`, a device's batch each, with masks of different lengths."""
+    _, centers = on_one_device(classes, True, **options)
+    np.testing.assert_allclose(same_everywhere(ranks, f"{name} centers"), centers, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["replicated", "by class"])
+@pytest.mark.parametrize(("name", "classes", "options"), CASES, ids=[case[0] for case in CASES])
+def test_sharded_arrays(
+    ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any], how: str
+) -> None:
+    """Under plain `jit`, the batch sharded, the centers replicated or sharded by class."""
+    if how == "by class" and classes == 3:
+        assert f"{name} {how} centers" not in ranks[0]  # 3 classes are not 4 devices' to share
+        return
+    value, centers = on_one_device(classes, False, **options)
+    np.testing.assert_allclose(same_everywhere(ranks, f"{name} {how} value"), value, rtol=1e-6)
+    np.testing.assert_allclose(same_everywhere(ranks, f"{name} {how} centers"), centers, rtol=1e-6, atol=1e-6)
+
+
+def test_what_axis_name_refuses() -> None:
+    center = multiloss.get("center", backend="jax", num_classes=3, feature_dim=D, axis_name="batch")
+    with pytest.raises(RuntimeError, match=r"pure step inside jax\.shard_map"):
+        center(*batch(3, 0)[:2])
+    assert multiloss.get(**center.config()).config() == center.config() and center.config()["axis_name"] == "batch"
+    for wrong in ("", 3, ["a", 1], []):
+        with pytest.raises(ValueError, match="axis_name must be a name or a tuple of names"):
+            multiloss.get("center", backend="jax", axis_name=wrong)
+    for backend, options in (("numpy", {"axis_name": "batch"}), ("jax", {"process_group": False})):
+        with pytest.raises(ValueError, match="is an option of the"):
+            multiloss.get("center", backend=backend, **options)
