@@ -131,6 +131,12 @@ class Adapter(Protocol):
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
         """A table of centers: float32, or float64 where `like` (features) is in double precision."""
 
+    def group(self) -> Group | None:
+        """Optional: what an updating call runs together with, where the framework tells (`tf.distribute`)."""
+
+    def write_rows(self, table: Any, labels: Array, rows: Array) -> None:
+        """Optional: rows of the framework's variable in place, where it has one."""
+
     def closed_form(self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
         """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred), itself
         differentiable. `axis` is what `value` consumed; () for one value per element."""

@@ -27,6 +27,8 @@ host = inner.host
 labels_fit = getattr(inner, "labels_fit", None)
 closed_form = inner.closed_form
 centers_array = inner.centers_array
+group = getattr(inner, "group", lambda: None)
+write_rows = getattr(inner, "write_rows", None)
 
 
 def is_native(x: Any) -> bool:

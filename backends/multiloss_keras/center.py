@@ -10,6 +10,7 @@ from keras import ops
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+from keras.src.losses.loss import scale_loss_for_distribution
 
 import multiloss_keras as be
 from multiloss import checks
@@ -125,7 +126,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         table = ops.convert_to_tensor(self._table)
         value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted)
         if training and self.options.update == "auto":
-            _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted)
+            _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=be.group())
             self._commit(where_to, rows)
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
@@ -143,10 +144,15 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
         arrays, trusted = self._ready(labels, features, sample_weight, mask)
         table = ops.convert_to_tensor(self._table)
-        return step(be, self.options, table, *arrays, training=moves, trusted=trusted)
+        group = be.group() if moves else None
+        return step(be, self.options, table, *arrays, training=moves, trusted=trusted, group=group)
 
     def _commit(self, labels: Any, rows: Any) -> None:
-        self._table.assign(be.xp.put_rows(ops.convert_to_tensor(self._table), labels, be.xp.stop_gradient(rows)))
+        rows = be.xp.stop_gradient(rows)
+        if be.write_rows is not None:
+            be.write_rows(self._table.value, labels, rows)
+        else:
+            self._table.assign(be.xp.put_rows(self._table.value, labels, rows))
 
     def _shape(self) -> tuple[int, int]:
         return (0, 0) if self._table is None else tuple(self._table.shape)
@@ -250,9 +256,10 @@ class WithCenterLoss(keras.Model):
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
         labels = class_labels(y, self.center.options.num_classes)
-        return base + self.weight * ops.cast(
-            self.center(labels, features, sample_weight=sample_weight, training=bool(training)), base.dtype
-        )
+        value = self.center(labels, features, sample_weight=sample_weight, training=bool(training))
+        if self.center.options.reduction != "sum":
+            value = scale_loss_for_distribution(value)  # as Keras scales the compiled loss
+        return base + self.weight * ops.cast(value, base.dtype)
 
     @property
     def centers(self) -> Any:
@@ -287,6 +294,10 @@ def class_labels(y: Any, classes: int | None) -> Any:
             )
         # Where values cannot be read, a soft target becomes an impossible label: the value is nan, no center moves.
         return ops.where(one_hot, ops.cast(ops.argmax(y, axis=-1), "int32"), -1)
+    if "float64" in str(y.dtype) and be.host(y) is None:
+        # A tf.function that met int32 and int64 labels retraces with float64, which holds both exactly.
+        whole = ops.cast(y, "int64")
+        return ops.where(ops.cast(whole, "float64") == y, whole, -1)
     if be.kind(y) not in "iu":
         raise checks.label_dtype(y.dtype, "y")
     return y

@@ -11,6 +11,8 @@ import tensorflow as tf
 from multiloss import checks, dispatch
 from multiloss.protocol import namespace
 from multiloss_tensorflow import kernels, ops
+from multiloss_tensorflow.distributed import group as group
+from multiloss_tensorflow.distributed import write_rows as write_rows
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
 
 Array = Any

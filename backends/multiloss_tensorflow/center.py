@@ -39,16 +39,25 @@ class TensorflowCenter(HostCenter, tf.Module):
         if self._table is not None and self._table.shape == new.shape:
             self._table.assign(new)
         else:
-            self._table = tf.Variable(new, trainable=False, name="centers")
+            # Under a strategy every replica computes the same rows, and each writes its own copy.
+            self._table = tf.Variable(
+                new, trainable=False, name="centers", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+            )
 
     def _fit(self, labels: Any, features: Any, mask: Any, may_grow: bool) -> None:
         super()._fit(labels, features, mask, may_grow and tf.executing_eagerly())
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
-        return step(be, self.options, self._table, *arrays, training=moves, trusted=trusted)
+        group = be.group() if moves else None
+        return step(be, self.options, self._table, *arrays, training=moves, trusted=trusted, group=group)
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, *arrays: Any, **keywords: Any) -> Any:
+        """The value with the centers from before; then, when training, they move once by Eq. 4."""
+        return HostCenter.__call__(self, *arrays, **keywords)
 
     def _commit(self, labels: Any, rows: Any) -> None:
-        self._table.scatter_update(tf.IndexedSlices(rows, labels))
+        be.write_rows(self._table, labels, rows)
 
     def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
         labels, features, sample_weight, mask = arrays

@@ -100,3 +100,9 @@ def centers_array(centers: Any, like: torch.Tensor | None = None) -> torch.Tenso
     dtype = compute(like).dtype if like is not None else torch.get_default_dtype()
     dtype = torch.float32 if dtype in _HALF else dtype
     return torch.tensor(centers, dtype=dtype, device=None if like is None else like.device)
+
+
+def write_rows(table: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor) -> None:
+    """Rows of a table in place."""
+    with torch.no_grad():
+        table[labels] = rows.detach()

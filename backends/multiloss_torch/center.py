@@ -141,8 +141,7 @@ class TorchCenter(CenterMethods, nn.Module):
         return super()._synchronisation() if group is None else f"one table over {group.size} processes, at each step"
 
     def _commit(self, labels: Tensor, rows: Tensor) -> None:
-        with torch.no_grad():
-            self.centers[labels] = rows.detach()
+        be.write_rows(self.centers, labels, rows)
 
     def _shape(self) -> tuple[int, int]:
         return tuple(self.centers.shape)

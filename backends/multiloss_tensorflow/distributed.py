@@ -1,0 +1,55 @@
+"""Center loss over the replicas of `tf.distribute`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+_MOST_SUMS = 1024
+"""Up to so many classes one sum a class travels, else the batch."""
+
+
+class Replicas:
+    """The replicas of a `tf.distribute` strategy, inside `strategy.run` (`protocol.Group`)."""
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+
+    def gathers(self, classes: int, dim: int, samples: Any) -> bool:
+        """Whether the batch travels (its rows to every replica), and not one sum a class (there and back)."""
+        # Not by the length of the batch, which may be another on each replica: all have to decide the same.
+        return classes > _MOST_SUMS
+
+    def gather(self, x: Any) -> Any:
+        """The batches of all replicas, one after the other."""
+        if x.dtype == tf.bool:
+            return self.gather(tf.cast(x, tf.int32)) > 0
+        return self.context.all_gather(x, axis=0)
+
+    def sum(self, x: Any) -> Any:
+        """The sum over all replicas."""
+        return self.context.all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+
+def write_rows(table: Any, labels: Any, rows: Any) -> None:
+    """Rows of a variable in place; under a strategy in the copy of each replica."""
+
+    def write(copy: Any, labels: Any, rows: Any) -> None:
+        copy.scatter_update(tf.IndexedSlices(rows, labels))
+
+    together = group()
+    if together is None:
+        write(table, labels, rows)
+        return
+
+    def everywhere(strategy: Any, labels: Any, rows: Any) -> None:
+        strategy.extended.update(table, write, args=(labels, rows), group=False)
+
+    together.context.merge_call(everywhere, args=(labels, rows))
+
+
+def group() -> Replicas | None:
+    """Those of the strategy that this runs under; None where there is one only."""
+    context = tf.distribute.get_replica_context()
+    return Replicas(context) if context is not None and context.num_replicas_in_sync > 1 else None

@@ -1,0 +1,89 @@
+"""What `test_tensorflow_replicas.py` runs: MirroredStrategy over 2 logical devices. `python ... FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+import keras  # noqa: E402
+
+import multiloss  # noqa: E402
+import multiloss.keras  # noqa: E402
+
+D = 4
+
+
+def batch(classes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Labels and features of each replica, of different lengths."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 7, 2) * np.array([1, seed != 1])  # in one step the second replica has nothing
+    return ([rng.integers(0, classes, n) for n in lengths],
+            [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
+
+
+def main(folder: Path) -> None:
+    """Everything; arrays are left in the folder."""
+    kept: dict[str, Any] = {}
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    for name, classes, options in (
+        ("sums", 3, {}), ("batches", 5000, {}), ("batch size", 3, {"preset": "kaiyangzhou"}),
+    ):  # fmt: skip
+        with strategy.scope():
+            center = multiloss.get("center", backend="tensorflow", num_classes=classes, feature_dim=D,
+                                   centers_init="normal", **options)  # fmt: skip
+
+        @tf.function
+        def step(y: Any, x: Any, center: Any = center) -> Any:
+            def replica(y: Any, x: Any) -> Any:
+                with tf.GradientTape() as tape:
+                    tape.watch(x)
+                    value = center(y, x)
+                return value, tape.gradient(value, x)
+
+            return strategy.run(replica, (y, x))
+
+        for seed in range(3):
+            ys, xs = batch(classes, seed)
+            y, x = (
+                strategy.experimental_distribute_values_from_function(
+                    lambda context, parts=parts: tf.constant(parts[context.replica_id_in_sync_group])
+                )
+                for parts in (ys, xs)
+            )
+            _, slopes = step(y, x)
+            kept[f"{name} gradient {seed}"] = np.concatenate(
+                [v.numpy() for v in strategy.experimental_local_results(slopes)]
+            )
+        copies = strategy.experimental_local_results(center._table)
+        kept[f"{name} centers"] = copies[0].numpy()
+        assert (copies[0].numpy() == copies[1].numpy()).all()
+    kept["describe"] = center.describe()
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(24, D)).astype(np.float32), rng.integers(0, 3, 24)
+    for how in ("mirrored", "one"):
+        keras.utils.set_random_seed(0)
+        with strategy.scope() if how == "mirrored" else tf.distribute.get_strategy().scope():
+            inputs = keras.Input((D,))
+            features = keras.layers.Dense(2, name="features")(inputs)
+            net = keras.Model(inputs, keras.layers.Dense(3)(features))
+            model = multiloss.keras.WithCenterLoss(net, features="features", num_classes=3, weight=0.5)
+            model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+        before = np.array(model.centers)
+        model.evaluate(x, y, batch_size=8, verbose=0)
+        kept[f"fit {how} centers"], kept[f"fit {how} weight"] = np.array(model.centers), net.layers[1].kernel.numpy()
+        assert (before == np.array(model.centers)).all()
+    np.savez(folder / "kept.npz", **kept)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,57 @@
+"""Center loss under `tf.distribute.MirroredStrategy`, also in Keras' `fit`: the table of one device."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+
+D = 4
+
+
+def batch(classes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """As in `tensorflow_replicas.py`, which cannot be imported: it makes its devices first."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 7, 2) * np.array([1, seed != 1])
+    return ([rng.integers(0, classes, n) for n in lengths],
+            [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the replicas computed."""
+    folder = tmp_path_factory.mktemp("replicas")
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    script = [sys.executable, str(Path(__file__).parent / "tensorflow_replicas.py"), str(folder)]
+    done = subprocess.run(script, env=environment, stderr=subprocess.PIPE, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return dict(np.load(folder / "kept.npz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "options"),
+    [("sums", 3, {}), ("batches", 5000, {}), ("batch size", 3, {"preset": "kaiyangzhou"})],
+)
+def test_one_table(kept: dict[str, Any], name: str, classes: int, options: dict[str, Any]) -> None:
+    """Batches of two lengths, one of them empty once: the copies are equal, and those of one device."""
+    one = multiloss.get("center", backend="numpy", num_classes=classes, feature_dim=D, centers_init="normal", **options)
+    for seed in range(3):
+        labels, features = batch(classes, seed)
+        slopes = [one.value_and_grad(y, x, training=False)[1] for y, x in zip(labels, features, strict=True)]
+        np.testing.assert_allclose(kept[f"{name} gradient {seed}"], np.concatenate(slopes), rtol=1e-5, atol=1e-6)
+        one(np.concatenate(labels), np.concatenate(features))
+    np.testing.assert_allclose(kept[f"{name} centers"], one.centers, rtol=1e-5, atol=1e-6)
+
+
+def test_keras_fit(kept: dict[str, Any]) -> None:
+    """Two epochs on two replicas are those on one."""
+    for what in ("centers", "weight"):
+        assert np.abs(kept[f"fit one {what}"]).max() > 0.1
+        np.testing.assert_allclose(kept[f"fit mirrored {what}"], kept[f"fit one {what}"], rtol=1e-4, atol=1e-5)
