@@ -149,7 +149,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def _commit(self, labels: Any, rows: Any) -> None:
         rows = be.xp.stop_gradient(rows)
-        if be.write_rows is not None:
+        if be.write_rows is not None and not in_stateless_scope():
             be.write_rows(self._table.value, labels, rows)
         else:
             self._table.assign(be.xp.put_rows(self._table.value, labels, rows))
