@@ -1,0 +1,107 @@
+"""The cost of a step grows with the batch, never with the number of classes: nothing as long as the table is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import to_native
+
+C, D, N = 200_003, 4, 5  # a prime that nothing else has as its length
+LABELS = np.array([0, 7, 7, C - 1, 3])
+FEATURES = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
+
+
+def make(backend: str) -> Any:
+    return multiloss.get("center", backend=backend, num_classes=C, feature_dim=D)
+
+
+@pytest.mark.only("numpy")
+def test_numpy(backend: str) -> None:
+    import tracemalloc
+
+    center = make(backend)
+    center(LABELS, FEATURES)
+    tracemalloc.start()
+    try:
+        center(LABELS, FEATURES)
+        center.value_and_grad(LABELS, FEATURES)
+        center.update(LABELS, FEATURES)
+        assert tracemalloc.get_traced_memory()[1] < C  # bytes
+    finally:
+        tracemalloc.stop()
+    assert center.centers[[0, 7, C - 1, 3]].all() and np.count_nonzero(center.centers) == 4 * D
+
+
+@pytest.mark.only("torch")
+def test_torch(backend: str) -> None:
+    """No operation gives a new tensor as long as the table, forward or backward."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    made = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = function(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.numel() >= C and out is not args[0]:
+                made.append(str(function))
+            return out
+
+    center, x = make(backend), torch.from_numpy(FEATURES).requires_grad_()
+    where = center.centers.data_ptr()
+    with Watch():
+        center(torch.from_numpy(LABELS), x).backward()
+        center.value_and_grad(torch.from_numpy(LABELS), x)
+        center.update(torch.from_numpy(LABELS), x.detach())
+        assert not [name for name in made if "detach" not in name and "alias" not in name], made
+        torch.zeros(C)  # the watch sees what is there to be seen
+        assert made
+    assert center.centers.data_ptr() == where and int(center.centers.count_nonzero()) == 4 * D
+
+
+@pytest.mark.only("jax")
+def test_jax(backend: str) -> None:
+    """With the state donated, the only operation as large as the table puts the rows into it, in place."""
+    import jax
+
+    center = make(backend)
+    step = jax.jit(jax.value_and_grad(lambda x, s, y: center.step(s, y, x), has_aux=True), donate_argnums=1)
+    state = center.init_state()
+    text = step.lower(FEATURES, state, LABELS).compile().as_text()
+    large = [line for line in text.splitlines() if f"f32[{C},{D}]" in line.split("=")[-1].split("(")[0]
+             or f"f64[{C},{D}]" in line.split("=")[-1].split("(")[0]]  # fmt: skip
+    assert not [line for line in large if " copy(" in line or "broadcast(" in line or " add(" in line], large
+    assert "input_output_alias" in text
+    _, gradient = step(FEATURES, state, LABELS)
+    assert state["centers"].is_deleted() and gradient.shape == FEATURES.shape
+    (_, state), _ = step(FEATURES, center.init_state(), LABELS)
+    assert int((state["centers"] != 0).sum()) == 4 * D
+
+
+@pytest.mark.only("tensorflow")
+def test_tensorflow(backend: str) -> None:
+    """In the graph nothing has the table's length but the variable."""
+    import tensorflow as tf
+
+    center = make(backend)
+
+    @tf.function
+    def step(y: Any, x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = center(y, x)
+        return value, tape.gradient(value, x)
+
+    y, x = (to_native(backend, v) for v in (LABELS, FEATURES))
+    graph = step.get_concrete_function(y, x).graph
+    large = [
+        op.type for op in graph.get_operations() for out in op.outputs
+        if out.shape.rank and out.shape[0] == C and op.type not in ("Placeholder", "ReadVariableOp")
+    ]  # fmt: skip
+    assert not large
+    step(y, x)
+    assert int(tf.math.count_nonzero(center.centers)) == 4 * D
