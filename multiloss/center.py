@@ -26,6 +26,7 @@ _READERS: dict[str, options.Reader] = {
     "max_classes": options.count,
     "validate": options.optional(options.flag),
     "axis_name": options.optional(options.names),
+    "sharded": options.flag,
 }
 
 
@@ -45,6 +46,7 @@ class CenterOptions:
     validate: bool | None = None
     preset: str | None = None
     axis_name: Any = None
+    sharded: bool = False
     initial: Any = dataclasses.field(default=None, compare=False, repr=False)
     process_group: Any = dataclasses.field(default=None, compare=False, repr=False)
 
@@ -62,8 +64,9 @@ class CenterOptions:
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal center loss (without its centers)."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
-        if self.axis_name is None:
-            del plain["axis_name"]
+        for name in ("axis_name", "sharded"):  # of one backend each
+            if not plain[name]:
+                del plain[name]
         return {"name": "center"} | plain
 
 
@@ -117,10 +120,9 @@ def make(backend: str | None, given: dict[str, Any]) -> Any:
     if backend is None:
         raise ValueError("center loss holds centers, so it needs a backend: multiloss.get('center', backend='torch')")
     read = read_options(given)
-    if read.process_group is not None and backend != "torch":
-        raise ValueError(f"process_group is an option of the torch backend's center loss, got backend={backend!r}")
-    if read.axis_name is not None and backend != "jax":
-        raise ValueError(f"axis_name is an option of the jax backend's center loss, got backend={backend!r}")
+    for name, owner in (("process_group", "torch"), ("sharded", "torch"), ("axis_name", "jax")):
+        if name in given and given[name] is not None and backend != owner:
+            raise ValueError(f"{name} is an option of the {owner} backend's center loss, got backend={backend!r}")
     return dispatch.backend(backend).center(read)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from pathlib import Path
@@ -9,21 +10,27 @@ from typing import Any
 
 import numpy as np
 
+_CHUNK = 65536
 
-def first_centers(init: str, seed: int, rows: int, dim: int, dtype: Any = np.float32) -> np.ndarray:
+
+def first_centers(init: str, seed: int, rows: int, dim: int, dtype: Any = np.float32, first: int = 0) -> np.ndarray:
     """Zeros, or standard normal numbers of which the first rows do not depend on how many there are.
 
     Args:
         init: "zeros" or "normal".
         seed: of the normal numbers, the same on every backend.
         rows: number of classes. dim: feature dimension.
+        first: the first class wanted.
 
     Returns:
-        (rows, dim).
+        (rows - first, dim).
     """
     if init == "zeros":
-        return np.zeros((rows, dim), dtype)
-    return np.random.default_rng(seed).standard_normal((rows, dim)).astype(dtype)
+        return np.zeros((rows - first, dim), dtype)
+    numbers = np.random.default_rng(seed)
+    for start in range(0, first, _CHUNK):  # those before have to be drawn, but not to be kept
+        numbers.standard_normal((min(_CHUNK, first - start), dim))
+    return numbers.standard_normal((rows - first, dim)).astype(dtype)
 
 
 def save(path: str | os.PathLike[str], centers: np.ndarray) -> None:
@@ -45,10 +52,14 @@ def save(path: str | os.PathLike[str], centers: np.ndarray) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read centers; ValueError if the file is none that `save` wrote."""
+    """Read centers, from one file or from the pieces of `piece`; ValueError if the file is none that `save` wrote."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
+    pieces = [] if Path(path).exists() else _pieces(path)
+    if pieces:
+        classes, dim = int(pieces[0].name[-8:]), load(pieces[0]).shape[1]
+        return load_rows(path, 0, classes, (classes, dim))
     data = Path(path).read_bytes()
     try:
         tensors = from_bytes(data)
@@ -59,3 +70,50 @@ def load(path: str | os.PathLike[str]) -> np.ndarray:
         found = {name: tensor.shape for name, tensor in tensors.items()}
         raise ValueError(f"{path} must hold one real array 'centers' of shape (classes, features), got {found}")
     return centers
+
+
+def piece(path: str | os.PathLike[str], first: int, classes: int) -> Path:
+    """The file of the block that starts at class `first`."""
+    return Path(f"{os.fspath(path)}.{first:08d}-of-{classes:08d}")
+
+
+def _pieces(path: str | os.PathLike[str]) -> list[Path]:
+    return sorted(Path(path).parent.glob(f"{glob.escape(Path(path).name)}.{'[0-9]' * 8}-of-{'[0-9]' * 8}"))
+
+
+def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[int, int]) -> np.ndarray:
+    """The classes from `first` to before `stop` of a file, or of the pieces that processes wrote.
+
+    Args:
+        path: the file, or what the names of the pieces start with.
+        first: the first class.
+        stop: the class after the last one.
+        shape: of the whole table.
+
+    Raises:
+        ValueError: it is of another shape, or a piece is missing.
+    """
+    if Path(path).exists():
+        whole = load(path)
+        if whole.shape != shape:
+            raise ValueError(f"{os.fspath(path)} holds centers of shape {whole.shape}, but these are of shape {shape}")
+        return whole[first:stop]
+    others = _pieces(path)
+    found = [file for file in others if file.name.endswith(f"-of-{shape[0]:08d}")]
+    if not found:
+        told = f"pieces of a table with another number of classes, {others[0].name}" if others else "no such file"
+        raise (ValueError if others else FileNotFoundError)(f"{os.fspath(path)}: {told}; wanted {shape[0]} classes")
+    rows: list[np.ndarray] = []
+    reached = first
+    for file in found:
+        start = int(file.name[-20:].split("-of-")[0])
+        if start > reached:
+            break
+        block = load(file)
+        if block.shape[1] != shape[1]:
+            raise ValueError(f"{file} holds {block.shape[1]} features, but these are {shape[1]}")
+        rows.append(block[reached - start : stop - start] if reached - start < len(block) else block[:0])
+        reached += len(rows[-1])
+    if reached < stop:
+        raise ValueError(f"the pieces of {os.fspath(path)} lack the classes {reached} to {stop - 1}")
+    return np.concatenate(rows)

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 import multiloss
+from multiloss import state
 from torch_processes import D, batch
 
 HERE = Path(__file__).parent
+folders: dict[int, Path] = {}
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -23,6 +25,7 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """What each process kept."""
     size: int = request.param
     folder = tmp_path_factory.mktemp("processes")
+    folders[size] = folder
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
     command = [sys.executable, str(HERE / "torch_processes.py")]
     running = [
@@ -36,6 +39,12 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             process.kill()
     assert all(process.returncode == 0 for process in running), "\n".join(errors)
     return [dict(np.load(folder / f"{rank}.npz")) for rank in range(size)]
+
+
+@pytest.fixture
+def folder(ranks: list[dict[str, Any]]) -> Path:
+    """Where the processes left their files."""
+    return folders[len(ranks)]
 
 
 def center(classes: int, **options: Any) -> Any:
@@ -118,6 +127,60 @@ def test_processes_that_disagree(ranks: list[dict[str, Any]], what: str) -> None
 
 def test_no_growth(ranks: list[dict[str, Any]]) -> None:
     assert all("pass num_classes" in str(kept["refused growth"]) for kept in ranks)
+
+
+@pytest.mark.parametrize(("name", "options"), [("shared", {}), ("shared by batch size", {"preset": "kaiyangzhou"})])
+def test_classes_shared_out(ranks: list[dict[str, Any]], name: str, options: dict[str, Any]) -> None:
+    """The numbers of one process with the whole table: values, gradients, and the blocks put together."""
+    one = center(7, **options)
+    for step in range(4):
+        labels, features = batch(len(ranks), 7, step)
+        one.eval()
+        for rank, (y, x) in enumerate(zip(labels, features, strict=True)):
+            value, gradient = one.value_and_grad(torch.from_numpy(y), torch.from_numpy(x))
+            np.testing.assert_allclose(ranks[rank][f"{name} value {step}"], value, rtol=1e-6)
+            np.testing.assert_allclose(ranks[rank][f"{name} gradient {step}"], gradient, rtol=1e-6, atol=1e-7)
+        one.train()
+        one(torch.from_numpy(np.concatenate(labels)), torch.from_numpy(np.concatenate(features)))
+    blocks = np.concatenate([kept[f"{name} block"] for kept in ranks])
+    np.testing.assert_allclose(blocks, one.centers, rtol=1e-6, atol=1e-6)
+    firsts = np.cumsum([0] + [len(kept[f"{name} block"]) for kept in ranks])[:-1]
+    assert [int(kept[f"{name} first"]) for kept in ranks] == firsts.tolist()
+
+
+def test_files_of_shared_classes(ranks: list[dict[str, Any]], folder: Path) -> None:
+    """Pieces are read by any number of processes, one too; a missing piece is named."""
+    one = center(7)
+    one.load_centers(folder / "shared")
+    np.testing.assert_array_equal(one.centers, np.concatenate([kept["shared block"] for kept in ranks]))
+    table = np.arange(7.0 * D, dtype=np.float32).reshape(7, D)
+    for where in ("other", "whole"):
+        np.testing.assert_array_equal(np.concatenate([kept[f"shared from {where}"] for kept in ranks]), table)
+    with pytest.raises(ValueError, match="number of classes"):
+        state.load_rows(folder / "other", 0, 8, (8, D))
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        state.load_rows(folder / "nothing", 0, 8, (8, D))
+    alone = center(7, sharded=True)  # one process owns all
+    alone.load_centers(folder / "other")
+    np.testing.assert_array_equal(alone.centers, table)
+    (folder / "other.00000002-of-00000007").rename(folder / "away")
+    try:
+        with pytest.raises(ValueError, match="lack the classes 2 to 6"):
+            alone.load_centers(folder / "other")
+    finally:
+        (folder / "away").rename(folder / "other.00000002-of-00000007")
+
+
+def test_what_shared_classes_refuse(ranks: list[dict[str, Any]]) -> None:
+    for rank, kept in enumerate(ranks):
+        assert ("rank 1 refused its batch" in str(kept["refused shared"])) == (rank != 1)
+        assert kept["shared stays"] and np.isfinite(kept["shared alone"])
+        assert "this one owns" in str(kept["describe shared"])
+    with pytest.raises(ValueError, match="sharded centers need num_classes"):
+        multiloss.get("center", backend="torch", sharded=True)
+    for call in (lambda c: c.resize(3), lambda c: c.select([0]), lambda c: c.to_backend("numpy")):
+        with pytest.raises(NotImplementedError, match="sharded centers"):
+            call(center(7, sharded=True))
 
 
 @pytest.mark.parametrize("name", ["broadcast", "no broadcast", "kept out"])

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import multiloss
 import multiloss.torch
+from multiloss import state
 
 D = 4
 
@@ -115,6 +116,31 @@ def main(rank: int, size: int, folder: Path) -> None:
         kept[f"unchanged {what}"] = tuple(different.centers.shape)
     loss(*good)
     kept["afterwards"] = loss.centers.numpy().copy()
+
+    # classes shared out: the same numbers, and files for any number of processes
+    for name, classes, options in (("shared", 7, {}), ("shared by batch size", 7, {"preset": "kaiyangzhou"})):
+        loss = center(classes, sharded=True, **options)
+        for step in range(4):
+            y, x = tensors(*batch(size, classes, step))
+            value, gradient = loss.value_and_grad(y, x.detach())
+            kept[f"{name} value {step}"], kept[f"{name} gradient {step}"] = value.numpy(), gradient.numpy()
+        kept[f"{name} block"], kept[f"{name} first"] = loss.centers.numpy().copy(), loss.first
+        loss.save_centers(folder / name)
+    kept["refused shared"] = refused(lambda: loss(torch.tensor([0, 9 if rank == 1 else 1]), torch.ones(2, D)))
+    loss.eval()
+    kept["shared alone"] = loss(torch.tensor([1]), torch.ones(1, D)).numpy()
+    kept["shared stays"] = bool((loss.centers.numpy() == kept["shared by batch size block"]).all())
+    table = np.arange(7.0 * D, dtype=np.float32).reshape(7, D)
+    dist.barrier()
+    if rank == 0:  # as five processes would have left it
+        for first in range(0, 7, 2):
+            state.save(state.piece(folder / "other", first, 7), table[first : first + 2])
+        state.save(folder / "whole", table)
+    dist.barrier()
+    for where in ("other", "whole"):
+        loss.load_centers(folder / where)
+        kept[f"shared from {where}"] = loss.centers.numpy().copy()
+    kept["describe shared"] = loss.describe()
 
     # inside DistributedDataParallel
     class Net(torch.nn.Module):

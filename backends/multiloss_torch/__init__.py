@@ -19,7 +19,16 @@ __all__ = ["closed_form"]
 name = "torch"
 xp = namespace(array_api, ops)
 loss = TorchLoss
-center = TorchCenter
+
+
+def center(options: Any) -> TorchCenter:
+    """The center loss of these options."""
+    if not options.sharded:
+        return TorchCenter(options)
+    from multiloss_torch.sharded import ShardedCenter
+
+    return ShardedCenter(options)
+
 
 _HALF = (torch.float16, torch.bfloat16)
 _SIGNED = (torch.int64, torch.int32, torch.int16, torch.int8)

@@ -71,7 +71,10 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def _remember(self, given: tuple[Any, ...], first_passes: list[Any]) -> None:
         """Keep the rows that are read now for the recomputation of checkpointed regions."""
-        labels = self._checked(given, False, may_grow=True)[0][0].to(torch.int64)
+        try:
+            labels = self._checked(given, False, may_grow=True)[0][0].to(torch.int64)
+        except (RuntimeError, TypeError, ValueError):  # the step says so, to all processes
+            return
         checkpointing.remember(first_passes, self, self.centers[labels.clamp(0, self.centers.shape[0] - 1)])
 
     def _recompute(self, given: tuple[Any, ...], first_passes: list[Any], rows: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -104,7 +107,7 @@ class TorchCenter(CenterMethods, nn.Module):
         self._fit(labels, features, mask, may_grow)
         if leaf:
             features = (features if features.is_floating_point() else be.compute(features)).detach().requires_grad_()
-        trusted = self._labels_known(labels, mask, self.centers.shape[0])
+        trusted = self._labels_known(labels, mask, self._shape()[0])
         return (labels, features, sample_weight, mask), trusted
 
     def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:

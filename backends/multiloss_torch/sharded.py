@@ -1,0 +1,121 @@
+"""Center loss whose classes are shared out over the processes of a group: for tables that one device cannot hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import multiloss_torch as be
+from multiloss import state
+from multiloss.center import CenterOptions, step
+from multiloss.definitions import center as formula
+from multiloss_torch.center import TorchCenter
+
+
+class ShardedCenter(TorchCenter):
+    """Each process owns a block of classes: `centers` holds rows `first` to `first + len(centers)` of the table.
+
+    Only rows of the batch travel. Rows are needed for every value, so evaluation is a call of all processes too.
+    """
+
+    def __init__(self, chosen: CenterOptions) -> None:
+        for name in ("num_classes", "feature_dim"):
+            if getattr(chosen, name) is None:
+                raise ValueError(f"sharded centers need {name}: multiloss.get('center', sharded=True, {name}=...)")
+        super().__init__(chosen)
+
+    def _block(self) -> tuple[int, int]:
+        """The classes of this process, from the first one to before the last one."""
+        group, classes = self._choice.processes(torch.device("cpu")), int(self.options.num_classes or 0)
+        size, rank = (1, 0) if group is None else (group.size, group.rank)
+        length = -(-classes // size)
+        return min(rank * length, classes), min((rank + 1) * length, classes)
+
+    @property
+    def first(self) -> int:
+        """The first class of this process."""
+        return self._block()[0]
+
+    def _first(self, rows: int, dim: int) -> np.ndarray:
+        first, stop = self._block()
+        if self.options.initial is not None:
+            return np.asarray(self.options.initial[first:stop])
+        return state.first_centers(self.options.centers_init, self.options.seed, stop, dim, np.float64, first)
+
+    def _shape(self) -> tuple[int, int]:
+        return int(self.options.num_classes or 0), int(self.options.feature_dim or 0)
+
+    def _step(self, given: tuple[Any, ...], moves: bool, leaf: bool = False) -> tuple[Any, Any, Any, Tensor]:
+        group = self._choice.processes(self.centers.device)
+        if group is None:
+            return super()._step(given, moves, leaf)
+        (labels, features, sample_weight, mask), trusted = self._checked_everywhere(group, given, leaf)
+        first, stop = self._block()
+        if len(self.centers) != stop - first:
+            raise RuntimeError(
+                f"this process holds {len(self.centers)} centers and should hold the classes {first} to {stop - 1}; "
+                f"make the center loss after torch.distributed is initialised"
+            )
+        with torch.no_grad():
+            everyone = group.gather(labels.to(torch.int64).reshape(-1))
+            mine = torch.nonzero((everyone >= first) & (everyone < stop))[:, 0]
+            own = everyone[mine] - first
+            rows = self.centers.new_zeros(len(everyone), self.centers.shape[1])
+            rows[mine] = self.centers[own]
+            rows = group.sum(rows)  # all but the owner's are zeros
+            before = sum(group.lengths[: group.rank])
+            table = rows[before : before + labels.numel()]
+            if not trusted:
+                known = (everyone >= 0) & (everyone < (self.options.num_classes or 0))
+                table = torch.where(known[before : before + labels.numel(), None], table, torch.nan)
+        place = torch.arange(labels.numel(), device=labels.device).reshape(labels.shape)
+        rest = features, sample_weight, mask
+        value, _, _ = step(be, self.options, table, place, *rest, training=False, trusted=True)
+        if not moves:
+            return value, None, None, features
+        with torch.no_grad():
+            keep = torch.ones(labels.shape, dtype=torch.bool, device=labels.device)
+            if mask is not None:
+                keep = keep & mask.reshape(mask.shape + (1,) * (labels.ndim - mask.ndim))
+            keep = group.gather(keep.reshape(-1))
+            if not trusted:
+                keep = keep & known.all()
+            x = group.gather(features.detach().to(rows.dtype).reshape(-1, rows.shape[1]))
+            where_to, old, total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
+            new = formula.moved(be.xp, old, total, n, keep.sum().to(rows.dtype), self.options.alpha, self.options.rule)
+        return value, where_to, new, features
+
+    def _remember(self, given: tuple[Any, ...], first_passes: list[Any]) -> None:
+        raise NotImplementedError("sharded centers inside activation checkpointing; call the center loss outside of it")
+
+    def _synchronisation(self) -> str:
+        first, stop = self._block()
+        return f"classes shared out over the processes; this one owns {first} to {stop - 1}"
+
+    def save_centers(self, path: str | os.PathLike[str]) -> None:
+        """Write this process's block as one of the files `path.FIRST-of-CLASSES`; all processes call it."""
+        first, _ = self._block()
+        state.save(state.piece(path, first, self._shape()[0]), self._host_centers())
+
+    def load_centers(
+        self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
+    ) -> None:
+        """Take this process's block out of a file, or out of the pieces that any number of processes wrote.
+
+        Raises:
+            ValueError: they hold other classes or dimensions, or a piece is missing.
+        """
+        if resize or classes is not None:
+            raise NotImplementedError("sharded centers take no other class set; load it unsharded, and save it")
+        first, stop = self._block()
+        self._set(state.load_rows(path, first, stop, self._shape()), None)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError("sharded centers do not change their class set or framework; save and load them")
+
+    resize = select = to_backend = _refuse
