@@ -49,7 +49,7 @@ def sinh(xp: Any, x: Array) -> Array:
     """
     near = xp.where(xp.abs(x) < 1, x, xp.zeros_like(x))
     square = near * near
-    series = xp.ones_like(x) / math.factorial(19)
+    series = xp.ones_like(x) * (1 / math.factorial(19))
     for k in range(17, 0, -2):
         series = series * square + 1 / math.factorial(k)
     e = xp.exp(x)
