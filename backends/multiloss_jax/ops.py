@@ -43,6 +43,16 @@ def expit(x: Array) -> Array:
     return jax.nn.sigmoid(x)
 
 
+def at_least(x: Array, bound: float) -> Array:
+    """max(x, bound)."""
+    return jnp.maximum(x, bound)
+
+
+def unit(x: Array) -> Array:
+    """1 with the sign of x."""
+    return jnp.copysign(jnp.ones((), x.dtype), jax.lax.stop_gradient(x))
+
+
 def sinh(x: Array) -> Array:
     """(exp(x) - exp(-x)) / 2; XLA's own is 8 units in the last place off in float32."""
     return numerics.sinh(jnp, x)

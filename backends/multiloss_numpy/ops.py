@@ -78,6 +78,11 @@ def gather(table: Array, rows: Array) -> Array:
     return np.take(table, rows, axis=0)
 
 
+def at_least(x: Array, bound: float) -> Array:
+    """max(x, bound)."""
+    return np.maximum(x, np.asarray(bound, x.dtype))
+
+
 def put_rows(table: Array, rows: Array, values: Array) -> Array:
     """A table with some rows replaced; the table given stays."""
     table = table.copy()

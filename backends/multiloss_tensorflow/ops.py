@@ -50,6 +50,11 @@ REDUCTIONS = {
 }  # fmt: skip
 
 
+def at_least(x: Array, bound: float) -> Array:
+    """max(x, bound)."""
+    return tf.maximum(x, _number(bound, x))
+
+
 def sinh(x: Array) -> Array:
     """(exp(x) - exp(-x)) / 2; XLA's own is 8 units in the last place off in float32."""
     return numerics.sinh(_BASIC, x)
