@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from multiloss import center
 from multiloss.checks import ABOVE_MINUS_ONE, PROBABILITY
 from multiloss.definition import Definition
-from multiloss.loss import Spec, make, make_spec
+from multiloss.loss import make, make_spec
 
 FORMATS = ("png", "pdf", "svg")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -38,9 +39,7 @@ def find(name: str) -> Definition:
     from multiloss import registry
 
     if name.strip().lower() in registry.CENTER:
-        from multiloss.definitions import center
-
-        return center.distance
+        return center.formula.distance
     return registry.find(name)
 
 
@@ -56,7 +55,7 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     if definition.name == "center":
         if set(options) - {"per_feature"}:
             raise ValueError("only the option per_feature changes the curve of center")
-        spec = Spec(definition, (("per_feature", bool(options.get("per_feature", False))),), "none", validate=False)
+        spec = center.CenterOptions(per_feature=bool(options.get("per_feature", False)), reduction="none").spec
     else:
         spec = make_spec(name, {**options, "reduction": "none", "validate": False})
     x, y_true, y_pred, axis_label = _inputs(definition, dict(spec.own), points)

@@ -236,7 +236,7 @@ class WithCenterLoss(keras.Model):
         self.center = CenterLoss(
             num_classes=num_classes, feature_dim=found.shape[-1], alpha=alpha, name="center", **options
         )
-        self._both = keras.Model(model.inputs, [model.output, found])
+        self._both = keras.Model(model.input, [model.output, found])
         self._seen: Any = None
         self.built = True
 

@@ -1,0 +1,226 @@
+"""One training step of center loss (value, gradient, update) as the number of classes grows, beside what peers do.
+
+    python benchmarks/center.py --framework torch --classes 10 --classes 100000
+    python benchmarks/center.py --json center.json
+
+Batch 256, 128 features, float32. Beside ours: "by hand", a gather, the gradient in closed form and a scatter, as short
+as that framework allows with the counts of the batch's classes only; for torch also the formulas of two popular
+implementations, a dense matrix of distances (batch x classes) with the centers under an optimizer, and counts and
+sums in tables as long as the centers. All are timed in turn, round after round. Memory is what one step adds to the
+largest resident size of a process that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from speed import FRAMEWORKS, ROOT, interleaved
+
+BATCH, DIM, ALPHA = 256, 128, 0.5
+CLASSES = (10, 1_000, 100_000, 1_000_000)
+Step = Callable[[], Any]
+
+
+def data(classes: int) -> tuple[Any, Any]:
+    """Labels and features."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, classes, BATCH), rng.normal(size=(BATCH, DIM)).astype(np.float32)
+
+
+def torch_steps(classes: int) -> dict[str, Step]:
+    """PyTorch, eager."""
+    import torch
+
+    import multiloss
+
+    labels, features = data(classes)
+    y, x = torch.from_numpy(labels), torch.from_numpy(features)
+    leaf = x.clone().requires_grad_()
+    center = multiloss.get("center", backend="torch", num_classes=classes, feature_dim=DIM)
+    table, dense, counted = (torch.zeros(classes, DIM) for _ in range(3))
+
+    def ours() -> None:
+        leaf.grad = None
+        center(y, leaf).backward()
+
+    def by_hand() -> tuple[Any, Any]:
+        difference = table[y] - x
+        value = 0.5 * difference.square().sum(1).mean()
+        found, place, n = torch.unique(y, return_inverse=True, return_counts=True)
+        sums = torch.zeros(len(found), DIM).index_add_(0, place, difference)
+        table.index_add_(0, found, sums / (1 + n)[:, None], alpha=-ALPHA)
+        return value, difference / -BATCH
+
+    def distances() -> None:  # |x|^2 + |c|^2 - 2 x c, masked by class; SGD on the centers
+        leaf.grad = None
+        centers = dense.requires_grad_()
+        squares = leaf.square().sum(1, keepdim=True) + centers.square().sum(1)[None] - 2 * leaf @ centers.T
+        mask = y[:, None] == torch.arange(classes)[None]
+        (squares * mask).clamp(1e-12, 1e12).sum().div(BATCH).backward()
+        with torch.no_grad():
+            dense.sub_(ALPHA * dense.grad)
+        dense.grad = None
+
+    def tables() -> tuple[Any, Any]:  # counts and sums as long as the centers
+        difference = counted[y] - x
+        value = 0.5 * difference.square().sum() / BATCH
+        counts = torch.ones(classes).scatter_add_(0, y, torch.ones(BATCH))
+        sums = torch.zeros_like(counted).scatter_add_(0, y[:, None].expand(-1, DIM), difference)
+        counted.sub_(ALPHA * sums / counts[:, None])
+        return value, difference / -BATCH
+
+    steps: dict[str, Step] = {"ours": ours, "by hand": by_hand, "counts in a table": tables}
+    if classes <= 100_000:
+        steps["matrix of distances"] = distances
+    return steps
+
+
+def jax_steps(classes: int) -> dict[str, Step]:
+    """JAX, jitted, the state donated; the object that holds the table, too."""
+    import jax
+    import jax.numpy as jnp
+
+    import multiloss
+
+    y, x = map(jnp.asarray, data(classes))
+    center = multiloss.get("center", backend="jax", num_classes=classes, feature_dim=DIM)
+    held = multiloss.get("center", backend="jax", num_classes=classes, feature_dim=DIM)
+    both = jax.jit(jax.value_and_grad(lambda x, s: center.step(s, y, x), has_aux=True), donate_argnums=1)
+    tables = {"ours": center.init_state(), "by hand": jnp.zeros((classes, DIM))}
+
+    def ours() -> Any:
+        (value, tables["ours"]), gradient = both(x, tables["ours"])
+        return value, gradient, tables["ours"]
+
+    def hand(table: Any) -> Any:
+        difference = table[y] - x
+        order = jnp.argsort(y)
+        place = jnp.cumsum(jnp.diff(y[order], prepend=y[order[:1]]) != 0)
+        sums = jax.ops.segment_sum(difference[order], place, BATCH, indices_are_sorted=True)
+        n = jax.ops.segment_sum(jnp.ones(BATCH), place, BATCH, indices_are_sorted=True)
+        rows = table[y[order]] - ALPHA * (sums / (1 + n)[:, None])[place]
+        return 0.5 * jnp.square(difference).sum(1).mean(), difference / -BATCH, table.at[y[order]].set(rows)
+
+    compiled = jax.jit(hand, donate_argnums=0)
+
+    def by_hand() -> Any:
+        *result, tables["by hand"] = compiled(tables["by hand"])
+        return *result, tables["by hand"]
+
+    return {"ours": ours, "by hand": by_hand, "ours, object": lambda: held.value_and_grad(y, x)}
+
+
+def tensorflow_steps(classes: int) -> dict[str, Step]:
+    """TensorFlow in a `tf.function`."""
+    import tensorflow as tf
+
+    import multiloss
+
+    y, x = map(tf.constant, data(classes))
+    center = multiloss.get("center", backend="tensorflow", num_classes=classes, feature_dim=DIM)
+    table = tf.Variable(tf.zeros((classes, DIM)))
+
+    @tf.function
+    def ours() -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = center(y, x)
+        return value, tape.gradient(value, x)
+
+    @tf.function
+    def by_hand() -> Any:
+        difference = tf.gather(table, y) - x
+        found, place, n = tf.unique_with_counts(y)
+        sums = tf.math.unsorted_segment_sum(difference, place, tf.size(found))
+        step = ALPHA * sums / (1 + tf.cast(n, tf.float32))[:, None]
+        table.scatter_sub(tf.IndexedSlices(step, found))
+        return 0.5 * tf.reduce_mean(tf.reduce_sum(difference**2, 1)), difference / -BATCH
+
+    return {"ours": ours, "by hand": by_hand}
+
+
+STEPS = {"torch": torch_steps, "jax": jax_steps, "tensorflow": tensorflow_steps}
+
+
+def wait(result: Any) -> None:
+    """Until a JAX result is there."""
+    for part in result if isinstance(result, tuple) else ():
+        if hasattr(part, "block_until_ready"):
+            part.block_until_ready()
+
+
+def megabytes(framework: str, classes: int, name: str) -> float:
+    """What steps add to the largest resident size, in a process of their own."""
+    command = [sys.executable, __file__, "--framework", framework, "--classes", str(classes), "--peak", name]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment()).stdout)
+
+
+def peak(framework: str, classes: int, name: str) -> None:
+    """Print it."""
+    import resource
+
+    step = STEPS[framework](classes)[name]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        wait(step())
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def environment() -> dict[str, str]:
+    """With the checkout on the path."""
+    paths = [str(ROOT), str(ROOT / "backends"), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def measure(framework: str, classes: int, seconds: float, memory: bool) -> list[dict[str, Any]]:
+    """The lines of one number of classes."""
+    times = interleaved(STEPS[framework](classes), wait, seconds)
+    lines = []
+    for name, samples in times.items():
+        ratio = statistics.median(a / b for a, b in zip(samples, times["by hand"], strict=True))
+        line = {"framework": framework, "classes": classes, "step": name,
+                "us": round(statistics.median(samples), 1), "to by hand": round(ratio, 2)}  # fmt: skip
+        lines.append(line | ({"peak MB": round(megabytes(framework, classes, name), 1)} if memory else {}))
+    return lines
+
+
+def main(argv: list[str]) -> None:
+    """Run what the command line asks for."""
+    parse = argparse.ArgumentParser(description="a training step of center loss")
+    parse.add_argument("--framework", action="append", choices=FRAMEWORKS, help="default: all; may be repeated")
+    parse.add_argument("--classes", action="append", type=int, help="default: 10, 1000, 100000, 1000000")
+    parse.add_argument("--seconds", type=float, default=0.3, help="about how long each contender of a line is timed")
+    parse.add_argument("--memory", action="store_true", help="measure the peak memory, a process each")
+    parse.add_argument("--json", type=Path, help="write the results here")
+    parse.add_argument("--peak", help=argparse.SUPPRESS)
+    parse.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    arguments = parse.parse_args(argv)
+    if arguments.peak:
+        peak(arguments.framework[0], arguments.classes[0], arguments.peak)
+        return
+    if not arguments.worker:  # with the path set, and each framework in a process of its own
+        for framework in arguments.framework or FRAMEWORKS:
+            command = [sys.executable, __file__, *argv, "--framework", framework, "--worker"]
+            subprocess.run(command, check=True, env=environment())
+        return
+    results = []
+    for classes in arguments.classes or CLASSES:
+        for line in measure(arguments.framework[-1], classes, arguments.seconds, arguments.memory):
+            results.append(line)
+            print("  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
+    if arguments.json:
+        known = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
+        arguments.json.write_text(json.dumps(known + results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
