@@ -39,7 +39,7 @@ def find(name: str) -> Definition:
     from multiloss import registry
 
     if name.strip().lower() in registry.CENTER:
-        return center.formula.distance
+        return center.CenterOptions().spec.definition
     return registry.find(name)
 
 
