@@ -37,4 +37,4 @@ def list_losses() -> list[str]:
     """
     from multiloss import registry
 
-    return sorted([*registry.names(), "center"])
+    return sorted({*registry.names(), *registry.CENTER.values()})

@@ -9,11 +9,13 @@ import numpy as np
 
 from multiloss import dispatch, inputs, options, pipeline, registry
 from multiloss.definitions import center as formula
+from multiloss.definitions import center_family as family
 from multiloss.loss import Spec
 
 Array = Any
 
 _READERS: dict[str, options.Reader] = {
+    "loss": options.one_of("center", *family.FAMILY),
     "preset": options.optional(options.one_of(*(name for name in formula.PRESETS if name))),
     "alpha": options.unit_interval,
     "num_classes": options.optional(options.count),
@@ -30,10 +32,16 @@ _READERS: dict[str, options.Reader] = {
 }
 
 
+_OF_CENTER = ("preset", "per_feature", "sharded")
+"""The options that the rest of the family has not."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CenterOptions:
     """The options of a center loss, normalised. An array given as `centers_init` is run-time data, no option."""
 
+    loss: str = "center"
+    own: tuple[tuple[str, Any], ...] = ()
     alpha: float = 0.5
     num_classes: int | None = None
     feature_dim: int | None = None
@@ -53,8 +61,15 @@ class CenterOptions:
     @property
     def spec(self) -> Spec:
         """The value as a loss of the pipeline: targets are the gathered rows, predictions the features."""
+        if self.loss != "center":
+            return Spec(family.FAMILY[self.loss], self.own, reduction=self.reduction, validate=False)
         own = (("per_feature", self.per_feature), ("factor", self.rule.factor))
         return Spec(formula.distance, own, reduction=self.reduction, validate=False)
+
+    @property
+    def moves_all(self) -> bool:
+        """Whether a step may move every class, as that of some of the family does."""
+        return family.moves_all(self.loss, dict(self.own))
 
     @property
     def rule(self) -> formula.Rule:
@@ -67,16 +82,24 @@ class CenterOptions:
         for name in ("axis_name", "sharded"):  # of one backend each
             if not plain[name]:
                 del plain[name]
-        return {"name": "center"} | plain
+        name, own = plain.pop("loss"), dict(plain.pop("own"))
+        if name != "center":
+            plain = {key: value for key, value in plain.items() if key not in _OF_CENTER}
+        return {"name": name} | own | plain
 
 
 def read_options(given: dict[str, Any]) -> CenterOptions:
     """Normalise the options of `multiloss.get("center", ...)`."""
     given = dict(given)
     process_group = given.pop("process_group", None)
+    loss = _READERS["loss"]("loss", given.pop("loss", "center"))
+    own = family.FAMILY[loss].options if loss != "center" else {}
+    known = [*own, *(name for name in _READERS if name != "loss" and (loss == "center" or name not in _OF_CENTER))]
     for name in given:
-        if name not in _READERS:
-            raise registry.unknown_option("center", name, list(_READERS))
+        if name not in known:
+            raise registry.unknown_option(loss, name, known)
+    chosen = {name: given.pop(name, default) for name, default in own.items()}
+    chosen = {name: family.FAMILY[loss].readers[name](name, value) for name, value in chosen.items()}
     preset = _READERS["preset"]("preset", given.get("preset"))
     given = {**formula.PRESETS[preset][1], **given}
     initial = given.get("centers_init")
@@ -96,7 +119,7 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     read = {name: _READERS[name](name, value) for name, value in given.items()}
     if read.get("num_classes") and "max_classes" not in read:
         read["max_classes"] = max(65536, read["num_classes"])
-    return CenterOptions(**read, initial=array, process_group=process_group)
+    return CenterOptions(loss=loss, own=tuple(chosen.items()), **read, initial=array, process_group=process_group)
 
 
 def to_host(x: Any) -> Any:
@@ -118,7 +141,8 @@ def to_host(x: Any) -> Any:
 def make(backend: str | None, given: dict[str, Any]) -> Any:
     """The center loss of a backend. Center loss holds state, so the backend must be named."""
     if backend is None:
-        raise ValueError("center loss holds centers, so it needs a backend: multiloss.get('center', backend='torch')")
+        name = given.get("loss", "center")
+        raise ValueError(f"{name} loss holds centers, so it needs a backend: multiloss.get({name!r}, backend='torch')")
     read = read_options(given)
     for name, owner in (("process_group", "torch"), ("sharded", "torch"), ("axis_name", "jax")):
         if name in given and given[name] is not None and backend != owner:
@@ -149,6 +173,22 @@ def _gather(
     return safe, keep, invalid, xp.stop_gradient(xp.gather(centers, safe))
 
 
+def _samples(
+    be: Any, chosen: CenterOptions, centers: Array, gathered: Any, features: Array, sample_weight: Any, mask: Any
+) -> pipeline.Samples:
+    """What the value takes: the rows of the samples, or for the family (`Compared`) the whole table, too."""
+    safe, keep, invalid, rows = gathered
+    samples = pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
+    if chosen.loss == "center":
+        return samples
+    if chosen.loss == "git" and len(be.shape(safe)) != 1:
+        raise ValueError(
+            f"git compares the samples of one batch: features must be (N, D), got shape {be.shape(features)}"
+        )
+    table = be.cast_like(be.xp.stop_gradient(centers), samples.y_pred)
+    return dataclasses.replace(samples, y_true=family.Compared(samples.y_true, safe, table, keep))
+
+
 def value_and_gradient(
     be: Any,
     chosen: CenterOptions,
@@ -161,8 +201,8 @@ def value_and_gradient(
     trusted: bool,
 ) -> tuple[Array, Array]:
     """The value and its gradient by the closed form, in the dtype of the features where they are real."""
-    _, _, invalid, rows = _gather(be, centers, labels, mask, trusted)
-    samples = pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
+    gathered = _gather(be, centers, labels, mask, trusted)
+    samples = _samples(be, chosen, centers, gathered, features, sample_weight, mask)
     value, gradient = pipeline.value_and_gradient_of(be, chosen.spec, samples)
     return value, be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
 
@@ -185,10 +225,9 @@ def step(
     With a `group` (see `protocol.Group`) the rows are those of the batches of all processes together.
     """
     xp = be.xp
-    safe, keep, invalid, rows = _gather(be, centers, labels, mask, trusted)
-    value = pipeline.value_of(
-        be, chosen.spec, pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
-    )
+    gathered = _gather(be, centers, labels, mask, trusted)
+    safe, keep, invalid, rows = gathered
+    value = pipeline.value_of(be, chosen.spec, _samples(be, chosen, centers, gathered, features, sample_weight, mask))
     if not training:
         return value, None, None
     dim = be.shape(centers)[-1]
@@ -202,7 +241,7 @@ def step(
             bad = group.sum(xp.astype(bad, rows.dtype)) > 0
         flat_keep = flat_keep & ~bad
     classes = be.shape(centers)[0]
-    if group is not None and not group.gathers(classes, dim, be.shape(flat_x)[0]):
+    if chosen.moves_all or (group is not None and not group.gathers(classes, dim, be.shape(flat_x)[0])):
         return value, *_of_all_classes(be, chosen, centers, flat_labels, flat_rows, flat_x, flat_keep, group)
     if group is not None:
         flat_labels, flat_x, flat_keep = (group.gather(x) for x in (flat_labels, flat_x, flat_keep))
@@ -216,18 +255,35 @@ def _of_all_classes(
     be: Any, chosen: CenterOptions, centers: Array, labels: Array, rows: Array, x: Array, keep: Array, group: Any
 ) -> tuple[Array, Array]:
     """The whole table as rows to commit: what travels is one sum and one count a class."""
-    xp = be.xp
-    where_to, _, total, n = formula.class_sums(xp, rows, labels, x, keep)
-    sums = xp.concat([total, n[:, None]], axis=1)
-    everywhere = group.sum(xp.put_rows(xp.concat([xp.zeros_like(centers), xp.zeros_like(centers[:, :1])], axis=1),
-                                       where_to, sums))  # fmt: skip
-    total, n = everywhere[:, :-1], everywhere[:, -1]
+    xp, own, extra = be.xp, dict(chosen.own), None
+
+    def sums(labels: Array, rows: Array, keep: Array) -> tuple[Array, Array]:
+        where_to, _, total, n = formula.class_sums(xp, rows, labels, x, keep)
+        none = xp.concat([xp.zeros_like(centers), xp.zeros_like(centers[:, :1])], axis=1)
+        table = xp.put_rows(none, where_to, xp.concat([total, n[:, None]], axis=1))
+        table = table if group is None else group.sum(table)
+        return table[:, :-1], table[:, -1]
+
+    if chosen.loss == "triplet_center":
+        compared = family.Compared(rows, labels, centers, keep)
+        gap, other = family.triplet_gap(xp, compared, x, own["margin"])
+        keep = keep & ~(gap <= 0)
+        away, n = sums(be.labels(family.nearest_other(xp, compared, x)[0]), other, keep)
+        extra = -away / (1 + n)[:, None]
+    elif chosen.loss == "island":
+        extra = family.island_push(xp, centers, own["weight"])
+    total, n = sums(labels, rows, keep)
     every_class = xp.reshape(xp.class_range(centers, 0), (-1,))
-    return every_class, formula.moved(xp, centers, total, n, xp.sum(n), chosen.alpha, chosen.rule)
+    return every_class, formula.moved(xp, centers, total, n, xp.sum(n), chosen.alpha, chosen.rule, extra)
 
 
 def words(chosen: CenterOptions, dim: int | None) -> list[str]:
     """The value, the step and the effective alpha, a line each."""
+    if chosen.loss != "center":
+        about = family.FAMILY[chosen.loss].doc.partition("\n\n")[0]
+        own = ", ".join(f"{name} = {value:g}" for name, value in chosen.own)
+        step = "a step of its own, of all classes" if chosen.moves_all else "Eq. 4 of center loss"
+        return [about, f"value: {_REDUCTIONS[chosen.reduction]} it, {own}", f"step: {step}, alpha = {chosen.alpha:g}"]
     rule = chosen.rule
     over_d = f" / {dim or 'D'}" if chosen.per_feature else ""
     divisor = " / " + " / ".join([*["(1 + n_j)"] * rule.by_class, *["B"] * rule.by_batch])

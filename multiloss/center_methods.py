@@ -36,7 +36,7 @@ class CenterMethods:
     def to_backend(self, backend: str) -> Any:
         """The same center loss, with the same centers, in another framework."""
         config = self.options.config()
-        config.pop("name")
+        config["loss"] = config.pop("name")
         centers = self._host_centers()
         if centers.size:
             config["centers_init"] = centers
@@ -261,7 +261,7 @@ class CenterMethods:
 
     def __repr__(self) -> str:
         shown = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
-        return f"multiloss.get('center'{shown})"
+        return f"multiloss.get({self.options.loss!r}{shown})"
 
 
 def _class_list(classes: Sequence[int], have: int, where: str) -> list[int]:

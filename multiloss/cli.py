@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import inspect
 import os
 import re
 import sys
@@ -125,17 +124,19 @@ def _show(args: argparse.Namespace) -> int:
     print(f"\n{formula_text(definition.doc)}\n\nOptions:")
     for line in _options(definition):
         print(f"    {line}")
-    print()
-    print("\n".join(plotting.text(plotting.curve(args.name))))
+    if definition.family != "center_family":  # which compares with several centers
+        print()
+        print("\n".join(plotting.text(plotting.curve(args.name))))
     return 0
 
 
 def _options(definition: Any) -> list[str]:
-    if definition.name == "center":
-        from multiloss.center import CenterOptions
+    if definition.family in ("center", "center_family"):
+        from multiloss.center import read_options
 
-        signature = inspect.signature(CenterOptions)
-        defaults = {key: p.default for key, p in signature.parameters.items() if key != "initial"}
+        defaults = read_options({"loss": definition.name}).config() | {"axis_name": None, "process_group": None}
+        defaults |= {"sharded": False} if definition.name == "center" else {}
+        del defaults["name"]
     else:
         defaults = {**definition.options, "reduction": "mean", "axis": -1, "validate": None}
     return [f"{key} = {value!r}" for key, value in defaults.items()]
@@ -207,13 +208,14 @@ def _name_and_options(word: str) -> tuple[str, dict[str, Any]]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from multiloss import dispatch, list_backends, list_losses, plotting, testing
+    from multiloss import dispatch, list_backends, list_losses, plotting, registry, testing
 
     # names and backends are looked up first: a mistake is told before minutes of work
     names = list(dict.fromkeys(plotting.find(name).name for name in args.names))
-    names = names or [name for name in list_losses() if name != "center"]
-    if "center" in names:
-        raise ValueError("center loss holds state and is no loss of predictions; verify cannot check it")
+    names = names or [name for name in list_losses() if name not in registry.CENTER]
+    stateful = next((name for name in names if name in registry.CENTER), None)
+    if stateful:
+        raise ValueError(f"{stateful} loss holds state and is no loss of predictions; verify cannot check it")
     backends = list(dict.fromkeys(args.backend or (name for name, here in list_backends().items() if here)))
     for backend in backends:
         dispatch.backend(backend)

@@ -161,5 +161,5 @@ def get(name: str, backend: str | None = None, **options: Any) -> Any:
     if isinstance(name, str) and name.strip().lower() in registry.CENTER:
         from multiloss import center
 
-        return center.make(backend, options)
+        return center.make(backend, {**options, "loss": registry.CENTER[name.strip().lower()]})
     return make(make_spec(name, options), backend)

@@ -39,7 +39,7 @@ def find(name: str) -> Definition:
     from multiloss import registry
 
     if name.strip().lower() in registry.CENTER:
-        return center.CenterOptions().spec.definition
+        return center.CenterOptions(loss=registry.CENTER[name.strip().lower()]).spec.definition
     return registry.find(name)
 
 
@@ -52,6 +52,8 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     options = dict(options or {})
     definition = find(name)
     label = definition.name + "".join(f", {key}={value}" for key, value in options.items())
+    if definition.family == "center_family":
+        raise ValueError(f"{definition.name} compares with several centers, and has no curve over one number")
     if definition.name == "center":
         if set(options) - {"per_feature"}:
             raise ValueError("only the option per_feature changes the curve of center")

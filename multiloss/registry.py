@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from multiloss import options as read
 from multiloss.definition import Definition, Function
 
-CENTER = ("center", "center_loss")
-"""What the loss with a state is called: it is no `Definition`, and its names are nobody else's."""
+CENTER = {"center": "center", "center_loss": "center"} | {
+    name: name for name in ("contrastive_center", "triplet_center", "island", "git")
+}
+"""What the losses with a state are called: they are made by `multiloss.center`, and their names are nobody else's."""
 
 _definitions: dict[str, Definition] = {}
 _aliases: dict[str, str] = {}
@@ -41,7 +43,9 @@ def add(definition: Definition, *, replace: bool = False) -> Definition:
     names = (definition.name, *definition.aliases)
     for name in names:
         if name in CENTER:
-            raise ValueError(f"the name {name!r} is taken by center loss, which holds a state and cannot be replaced")
+            raise ValueError(
+                f"the name {name!r} is taken by {CENTER[name]} loss, which holds a state and cannot be replaced"
+            )
     taken = [name for name in names if name in _definitions or name in _aliases]
     if taken and not replace:
         raise ValueError(f"the name {taken[0]!r} is taken by {_owner(taken[0])}; pass replace=True to replace it")
@@ -113,7 +117,7 @@ def find(name: str) -> Definition:
             return _definitions[found]
     if key in _AMBIGUOUS:
         raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}")
-    known = [*_definitions, *_aliases, "center"]
+    known = [*_definitions, *_aliases, *CENTER.values()]
     near = list(dict.fromkeys(_aliases.get(n, n) for n in difflib.get_close_matches(key, known, 5, 0.5)))
     near += [n for n in _definitions if len(key) > 2 and key in n and n not in near]
     hint = f"; did you mean {', '.join(near[:5])}?" if near else "; multiloss.list_losses() has all names"

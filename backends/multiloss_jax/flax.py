@@ -20,7 +20,8 @@ class CenterLoss(nnx.Module):
     """`center(labels, features)` under `nnx.jit` and `nnx.value_and_grad`; the centers move while training.
 
     Args:
-        options: as of `multiloss.get("center", ...)`; `num_classes` and `feature_dim` are needed.
+        options: as of `multiloss.get("center", ...)`; `num_classes` and `feature_dim` are needed; `loss="island"`
+            and the like make it another loss of the family.
 
     `center.eval()` and `center.train()` set the mode, as of every NNX module; `training=` of a call overrides it.
     """

@@ -27,7 +27,8 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     it is a training-mode evaluation, as on the other backends, unless `training=False`.
 
     Args:
-        options: as of `multiloss.get("center", ...)`: alpha, num_classes, feature_dim, centers_init, reduction, ...
+        options: as of `multiloss.get("center", ...)`: alpha, num_classes, feature_dim, centers_init, reduction, ...;
+            `loss="island"` and the like make it another loss of the family, with that one's options.
 
     Example:
         >>> import multiloss.keras  # doctest: +SKIP
@@ -50,7 +51,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     def of(cls, chosen: CenterOptions) -> CenterLoss:
         """The layer of options that are read already."""
         config = chosen.config()
-        del config["name"]
+        config["loss"] = config.pop("name")
         if chosen.initial is not None:
             config["centers_init"] = chosen.initial
         return cls(**config)
@@ -185,7 +186,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes; the centers are a weight and saved as such."""
         options = self.options.config()
-        del options["name"]
+        options["loss"] = options.pop("name")
         if self._table is not None:
             options["num_classes"], options["feature_dim"] = self._shape()
         return {"name": self.name} | options
@@ -230,6 +231,8 @@ class WithCenterLoss(keras.Model):
         found = model.get_layer(features).output
         if len(found.shape) != 2 or found.shape[-1] is None:
             raise ValueError(f"layer {features!r} must give feature vectors (N, D), got shape {found.shape}")
+        if options.get("loss") in ("island", "git"):
+            raise ValueError(f"weight is lambda here; for {options['loss']}, with a weight of its own, use the layer")
         self.model = model
         self.features = features
         self.weight = float(weight)
@@ -269,8 +272,8 @@ class WithCenterLoss(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
         options = self.center.options.config()
-        for name in ("name", "feature_dim"):
-            del options[name]
+        options["loss"] = options.pop("name")
+        del options["feature_dim"]
         model = keras.saving.serialize_keras_object(self.model)
         return {"name": self.name, "model": model, "features": self.features, "weight": self.weight} | options
 

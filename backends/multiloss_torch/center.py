@@ -13,6 +13,7 @@ import multiloss_torch as be
 from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.center_methods import CenterMethods
 from multiloss.definitions.center import PRESETS
+from multiloss.registry import CENTER
 from multiloss_torch import checkpointing, distributed
 
 
@@ -75,7 +76,9 @@ class TorchCenter(CenterMethods, nn.Module):
             labels = self._checked(given, False, may_grow=True)[0][0].to(torch.int64)
         except (RuntimeError, TypeError, ValueError):  # the step says so, to all processes
             return
-        checkpointing.remember(first_passes, self, self.centers[labels.clamp(0, self.centers.shape[0] - 1)])
+        whole = self.options.loss != "center"  # the family compares with other centers, too
+        rows = self.centers.clone() if whole else self.centers[labels.clamp(0, self.centers.shape[0] - 1)]
+        checkpointing.remember(first_passes, self, rows)
 
     def _recompute(self, given: tuple[Any, ...], first_passes: list[Any], rows: Tensor | None) -> tuple[Tensor, Tensor]:
         """The value of a first pass again, with the rows of then; nothing moves."""
@@ -83,8 +86,10 @@ class TorchCenter(CenterMethods, nn.Module):
             return self._step(given, False)[0], given[1]
         checkpointing.remember(first_passes, self, rows)
         (labels, *rest), trusted = self._checked(given, False, may_grow=False)
-        table, own = rows.reshape(-1, rows.shape[-1]), torch.arange(labels.numel(), device=rows.device)
-        value, _, _ = step(be, self.options, table, own.reshape(labels.shape), *rest, training=False, trusted=trusted)
+        table = rows.reshape(-1, rows.shape[-1])
+        if self.options.loss == "center":
+            labels = torch.arange(labels.numel(), device=rows.device).reshape(labels.shape)
+        value, _, _ = step(be, self.options, table, labels, *rest, training=False, trusted=trusted)
         return value, rest[0]
 
     def _step(self, given: tuple[Any, ...], moves: bool, leaf: bool = False) -> tuple[Any, Any, Any, Tensor]:
@@ -133,6 +138,7 @@ class TorchCenter(CenterMethods, nn.Module):
                 feature_dim=self._shape()[1],
                 alpha=self.options.alpha,
                 preset=list(PRESETS).index(self.options.preset),
+                loss=list(CENTER.values()).index(self.options.loss),
             )
         except BaseException:
             self.centers = before

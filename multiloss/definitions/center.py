@@ -135,7 +135,9 @@ def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array
     return ordered, rows, total, xp.take(xp.segment_sum(present, segments), segments, axis=0)
 
 
-def moved(xp: Any, rows: Array, total: Array, n: Array, batch: Any, alpha: float, rule: Rule) -> Array:
+def moved(
+    xp: Any, rows: Array, total: Array, n: Array, batch: Any, alpha: float, rule: Rule, extra: Array | None = None
+) -> Array:
     """The rows after their step.
 
     Args:
@@ -145,14 +147,18 @@ def moved(xp: Any, rows: Array, total: Array, n: Array, batch: Any, alpha: float
         batch: the number of samples that count.
         alpha: the step.
         rule: what divides the sum.
+        extra: what some losses of the family add to the divided sum, (M, D); it moves classes without samples, too.
 
     Returns:
         (M, D). A class without samples, and one that a non-finite feature touches, keeps its row, bit for bit.
     """
-    finite = xp.all(xp.isfinite(total), axis=-1, keepdims=True)
+    finite = xp.all(xp.isfinite(total if extra is None else total + extra), axis=-1, keepdims=True)
     step = xp.where(finite, total, xp.zeros_like(total))
     if rule.by_class:
         step = step / (1 + n)[:, None]
     if rule.by_batch:
         step = step / xp.where(batch == 0, xp.ones_like(batch), batch)
-    return xp.where(finite & (n > 0)[:, None], rows - alpha * rule.step_factor * step, rows)
+    if extra is not None:
+        step = step + xp.where(finite, extra, xp.zeros_like(extra))
+    moves = (n > 0)[:, None] if extra is None else batch > 0
+    return xp.where(finite & moves, rows - alpha * rule.step_factor * step, rows)

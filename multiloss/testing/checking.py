@@ -53,8 +53,8 @@ def check(
         >>> import multiloss.testing
         >>> multiloss.testing.check("mean_squared_error", backends=["numpy"], examples=5)
     """
-    if name == "center":
-        raise ValueError("center loss holds state and is no loss of predictions; its tests are the library's own")
+    if name in registry.CENTER:
+        raise ValueError(f"{name} loss holds state and is no loss of predictions; its tests are the library's own")
     definition = registry.find(name)
     spec = make_spec(name, options)
     if backends is None:

@@ -1,0 +1,221 @@
+"""The close family of center loss: the same table of centers, other values, two with a step of their own. Pure.
+
+`y_true` is a `Compared`: what features are held against. contrastive_center, triplet_center and island look at all
+centers, so they cost batch x classes x features (island: classes x features) and are no losses for a million classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from multiloss import options as read
+from multiloss.definition import Definition, over_axis
+
+Array = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """Centers of the samples' classes (..., D), the classes (...), all centers (C, D), which samples count (...)."""
+
+    rows: Array
+    labels: Array
+    centers: Array
+    keep: Array
+
+
+def _to_all(xp: Any, c: Compared, x: Array) -> tuple[Array, Array, Array]:
+    """x - c_j for each center (..., C, D), its square (..., C), and where j is another class (..., C)."""
+    # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
+    e = x[..., None, :] - c.centers
+    each = xp.reshape(xp.class_range(c.centers, 0), (-1,))
+    return e, xp.sum(e * e, axis=-1), each != c.labels[..., None]
+
+
+def _only(xp: Any, where: Array, x: Array) -> Array:
+    return xp.where(where, x, xp.zeros_like(x))
+
+
+@over_axis(name="contrastive_center", readers={"delta": read.positive})
+def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, delta: float = 1.0) -> Array:
+    """Contrastive-center loss (Qi & Su 2017, Eq. 5): the distance to the own center over that to all others.
+
+    .. math:: \\tfrac12 \\frac{\\lVert x - c_y \\rVert^2}{\\delta + \\sum_{j \\ne y} \\lVert x - c_j \\rVert^2}
+
+    The centers move by Eq. 4 of center loss. It compares with all centers: batch x classes x features numbers.
+
+    Args:
+        labels: integer classes y, one a sample.
+        features: x, (..., D).
+        delta: keeps the quotient finite, > 0, in the squared unit of the features.
+
+    Returns:
+        One value per sample, without unit. (Ports that sum over the batch before they divide compute something else.)
+    """
+    _, squares, others = _to_all(xp, y_true, y_pred)
+    e = y_pred - y_true.rows
+    return 0.5 * xp.sum(e * e, axis=axis) / (delta + xp.sum(_only(xp, others, squares), axis=-1))
+
+
+@contrastive_center.gradient
+def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, delta: float) -> Array:
+    differences, squares, others = _to_all(xp, y_true, y_pred)
+    e = y_pred - y_true.rows
+    by = (delta + xp.sum(_only(xp, others, squares), axis=-1))[..., None]
+    away = xp.sum(_only(xp, others[..., None], differences), axis=-2)
+    return e / by - (xp.sum(e * e, axis=-1)[..., None] / by) * (away / by)
+
+
+def nearest_other(xp: Any, c: Compared, x: Array) -> tuple[Array, Array]:
+    """The class of the nearest center of another class (the first one at ties), and whether there is any."""
+    _, squares, others = _to_all(xp, c, xp.stop_gradient(x))
+    far = xp.where(others, squares, xp.full_like(squares, float("inf")))
+    return xp.argmax(-far, axis=-1), xp.any(others, axis=-1)
+
+
+def triplet_gap(xp: Any, c: Compared, x: Array, margin: float) -> tuple[Array, Array]:
+    """margin + D(x, c_y) - D(x, c_q), and c_q; 0 where there is no other class."""
+    q, exists = nearest_other(xp, c, x)
+    other = xp.gather(c.centers, q)
+    pull, push = x - c.rows, x - other
+    gap = margin + 0.5 * xp.sum(pull * pull, axis=-1) - 0.5 * xp.sum(push * push, axis=-1)
+    return _only(xp, exists, gap), other
+
+
+@over_axis(name="triplet_center", readers={"margin": read.non_negative, "push": read.flag})
+def triplet_center(
+    xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, margin: float = 5.0, push: bool = True
+) -> Array:
+    """Triplet-center loss (He et al., CVPR 2018, Eq. 5): the own center nearer than the next one, by a margin.
+
+    .. math:: \\max(0,\\; m + D_y - \\min_{j \\ne y} D_j), \\quad D_j = \\tfrac12 \\lVert x - c_j \\rVert^2
+
+    With q the nearest other center, active samples only (their value is above 0), and counts of them:
+
+    .. math:: c_j \\leftarrow c_j - \\alpha \\left(\\frac{\\sum_{y_i = j} (c_j - x_i)}{1 + n^+_j}
+        - \\frac{\\sum_{q_i = j} (c_j - x_i)}{1 + n^-_j}\\right)
+
+    It compares with all centers: batch x classes x features numbers.
+
+    Args:
+        labels: integer classes y, one a sample.
+        features: x, (..., D).
+        margin: m, >= 0, in the squared unit of the features.
+        push: False moves the centers by Eq. 4 of center loss, over all samples.
+
+    Returns:
+        One value per sample, in the squared unit of the features; 0 while there is one class only. The gradient is
+        c_q - c_y where the value is above 0, else 0.
+    """
+    gap, _ = triplet_gap(xp, y_true, y_pred, margin)
+    return xp.where(gap <= 0, xp.zeros_like(gap), gap)  # so asked, a nan stays
+
+
+@triplet_center.gradient
+def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, margin: float, push: bool) -> Array:
+    gap, other = triplet_gap(xp, y_true, y_pred, margin)
+    return _only(xp, ~(gap <= 0)[..., None], other - y_true.rows)
+
+
+def directions(xp: Any, centers: Array) -> tuple[Array, Array]:
+    """Centers of length 1, and their lengths (C, 1); a zero center stays 0, of length infinity: it stays put."""
+    largest = xp.max(xp.abs(centers), axis=-1, keepdims=True)
+    scaled = centers / xp.where(largest == 0, xp.ones_like(largest), largest)  # so that squares stay finite
+    length = xp.sqrt(xp.sum(scaled * scaled, axis=-1, keepdims=True))
+    none = length == 0
+    unit = scaled / xp.where(none, xp.ones_like(length), length)
+    return unit, xp.where(none, xp.full_like(length, float("inf")), length * largest)
+
+
+@over_axis(name="island", readers={"weight": read.non_negative})
+def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
+    """Island loss (Cai et al., FG 2018, Eq. 5): center loss, and each pair of centers apart in angle.
+
+    .. math:: \\tfrac12 \\lVert x - c_y \\rVert^2 + w \\sum_{k \\ne j} (\\cos(c_k, c_j) + 1)
+
+    The sum runs over the ordered pairs of all centers; a zero center has cosine 0. With m the norms, Eq. 7 moves all
+    centers, also of classes that the batch lacks:
+
+    .. math:: c_j \\leftarrow c_j - \\alpha \\left(\\frac{\\sum_{y_i = j} (c_j - x_i)}{1 + n_j} + \\frac{w}{C - 1}
+        \\sum_{k \\ne j} \\left(\\frac{c_k}{m_k m_j} - \\frac{(c_k \\cdot c_j)\\, c_j}{m_k m_j^3}\\right)\\right)
+
+    Args:
+        labels: integer classes y, one a sample.
+        features: x, (..., D).
+        weight: w, >= 0, in the squared unit of the features.
+
+    Returns:
+        One value per sample; the pairs' term is in each, so that `reduction="mean"` has it once. The gradient with
+        respect to x is that of center loss.
+    """
+    e = y_pred - y_true.rows
+    return 0.5 * xp.sum(e * e, axis=axis) + weight * _pairs(xp, y_true.centers)
+
+
+@island.gradient
+def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, weight: float) -> Array:
+    return y_pred - y_true.rows
+
+
+def _pairs(xp: Any, centers: Array) -> Array:
+    unit, _ = directions(xp, centers)
+    n = int(centers.shape[0])
+    total = xp.sum(unit, axis=0)
+    # The sum of all cosines is the squared length of the sum of the directions; each with itself goes off again.
+    return xp.sum(total * total) - xp.sum(unit * unit) + n * (n - 1)
+
+
+def island_push(xp: Any, centers: Array, weight: float) -> Array:
+    """The pairs' part of each center's step, (C, D)."""
+    unit, length = directions(xp, centers)
+    total = xp.sum(unit, axis=0) - unit  # of the other directions
+    across = total - xp.sum(total * unit, axis=-1, keepdims=True) * unit
+    return weight / max(int(centers.shape[0]) - 1, 1) * across / length
+
+
+@over_axis(name="git", readers={"weight": read.non_negative})
+def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
+    """Git loss (Calefati et al., BMVC 2018, Eq. 4): center loss, and away from the centers of the other samples.
+
+    .. math:: \\tfrac12 \\lVert x_i - c_{y_i} \\rVert^2
+        + w \\sum_{j \\ne i} \\frac{1}{1 + \\lVert x_i - c_{y_j} \\rVert^2}
+
+    The centers move by Eq. 4 of center loss. Pairs of one class are in the sum. Pairs are of one batch (of one
+    process), batch x batch x features numbers. (The authors' code works per dimension.)
+
+    Args:
+        labels: integer classes y, (N,).
+        features: x, (N, D).
+        weight: w, >= 0, in the squared unit of the features.
+
+    Returns:
+        One value per sample.
+    """
+    _, squares, others = _to_samples(xp, y_true, y_pred)
+    e = y_pred - y_true.rows
+    return 0.5 * xp.sum(e * e, axis=axis) + weight * xp.sum(_only(xp, others, 1 / (1 + squares)), axis=-1)
+
+
+@git.gradient
+def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, weight: float) -> Array:
+    e, squares, others = _to_samples(xp, y_true, y_pred)
+    by = 1 + squares
+    pull = _only(xp, others[..., None], (e / by[..., None]) / by[..., None])
+    return (y_pred - y_true.rows) - 2 * weight * xp.sum(pull, axis=-2)
+
+
+def _to_samples(xp: Any, c: Compared, x: Array) -> tuple[Array, Array, Array]:
+    """x_i - c_(y_j) (N, N, D), its square, and where j is another sample that counts."""
+    e = x[:, None, :] - c.rows
+    each = xp.reshape(xp.class_range(c.rows, 0), (-1,))
+    return e, xp.sum(e * e, axis=-1), (each[:, None] != each) & c.keep
+
+
+FAMILY: Mapping[str, Definition] = {d.name: d for d in (contrastive_center, triplet_center, island, git)}
+
+
+def moves_all(name: str, own: Mapping[str, Any]) -> bool:
+    """Whether the centers move by a rule of their own, all classes at once, and not by Eq. 4 alone."""
+    return name == "island" or (name == "triplet_center" and own["push"])
