@@ -161,5 +161,7 @@ def get(name: str, backend: str | None = None, **options: Any) -> Any:
     if isinstance(name, str) and name.strip().lower() in registry.CENTER:
         from multiloss import center
 
+        if "loss" in options:
+            raise TypeError(f"{name} has no option 'loss': the loss is the first argument of multiloss.get")
         return center.make(backend, {**options, "loss": registry.CENTER[name.strip().lower()]})
     return make(make_spec(name, options), backend)

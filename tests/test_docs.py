@@ -28,7 +28,7 @@ import pytest
 import multiloss
 from multiloss import cli, registry
 from multiloss.definition import Definition
-from multiloss.definitions import center
+from multiloss.definitions import center, center_family
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("README.md")]
@@ -177,7 +177,7 @@ def test_docstrings_of_the_backend(backend: str) -> None:
         docstrings_of(module)
 
 
-LOSSES = [*map(registry.find, sorted(registry.names())), center.distance]
+LOSSES = [*map(registry.find, sorted(registry.names())), center.distance, *center_family.FAMILY.values()]
 
 
 @pytest.mark.parametrize("definition", LOSSES, ids=lambda one: one.name)
@@ -200,4 +200,5 @@ def test_what_a_docstring_tells(definition: Definition) -> None:
 def test_the_pages_have_every_loss() -> None:
     text = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
     assert "<!-- every loss -->" in text  # the sections come from the definitions
+    assert "<!-- center family -->" in (ROOT / "docs" / "center_practice.md").read_text(encoding="utf-8")
     assert set(multiloss.list_losses()) == {one.name for one in LOSSES}

@@ -21,16 +21,15 @@ RNG = np.random.default_rng(0)
 BATCHES = [(torch.from_numpy(RNG.integers(0, C, 6)), torch.from_numpy(RNG.normal(size=(6, D)))) for _ in range(3)]
 
 
-def make(**options: Any) -> Any:
-    return multiloss.get(
-        "center", backend="torch", num_classes=C, feature_dim=D, centers_init=np.ones((C, D)), **options
-    )
+def make(loss: str = "center", **options: Any) -> Any:
+    first = np.ones((C, D)) if loss == "center" else np.eye(C, D) + 0.5
+    return multiloss.get(loss, backend="torch", num_classes=C, feature_dim=D, centers_init=first, **options)
 
 
-def train(wrap: Callable[[Any], Any], calls: int = 1) -> tuple[list[Any], list[Any], Any]:
+def train(wrap: Callable[[Any], Any], calls: int = 1, loss: str = "center") -> tuple[list[Any], list[Any], Any]:
     """Values, gradients by the weights, and the centers of three steps; `calls` forward passes before each backward."""
     torch.manual_seed(0)
-    layer, center = torch.nn.Linear(D, D).double(), make().double()
+    layer, center = torch.nn.Linear(D, D).double(), make(loss).double()
 
     def forward(x: Any, y: Any) -> Any:
         features = torch.tanh(layer(x))
@@ -68,6 +67,16 @@ def test_activation_checkpointing(kind: str, calls: int) -> None:
     """Value, gradient and count are those of the run without it."""
     values, gradients, centers = train(lambda f: f, calls)
     again, slopes, moved = train(KINDS[kind], calls)
+    assert again == values and torch.equal(moved, centers)
+    torch.testing.assert_close(slopes, gradients, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("loss", ["contrastive_center", "triplet_center", "island", "git"])
+@pytest.mark.parametrize("kind", ["not reentrant", "reentrant"])
+def test_activation_checkpointing_of_the_family(kind: str, loss: str) -> None:
+    """Those that compare with all centers see those of the first pass, too."""
+    values, gradients, centers = train(lambda f: f, loss=loss)
+    again, slopes, moved = train(KINDS[kind], loss=loss)
     assert again == values and torch.equal(moved, centers)
     torch.testing.assert_close(slopes, gradients, rtol=1e-12, atol=0)
 

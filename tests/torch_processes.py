@@ -44,7 +44,7 @@ def main(rank: int, size: int, folder: Path) -> None:
 
     def center(classes: int, **options: Any) -> Any:
         options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
-        return multiloss.get("center", backend="torch", **options)
+        return multiloss.get(options.pop("loss", "center"), backend="torch", **options)
 
     def tensors(labels: Any, features: Any) -> tuple[Any, Any]:
         return torch.from_numpy(labels[rank]), torch.from_numpy(features[rank]).requires_grad_()
@@ -53,6 +53,8 @@ def main(rank: int, size: int, folder: Path) -> None:
     for name, classes, options in (
         ("sums", 3, {}), ("batches", 500, {}), ("batch size", 3, {"preset": "kaiyangzhou"}),
         ("batch size, many", 500, {"preset": "jxgu1016"}), ("double", 3, {"centers_init": np.eye(3, D)}),
+        ("island", 4, {"loss": "island"}), ("triplet", 4, {"loss": "triplet_center"}),
+        ("contrastive", 4, {"loss": "contrastive_center"}),
     ):  # fmt: skip
         loss = center(classes, **options)
         for step in range(4):

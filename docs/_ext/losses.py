@@ -14,6 +14,7 @@ from sphinx.ext.napoleon import Config, GoogleDocstring
 
 from multiloss import registry
 from multiloss.definition import Definition
+from multiloss.definitions.center_family import FAMILY
 
 _FORMULA = re.compile(r"^\.\. math:: (.+)$", re.MULTILINE)
 _NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False)
@@ -57,6 +58,11 @@ def sections() -> str:
     return "\n\n".join(parts)
 
 
+def family() -> str:
+    """A section for each loss of center loss's family."""
+    return "\n\n".join(map(section, FAMILY.values()))
+
+
 def section(definition: Definition) -> str:
     """One loss: how it is called, and its docstring."""
     options = "".join(f", {name}={value!r}" for name, value in definition.options.items())
@@ -80,7 +86,11 @@ def escaped(doc: str) -> str:
 
 
 def _source_read(app: Sphinx, name: str, content: list[str]) -> None:
-    for marker, make in (("<!-- table of losses -->", table), ("<!-- every loss -->", sections)):
+    for marker, make in (
+        ("<!-- table of losses -->", table),
+        ("<!-- every loss -->", sections),
+        ("<!-- center family -->", family),
+    ):
         if marker in content[0]:
             content[0] = content[0].replace(marker, make())
 

@@ -40,7 +40,7 @@ def _only(xp: Any, where: Array, x: Array) -> Array:
 
 @over_axis(name="contrastive_center", readers={"delta": read.positive})
 def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, delta: float = 1.0) -> Array:
-    """Contrastive-center loss (Qi & Su 2017, Eq. 5): the distance to the own center over that to all others.
+    """Contrastive-center loss (Qi & Su, ICIP 2017): the distance to the own center over that to all others.
 
     .. math:: \\tfrac12 \\frac{\\lVert x - c_y \\rVert^2}{\\delta + \\sum_{j \\ne y} \\lVert x - c_j \\rVert^2}
 
@@ -88,14 +88,17 @@ def triplet_gap(xp: Any, c: Compared, x: Array, margin: float) -> tuple[Array, A
 def triplet_center(
     xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, margin: float = 5.0, push: bool = True
 ) -> Array:
-    """Triplet-center loss (He et al., CVPR 2018, Eq. 5): the own center nearer than the next one, by a margin.
+    """Triplet-center loss (He et al., CVPR 2018): the own center nearer than the next one, by a margin.
 
     .. math:: \\max(0,\\; m + D_y - \\min_{j \\ne y} D_j), \\quad D_j = \\tfrac12 \\lVert x - c_j \\rVert^2
 
     With q the nearest other center, active samples only (their value is above 0), and counts of them:
 
-    .. math:: c_j \\leftarrow c_j - \\alpha \\left(\\frac{\\sum_{y_i = j} (c_j - x_i)}{1 + n^+_j}
-        - \\frac{\\sum_{q_i = j} (c_j - x_i)}{1 + n^-_j}\\right)
+    .. math:: c_j \\leftarrow c_j - \\alpha (P_j - Q_j)
+
+    .. math:: P_j = \\frac{\\sum_{i: y_i = j} (c_j - x_i)}{1 + n^+_j}
+
+    .. math:: Q_j = \\frac{\\sum_{i: q_i = j} (c_j - x_i)}{1 + n^-_j}
 
     It compares with all centers: batch x classes x features numbers.
 
@@ -131,15 +134,18 @@ def directions(xp: Any, centers: Array) -> tuple[Array, Array]:
 
 @over_axis(name="island", readers={"weight": read.non_negative})
 def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
-    """Island loss (Cai et al., FG 2018, Eq. 5): center loss, and each pair of centers apart in angle.
+    """Island loss (Cai et al., FG 2018): center loss, and each pair of centers apart in angle.
 
     .. math:: \\tfrac12 \\lVert x - c_y \\rVert^2 + w \\sum_{k \\ne j} (\\cos(c_k, c_j) + 1)
 
-    The sum runs over the ordered pairs of all centers; a zero center has cosine 0. With m the norms, Eq. 7 moves all
-    centers, also of classes that the batch lacks:
+    The sum runs over the ordered pairs of all centers; a zero center has cosine 0. With u the centers divided by
+    their norms m, all centers move, also those of classes that the batch lacks:
 
-    .. math:: c_j \\leftarrow c_j - \\alpha \\left(\\frac{\\sum_{y_i = j} (c_j - x_i)}{1 + n_j} + \\frac{w}{C - 1}
-        \\sum_{k \\ne j} \\left(\\frac{c_k}{m_k m_j} - \\frac{(c_k \\cdot c_j)\\, c_j}{m_k m_j^3}\\right)\\right)
+    .. math:: c_j \\leftarrow c_j - \\alpha (P_j + Q_j)
+
+    .. math:: P_j = \\frac{\\sum_{i: y_i = j} (c_j - x_i)}{1 + n_j}
+
+    .. math:: Q_j = \\frac{w}{C - 1} \\sum_{k \\ne j} \\frac{u_k - (u_k \\cdot u_j)\\, u_j}{m_j}
 
     Args:
         labels: integer classes y, one a sample.
@@ -177,13 +183,12 @@ def island_push(xp: Any, centers: Array, weight: float) -> Array:
 
 @over_axis(name="git", readers={"weight": read.non_negative})
 def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
-    """Git loss (Calefati et al., BMVC 2018, Eq. 4): center loss, and away from the centers of the other samples.
+    """Git loss (Calefati et al., BMVC 2018): center loss, and away from the centers of the other samples.
 
-    .. math:: \\tfrac12 \\lVert x_i - c_{y_i} \\rVert^2
-        + w \\sum_{j \\ne i} \\frac{1}{1 + \\lVert x_i - c_{y_j} \\rVert^2}
+    .. math:: \\tfrac12 d(x_i, c_{y_i})^2 + w \\sum_{j \\ne i} \\frac{1}{1 + d(x_i, c_{y_j})^2}
 
-    The centers move by Eq. 4 of center loss. Pairs of one class are in the sum. Pairs are of one batch (of one
-    process), batch x batch x features numbers. (The authors' code works per dimension.)
+    d is the Euclidean distance. The centers move by Eq. 4 of center loss. Pairs of one class are in the sum. Pairs are
+    of one batch (of one process), batch x batch x features numbers. (The authors' code works per dimension.)
 
     Args:
         labels: integer classes y, (N,).
