@@ -1,4 +1,4 @@
-"""Make the pictures of the pages: `python docs/make_pictures.py` (needs matplotlib), always the same files.
+"""Make the pictures of the pages, always the same files: `python docs/make_pictures.py` (`multiloss[demo]`, a minute).
 
 The pictures of `mnist.md` are made by the experiment itself.
 """
@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 import multiloss
 from multiloss import cli
+from multiloss.demo import data, experiment, plots
+from multiloss.demo.settings import CENTER, Settings
 
 PICTURES = Path(__file__).parent / "pictures"
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"]  # Okabe and Ito: told apart by every eye
@@ -177,6 +179,21 @@ def center_step() -> None:
     save(figure, "center_step.png")
 
 
+def lambdas() -> None:
+    """The features of the demo's network on the embedded digits, with more and more center loss (NumPy, one seed)."""
+    digits = data.load("digits")
+    panels = []
+    for weight in (0.0, 0.001, 0.01, 0.1, 1.0):
+        settings = Settings(CENTER, "mlp", epochs=60, batch=32, learning_rate=0.02, center_weight=weight)
+        result = experiment.run(experiment.trainer("numpy"), digits, settings, lambda: None)
+        measured = {key: round(value, 3) for key, value in result.measured.items() if key != "seconds"}
+        print(f"lambda {weight:g}: {measured}")
+        name = f"lambda = {weight:g}: {result.measured['accuracy']:.1%}"
+        panels.append((name, result.features, result.centers, True))
+    picture = plots.features_picture(panels, digits.y_test, digits.classes, "Digits, features of the test images")
+    (PICTURES / "lambdas.png").write_bytes(picture)
+
+
 def plot() -> None:
     """What the command of `cli.md` draws."""
     words = "log_cosh huber:delta=2 mean_absolute_error"
@@ -185,5 +202,5 @@ def plot() -> None:
 
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
-    for make in (regression, crossentropy, overconfidence, center_step, plot):
+    for make in (regression, crossentropy, overconfidence, center_step, lambdas, plot):
         make()
