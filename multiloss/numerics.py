@@ -39,7 +39,12 @@ def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> 
     return xp.where(at_label, xp.expand_dims(values, axis=axis), xp.zeros_like(like))
 
 
-DEFAULTS = {f.__name__: f for f in (at_least, infinite_below, unit, times, mix, put_class)}
+def finite_rows(xp: Any, x: Array) -> Array:
+    """Whether each row is finite, (N, 1)."""
+    return xp.all(xp.isfinite(x), axis=-1, keepdims=True)
+
+
+DEFAULTS = {f.__name__: f for f in (at_least, infinite_below, unit, times, mix, put_class, finite_rows)}
 
 
 def sinh(xp: Any, x: Array) -> Array:

@@ -65,6 +65,9 @@ class Namespace(Protocol):
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
         """A table with some rows replaced; a row named twice must come with the same value."""
 
+    def finite_rows(self, x: Array) -> Array:
+        """Whether each row of (N, D) is finite, (N, 1)."""
+
     def segment_sum(self, values: Array, segments: Array) -> Array:
         """Sums of the values of each segment, in as many rows as there are values; `segments` are sorted."""
 

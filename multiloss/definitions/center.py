@@ -152,13 +152,13 @@ def moved(
     Returns:
         (M, D). A class without samples, and one that a non-finite feature touches, keeps its row, bit for bit.
     """
-    finite = xp.all(xp.isfinite(total if extra is None else total + extra), axis=-1, keepdims=True)
-    step = xp.where(finite, total, xp.zeros_like(total))
+    finite = xp.finite_rows(total if extra is None else total + extra)
+    step = total
     if rule.by_class:
         step = step / (1 + n)[:, None]
     if rule.by_batch:
         step = step / xp.where(batch == 0, xp.ones_like(batch), batch)
     if extra is not None:
-        step = step + xp.where(finite, extra, xp.zeros_like(extra))
+        step = step + extra
     moves = (n > 0)[:, None] if extra is None else batch > 0
     return xp.where(finite & moves, rows - alpha * rule.step_factor * step, rows)
