@@ -58,13 +58,21 @@ class CenterOptions:
     initial: Any = dataclasses.field(default=None, compare=False, repr=False)
     process_group: Any = dataclasses.field(default=None, compare=False, repr=False)
 
-    @property
-    def spec(self) -> Spec:
-        """The value as a loss of the pipeline: targets are the gathered rows, predictions the features."""
-        if self.loss != "center":
-            return Spec(family.FAMILY[self.loss], self.own, reduction=self.reduction, validate=False)
-        own = (("per_feature", self.per_feature), ("factor", self.rule.factor))
-        return Spec(formula.distance, own, reduction=self.reduction, validate=False)
+    spec: Spec = dataclasses.field(init=False, compare=False, repr=False)
+    """The value as a loss of the pipeline: targets are the gathered rows, predictions the features."""
+
+    def __post_init__(self) -> None:
+        own, definition = self.own, family.FAMILY.get(self.loss, formula.distance)
+        if self.loss == "center":
+            own = (("per_feature", self.per_feature), ("factor", self.rule.factor))
+        object.__setattr__(self, "spec", Spec(definition, own, reduction=self.reduction, validate=False))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "spec"}  # no code in a pickle
+
+    def __setstate__(self, given: dict[str, Any]) -> None:
+        self.__dict__.update(given)
+        self.__post_init__()
 
     @property
     def moves_all(self) -> bool:
@@ -157,20 +165,24 @@ def native_arrays(be: Any, labels: Any, features: Any, sample_weight: Any, mask:
 
 def _gather(
     be: Any, centers: Array, labels: Array, mask: Array | None, trusted: bool
-) -> tuple[Array, Array, Array | None, Array]:
-    """Labels that exist, which samples count, which labels do not exist (None: all do), and the row of each sample."""
+) -> tuple[Array, Array | None, Array | None, Array]:
+    """Labels that exist, which samples count and which labels do not exist (None: all, none), each sample's row."""
     xp = be.xp
     labels = be.labels(labels)
-    keep = labels == labels  # all True, of the shape of the labels
+    keep = invalid = None
     if mask is not None:
-        keep = keep & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
-    invalid = None
+        keep = _every(labels) & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
     if not trusted:
-        invalid = ((labels < 0) | (labels >= xp.class_count(centers, 0))) & keep
-    safe = labels if mask is None and invalid is None else xp.where(keep, labels, xp.zeros_like(labels))
-    if invalid is not None:
-        safe = xp.where(invalid, xp.zeros_like(labels), safe)
-    return safe, keep, invalid, xp.stop_gradient(xp.gather(centers, safe))
+        invalid = (labels < 0) | (labels >= xp.class_count(centers, 0))
+        invalid = invalid if keep is None else invalid & keep
+        labels = xp.where(invalid, xp.zeros_like(labels), labels)
+    if keep is not None:
+        labels = xp.where(keep, labels, xp.zeros_like(labels))
+    return labels, keep, invalid, xp.stop_gradient(xp.gather(centers, labels))
+
+
+def _every(labels: Array) -> Array:
+    return labels == labels  # all True, of the shape of the labels
 
 
 def _samples(
@@ -186,6 +198,7 @@ def _samples(
             f"git compares the samples of one batch: features must be (N, D), got shape {be.shape(features)}"
         )
     table = be.cast_like(be.xp.stop_gradient(centers), samples.y_pred)
+    keep = _every(safe) if keep is None else keep
     return dataclasses.replace(samples, y_true=family.Compared(samples.y_true, safe, table, keep))
 
 
@@ -233,7 +246,9 @@ def step(
     dim = be.shape(centers)[-1]
     x = be.cast_like(xp.stop_gradient(features), rows)
     flat_rows, flat_x = xp.reshape(rows, (-1, dim)), xp.reshape(x, (-1, dim))
-    flat_keep, flat_labels = xp.reshape(keep, (-1,)), xp.reshape(safe, (-1,))
+    flat_labels = xp.reshape(safe, (-1,))
+    alike = keep is None and invalid is None and group is None and not chosen.moves_all
+    flat_keep = None if alike else xp.reshape(_every(safe) if keep is None else keep, (-1,))
     if invalid is not None:
         # Bad input changes nothing: one label out of range, and no center moves.
         bad = xp.any(invalid)
@@ -247,7 +262,7 @@ def step(
         flat_labels, flat_x, flat_keep = (group.gather(x) for x in (flat_labels, flat_x, flat_keep))
         flat_rows = xp.gather(centers, flat_labels)
     where_to, flat_rows, total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
-    count = xp.sum(xp.astype(flat_keep, rows.dtype))
+    count = xp.sum(xp.astype(_every(flat_labels) if alike else flat_keep, rows.dtype)) if chosen.rule.by_batch else None
     return value, where_to, formula.moved(xp, flat_rows, total, n, count, chosen.alpha, chosen.rule)
 
 

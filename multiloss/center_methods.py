@@ -117,6 +117,9 @@ class CenterMethods:
         if self.options.validate is False:
             return False
         be = self._be()
+        fit = getattr(be, "labels_fit", None)
+        if fit is not None and mask is None and fit(labels, classes):
+            return True
         values, kept = be.host(labels), None if mask is None else be.host(mask)
         if values is None or (mask is not None and kept is None):
             return False

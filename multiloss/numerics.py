@@ -39,12 +39,12 @@ def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> 
     return xp.where(at_label, xp.expand_dims(values, axis=axis), xp.zeros_like(like))
 
 
-def finite_rows(xp: Any, x: Array) -> Array:
-    """Whether each row is finite, (N, 1)."""
-    return xp.all(xp.isfinite(x), axis=-1, keepdims=True)
+def where_finite(xp: Any, rows: Array, x: Array, y: Array) -> Array:
+    """The rows of x where those of `rows` are finite, else of y; (N, D) each."""
+    return xp.where(xp.all(xp.isfinite(rows), axis=-1, keepdims=True), x, y)
 
 
-DEFAULTS = {f.__name__: f for f in (at_least, infinite_below, unit, times, mix, put_class, finite_rows)}
+DEFAULTS = {f.__name__: f for f in (at_least, infinite_below, unit, times, mix, put_class, where_finite)}
 
 
 def sinh(xp: Any, x: Array) -> Array:

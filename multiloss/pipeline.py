@@ -174,11 +174,17 @@ def of_rows(
     be: Any, spec: Any, rows: Array, features: Array, sample_weight: Any, mask: Any, invalid: Array | None
 ) -> Samples:
     """Features against gathered centers; the value is nan where the label of a row is `invalid`."""
-    return dataclasses.replace(prepare(be, spec, rows, features, sample_weight, mask, True), invalid=invalid)
+    samples = prepare(be, spec, rows, features, sample_weight, mask, True)
+    return samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
 
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:
     """The loss of what `prepare` or `of_rows` made."""
+    own = getattr(be, "own_value", None)
+    if own is not None and s.weight is None and s.keep is None and s.invalid is None:
+        value = own(spec, s.y_true, s.y_pred)
+        if value is not None:
+            return value
     return reduce(be, spec, s, per_sample(be, spec, s, be.xp))
 
 

@@ -65,8 +65,8 @@ class Namespace(Protocol):
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
         """A table with some rows replaced; a row named twice must come with the same value."""
 
-    def finite_rows(self, x: Array) -> Array:
-        """Whether each row of (N, D) is finite, (N, 1)."""
+    def where_finite(self, rows: Array, x: Array, y: Array) -> Array:
+        """The rows of x where those of `rows` are finite, else of y; (N, D) each."""
 
     def segment_sum(self, values: Array, segments: Array) -> Array:
         """Sums of the values of each segment, in as many rows as there are values; `segments` are sorted."""
@@ -127,6 +127,9 @@ class Adapter(Protocol):
     def host(self, x: Array) -> Any:
         """x as a NumPy array where its values can be read at little cost, else None (traced, fake, on an
         accelerator)."""
+
+    def own_value(self, spec: Any, y_true: Array, y_pred: Array) -> Array | None:
+        """Optional: the reduced loss by a kernel of the framework, where it has one for all samples alike."""
 
     def labels_fit(self, x: Array, classes: int) -> bool:
         """Optional: whether all labels can be read and are in [0, classes), where this is quicker than by `host`."""

@@ -10,7 +10,7 @@ import torch
 
 from multiloss import checks, dispatch
 from multiloss.protocol import namespace
-from multiloss_torch import ops
+from multiloss_torch import kernels, ops
 from multiloss_torch.autograd import closed_form
 from multiloss_torch.objects import TorchCenter, TorchLoss
 
@@ -92,6 +92,12 @@ def host(x: torch.Tensor) -> Any:
         return None
     x = x.detach()
     return (x.float() if x.dtype in _HALF else x).numpy()
+
+
+def own_value(spec: Any, y_true: torch.Tensor, y_pred: torch.Tensor) -> torch.Tensor | None:
+    """The loss by torch's own kernels, where all samples count alike."""
+    kernel = kernels.REDUCED.get(spec.name)
+    return None if kernel is None else kernel(spec.kwargs, spec.reduction, y_true, y_pred)
 
 
 def labels_fit(x: torch.Tensor, classes: int) -> bool:

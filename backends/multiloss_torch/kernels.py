@@ -16,7 +16,7 @@ from torch import Tensor
 from multiloss_torch.ops import is_plain
 
 _aten, _nn = torch.ops.aten, torch._C._nn
-_MEAN = 1
+_MEAN, _SUM = 1, 2
 _FEW = 4096
 """Below so many elements the logarithm of all costs less than another node in the graph."""
 
@@ -104,6 +104,20 @@ def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Ten
     value, parts = _aten.log_sigmoid_forward(away.neg_())
     return value.neg_(), _aten.log_sigmoid_backward(side, away, parts)
 
+
+def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> Tensor | None:
+    """Center loss as half a squared error, of which torch has the derivative in one kernel, too."""
+    if reduction == "none":
+        return None
+    count = (
+        1 if reduction == "sum" else math.prod(features.shape[:1] if reduction == "batchmean" else features.shape[:-1])
+    )
+    scale = 0.5 * options["factor"] / (features.shape[-1] if options["per_feature"] else 1)
+    return _nn.mse_loss(features, rows, _SUM) * (scale / max(count, 1))
+
+
+REDUCED = {"center": _distance}
+"""name -> function of (options, reduction, y_true, y_pred): the loss of samples that all count alike, or None."""
 
 BOTH = {"binary_crossentropy": _bits_from_logits}
 """name -> function of (options, y_true, y_pred): the value of each element and its derivative, for `fused`."""

@@ -108,14 +108,16 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool, fa
     return _scale(xp, y_pred, axis, per_feature, factor) * xp.ones_like(y_pred)
 
 
-def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array) -> tuple[Array, Array, Array, Array]:
+def class_sums(
+    xp: Any, rows: Array, labels: Array, features: Array, keep: Array | None
+) -> tuple[Array, Array, Array, Array]:
     """What the step needs of each class of a batch, never touching the table.
 
     Args:
         rows: the centers of each sample's class, (N, D).
         labels: the classes, (N,).
         features: x, (N, D), in the dtype of the rows.
-        keep: which samples count, (N,) boolean.
+        keep: which samples count, (N,) boolean; None: all.
 
     Returns:
         In the sorted order of the labels: the labels (N,), the rows (N, D), the sum of c_j - x_i over the class (N, D)
@@ -124,14 +126,18 @@ def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array
     order = xp.argsort(labels)
     ordered = xp.take(labels, order, axis=0)
     rows = xp.take(rows, order, axis=0)
-    keep = xp.take(keep, order, axis=0)
     # Samples of one class are neighbours now; number the classes of the batch 0, 1, ...: sums cost the batch only.
     new = xp.concat([xp.zeros_like(ordered[:1]), xp.astype(ordered[1:] != ordered[:-1], ordered.dtype)], axis=0)
     segments = xp.cumulative_sum(new, axis=0)
     # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
-    difference = xp.where(keep[:, None], rows - xp.take(features, order, axis=0), xp.zeros_like(rows))
+    difference = rows - xp.take(features, order, axis=0)
+    if keep is None:
+        present = xp.ones_like(rows[:, 0])
+    else:
+        keep = xp.take(keep, order, axis=0)
+        difference = xp.where(keep[:, None], difference, xp.zeros_like(rows))
+        present = xp.astype(keep, rows.dtype)
     total = xp.take(xp.segment_sum(difference, segments), segments, axis=0)
-    present = xp.astype(keep, rows.dtype)
     return ordered, rows, total, xp.take(xp.segment_sum(present, segments), segments, axis=0)
 
 
@@ -152,13 +158,13 @@ def moved(
     Returns:
         (M, D). A class without samples, and one that a non-finite feature touches, keeps its row, bit for bit.
     """
-    finite = xp.finite_rows(total if extra is None else total + extra)
-    step = total
-    if rule.by_class:
-        step = step / (1 + n)[:, None]
+    scale: Any = alpha * rule.step_factor
     if rule.by_batch:
-        step = step / xp.where(batch == 0, xp.ones_like(batch), batch)
+        scale = scale / xp.where(batch == 0, xp.ones_like(batch), batch)
+    if rule.by_class:
+        scale = (scale / (1 + n))[:, None]
+    step = scale * total  # of a class without samples: 0, which leaves every bit
     if extra is not None:
-        step = step + extra
-    moves = (n > 0)[:, None] if extra is None else batch > 0
-    return xp.where(finite & moves, rows - alpha * rule.step_factor * step, rows)
+        extra = xp.where(batch > 0, extra, xp.zeros_like(extra))
+        step, total = step + alpha * rule.step_factor * extra, total + extra
+    return xp.where_finite(total, rows - step, rows)
