@@ -261,9 +261,9 @@ def step(
     if group is not None:
         flat_labels, flat_x, flat_keep = (group.gather(x) for x in (flat_labels, flat_x, flat_keep))
         flat_rows = xp.gather(centers, flat_labels)
-    where_to, flat_rows, total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
+    total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
     count = xp.sum(xp.astype(_every(flat_labels) if alike else flat_keep, rows.dtype)) if chosen.rule.by_batch else None
-    return value, where_to, formula.moved(xp, flat_rows, total, n, count, chosen.alpha, chosen.rule)
+    return value, flat_labels, formula.moved(xp, flat_rows, total, n, count, chosen.alpha, chosen.rule)
 
 
 def _of_all_classes(
@@ -273,9 +273,9 @@ def _of_all_classes(
     xp, own, extra = be.xp, dict(chosen.own), None
 
     def sums(labels: Array, rows: Array, keep: Array) -> tuple[Array, Array]:
-        where_to, _, total, n = formula.class_sums(xp, rows, labels, x, keep)
+        total, n = formula.class_sums(xp, rows, labels, x, keep)
         none = xp.concat([xp.zeros_like(centers), xp.zeros_like(centers[:, :1])], axis=1)
-        table = xp.put_rows(none, where_to, xp.concat([total, n[:, None]], axis=1))
+        table = xp.put_rows(none, labels, xp.concat([total, n[:, None]], axis=1))
         table = table if group is None else group.sum(table)
         return table[:, :-1], table[:, -1]
 

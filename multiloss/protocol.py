@@ -69,7 +69,7 @@ class Namespace(Protocol):
         """The rows of x where those of `rows` are finite, else of y; (N, D) each."""
 
     def segment_sum(self, values: Array, segments: Array) -> Array:
-        """Sums of the values of each segment, in as many rows as there are values; `segments` are sorted."""
+        """Sums of the values of each segment, in as many rows as there are values."""
 
 
 class Group(Protocol):

@@ -102,4 +102,4 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
 
 def segment_sum(values: Array, segments: Array) -> Array:
     """Sums of the values of each segment; as many segments as values."""
-    return jax.ops.segment_sum(values, segments, num_segments=values.shape[0], indices_are_sorted=True)
+    return jax.ops.segment_sum(values, segments, num_segments=values.shape[0])

@@ -182,6 +182,11 @@ def sort(x: Array, *, axis: int = -1) -> Array:
     return tf.sort(x, axis=axis)
 
 
+def searchsorted(x: Array, values: Array) -> Array:
+    """Where each value starts in the sorted x."""
+    return tf.searchsorted(x, values)
+
+
 def argmax(x: Array, *, axis: Any = None) -> Array:
     """Where the largest entry is."""
     return tf.argmax(tf.reshape(x, [-1]) if axis is None else x, axis=0 if axis is None else axis)

@@ -156,19 +156,19 @@ def take(x: Array, indices: Array, *, axis: int) -> Array:
     return torch.index_select(x, axis, indices)
 
 
-def argsort(x: Array, *, axis: int = -1) -> Array:
-    """The order that sorts x, stable."""
-    return torch.argsort(x, dim=axis, stable=True)
+def sort(x: Array, *, axis: int = -1) -> Array:
+    """x in ascending order."""
+    return torch.sort(x, dim=axis)[0]
+
+
+def searchsorted(x: Array, values: Array) -> Array:
+    """Where each value starts in the sorted x."""
+    return torch.searchsorted(x, values.contiguous())
 
 
 def concat(arrays: Any, *, axis: int = 0) -> Array:
     """Arrays one after the other."""
     return torch.cat(arrays, dim=axis)
-
-
-def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
-    """The running sum."""
-    return torch.cumsum(x, dim=axis)
 
 
 def all(x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A001
@@ -215,4 +215,5 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
 
 def segment_sum(values: Array, segments: Array) -> Array:
     """Sums of the values of each segment; as many segments as values."""
-    return torch.zeros_like(values).index_add(0, segments, values)
+    sums = torch.zeros_like(values)
+    return sums.index_add_(0, segments, values) if is_plain(values) else sums.index_add(0, segments, values)

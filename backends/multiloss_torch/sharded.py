@@ -86,9 +86,11 @@ class ShardedCenter(TorchCenter):
             if not trusted:
                 keep = keep & known.all()
             x = group.gather(features.detach().to(rows.dtype).reshape(-1, rows.shape[1]))
-            where_to, old, total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
-            new = formula.moved(be.xp, old, total, n, keep.sum().to(rows.dtype), self.options.alpha, self.options.rule)
-        return value, where_to, new, features
+            total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
+            new = formula.moved(
+                be.xp, rows[mine], total, n, keep.sum().to(rows.dtype), self.options.alpha, self.options.rule
+            )
+        return value, own, new, features
 
     def _remember(self, given: tuple[Any, ...], first_passes: list[Any]) -> None:
         raise NotImplementedError("sharded centers inside activation checkpointing; call the center loss outside of it")

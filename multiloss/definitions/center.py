@@ -108,9 +108,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool, fa
     return _scale(xp, y_pred, axis, per_feature, factor) * xp.ones_like(y_pred)
 
 
-def class_sums(
-    xp: Any, rows: Array, labels: Array, features: Array, keep: Array | None
-) -> tuple[Array, Array, Array, Array]:
+def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array | None) -> tuple[Array, Array]:
     """What the step needs of each class of a batch, never touching the table.
 
     Args:
@@ -120,25 +118,19 @@ def class_sums(
         keep: which samples count, (N,) boolean; None: all.
 
     Returns:
-        In the sorted order of the labels: the labels (N,), the rows (N, D), the sum of c_j - x_i over the class (N, D)
-        and the number of its samples (N,). Samples of one class come with the same sum and number.
+        For each sample the sum of c_j - x_i over its class, (N, D), and the number of its class's samples, (N,).
     """
-    order = xp.argsort(labels)
-    ordered = xp.take(labels, order, axis=0)
-    rows = xp.take(rows, order, axis=0)
-    # Samples of one class are neighbours now; number the classes of the batch 0, 1, ...: sums cost the batch only.
-    new = xp.concat([xp.zeros_like(ordered[:1]), xp.astype(ordered[1:] != ordered[:-1], ordered.dtype)], axis=0)
-    segments = xp.cumulative_sum(new, axis=0)
+    # The place where a class starts among the sorted labels: a number below N, so that sums cost the batch only.
+    segments = xp.searchsorted(xp.sort(labels), labels)
     # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
-    difference = rows - xp.take(features, order, axis=0)
+    difference = rows - features
     if keep is None:
         present = xp.ones_like(rows[:, 0])
     else:
-        keep = xp.take(keep, order, axis=0)
         difference = xp.where(keep[:, None], difference, xp.zeros_like(rows))
         present = xp.astype(keep, rows.dtype)
-    total = xp.take(xp.segment_sum(difference, segments), segments, axis=0)
-    return ordered, rows, total, xp.take(xp.segment_sum(present, segments), segments, axis=0)
+    total, n = xp.segment_sum(difference, segments), xp.segment_sum(present, segments)
+    return xp.take(total, segments, axis=0), xp.take(n, segments, axis=0)
 
 
 def moved(
