@@ -34,6 +34,13 @@ _READERS: dict[str, options.Reader] = {
 
 _OF_CENTER = ("preset", "per_feature", "sharded")
 """The options that the rest of the family has not."""
+_OF_CLASSES = ("num_classes", "feature_dim", "centers_init", "seed", "max_classes")
+"""Those that ring loss, of one radius for all classes, has not either."""
+_RING = formula.Rule(by_class=False, by_batch=True)
+
+
+def _absent(loss: str) -> tuple[str, ...]:
+    return () if loss == "center" else _OF_CENTER + _OF_CLASSES if loss == "ring" else _OF_CENTER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +89,7 @@ class CenterOptions:
     @property
     def rule(self) -> formula.Rule:
         """The scale of the value and the step of the centers."""
-        return formula.PRESETS[self.preset][0]
+        return _RING if self.loss == "ring" else formula.PRESETS[self.preset][0]
 
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal center loss (without its centers)."""
@@ -91,9 +98,7 @@ class CenterOptions:
             if not plain[name]:
                 del plain[name]
         name, own = plain.pop("loss"), dict(plain.pop("own"))
-        if name != "center":
-            plain = {key: value for key, value in plain.items() if key not in _OF_CENTER}
-        return {"name": name} | own | plain
+        return {"name": name} | own | {key: value for key, value in plain.items() if key not in _absent(name)}
 
 
 def read_options(given: dict[str, Any]) -> CenterOptions:
@@ -102,7 +107,7 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     process_group = given.pop("process_group", None)
     loss = _READERS["loss"]("loss", given.pop("loss", "center"))
     own = family.FAMILY[loss].options if loss != "center" else {}
-    known = [*own, *(name for name in _READERS if name != "loss" and (loss == "center" or name not in _OF_CENTER))]
+    known = [*own, *(name for name in _READERS if name != "loss" and name not in _absent(loss))]
     for name in given:
         if name not in known:
             raise registry.unknown_option(loss, name, known)
@@ -110,6 +115,9 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     chosen = {name: family.FAMILY[loss].readers[name](name, value) for name, value in chosen.items()}
     preset = _READERS["preset"]("preset", given.get("preset"))
     given = {**formula.PRESETS[preset][1], **given}
+    if loss == "ring":
+        first = np.array([[np.nan if chosen["radius"] is None else chosen["radius"]]])
+        given = {"alpha": 0.001, **given, "centers_init": first}
     initial = given.get("centers_init")
     if initial is not None and not isinstance(initial, str):
         del given["centers_init"]
@@ -191,7 +199,7 @@ def _samples(
     """What the value takes: the rows of the samples, or for the family (`Compared`) the whole table, too."""
     safe, keep, invalid, rows = gathered
     samples = pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
-    if chosen.loss == "center":
+    if chosen.loss in ("center", "ring"):
         return samples
     if chosen.loss == "git" and len(be.shape(safe)) != 1:
         raise ValueError(
@@ -214,6 +222,8 @@ def value_and_gradient(
     trusted: bool,
 ) -> tuple[Array, Array]:
     """The value and its gradient by the closed form, in the dtype of the features where they are real."""
+    if chosen.loss == "ring":
+        labels, centers, trusted = *_one_radius(be, centers, labels, features, mask, None), True
     gathered = _gather(be, centers, labels, mask, trusted)
     samples = _samples(be, chosen, centers, gathered, features, sample_weight, mask)
     value, gradient = pipeline.value_and_gradient_of(be, chosen.spec, samples)
@@ -238,6 +248,8 @@ def step(
     With a `group` (see `protocol.Group`) the rows are those of the batches of all processes together.
     """
     xp = be.xp
+    if chosen.loss == "ring":
+        labels, centers, trusted = *_one_radius(be, centers, labels, features, mask, group), True
     gathered = _gather(be, centers, labels, mask, trusted)
     safe, keep, invalid, rows = gathered
     value = pipeline.value_of(be, chosen.spec, _samples(be, chosen, centers, gathered, features, sample_weight, mask))
@@ -245,6 +257,7 @@ def step(
         return value, None, None
     dim = be.shape(centers)[-1]
     x = be.cast_like(xp.stop_gradient(features), rows)
+    x = family.directions(xp, x)[1] if chosen.loss == "ring" else x
     flat_rows, flat_x = xp.reshape(rows, (-1, dim)), xp.reshape(x, (-1, dim))
     flat_labels = xp.reshape(safe, (-1,))
     alike = keep is None and invalid is None and group is None and not chosen.moves_all
@@ -264,6 +277,25 @@ def step(
     total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
     count = xp.sum(xp.astype(_every(flat_labels) if alike else flat_keep, rows.dtype)) if chosen.rule.by_batch else None
     return value, flat_labels, formula.moved(xp, flat_rows, total, n, count, chosen.alpha, chosen.rule)
+
+
+def _one_radius(
+    be: Any, centers: Array, labels: Array, features: Array, mask: Array | None, group: Any
+) -> tuple[Array, Array]:
+    """All samples as class 0, and the radius: the mean length of the batch's features where it is not known yet."""
+    xp = be.xp
+    labels = xp.zeros_like(be.labels(labels))
+    length = family.directions(xp, be.cast_like(xp.stop_gradient(features), centers))[1][..., 0]
+    counts = xp.ones_like(length)
+    if mask is not None:
+        keep = _every(labels) & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
+        length, counts = (xp.where(keep, x, xp.zeros_like(x)) for x in (length, counts))
+    total, n = (xp.reshape(xp.sum(x), (1, 1)) for x in (length, counts))
+    if group is not None:
+        total, n = group.sum(total), group.sum(n)
+    first = total / xp.where(n == 0, xp.ones_like(n), n)
+    usable = (n > 0) & xp.isfinite(first)
+    return labels, xp.where(xp.isnan(centers) & usable, first, centers)
 
 
 def _of_all_classes(
@@ -296,8 +328,9 @@ def words(chosen: CenterOptions, dim: int | None) -> list[str]:
     """The value, the step and the effective alpha, a line each."""
     if chosen.loss != "center":
         about = family.FAMILY[chosen.loss].doc.partition("\n\n")[0]
-        own = ", ".join(f"{name} = {value:g}" for name, value in chosen.own)
+        own = ", ".join(f"{name} = {value}" if value is None else f"{name} = {value:g}" for name, value in chosen.own)
         step = "a step of its own, of all classes" if chosen.moves_all else "Eq. 4 of center loss"
+        step = "the radius by its gradient" if chosen.loss == "ring" else step
         return [about, f"value: {_REDUCTIONS[chosen.reduction]} it, {own}", f"step: {step}, alpha = {chosen.alpha:g}"]
     rule = chosen.rule
     over_d = f" / {dim or 'D'}" if chosen.per_feature else ""

@@ -37,10 +37,10 @@ class CenterMethods:
         """The same center loss, with the same centers, in another framework."""
         config = self.options.config()
         config["loss"] = config.pop("name")
-        centers = self._host_centers()
+        other, centers = make(backend, config), self._host_centers()
         if centers.size:
-            config["centers_init"] = centers
-        return make(backend, config)
+            other._set(centers, None)
+        return other
 
     def init_state(self) -> dict[str, Array]:
         """The first state, {"centers": (num_classes, feature_dim)}, for the pure `step`."""
@@ -109,12 +109,12 @@ class CenterMethods:
                 f"labels must hold one class per feature vector, of shape {shape[:-1]} for features of shape {shape}, "
                 f"got shape {label_shape}"
             )
-        if dim not in (None, 0) and shape[-1] not in (None, dim):
+        if self.options.loss != "ring" and dim not in (None, 0) and shape[-1] not in (None, dim):
             raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
         inputs.check_weights(be, sample_weight, mask, label_shape, shape)
 
     def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
-        if self.options.validate is False:
+        if self.options.validate is False or self.options.loss == "ring":  # which does not use them
             return False
         be = self._be()
         fit = getattr(be, "labels_fit", None)
@@ -214,6 +214,8 @@ class CenterMethods:
             num_classes: the number of classes from now on.
         """
         rows = options.count("num_classes", num_classes)
+        if self.options.loss == "ring":
+            raise ValueError(f"ring loss has one radius for all classes, and does not resize to {rows}")
         self._take(self._resized(self._known(), rows))
 
     def select(self, classes: Sequence[int]) -> None:

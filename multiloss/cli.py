@@ -124,7 +124,7 @@ def _show(args: argparse.Namespace) -> int:
     print(f"\n{formula_text(definition.doc)}\n\nOptions:")
     for line in _options(definition):
         print(f"    {line}")
-    if definition.family != "center_family":  # which compares with several centers
+    if definition.family != "center_family":  # which is held against centers
         print()
         print("\n".join(plotting.text(plotting.curve(args.name))))
     return 0

@@ -53,7 +53,7 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     definition = find(name)
     label = definition.name + "".join(f", {key}={value}" for key, value in options.items())
     if definition.family == "center_family":
-        raise ValueError(f"{definition.name} compares with several centers, and has no curve over one number")
+        raise ValueError(f"{definition.name} is held against centers, and has no curve over one number")
     if definition.name == "center":
         if set(options) - {"per_feature"}:
             raise ValueError("only the option per_feature changes the curve of center")

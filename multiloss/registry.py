@@ -10,7 +10,7 @@ from multiloss import options as read
 from multiloss.definition import Definition, Function
 
 CENTER = {"center": "center", "center_loss": "center"} | {
-    name: name for name in ("contrastive_center", "triplet_center", "island", "git")
+    name: name for name in ("contrastive_center", "triplet_center", "island", "git", "ring")
 }
 """What the losses with a state are called: they are made by `multiloss.center`, and their names are nobody else's."""
 

@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 from jax.sharding import NamedSharding  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 
-import multiloss  # noqa: E402
+import group_cases  # noqa: E402
 
 D, N = 4, 8
 
@@ -43,11 +43,8 @@ def main() -> None:
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
     kept: dict[str, Any] = {}
-    for name, classes, options in (
-        ("sums", 3, {}), ("batches", 500, {}), ("batch size", 3, {"preset": "kaiyangzhou"}),
-    ):  # fmt: skip
-        options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
-        mapped = multiloss.get("center", backend="jax", axis_name="batch", **options)
+    for name, classes, options in group_cases.CENTER + group_cases.FAMILY:
+        mapped = group_cases.made("jax", classes, D, axis_name="batch", **options)
 
         def step(state: Any, y: Any, x: Any, m: Any, loss: Any = mapped) -> Any:
             value, state = loss.step(state, y, x, mask=m)
@@ -61,9 +58,9 @@ def main() -> None:
         kept[f"{name} centers"] = np.asarray(state["centers"].addressable_shards[-1].data)
 
         # plain jit: XLA finds the communication from the sharding of the arrays
-        plain = multiloss.get("center", backend="jax", **options)
+        plain = group_cases.made("jax", classes, D, **options)
         for how, sharding in (("replicated", everywhere), ("by class", by_class)):
-            if classes % DEVICES and how == "by class":
+            if mapped.init_state()["centers"].shape[0] % DEVICES and how == "by class":
                 continue
             run = jax.jit(plain.step, donate_argnums=0, out_shardings=(everywhere, {"centers": sharding}))
             state = {"centers": place(np.asarray(plain.init_state()["centers"]), sharding)}

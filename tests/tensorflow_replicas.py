@@ -15,7 +15,7 @@ tf.config.set_logical_device_configuration(
 
 import keras  # noqa: E402
 
-import multiloss  # noqa: E402
+import group_cases  # noqa: E402
 import multiloss.keras  # noqa: E402
 
 D = 4
@@ -33,12 +33,9 @@ def main(folder: Path) -> None:
     """Everything; arrays are left in the folder."""
     kept: dict[str, Any] = {}
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    for name, classes, options in (
-        ("sums", 3, {}), ("batches", 5000, {}), ("batch size", 3, {"preset": "kaiyangzhou"}),
-    ):  # fmt: skip
+    for name, classes, options in group_cases.CENTER + group_cases.FAMILY:
         with strategy.scope():
-            center = multiloss.get("center", backend="tensorflow", num_classes=classes, feature_dim=D,
-                                   centers_init="normal", **options)  # fmt: skip
+            center = group_cases.made("tensorflow", classes, D, **options)
 
         @tf.function
         def step(y: Any, x: Any, center: Any = center) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import group_cases
 import multiloss
 
 D, N = 4, 8
@@ -49,9 +50,7 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def on_one_device(classes: int, masked: bool, **options: Any) -> tuple[Any, Any]:
     """The last value and the centers after three steps."""
-    center = multiloss.get(
-        "center", backend="jax", num_classes=classes, feature_dim=D, centers_init="normal", **options
-    )
+    center = group_cases.made("jax", classes, D, **options)
     for seed in range(3):
         y, x, mask = batch(classes, seed)
         value = center(y, x, mask=mask if masked else None)
@@ -64,7 +63,7 @@ def same_everywhere(ranks: list[dict[str, Any]], name: str) -> Any:
     return ranks[0][name]
 
 
-CASES = [("sums", 3, {}), ("batches", 500, {}), ("batch size", 3, {"preset": "kaiyangzhou"})]
+CASES = group_cases.CENTER + group_cases.FAMILY
 
 
 @pytest.mark.parametrize(("name", "classes", "options"), CASES, ids=[case[0] for case in CASES])
@@ -81,7 +80,7 @@ def test_sharded_arrays(
 ) -> None:
     """Under plain `jit`, the batch sharded, the centers replicated or sharded by class."""
     if how == "by class" and classes == 3:
-        assert f"{name} {how} centers" not in ranks[0]  # 3 classes are not 4 devices' to share
+        assert f"{name} {how} centers" not in ranks[0]  # 3 classes (1 radius) are not 4 devices' to share
         return
     value, centers = on_one_device(classes, False, **options)
     np.testing.assert_allclose(same_everywhere(ranks, f"{name} {how} value"), value, rtol=1e-6)

@@ -63,3 +63,21 @@ def test_labels_that_float32_cannot_hold(backend: str) -> None:
     moved = to_numpy(model.centers)
     assert moved[[0, classes - 2, classes - 1], 0].tolist() == pytest.approx([2.5, 0.0, 2.0])
     assert np.count_nonzero(moved) == 2
+
+
+def test_the_wrapper_around_a_sequential_model(backend: str, tmp_path: Any) -> None:
+    """As around a functional one; one without an input has no layer outputs yet, and says what it needs."""
+    layers = [keras.layers.Dense(2, name="features"), keras.layers.Dense(3)]
+    with pytest.raises(TypeError, match=r"Sequential that starts with keras\.Input"):
+        multiloss.keras.WithCenterLoss(keras.Sequential(layers), features="features", num_classes=3)
+    net = keras.Sequential([keras.Input((4,)), *layers])
+    model = multiloss.keras.WithCenterLoss(net, features="features", num_classes=3)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32), np.arange(12) % 3
+    model.fit(x, y, verbose=0)
+    moved = keras.ops.convert_to_numpy(model.centers)
+    assert np.abs(moved).min() > 0
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(again.centers), moved)
+    np.testing.assert_allclose(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-6)

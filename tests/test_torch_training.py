@@ -22,6 +22,8 @@ BATCHES = [(torch.from_numpy(RNG.integers(0, C, 6)), torch.from_numpy(RNG.normal
 
 
 def make(loss: str = "center", **options: Any) -> Any:
+    if loss == "ring":
+        return multiloss.get(loss, backend="torch", alpha=0.5, **options)
     first = np.ones((C, D)) if loss == "center" else np.eye(C, D) + 0.5
     return multiloss.get(loss, backend="torch", num_classes=C, feature_dim=D, centers_init=first, **options)
 
@@ -71,7 +73,7 @@ def test_activation_checkpointing(kind: str, calls: int) -> None:
     torch.testing.assert_close(slopes, gradients, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("loss", ["contrastive_center", "triplet_center", "island", "git"])
+@pytest.mark.parametrize("loss", ["contrastive_center", "triplet_center", "island", "git", "ring"])
 @pytest.mark.parametrize("kind", ["not reentrant", "reentrant"])
 def test_activation_checkpointing_of_the_family(kind: str, loss: str) -> None:
     """Those that compare with all centers see those of the first pass, too."""

@@ -11,11 +11,18 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+import group_cases
 import multiloss
 import multiloss.torch
 from multiloss import state
 
 D = 4
+
+
+MORE = [
+    ("batch size, many", 500, {"preset": "jxgu1016"}),
+    ("double", 3, {"centers_init": np.eye(3, D)}),
+]
 
 
 def batch(size: int, classes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -44,19 +51,13 @@ def main(rank: int, size: int, folder: Path) -> None:
 
     def center(classes: int, **options: Any) -> Any:
         options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
-        return multiloss.get(options.pop("loss", "center"), backend="torch", **options)
+        return multiloss.get("center", backend="torch", **options)
 
     def tensors(labels: Any, features: Any) -> tuple[Any, Any]:
         return torch.from_numpy(labels[rank]), torch.from_numpy(features[rank]).requires_grad_()
 
-    # few classes: sums travel; many: the batch does; presets that divide by the batch count the whole of it
-    for name, classes, options in (
-        ("sums", 3, {}), ("batches", 500, {}), ("batch size", 3, {"preset": "kaiyangzhou"}),
-        ("batch size, many", 500, {"preset": "jxgu1016"}), ("double", 3, {"centers_init": np.eye(3, D)}),
-        ("island", 4, {"loss": "island"}), ("triplet", 4, {"loss": "triplet_center"}),
-        ("contrastive", 4, {"loss": "contrastive_center"}),
-    ):  # fmt: skip
-        loss = center(classes, **options)
+    for name, classes, options in group_cases.CENTER + group_cases.FAMILY + MORE:
+        loss = group_cases.made("torch", classes, D, **options)
         for step in range(4):
             y, x = tensors(*batch(size, classes, step))
             value = loss(y, x)

@@ -52,7 +52,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         """The layer of options that are read already."""
         config = chosen.config()
         config["loss"] = config.pop("name")
-        if chosen.initial is not None:
+        if chosen.initial is not None and "centers_init" in config:
             config["centers_init"] = chosen.initial
         return cls(**config)
 
@@ -187,7 +187,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         """What `from_config` takes; the centers are a weight and saved as such."""
         options = self.options.config()
         options["loss"] = options.pop("name")
-        if self._table is not None:
+        if self._table is not None and "num_classes" in options:
             options["num_classes"], options["feature_dim"] = self._shape()
         return {"name": self.name} | options
 
@@ -221,17 +221,23 @@ class WithCenterLoss(keras.Model):
         **options: Any,
     ) -> None:
         super().__init__(name=name)
-        if not isinstance(model, keras.Model) or not hasattr(model, "inputs"):
-            raise TypeError(f"model must be a functional keras.Model, got {type(model).__name__}")
+        if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+            raise TypeError(
+                f"model must be a functional keras.Model, or a Sequential that starts with keras.Input, got "
+                f"{type(model).__name__}"
+            )
         names = [layer.name for layer in model.layers]
         if features not in names:
             raise ValueError(f"features must name a layer of the model ({', '.join(names)}), got {features!r}")
-        if isinstance(model.output, (list, tuple, dict)):
+        ends = (
+            (model.inputs[0], model.outputs[0]) if isinstance(model, keras.Sequential) else (model.input, model.output)
+        )
+        if isinstance(ends[1], (list, tuple, dict)):
             raise ValueError("model must have one output, whose targets name the classes")
         found = model.get_layer(features).output
         if len(found.shape) != 2 or found.shape[-1] is None:
             raise ValueError(f"layer {features!r} must give feature vectors (N, D), got shape {found.shape}")
-        if options.get("loss") in ("island", "git"):
+        if options.get("loss") in ("island", "git", "ring"):
             raise ValueError(f"weight is lambda here; for {options['loss']}, with a weight of its own, use the layer")
         self.model = model
         self.features = features
@@ -239,7 +245,7 @@ class WithCenterLoss(keras.Model):
         self.center = CenterLoss(
             num_classes=num_classes, feature_dim=found.shape[-1], alpha=alpha, name="center", **options
         )
-        self._both = keras.Model(model.input, [model.output, found])
+        self._both = keras.Model(ends[0], [ends[1], found])
         self._seen: Any = None
         self.built = True
 

@@ -122,14 +122,12 @@ def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, margin: float, push: bo
     return _only(xp, ~(gap <= 0)[..., None], other - y_true.rows)
 
 
-def directions(xp: Any, centers: Array) -> tuple[Array, Array]:
-    """Centers of length 1, and their lengths (C, 1); a zero center stays 0, of length infinity: it stays put."""
-    largest = xp.max(xp.abs(centers), axis=-1, keepdims=True)
-    scaled = centers / xp.where(largest == 0, xp.ones_like(largest), largest)  # so that squares stay finite
+def directions(xp: Any, vectors: Array) -> tuple[Array, Array]:
+    """Vectors divided by their lengths, and these (..., 1); that of a zero vector is 0."""
+    largest = xp.max(xp.abs(vectors), axis=-1, keepdims=True)
+    scaled = vectors / xp.where(largest == 0, xp.ones_like(largest), largest)  # so that squares stay finite
     length = xp.sqrt(xp.sum(scaled * scaled, axis=-1, keepdims=True))
-    none = length == 0
-    unit = scaled / xp.where(none, xp.ones_like(length), length)
-    return unit, xp.where(none, xp.full_like(length, float("inf")), length * largest)
+    return scaled / xp.where(length == 0, xp.ones_like(length), length), length * largest
 
 
 @over_axis(name="island", readers={"weight": read.non_negative})
@@ -178,7 +176,8 @@ def island_push(xp: Any, centers: Array, weight: float) -> Array:
     unit, length = directions(xp, centers)
     total = xp.sum(unit, axis=0) - unit  # of the other directions
     across = total - xp.sum(total * unit, axis=-1, keepdims=True) * unit
-    return weight / max(int(centers.shape[0]) - 1, 1) * across / length
+    by = xp.where(length == 0, xp.full_like(length, float("inf")), length)  # a zero center stays put
+    return weight / max(int(centers.shape[0]) - 1, 1) * across / by
 
 
 @over_axis(name="git", readers={"weight": read.non_negative})
@@ -218,7 +217,42 @@ def _to_samples(xp: Any, c: Compared, x: Array) -> tuple[Array, Array, Array]:
     return e, xp.sum(e * e, axis=-1), (each[:, None] != each) & c.keep
 
 
-FAMILY: Mapping[str, Definition] = {d.name: d for d in (contrastive_center, triplet_center, island, git)}
+@over_axis(name="ring", readers={"weight": read.non_negative, "radius": read.optional(read.positive)})
+def ring(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, weight: float = 0.01, radius: float | None = None
+) -> Array:
+    """Ring loss (Zheng et al., CVPR 2018): the lengths of all feature vectors near one radius, which is learned.
+
+    .. math:: \\tfrac{w}{2} \\left(\\lVert x \\rVert - R\\right)^2
+
+    R is the one center of all classes, in a table of shape (1, 1). Each training step moves it by its gradient:
+
+    .. math:: R \\leftarrow R - \\alpha \\frac1N \\sum_i \\left(R - \\lVert x_i \\rVert\\right)
+
+    so alpha is the learning rate that an optimizer would have, times the weight; its default is 0.001.
+
+    Args:
+        labels: integer classes, one a sample, as of the other losses; they are not used.
+        features: x, (..., D).
+        weight: w, >= 0.
+        radius: the first R, in the unit of the features; None: the mean length in the first training batch (until
+            then the table holds nan, and an evaluation takes the mean length of its own batch).
+
+    Returns:
+        One value per sample, in the squared unit of the features. The gradient of a zero vector is 0.
+    """
+    _, length = directions(xp, y_pred)
+    e = length - y_true
+    return 0.5 * weight * xp.sum(e * e, axis=axis)
+
+
+@ring.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: float, radius: float | None) -> Array:
+    unit, length = directions(xp, y_pred)
+    return weight * (length - y_true) * unit
+
+
+FAMILY: Mapping[str, Definition] = {d.name: d for d in (contrastive_center, triplet_center, island, git, ring)}
 
 
 def moves_all(name: str, own: Mapping[str, Any]) -> bool:
