@@ -186,7 +186,7 @@ def _gather(
         labels = xp.where(invalid, xp.zeros_like(labels), labels)
     if keep is not None:
         labels = xp.where(keep, labels, xp.zeros_like(labels))
-    return labels, keep, invalid, xp.stop_gradient(xp.gather(centers, labels))
+    return labels, keep, invalid, xp.held(xp.gather(centers, labels))
 
 
 def _every(labels: Array) -> Array:
@@ -201,11 +201,7 @@ def _samples(
     samples = pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
     if chosen.loss in ("center", "ring"):
         return samples
-    if chosen.loss == "git" and len(be.shape(safe)) != 1:
-        raise ValueError(
-            f"git compares the samples of one batch: features must be (N, D), got shape {be.shape(features)}"
-        )
-    table = be.cast_like(be.xp.stop_gradient(centers), samples.y_pred)
+    table = be.cast_like(be.xp.held(centers), samples.y_pred)
     keep = _every(safe) if keep is None else keep
     return dataclasses.replace(samples, y_true=family.Compared(samples.y_true, safe, table, keep))
 

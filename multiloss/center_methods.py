@@ -111,6 +111,8 @@ class CenterMethods:
             )
         if self.options.loss != "ring" and dim not in (None, 0) and shape[-1] not in (None, dim):
             raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
+        if self.options.loss == "git" and len(label_shape) != 1:
+            raise ValueError(f"git compares the samples of one batch: features must be (N, D), got shape {shape}")
         inputs.check_weights(be, sample_weight, mask, label_shape, shape)
 
     def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
@@ -147,7 +149,7 @@ class CenterMethods:
             )
         if kept is not None:
             values = values[inputs.spread_host(kept, values.shape)]
-        top = int(values.max(initial=-1)) + 1
+        top = int(values.max()) + 1 if values.size else 0
         if top > chosen.max_classes:
             raise ValueError(
                 f"labels hold the class {top - 1}, and the centers grow by themselves up to max_classes="
@@ -155,7 +157,7 @@ class CenterMethods:
             )
         if values.size and values.min() < 0:
             checks.labels_in_range(values, max(top, have[0], 1), None, None, "labels")
-        rows = max(top, have[0])
+        rows = max(top, have[0], 1)  # of an empty batch one class, so that there is a table to look into
         if rows > have[0]:
             grown = self._first(rows, dim)
             if have[0]:

@@ -33,6 +33,11 @@ def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
     return times(xp, 1 - weight, x) + times(xp, weight, y)
 
 
+def held(xp: Any, x: Array) -> Array:
+    """x, as a constant that keeps its values whatever is written to its source."""
+    return xp.stop_gradient(x)
+
+
 def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     at_label = xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis)
@@ -44,7 +49,7 @@ def where_finite(xp: Any, rows: Array, x: Array, y: Array) -> Array:
     return xp.where(xp.all(xp.isfinite(rows), axis=-1, keepdims=True), x, y)
 
 
-DEFAULTS = {f.__name__: f for f in (at_least, infinite_below, unit, times, mix, put_class, where_finite)}
+DEFAULTS = {f.__name__: f for f in (at_least, infinite_below, unit, times, mix, held, put_class, where_finite)}
 
 
 def sinh(xp: Any, x: Array) -> Array:

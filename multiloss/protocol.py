@@ -20,6 +20,9 @@ class Namespace(Protocol):
     def stop_gradient(self, x: Array) -> Array:
         """x, as a constant."""
 
+    def held(self, x: Array) -> Array:
+        """x, as a constant that keeps its values whatever is written to its source before the backward pass."""
+
     def logsumexp(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
         """log(sum(exp(x))) over one axis, without overflow."""
 

@@ -370,3 +370,23 @@ def test_config(backend: str) -> None:
     assert config["name"] == "center" and config["backend"] == backend and config["alpha"] == 1.0
     assert multiloss.get(**json.loads(json.dumps(config))).config() == config
     assert "centers_init" in config and "initial" not in config
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
+def test_growth_by_labels_of_any_integer_dtype(backend: str, dtype: str) -> None:
+    center = multiloss.get("center", backend=backend)
+    center(to_native(backend, np.array([0, 3], dtype)), to_native(backend, np.ones((2, 2), np.float32)))
+    assert to_numpy(center.centers).shape == (4, 2)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_first_batch_with_nothing_in_it(backend: str, masked: bool) -> None:
+    """The value is 0, and the classes come with the next batch."""
+    center = multiloss.get("center", backend=backend)
+    n = 2 if masked else 0
+    labels, features = np.full(n, 5), np.ones((n, 2), np.float32)
+    mask = to_native(backend, np.zeros(n, bool)) if masked else None
+    assert to_numpy(center(to_native(backend, labels), to_native(backend, features), mask=mask)) == 0
+    assert not to_numpy(center.centers).any()
+    center(to_native(backend, [0, 2]), to_native(backend, np.ones((2, 2), np.float32)))
+    assert to_numpy(center.centers).shape == (3, 2)

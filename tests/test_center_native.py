@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import group_cases
 import multiloss
 import reference
 
@@ -206,6 +207,42 @@ def test_torch_compile(backend: str) -> None:
         torch.compile(multiloss.get("center", backend="torch"), fullgraph=True, backend="eager")(
             torch.tensor(LABELS), x
         )
+
+
+@pytest.mark.only("torch")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch.compile itself
+@pytest.mark.parametrize("compiler", ["aot_eager", "aot_eager_decomp_partition"])
+@pytest.mark.parametrize(("name", "classes", "options"), group_cases.CENTER[::2] + group_cases.FAMILY)
+def test_torch_compiled_gradients(
+    backend: str, name: str, classes: int, options: dict[str, Any], compiler: str
+) -> None:
+    """Of the centers before the step: a compiled backward pass that reads the buffer again finds the moved ones."""
+    import torch
+
+    torch._dynamo.reset()
+    eager, compiled = (group_cases.made("torch", classes, 2, **options) for _ in range(2))
+    run = torch.compile(compiled, fullgraph=True, backend=compiler)
+    for first in (1.0, -3.0, np.nan, np.inf):
+        x, again = (torch.tensor(FEATURES) for _ in range(2))
+        x[0, 0] = again[0, 0] = first
+        x.requires_grad_(), again.requires_grad_()
+        eager(torch.tensor(LABELS), x).backward()
+        run(torch.tensor(LABELS), again).backward()
+        torch.testing.assert_close(again.grad, x.grad, rtol=1e-5, atol=1e-6, equal_nan=True)
+        torch.testing.assert_close(compiled.centers, eager.centers, rtol=1e-5, atol=1e-6, equal_nan=True)
+    assert compiled.centers.isfinite().all()
+
+
+@pytest.mark.only("torch")
+def test_torch_first_batch_in_inference_mode(backend: str) -> None:
+    """As the sanity check of a trainer before the first epoch: what it makes can be trained."""
+    import torch
+
+    center = multiloss.get("center", backend="torch")
+    with torch.inference_mode():
+        center(torch.tensor(LABELS), torch.tensor(FEATURES))
+    center(torch.tensor(LABELS), torch.tensor(FEATURES))
+    assert center.centers.any()
 
 
 @pytest.mark.only("torch")

@@ -81,3 +81,10 @@ def test_the_wrapper_around_a_sequential_model(backend: str, tmp_path: Any) -> N
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(again.centers), moved)
     np.testing.assert_allclose(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-6)
+
+
+def test_boolean_one_hot_targets(backend: str) -> None:
+    from multiloss_keras.center import class_labels
+
+    one_hot = keras.ops.convert_to_tensor(np.eye(3, dtype=bool)[[2, 0]])
+    assert to_numpy(class_labels(one_hot, 3)).tolist() == [2, 0]

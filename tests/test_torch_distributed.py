@@ -118,11 +118,13 @@ def test_bad_input_on_one_process(ranks: list[dict[str, Any]], what: str, said: 
     same_everywhere(ranks, "afterwards")
 
 
-@pytest.mark.parametrize("what", ["num_classes", "alpha", "preset", "feature_dim"])
+@pytest.mark.parametrize(
+    "what", ["num_classes", "alpha", "preset", "feature_dim", "float_bits", "sharded", "moves_all"]
+)
 def test_processes_that_disagree(ranks: list[dict[str, Any]], what: str) -> None:
     for kept in ranks:
         assert f"{what} must be the same in all processes, got " in str(kept[f"refused {what}"])
-    if what == "feature_dim":
+    if what in ("feature_dim", "float_bits"):
         assert all(tuple(kept[f"unchanged {what}"]) == (0, 0) for kept in ranks)
 
 
@@ -147,6 +149,14 @@ def test_classes_shared_out(ranks: list[dict[str, Any]], name: str, options: dic
     np.testing.assert_allclose(blocks, one.centers, rtol=1e-6, atol=1e-6)
     firsts = np.cumsum([0] + [len(kept[f"{name} block"]) for kept in ranks])[:-1]
     assert [int(kept[f"{name} first"]) for kept in ranks] == firsts.tolist()
+
+
+def test_a_masked_label_of_none_where_labels_are_not_read(ranks: list[dict[str, Any]]) -> None:
+    """Classes shared out: a masked -1 is no bad input, and the others move."""
+    one, size = center(7), len(ranks)
+    one(torch.arange(size), torch.ones(size, D))
+    blocks = np.concatenate([kept["shared unread block"] for kept in ranks])
+    np.testing.assert_allclose(blocks, one.centers, rtol=1e-6)
 
 
 def test_files_of_shared_classes(ranks: list[dict[str, Any]], folder: Path) -> None:

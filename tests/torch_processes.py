@@ -112,9 +112,13 @@ def main(rank: int, size: int, folder: Path) -> None:
         ("num_classes", center(5 + rank)), ("alpha", center(5, alpha=0.5 - 0.1 * rank)),
         ("preset", center(5, preset=["paper", "facenet"][rank % 2], alpha=0.5)),
         ("feature_dim", multiloss.get("center", backend="torch", num_classes=5)),
+        ("float_bits", multiloss.get("center", backend="torch", num_classes=5)),
+        ("sharded", center(5, sharded=rank == 0)),
+        ("moves_all", group_cases.made("torch", 5, D, loss="triplet_center", push=rank == 0)),
         ("growth", multiloss.get("center", backend="torch")),
     ):  # fmt: skip
         x = torch.ones(2, D + rank) if what == "feature_dim" else good[1]
+        x = x.double() if what == "float_bits" and rank else x
         kept[f"refused {what}"] = refused(lambda loss=different, x=x: loss(good[0], x))
         kept[f"unchanged {what}"] = tuple(different.centers.shape)
     loss(*good)
@@ -129,6 +133,9 @@ def main(rank: int, size: int, folder: Path) -> None:
             kept[f"{name} value {step}"], kept[f"{name} gradient {step}"] = value.numpy(), gradient.numpy()
         kept[f"{name} block"], kept[f"{name} first"] = loss.centers.numpy().copy(), loss.first
         loss.save_centers(folder / name)
+    unread = center(7, sharded=True, validate=False)
+    unread(torch.tensor([rank, -1]), torch.ones(2, D), mask=torch.tensor([True, False]))
+    kept["shared unread block"] = unread.centers.numpy().copy()
     kept["refused shared"] = refused(lambda: loss(torch.tensor([0, 9 if rank == 1 else 1]), torch.ones(2, D)))
     loss.eval()
     kept["shared alone"] = loss(torch.tensor([1]), torch.ones(1, D)).numpy()

@@ -139,6 +139,9 @@ class TorchCenter(CenterMethods, nn.Module):
                 alpha=self.options.alpha,
                 preset=list(PRESETS).index(self.options.preset),
                 loss=list(CENTER.values()).index(self.options.loss),
+                sharded=self.options.sharded,
+                moves_all=self.options.moves_all,
+                float_bits=torch.finfo(self.centers.dtype).bits,
             )
         except BaseException:
             self.centers = before
@@ -156,8 +159,9 @@ class TorchCenter(CenterMethods, nn.Module):
         return tuple(self.centers.shape)
 
     def _set(self, centers: np.ndarray, like: Tensor | None) -> None:
-        new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)
-        self.centers = new.to(self.centers.device) if like is None else new
+        with torch.inference_mode(False):  # whose tensors could not be written to in training
+            new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)
+            self.centers = new.to(self.centers.device) if like is None else new
 
     def _host_centers(self) -> np.ndarray:
         return self.centers.detach().cpu().numpy().copy()

@@ -20,6 +20,23 @@ def stop_gradient(x: Array) -> Array:
     return x.detach()
 
 
+@torch.library.custom_op("multiloss::held", mutates_args=())
+def _held(x: torch.Tensor) -> torch.Tensor:
+    return x.clone()
+
+
+@_held.register_fake
+def _(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+def held(x: Array) -> Array:
+    """x, as a constant that keeps its values whatever is written to its source."""
+    # A compiled backward pass reads the buffer again, once it has moved, unless an operation that it cannot look
+    # into stands between.
+    return _held(x.detach()) if torch.compiler.is_compiling() else x.detach()
+
+
 def astype(x: Array, dtype: torch.dtype) -> Array:
     """x in another dtype."""
     return x.to(dtype)
@@ -204,6 +221,8 @@ def where_finite(rows: Array, x: Array, y: Array) -> Array:
     """The rows of x where those of `rows` are finite, else of y."""
     if _is_finite(rows):
         return x
+    if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
+        return torch.where(torch.isfinite(rows).all(-1, keepdim=True), x, y)
     # A nan otherwise; `isfinite` and `all` cost five times as much.
     return torch.where((rows * 0).sum(-1, keepdim=True) == 0, x, y)
 

@@ -84,7 +84,7 @@ class ShardedCenter(TorchCenter):
                 keep = keep & mask.reshape(mask.shape + (1,) * (labels.ndim - mask.ndim))
             keep = group.gather(keep.reshape(-1))
             if not trusted:
-                keep = keep & known.all()
+                keep = keep & (known | ~keep).all()
             x = group.gather(features.detach().to(rows.dtype).reshape(-1, rows.shape[1]))
             total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
             new = formula.moved(
