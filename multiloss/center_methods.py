@@ -230,7 +230,11 @@ class CenterMethods:
             ValueError: a class that does not exist, or one named twice.
         """
         centers = self._known()
-        self._take(centers[_class_list(classes, len(centers), "the center loss")])
+        chosen = _class_list(classes, len(centers), "the center loss")
+        if self.options.initial is not None:  # the first values go with their classes
+            first = self._first(len(centers), centers.shape[1])[chosen]
+            self.options = dataclasses.replace(self.options, initial=first)
+        self._take(centers[chosen])
 
     def _known(self) -> np.ndarray:
         if self._shape()[0] == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,15 @@ def save(path: str | os.PathLike[str], centers: np.ndarray) -> None:
     data = to_bytes(
         {"centers": np.ascontiguousarray(centers)}, metadata={"format": "multiloss.centers", "version": "1"}
     )
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = target.with_name(
+        f".{target.name}.{uuid.uuid4().hex}"
+    )  # not `mkstemp`, whose file is for its owner only
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
         os.replace(temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -65,6 +67,8 @@ def load(path: str | os.PathLike[str]) -> np.ndarray:
         tensors = from_bytes(data)
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file: {error}") from None
+    except KeyError as error:
+        raise ValueError(f"{path} holds numbers of a type that NumPy has not, {error.args[0]}") from None
     centers = tensors.get("centers")
     if centers is None or centers.ndim != 2 or centers.dtype.kind != "f":
         found = {name: tensor.shape for name, tensor in tensors.items()}

@@ -125,3 +125,29 @@ def test_a_file_for_another_class_set(backend: str, tmp_path: Path) -> None:
         multiloss.get("center", num_classes=2, backend=backend, feature_dim=4).load_centers(path, resize=True)
     with pytest.raises(ValueError, match="got 9"):
         two.load_centers(path, classes=[0, 9])
+
+
+def test_first_values_go_with_their_classes(backend: str) -> None:
+    center = make(backend)
+    center.select([3, 1])
+    center.resize(1)
+    center.resize(3)
+    same(center.centers, np.stack([FIRST[3], FIRST[1], np.zeros(D)]))
+    center.select([2, 1])
+    same(center.init_state()["centers"], np.stack([np.zeros(D), FIRST[1]]))
+
+
+def test_a_file_is_as_readable_as_any_other(backend: str, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("")
+    make(backend).save_centers(tmp_path / "centers")
+    assert (tmp_path / "centers").stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert {path.name for path in tmp_path.iterdir()} == {"centers", "other"}
+
+
+def test_a_file_of_numbers_that_numpy_has_not(backend: str, tmp_path: Path) -> None:
+    header = b'{"centers":{"dtype":"BF16","shape":[5,3],"data_offsets":[0,30]}}'
+    (tmp_path / "half").write_bytes(len(header).to_bytes(8, "little") + header + bytes(30))
+    center = make(backend)
+    with pytest.raises(ValueError, match="half holds numbers of a type that NumPy has not, BF16"):
+        center.load_centers(tmp_path / "half")
+    same(center.centers, FIRST)
