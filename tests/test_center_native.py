@@ -234,6 +234,22 @@ def test_torch_compiled_gradients(
 
 
 @pytest.mark.only("torch")
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_torch_a_checkpoint_in_half_precision(backend: str, known: bool, assign: bool) -> None:
+    """Whatever the file holds, the centers are float32 at least."""
+    import torch
+
+    saved = {"centers": torch.arange(6.0).reshape(3, 2).half()}
+    shape = {"num_classes": 3, "feature_dim": 2} if known else {}
+    center = multiloss.get("center", backend="torch", **shape)
+    center.load_state_dict(saved, assign=assign)
+    assert center.centers.dtype == torch.float32
+    close(center.centers, np.arange(6.0).reshape(3, 2))
+    assert dict(center.named_buffers())["centers"] is center.centers
+
+
+@pytest.mark.only("torch")
 def test_torch_first_batch_in_inference_mode(backend: str) -> None:
     """As the sanity check of a trainer before the first epoch: what it makes can be trained."""
     import torch
@@ -260,6 +276,20 @@ def test_torch_func(backend: str) -> None:
 
 
 # --- TensorFlow
+
+
+@pytest.mark.only("tensorflow")
+def test_tensorflow_warns_of_functions_that_keep_the_old_table(backend: str) -> None:
+    import tensorflow as tf
+
+    center = make("tensorflow")
+    tf.function(center)(tf.constant(LABELS), tf.constant(FEATURES))
+    with pytest.warns(UserWarning, match="make the function anew"):
+        center.resize(7)
+    center.resize(8)  # once is enough
+    again = make("tensorflow")
+    again.resize(7)
+    assert again.centers.shape == (7, 2)
 
 
 @pytest.mark.only("tensorflow")

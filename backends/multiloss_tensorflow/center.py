@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ class TensorflowCenter(HostCenter, tf.Module):
 
     def __init__(self, chosen: Any) -> None:
         tf.Module.__init__(self, name="center")
+        self._traced = False
         HostCenter.__init__(self, chosen)
 
     @property
@@ -39,6 +41,13 @@ class TensorflowCenter(HostCenter, tf.Module):
         if self._table is not None and self._table.shape == new.shape:
             self._table.assign(new)
         else:
+            if self._traced:
+                warnings.warn(
+                    "the table of centers has another shape now; a tf.function that was traced before keeps to the old "
+                    "one: make the function anew (num_classes, given at the start, avoids that)",
+                    stacklevel=4,
+                )
+                self._traced = False
             # Under a strategy every replica computes the same rows, and each writes its own copy.
             self._table = tf.Variable(
                 new, trainable=False, name="centers", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
@@ -48,6 +57,7 @@ class TensorflowCenter(HostCenter, tf.Module):
         super()._fit(labels, features, mask, may_grow and tf.executing_eagerly())
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
+        self._traced = self._traced or not tf.executing_eagerly()
         group = be.group() if moves else None
         return step(be, self.options, self._table, *arrays, training=moves, trusted=trusted, group=group)
 

@@ -182,6 +182,8 @@ class TorchCenter(CenterMethods, nn.Module):
             if tuple(saved.shape) == wanted:
                 self.centers = torch.zeros_like(saved, device=self.centers.device)
         super()._load_from_state_dict(state_dict, prefix, *args)
+        if self.centers.dtype in (torch.float16, torch.bfloat16):
+            self.centers = self.centers.float()
 
 
 def _transformed(x: Tensor) -> bool:
