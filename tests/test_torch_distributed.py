@@ -119,7 +119,7 @@ def test_bad_input_on_one_process(ranks: list[dict[str, Any]], what: str, said: 
 
 
 @pytest.mark.parametrize(
-    "what", ["num_classes", "alpha", "preset", "feature_dim", "float_bits", "sharded", "moves_all"]
+    "what", ["num_classes", "alpha", "preset", "feature_dim", "float_bits", "sharded", "moves_all", "weight"]
 )
 def test_processes_that_disagree(ranks: list[dict[str, Any]], what: str) -> None:
     for kept in ranks:

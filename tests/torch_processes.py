@@ -115,6 +115,7 @@ def main(rank: int, size: int, folder: Path) -> None:
         ("float_bits", multiloss.get("center", backend="torch", num_classes=5)),
         ("sharded", center(5, sharded=rank == 0)),
         ("moves_all", group_cases.made("torch", 5, D, loss="triplet_center", push=rank == 0)),
+        ("weight", group_cases.made("torch", 5, D, loss="island", weight=1.0 + rank)),
         ("growth", multiloss.get("center", backend="torch")),
     ):  # fmt: skip
         x = torch.ones(2, D + rank) if what == "feature_dim" else good[1]

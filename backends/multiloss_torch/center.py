@@ -118,6 +118,7 @@ class TorchCenter(CenterMethods, nn.Module):
     def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:
         """The same in all processes: what one refuses, all do, and none has changed."""
         before, checked, trusted, error = self.centers, None, False, None
+        own = dict(self.options.own)
         try:
             if torch.compiler.is_compiling():
                 raise RuntimeError("a center loss cannot update with other processes inside a compiled function")
@@ -141,6 +142,7 @@ class TorchCenter(CenterMethods, nn.Module):
                 loss=list(CENTER.values()).index(self.options.loss),
                 sharded=self.options.sharded,
                 moves_all=self.options.moves_all,
+                **{name: float(own.get(name, 0)) for name in ("weight", "margin", "delta")},
                 float_bits=torch.finfo(self.centers.dtype).bits,
             )
         except BaseException:
