@@ -20,10 +20,12 @@ if size > 1:
 
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
+from flax import nnx  # noqa: E402
 from jax.sharding import NamedSharding  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 
 import group_cases  # noqa: E402
+import multiloss.flax  # noqa: E402
 
 D, N = 4, 8
 
@@ -71,6 +73,16 @@ def main() -> None:
             assert state["centers"].sharding.is_equivalent_to(sharding, 2)
             whole = jax.jit(lambda x: x, out_shardings=everywhere)(state["centers"])
             kept[f"{name} {how} centers"] = np.asarray(whole.addressable_shards[-1].data)
+
+    # a Flax module under `nnx.jit`, the batch sharded
+    module = multiloss.flax.CenterLoss(num_classes=3, feature_dim=D, centers_init="normal")
+    module.centers[...] = place(np.asarray(module.centers[...]), everywhere)
+    train = nnx.jit(lambda module, y, x: module(y, x))
+    for seed in range(3):
+        y, x, _ = (place(x, by_batch) for x in batch(3, seed))
+        value = train(module, y, x)
+    kept["flax value"] = np.asarray(value.addressable_shards[0].data)
+    kept["flax centers"] = np.asarray(module.centers[...].addressable_shards[-1].data)
     np.savez(folder / f"{rank}.npz", **kept)
     assert jnp.isfinite(value.addressable_shards[0].data)
 

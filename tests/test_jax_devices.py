@@ -87,6 +87,12 @@ def test_sharded_arrays(
     np.testing.assert_allclose(same_everywhere(ranks, f"{name} {how} centers"), centers, rtol=1e-6, atol=1e-6)
 
 
+def test_flax_on_a_sharded_batch(ranks: list[dict[str, Any]]) -> None:
+    value, centers = on_one_device(3, False)
+    np.testing.assert_allclose(same_everywhere(ranks, "flax value"), value, rtol=1e-6)
+    np.testing.assert_allclose(same_everywhere(ranks, "flax centers"), centers, rtol=1e-6, atol=1e-6)
+
+
 def test_what_axis_name_refuses() -> None:
     center = multiloss.get("center", backend="jax", num_classes=3, feature_dim=D, axis_name="batch")
     with pytest.raises(RuntimeError, match=r"pure step inside jax\.shard_map"):
