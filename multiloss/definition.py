@@ -77,6 +77,12 @@ class Definition:
         """Whether `y_true` holds integer labels."""
         return self.kind == "over_labels"
 
+    @property
+    def kernel(self) -> str | None:
+        """The name by which adapters look for kernels of their framework; a registered loss, whatever its name, has
+        none."""
+        return None if self.family == "registered" else self.name
+
     def __call__(self, xp: Any, y_true: Any, y_pred: Any, **options: Any) -> Any:
         """The bare value: no checks, no reduction."""
         return self.value(xp, y_true, y_pred, **options)

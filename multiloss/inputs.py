@@ -24,7 +24,8 @@ class Inputs:
     def __init__(self, spec: Any) -> None:
         self.spec = spec
         self._first = True
-        self._passed: set[Any] = set()
+        self.passed: set[Any] = set()
+        """Pairs of signatures that need no checks any more, but of labels."""
 
     def __call__(
         self, be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any
@@ -33,16 +34,16 @@ class Inputs:
         spec, like_before = self.spec, None
         if sample_weight is None and mask is None and be.is_native(y_true) and be.is_native(y_pred):
             like_before = _both(be.signature(y_true), be.signature(y_pred))
-            if like_before is not None and like_before in self._passed:
+            if like_before is not None and like_before in self.passed:
                 return y_true, y_pred, None, None, _check_labels(be, spec, y_true, be.shape(y_pred), None, ())
         arrays = convert(be, y_true, y_pred, sample_weight, mask)
         trusted = check(be, spec, *arrays, first=self._first)
         if be.signature(arrays[1]) is not None:
             self._first = False
             if like_before is not None and not spec.validate:
-                if len(self._passed) >= _MOST_SIGNATURES:
-                    self._passed.clear()
-                self._passed.add(like_before)
+                if len(self.passed) >= _MOST_SIGNATURES:
+                    self.passed.clear()
+                self.passed.add(like_before)
         return (*arrays, trusted)
 
 
@@ -86,7 +87,7 @@ def check(
         checks.class_weights(class_weight, pred_shape[axis])
     samples = sample_shape(pred_shape, axis)
     check_weights(be, sample_weight, mask, samples, pred_shape)
-    if first and definition.name.startswith("root_") and _spans_one(pred_shape, axis):
+    if first and (definition.kernel or "").startswith("root_") and _spans_one(pred_shape, axis):
         warnings.warn(
             f"{definition.name} over an axis of length 1 is the absolute value of each element; "
             f"pass axis=None for the root of the mean over all",

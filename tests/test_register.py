@@ -195,6 +195,21 @@ def test_names_are_taken_once(backend: str) -> None:
     assert new != before
 
 
+@pytest.mark.parametrize("name", ["mse", "huber", "kl", "bce", "cce", "log_cosh", "rmse"])
+@pytest.mark.filterwarnings("error:.*absolute value")
+def test_a_replaced_loss_of_the_library(backend: str, name: str) -> None:
+    """No kernel of the framework, and no warning, that was meant for the loss of that name before."""
+    name = multiloss.get(name).config()["name"]
+    multiloss.register(name, replace=True)(soft_abs)
+    loss = multiloss.get(name, backend=backend, epsilon=3.0)
+    for shape in ((3, 2), (6, 1)):
+        t, p = to_native(backend, T.reshape(shape)), to_native(backend, P.reshape(shape))
+        for _ in range(2):
+            close(loss(t, p), VALUES.mean())
+        if backend != "torch":  # a compilation takes seconds
+            close(jit(backend, loss)(t, p), VALUES.mean())
+
+
 @pytest.mark.parametrize("name", ["soft abs", "", "1st", "soft-abs"])
 def test_a_name_is_an_identifier(name: str) -> None:
     with pytest.raises(ValueError, match="name must be an identifier"):

@@ -17,6 +17,6 @@ def values(spec: Any, y_true: Array, y_pred: Array) -> Array | None:
     options = spec.kwargs
     if not options.get("from_logits") or spec.axis not in (-1, len(y_pred.shape) - 1):
         return None
-    if spec.name == "sparse_categorical_crossentropy" and options["label_smoothing"] == 0:
+    if spec.definition.kernel == "sparse_categorical_crossentropy" and options["label_smoothing"] == 0:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(y_true, y_pred)
     return None

@@ -70,7 +70,7 @@ class TensorflowLoss(Named):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss of tensors, lists or numbers."""
         *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
-        if not tf.executing_eagerly() and self.spec.name not in kernels.CLUSTERED:
+        if not tf.executing_eagerly() and self.spec.definition.kernel not in kernels.CLUSTERED:
             return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
         return _compiled(self.spec, trusted, _ranks(arrays))(*arrays)
 

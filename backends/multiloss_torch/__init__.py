@@ -96,7 +96,7 @@ def host(x: torch.Tensor) -> Any:
 
 def own_value(spec: Any, y_true: torch.Tensor, y_pred: torch.Tensor) -> torch.Tensor | None:
     """The loss by torch's own kernels, where all samples count alike."""
-    kernel = kernels.REDUCED.get(spec.name)
+    kernel = kernels.REDUCED.get(spec.definition.kernel)
     return None if kernel is None else kernel(spec.kwargs, spec.reduction, y_true, y_pred)
 
 

@@ -122,7 +122,7 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
 
 def _both(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     """All values, and the derivative by each element."""
-    kernel = kernels.BOTH.get(definition.name)
+    kernel = kernels.BOTH.get(definition.kernel)
     pair = None if kernel is None else kernel(options, y_true, y_pred)
     if pair is not None:
         return pair
