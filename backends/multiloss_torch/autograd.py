@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 class _ClosedForm(torch.autograd.Function):
@@ -57,10 +58,17 @@ def closed_form(value: Any, gradient: Any, y_true: Tensor, y_pred: Tensor, axis:
 
     Where the targets are differentiated too (distillation), torch differentiates the expression of the value itself.
     """
-    if y_true.requires_grad or not _is_recorded(y_pred):
+    if y_true.requires_grad or _has_tangent(y_true) or not _is_recorded(y_pred):
         return value(y_true, y_pred)
     function = _ClosedForm if torch.compiler.is_compiling() else _ClosedFormWithJvp
     return function.apply(y_true, y_pred, value, gradient, axis)
+
+
+def _has_tangent(x: Tensor) -> bool:
+    """Whether forward mode differentiates by x."""
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
+        return False
+    return forward_ad.unpack_dual(x).tangent is not None
 
 
 def _is_recorded(x: Tensor) -> bool:
@@ -69,5 +77,5 @@ def _is_recorded(x: Tensor) -> bool:
     return (
         (x.requires_grad and torch.is_grad_enabled())
         or torch._C._functorch.is_functorch_wrapped_tensor(x)
-        or torch.autograd.forward_ad._current_level >= 0
+        or forward_ad._current_level >= 0
     )
