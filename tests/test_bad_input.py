@@ -158,12 +158,16 @@ def test_labels_out_of_range(backend: str, from_logits: bool) -> None:
         )
 
 
-def test_labels_are_read_at_every_call(backend: str) -> None:
-    loss = multiloss.get(SPARSE, backend=backend)
-    p = to_native(backend, np.full((2, 3), 1 / 3, np.float32))
-    loss(to_native(backend, np.array([0, 1])), p)
-    with says(ValueError, "the label 3"):
-        loss(to_native(backend, np.array([0, 3])), p)
+@pytest.mark.parametrize("classes", [3, 3000])
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_labels_are_read_at_every_call(backend: str, from_logits: bool, classes: int) -> None:
+    """By a kernel that checks them itself, too."""
+    loss = multiloss.get(SPARSE, backend=backend, from_logits=from_logits)
+    p = to_native(backend, np.full((2, classes), 1 / classes, np.float32))
+    for bad in (classes, -1, -100):
+        assert np.isclose(to_numpy(loss(to_native(backend, np.array([0, 1])), p)), np.log(classes))
+        with says(ValueError, f"the label {bad}"):
+            loss(to_native(backend, np.array([0, bad])), p)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 
 import multiloss
 from arrays import to_numpy
@@ -136,3 +137,32 @@ def test_bits_and_soft_targets_from_logits(targets: tuple[float, ...], dtype: to
         torch.testing.assert_close(total, value.sum(), rtol=few, atol=0)
         torch.testing.assert_close(slope, gradient, rtol=few, atol=torch.finfo(dtype).tiny)
         assert not gradient.isnan().any()
+        mean = multiloss.get("bce", backend="torch", from_logits=True)
+        y_pred.requires_grad_()
+        mean(y_true, y_pred).backward()
+        tiny = torch.finfo(dtype).tiny
+        torch.testing.assert_close(y_pred.grad, gradient / y_pred.numel(), rtol=few, atol=tiny)
+        finite = y_true[:, 1:-1], y_pred[:, 1:-1]  # inf - inf
+        torch.testing.assert_close(mean(*finite), value[:, 1:-1].mean(), rtol=few, atol=0)
+
+
+@pytest.mark.parametrize(("name", "from_logits"), [("bce", True), ("bce", False), ("kl", None)])
+def test_gradient_by_the_targets(name: str, from_logits: bool | None) -> None:
+    """Of hard targets, too, for which another formula has the same value; in reverse and in forward mode."""
+    p = torch.tensor([[0.2, 0.8], [0.5, 0.5]], dtype=torch.float64)
+    t = torch.tensor([[0.5, 1.0], [1.0, 1.0]] if name == "kl" else [[0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+    loss = multiloss.get(name, backend="torch", **({} if from_logits is None else {"from_logits": from_logits}))
+    expected = {
+        None: (t.log() + 1 - p.log()) / 2,
+        True: -p / 4,
+        False: (torch.log1p(-p) - p.log()) / 4,
+    }[from_logits]
+    torch.testing.assert_close(loss.value_and_grad(t, p, wrt="y_true")[1], expected)
+    with forward_ad.dual_level():
+        value = loss(forward_ad.make_dual(t, torch.ones_like(t)), p)
+        torch.testing.assert_close(forward_ad.unpack_dual(value).tangent, expected.sum())
+    torch.testing.assert_close(torch.func.jacfwd(loss)(t, p), expected)
+    torch.testing.assert_close(torch.func.grad(loss)(t, p), expected)
+    by_both = loss.value_and_grad(t, p)[1].sum() + expected.sum()
+    ones = torch.ones_like(t)
+    torch.testing.assert_close(torch.func.jvp(loss, (t, p), (ones, ones))[1], by_both)

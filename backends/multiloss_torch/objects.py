@@ -28,21 +28,32 @@ class TorchLoss(Named, nn.Module):
         nn.Module.__init__(self)
         self.spec = spec
         self._inputs = Inputs(spec)
-        self._kernel = kernels.MEAN.get(spec.name) if spec.reduction in ("mean", "weighted_mean") else None
+        self._kernel = kernels.MEAN.get(spec.definition.kernel) if spec.reduction in ("mean", "weighted_mean") else None
+        self._direct: set[Any] = set()
+        """Arrays like ones that the kernel took before go to it at once."""
 
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The loss, on the device of `y_pred`."""
-        spec = self.spec
+        spec, key = self.spec, None
+        if self._kernel is not None and sample_weight is None and mask is None:
+            key = be.signature(y_true), be.signature(y_pred)
+            if key in self._direct:
+                value = self._kernel(spec.kwargs, spec.axis, y_true, y_pred)
+                if value is not None:
+                    return value
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs
         plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
-        if self._kernel is not None and plain:
+        if self._kernel is not None and plain and (spec.name in kernels.ANYWHERE or kernels.can_read(y_pred)):
             dtype = torch.int64 if spec.definition.has_labels else y_pred.dtype
             target = y_true if y_true.dtype == dtype else y_true.to(dtype)
             value = self._kernel(spec.kwargs, spec.axis, target, y_pred)
             if value is not None:
+                if target is y_true and key in self._inputs.passed:
+                    self._direct &= self._inputs.passed
+                    self._direct.add(key)
                 return value
         reduced = spec.reduction != "none"
         if reduced and y_pred.requires_grad and torch.is_grad_enabled() and fused.applies(spec, *inputs[:3]):
