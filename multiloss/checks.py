@@ -175,6 +175,14 @@ def foreign(name: str, backend: str, framework: str) -> TypeError:
     )
 
 
+def placeholder(name: str) -> TypeError:
+    """The error for what a functional Keras model is made of."""
+    return TypeError(
+        f"{name} is a KerasTensor, a placeholder without values; give the loss to model.compile(loss=...), or call it "
+        f"in the call() of a layer"
+    )
+
+
 def two_devices(name: str, device: Any, wanted: Any) -> ValueError:
     """The error for arguments on two devices."""
     return ValueError(f"{name} is on {device}, but y_pred is on {wanted}; move one of them")

@@ -120,6 +120,8 @@ def backend_of(arrays: Iterable[Any]) -> str:
 def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
     """Lists, numbers and NumPy arrays as a NumPy array; tensors of another framework than `backend` are refused."""
     framework = framework_of(x)
+    if framework == "keras" and isinstance(x, sys.modules["keras"].KerasTensor):
+        raise checks.placeholder(name)
     if framework not in (None, "numpy"):
         raise checks.foreign(name, backend, str(framework))
     try:

@@ -76,6 +76,30 @@ def test_serialisation(backend: str, name: str, tmp_path: Path) -> None:
         assert keras.models.load_model(tmp_path / "model.keras").loss == loss
 
 
+class Penalty(keras.layers.Layer):
+    """A loss within a functional model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = multiloss.get("huber", backend="keras")
+
+    def call(self, x: Any) -> Any:
+        self.add_loss(self.loss(keras.ops.zeros_like(x), x))
+        return x
+
+
+def test_a_loss_in_a_functional_model(backend: str) -> None:
+    """Placeholders are refused with what to do instead, which works."""
+    x = keras.Input((4,))
+    data = np.full((6, 4), 3.0, np.float32)
+    for loss in (multiloss.get("huber", backend="keras"), multiloss.get("huber")):
+        with pytest.raises(TypeError, match="y_pred is a KerasTensor, a placeholder.*in the call.. of a layer"):
+            loss(np.zeros((2, 4)), x)
+    model = keras.Model(x, keras.layers.Dense(4, kernel_initializer="identity")(Penalty()(x)))
+    model.compile(keras.optimizers.SGD(0.0), loss="mse")
+    assert np.isclose(fit(model, data, data)["loss"], 2.5)
+
+
 def test_labels_and_targets_as_keras_users_have_them(backend: str) -> None:
     """Labels (N, 1); targets (N,) for a Dense(1): the values of aligned shapes."""
 
