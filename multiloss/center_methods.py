@@ -141,8 +141,6 @@ class CenterMethods:
             return
         values, kept = be.host(labels), None if mask is None else be.host(mask)
         if values is None or not may_grow or (mask is not None and kept is None):
-            if have[0] and not may_grow:
-                return
             raise ValueError(
                 "the number of classes cannot be read from the labels here (traced, compiled or on an accelerator); "
                 "pass num_classes to multiloss.get('center', ...)"

@@ -107,17 +107,33 @@ def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[
     if not found:
         told = f"pieces of a table with another number of classes, {others[0].name}" if others else "no such file"
         raise (ValueError if others else FileNotFoundError)(f"{os.fspath(path)}: {told}; wanted {shape[0]} classes")
-    rows: list[np.ndarray] = []
-    reached = first
+    rows, reached = [np.zeros((0, shape[1]), np.float32)], 0
     for file in found:
-        start = int(file.name[-20:].split("-of-")[0])
+        start, (length, dim) = int(file.name[-20:].split("-of-")[0]), _shape(file)
+        if dim != shape[1]:
+            raise ValueError(f"{file} holds {dim} features, but these are {shape[1]}")
         if start > reached:
             break
-        block = load(file)
-        if block.shape[1] != shape[1]:
-            raise ValueError(f"{file} holds {block.shape[1]} features, but these are {shape[1]}")
-        rows.append(block[reached - start : stop - start] if reached - start < len(block) else block[:0])
-        reached += len(rows[-1])
-    if reached < stop:
-        raise ValueError(f"the pieces of {os.fspath(path)} lack the classes {reached} to {stop - 1}")
-    return np.concatenate(rows)
+        if start < reached:
+            raise ValueError(
+                f"{file} starts at class {start}, where the piece before has come to {reached}: pieces of saves by "
+                f"different numbers of processes; remove the old ones"
+            )
+        if start < stop and start + length > first:
+            rows.append(load(file)[max(first - start, 0) : stop - start])
+        reached += length
+    if reached < shape[0]:
+        raise ValueError(f"the pieces of {os.fspath(path)} lack the classes from {reached} on")
+    return np.concatenate(rows[1:] or rows)
+
+
+def _shape(path: Path) -> tuple[int, int]:
+    """(classes, features) of a piece, without reading its numbers."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            rows, dim = file.get_slice("centers").get_shape()
+    except (SafetensorError, ValueError):
+        rows, dim = load(path).shape  # which says what is wrong
+    return rows, dim

@@ -13,6 +13,11 @@ import multiloss_jax as be
 from multiloss.center import CenterOptions, step
 from multiloss.host_center import HostCenter
 
+_TRACED = (
+    "{} traced, and an object with state would bake its centers into the trace; under JAX transformations use "
+    "state = center.init_state() and value, state = center.step(state, labels, features)"
+)
+
 
 @lru_cache(maxsize=None)
 def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: bool) -> Any:
@@ -85,21 +90,24 @@ class JaxCenter(HostCenter):
         arguments = {"labels": labels, "features": features, "sample_weight": sample_weight, "mask": mask}
         traced = [name for name, x in arguments.items() if isinstance(x, jax.core.Tracer)]
         if traced:
-            raise RuntimeError(
-                f"{' and '.join(traced)} {'are' if len(traced) > 1 else 'is'} traced, and an object with state would "
-                f"bake its centers into the trace; under JAX transformations use state = center.init_state() and "
-                f"value, state = center.step(state, labels, features)"
-            )
+            raise RuntimeError(_TRACED.format(f"{' and '.join(traced)} {'are' if len(traced) > 1 else 'is'}"))
         return super()._ready(labels, features, sample_weight, mask)
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
-        value, _, self._table = _compiled(self.options, moves, trusted, False)(self._table, *arrays)
+        value, _, table = _compiled(self.options, moves, trusted, False)(self._table, *arrays)
+        self._keep(table)
         return value, None, None
 
     def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
         arrays[1] = arrays[1] if be.kind(arrays[1]) == "f" else be.compute(arrays[1])
-        value, gradient, self._table = _compiled(self.options, moves, trusted, True)(self._table, *arrays)
+        value, gradient, table = _compiled(self.options, moves, trusted, True)(self._table, *arrays)
+        self._keep(table)
         return value, gradient, None, None
+
+    def _keep(self, table: Any) -> None:
+        if isinstance(table, jax.core.Tracer):  # of constants, inside `jit`
+            raise RuntimeError(_TRACED.format("the center loss is"))
+        self._table = table
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` says."""

@@ -163,6 +163,8 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             self._table.assign(centers)
             return
         if self._table is not None:
+            # What was compiled with the old table, as `fit` on TensorFlow, shows nan and does not train on silently.
+            self._table.assign(ops.full(self._table.shape, np.nan))
             self._untrack_variable(self._table)
         self._tracker.unlock()
         # autocast=False: under mixed precision the centers would read as float16.

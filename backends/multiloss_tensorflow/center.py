@@ -44,9 +44,10 @@ class TensorflowCenter(HostCenter, tf.Module):
             if self._traced:
                 warnings.warn(
                     "the table of centers has another shape now; a tf.function that was traced before keeps to the old "
-                    "one: make the function anew (num_classes, given at the start, avoids that)",
+                    "one, and gives nan from now on: make the function anew",
                     stacklevel=4,
                 )
+                self._table.assign(tf.fill(self._table.shape, tf.constant(np.nan, self._table.dtype)))
                 self._traced = False
             # Under a strategy every replica computes the same rows, and each writes its own copy.
             self._table = tf.Variable(

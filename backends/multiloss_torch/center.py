@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class TorchCenter(CenterMethods, nn.Module):
         nn.Module.__init__(self)
         self.options = dataclasses.replace(chosen, process_group=None)
         self._choice = distributed.Choice(chosen.process_group)
+        self._agreed = False
         self.register_buffer("centers", torch.zeros(0, 0))
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
@@ -50,14 +52,19 @@ class TorchCenter(CenterMethods, nn.Module):
         """The value, and its gradient with respect to the features; in training mode the centers move once."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
+        recorded = torch.is_grad_enabled()
         with torch.enable_grad():
-            value, leaf = self._evaluate((labels, features, sample_weight, mask), leaf=True)
+            value, leaf = self._evaluate((labels, features, sample_weight, mask), leaf=True, recorded=recorded)
             (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient if isinstance(wrt, str) else (gradient,)
 
-    def _evaluate(self, given: tuple[Any, ...], leaf: bool = False) -> tuple[Tensor, Tensor]:
-        """The value and the features (a new leaf of autograd on request); in training mode the centers move."""
-        moves = self.training and torch.is_grad_enabled() and self.options.update == "auto"
+    def _evaluate(
+        self, given: tuple[Any, ...], leaf: bool = False, recorded: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The value and the features (a new leaf of autograd on request); in training mode the centers move, where the
+        caller's gradients are `recorded`."""
+        recorded = torch.is_grad_enabled() if recorded is None else recorded
+        moves = self.training and recorded and self.options.update == "auto"
         if self.training and self.options.update == "auto" and checkpointing.is_possible():
             first_passes, recomputed = checkpointing.regions()
             if recomputed is not None:
@@ -85,7 +92,7 @@ class TorchCenter(CenterMethods, nn.Module):
         if rows is None:  # a first pass that did not train
             return self._step(given, False)[0], given[1]
         checkpointing.remember(first_passes, self, rows)
-        (labels, *rest), trusted = self._checked(given, False, may_grow=False)
+        (labels, *rest), trusted = self._checked(given, False, may_grow=None)
         table = rows.reshape(-1, rows.shape[-1])
         if self.options.loss == "center":
             labels = torch.arange(labels.numel(), device=rows.device).reshape(labels.shape)
@@ -101,15 +108,17 @@ class TorchCenter(CenterMethods, nn.Module):
         done = step(be, self.options, self.centers, *checked, training=moves, trusted=trusted, group=group)
         return *done, checked[1]
 
-    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
-        """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
+    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool | None) -> tuple[tuple[Any, ...], bool]:
+        """Arrays that can be computed, a table that fits them (`may_grow` None: as it is), and whether the labels are
+        known to be in range."""
         labels, features, sample_weight, mask = native_arrays(be, *given)
         if _transformed(features) or _transformed(labels):
             raise RuntimeError(
                 "a center loss holds state, which torch.func cannot see; use the pure init_state() and step() there"
             )
         self._check(labels, features, sample_weight, mask, self._shape()[1])
-        self._fit(labels, features, mask, may_grow)
+        if may_grow is not None:
+            self._fit(labels, features, mask, may_grow)
         if leaf:
             features = (features if features.is_floating_point() else be.compute(features)).detach().requires_grad_()
         trusted = self._labels_known(labels, mask, self._shape()[0])
@@ -117,11 +126,11 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:
         """The same in all processes: what one refuses, all do, and none has changed."""
+        if torch.compiler.is_compiling():  # in all processes: they run one program
+            raise RuntimeError("a center loss cannot update with other processes inside a compiled function")
         before, checked, trusted, error = self.centers, None, False, None
         own = dict(self.options.own)
         try:
-            if torch.compiler.is_compiling():
-                raise RuntimeError("a center loss cannot update with other processes inside a compiled function")
             if self.options.num_classes is None:
                 raise ValueError(
                     "the processes of a group cannot let the centers grow; pass num_classes to "
@@ -144,11 +153,17 @@ class TorchCenter(CenterMethods, nn.Module):
                 moves_all=self.options.moves_all,
                 **{name: float(own.get(name, 0)) for name in ("weight", "margin", "delta")},
                 float_bits=torch.finfo(self.centers.dtype).bits,
+                checksum_of_centers=0 if error or self._agreed else self._checksum(),
             )
+            self._agreed = True
         except BaseException:
             self.centers = before
             raise
         return checked, known
+
+    def _checksum(self) -> int:
+        """Of centers that came from outside, which have to be the same in all processes; once is enough."""
+        return zlib.crc32(np.ascontiguousarray(self._host_centers()).data)
 
     def _synchronisation(self) -> str:
         group = self._choice.processes(self.centers.device)
@@ -161,6 +176,7 @@ class TorchCenter(CenterMethods, nn.Module):
         return tuple(self.centers.shape)
 
     def _set(self, centers: np.ndarray, like: Tensor | None) -> None:
+        self._agreed = False
         with torch.inference_mode(False):  # whose tensors could not be written to in training
             new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)
             self.centers = new.to(self.centers.device) if like is None else new
@@ -184,6 +200,7 @@ class TorchCenter(CenterMethods, nn.Module):
             if tuple(saved.shape) == wanted:
                 self.centers = torch.zeros_like(saved, device=self.centers.device)
         super()._load_from_state_dict(state_dict, prefix, *args)
+        self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self.centers = self.centers.float()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import multiloss_torch as be
 from multiloss import state
@@ -28,6 +28,47 @@ class ShardedCenter(TorchCenter):
             if getattr(chosen, name) is None:
                 raise ValueError(f"sharded centers need {name}: multiloss.get('center', sharded=True, {name}=...)")
         super().__init__(chosen)
+        block = self.centers
+        del self.centers  # no buffer any more: DistributedDataParallel would send rank 0's block to all
+        self.centers = block
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """`.to()`, `.half()` and the like: the centers move, but stay float32 at least."""
+        moved = fn(self.centers)
+        nn.Module._apply(self, fn, recurse)
+        self.centers = self.centers.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
+        return self
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """The block, and which one of how many classes it is."""
+        destination[f"{prefix}centers"] = self.centers if keep_vars else self.centers.detach()
+        destination[f"{prefix}block"] = torch.tensor([*self._block(), self._shape()[0]])
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
+    ) -> None:
+        """Take the block of this process; another one is refused."""
+        names = [f"{prefix}{name}" for name in ("centers", "block")]
+        absent = [name for name in names if name not in state_dict]
+        unexpected += [key for key in state_dict if strict and key.startswith(prefix) and key not in names]
+        if absent:
+            missing += absent if strict else []
+            return
+        saved, block = (state_dict[name] for name in names)
+        wanted = [*self._block(), self._shape()[0]]
+        if block.tolist() != wanted or saved.shape != self.centers.shape:
+            errors.append(
+                f"{names[0]} holds the classes {block[0]} to {block[1] - 1} of {block[2]}, in shape "
+                f"{tuple(saved.shape)}, but this process has {wanted[0]} to {wanted[1] - 1} of {wanted[2]}, in shape "
+                f"{tuple(self.centers.shape)}; each process loads its own, or load_centers shares them out anew"
+            )
+            return
+        with torch.no_grad():
+            self.centers.copy_(saved)
+
+    def _checksum(self) -> int:
+        """0: each process has another block."""
+        return 0
 
     def _block(self) -> tuple[int, int]:
         """The classes of this process, from the first one to before the last one."""
