@@ -44,6 +44,7 @@ def test_jax_tracers_are_named(backend: str) -> None:
         (lambda: jax.jit(lambda m: center(y, x, mask=m))(y == 0), "mask is traced"),
         (lambda: jax.jit(center.value_and_grad)(y, x), "labels and features are traced"),
         (lambda: jax.jit(center.update)(y, x), "labels and features are traced"),
+        (lambda: jax.jit(lambda a: a + center(y, x))(1.0), "the center loss is traced"),  # of constants
     ):
         with pytest.raises(RuntimeError, match=f"{said}.*init_state.*step"):
             transformed()
@@ -203,10 +204,26 @@ def test_torch_compile(backend: str) -> None:
     bad = compiled(torch.tensor([0, 9, 2, -1]), x)
     assert bad.isnan()
     close(center.centers, MOVED)
-    with pytest.raises(Exception, match="pass num_classes"):
-        torch.compile(multiloss.get("center", backend="torch"), fullgraph=True, backend="eager")(
-            torch.tensor(LABELS), x
-        )
+    unknown = multiloss.get("center", backend="torch")
+    for _ in range(2):  # and after eager steps: a new label could not be refused any more
+        with pytest.raises(Exception, match="pass num_classes"):
+            torch.compile(unknown, fullgraph=True, backend="eager")(torch.tensor(LABELS), x)
+        unknown(torch.tensor(LABELS), x)
+
+
+@pytest.mark.only("torch")
+def test_torch_without_gradients(backend: str) -> None:
+    """Nothing moves, by `value_and_grad` neither."""
+    import torch
+
+    center, y, x = make("torch"), torch.tensor(LABELS), torch.tensor(FEATURES)
+    with torch.no_grad():
+        center(y, x)
+        _, gradient = center.value_and_grad(y, x)
+    close(gradient, FEATURES / 4)
+    assert not center.centers.any()
+    center.value_and_grad(y, x)
+    close(center.centers, MOVED)
 
 
 @pytest.mark.only("torch")
@@ -283,10 +300,13 @@ def test_tensorflow_warns_of_functions_that_keep_the_old_table(backend: str) -> 
     import tensorflow as tf
 
     center = make("tensorflow")
-    tf.function(center)(tf.constant(LABELS), tf.constant(FEATURES))
+    function = tf.function(center)
+    function(tf.constant(LABELS), tf.constant(FEATURES))
     with pytest.warns(UserWarning, match="make the function anew"):
         center.resize(7)
+    assert np.isnan(function(tf.constant(LABELS), tf.constant(FEATURES)))  # and not the old numbers, for ever
     center.resize(8)  # once is enough
+    assert np.isfinite(tf.function(center)(tf.constant(LABELS), tf.constant(FEATURES)))
     again = make("tensorflow")
     again.resize(7)
     assert again.centers.shape == (7, 2)
@@ -326,8 +346,10 @@ def test_tensorflow_cannot_grow_in_a_function(backend: str) -> None:
     import tensorflow as tf
 
     center = multiloss.get("center", backend="tensorflow")
-    with pytest.raises(ValueError, match="pass num_classes"):
-        tf.function(lambda y, x: center(y, x))(tf.constant(LABELS), tf.constant(FEATURES))
+    for _ in range(2):  # and after eager steps: a new label could not be refused any more
+        with pytest.raises(ValueError, match="pass num_classes"):
+            tf.function(lambda y, x: center(y, x))(tf.constant(LABELS), tf.constant(FEATURES))
+        center(LABELS, FEATURES)
 
 
 @pytest.mark.only("tensorflow")

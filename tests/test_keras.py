@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,48 @@ def test_serialisation(backend: str, name: str, tmp_path: Path) -> None:
         model.compile("sgd", loss=loss)
         model.save(tmp_path / "model.keras")
         assert keras.models.load_model(tmp_path / "model.keras").loss == loss
+
+
+def test_fit_after_resize(backend: str) -> None:
+    """The new centers are trained; `fit` is compiled anew for them."""
+    model = wrapped()
+    fit(model, X, Y)
+    model.evaluate(X, Y, verbose=0)
+    model.center.resize(5)
+    before = to_numpy(model.centers)
+    assert np.isfinite(fit(model, X, Y)["loss"]) and np.isfinite(model.evaluate(X, Y, verbose=0))
+    assert before.shape == (5, 2) and (to_numpy(model.centers)[:3] != before[:3]).all()
+
+
+def test_a_layer_after_resize(backend: str) -> None:
+    """In a model of the user's own: a warning where its compiled step keeps to the old centers; compiled anew, they
+    are trained."""
+    layer = multiloss.keras.CenterLoss(num_classes=3, feature_dim=4)
+
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.center = keras.layers.Dense(4), layer
+
+        def build(self, shape: Any) -> None:
+            self.dense.build(shape)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+        def compute_loss(self, x: Any, y: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
+            return self.center(y, y_pred, training=True)
+
+    model = Net()
+    model.compile("sgd")
+    fit(model, X, Y)
+    warns = pytest.warns(UserWarning, match="call model.compile again")
+    with warns if keras.backend.backend() == "tensorflow" else contextlib.nullcontext():
+        layer.resize(5)
+    before = to_numpy(layer.centers)
+    model.compile("sgd")
+    fit(model, X, Y)
+    assert before.shape == (5, 4) and (to_numpy(layer.centers)[:3] != before[:3]).all()
 
 
 class Penalty(keras.layers.Layer):

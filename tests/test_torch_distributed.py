@@ -176,10 +176,40 @@ def test_files_of_shared_classes(ranks: list[dict[str, Any]], folder: Path) -> N
     np.testing.assert_array_equal(alone.centers, table)
     (folder / "other.00000002-of-00000007").rename(folder / "away")
     try:
-        with pytest.raises(ValueError, match="lack the classes 2 to 6"):
+        with pytest.raises(ValueError, match="lack the classes from 2 on"):
             alone.load_centers(folder / "other")
     finally:
         (folder / "away").rename(folder / "other.00000002-of-00000007")
+    old = state.piece(folder / "other", 3, 7)  # what a save by other processes has left
+    state.save(old, np.zeros((4, D), np.float32))
+    try:
+        with pytest.raises(ValueError, match="3-of-00000007 starts at class 3, where .* come to 4.*the old ones"):
+            alone.load_centers(folder / "other")
+    finally:
+        old.unlink()
+    np.testing.assert_array_equal(alone.centers, table)
+
+
+def test_shared_classes_inside_ddp(ranks: list[dict[str, Any]]) -> None:
+    """DistributedDataParallel sends no block of one process to the others."""
+    for kept in ranks:
+        np.testing.assert_array_equal(kept["ddp shared block"], kept["ddp shared block wanted"])
+
+
+def test_a_state_dict_of_shared_classes(ranks: list[dict[str, Any]]) -> None:
+    """Each process's own goes back; another's is refused, and nothing has changed."""
+    for rank, kept in enumerate(ranks):
+        assert kept["state dict of shared"] == "['block', 'centers'] []"
+        told = str(kept["refused state dict"])
+        assert told == "" if rank == 0 else "holds the classes 0 to" in told and "each process loads its own" in told
+        assert kept["state dict stays"]
+
+
+def test_different_first_centers(ranks: list[dict[str, Any]]) -> None:
+    """Are an error in all processes, at first and after a file that one of them loaded; nothing moves."""
+    for kept in ranks:
+        for when in ("at first", "loaded"):
+            assert "checksum_of_centers must be the same in all processes" in str(kept[f"refused other centers {when}"])
 
 
 def test_what_shared_classes_refuse(ranks: list[dict[str, Any]]) -> None:

@@ -117,11 +117,18 @@ def main(rank: int, size: int, folder: Path) -> None:
         ("moves_all", group_cases.made("torch", 5, D, loss="triplet_center", push=rank == 0)),
         ("weight", group_cases.made("torch", 5, D, loss="island", weight=1.0 + rank)),
         ("growth", multiloss.get("center", backend="torch")),
+        ("other centers at first", center(5, seed=rank)),
     ):  # fmt: skip
         x = torch.ones(2, D + rank) if what == "feature_dim" else good[1]
         x = x.double() if what == "float_bits" and rank else x
         kept[f"refused {what}"] = refused(lambda loss=different, x=x: loss(good[0], x))
         kept[f"unchanged {what}"] = tuple(different.centers.shape)
+    loaded = center(5)
+    loaded(*good)
+    state.save(folder / f"file {rank}", np.ones((5, D), np.float32))
+    if rank == 1:
+        loaded.load_centers(folder / "file 1")
+    kept["refused other centers loaded"] = refused(lambda: loaded(*good))
     loss(*good)
     kept["afterwards"] = loss.centers.numpy().copy()
 
@@ -152,6 +159,22 @@ def main(rank: int, size: int, folder: Path) -> None:
         loss.load_centers(folder / where)
         kept[f"shared from {where}"] = loss.centers.numpy().copy()
     kept["describe shared"] = loss.describe()
+
+    loss = center(7, sharded=True)
+    saved = loss.state_dict()
+    kept["state dict of shared"] = f"{sorted(saved)} {[name for name, _ in loss.named_buffers()]}"
+    loss.load_state_dict(saved)
+    everyone: list[Any] = [None] * size
+    dist.all_gather_object(everyone, saved)
+    try:
+        loss.load_state_dict(everyone[0])
+        kept["refused state dict"] = ""
+    except RuntimeError as error:
+        kept["refused state dict"] = str(error)
+    kept["state dict stays"] = bool((loss.centers == saved["centers"]).all())
+    kept["ddp shared block wanted"] = loss.centers.numpy().copy()
+    net = DistributedDataParallel(torch.nn.ModuleDict({"layer": torch.nn.Linear(D, D), "center": loss}))
+    kept["ddp shared block"] = net.module["center"].centers.numpy().copy()
 
     # inside DistributedDataParallel
     class Net(torch.nn.Module):

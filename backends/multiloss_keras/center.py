@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -17,6 +18,9 @@ from multiloss import checks
 from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
 from multiloss.center_methods import CenterMethods
 from multiloss_keras.shapes import squeeze_trailing
+
+_HAS_GRAPHS = keras.backend.backend() == "tensorflow"
+"""A graph keeps to the variable that it was traced with."""
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
@@ -43,6 +47,8 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         self.supports_masking = True
         self.options = read_options(options)
         self._table: Any = None
+        self._in_graph = False
+        self._is_made_anew = False
         chosen = self.options
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
@@ -144,6 +150,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
         arrays, trusted = self._ready(labels, features, sample_weight, mask)
+        self._in_graph = self._in_graph or (_HAS_GRAPHS and be.host(arrays[0]) is None)
         table = ops.convert_to_tensor(self._table)
         group = be.group() if moves else None
         return step(be, self.options, table, *arrays, training=moves, trusted=trusted, group=group)
@@ -163,8 +170,14 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             self._table.assign(centers)
             return
         if self._table is not None:
-            # What was compiled with the old table, as `fit` on TensorFlow, shows nan and does not train on silently.
-            self._table.assign(ops.full(self._table.shape, np.nan))
+            if self._in_graph and not self._is_made_anew:
+                warnings.warn(
+                    "the table of centers has another shape now; what was compiled before (fit, on TensorFlow) keeps "
+                    "to the old one, and gives nan from now on: call model.compile again before fit",
+                    stacklevel=5,
+                )
+                self._table.assign(ops.full(self._table.shape, np.nan))
+                self._in_graph = False
             self._untrack_variable(self._table)
         self._tracker.unlock()
         # autocast=False: under mixed precision the centers would read as float16.
@@ -248,6 +261,8 @@ class WithCenterLoss(keras.Model):
             num_classes=num_classes, feature_dim=found.shape[-1], alpha=alpha, name="center", **options
         )
         self._both = keras.Model(ends[0], [ends[1], found])
+        self.center._is_made_anew = True  # what `fit` compiles, by this model
+        self._made_for: dict[str, tuple[int, ...]] = {}
         self._seen: Any = None
         self.built = True
 
@@ -271,6 +286,19 @@ class WithCenterLoss(keras.Model):
         if self.center.options.reduction != "sum":
             value = scale_loss_for_distribution(value)  # as Keras scales the compiled loss
         return base + self.weight * ops.cast(value, base.dtype)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """As Keras does; anew where the centers have another shape than when it was made."""
+        return super().make_train_function(force or self._is_stale("train"))
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """As Keras does; anew where the centers have another shape than when it was made."""
+        return super().make_test_function(force or self._is_stale("test"))
+
+    def _is_stale(self, name: str) -> bool:
+        shape = tuple(self.center.centers.shape)
+        before, self._made_for = self._made_for, self._made_for | {name: shape}
+        return before.get(name, shape) != shape
 
     @property
     def centers(self) -> Any:
