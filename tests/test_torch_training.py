@@ -154,3 +154,37 @@ def test_scaled_to_overflow() -> None:
     np.testing.assert_allclose(
         center.centers, reference.center_step(np.ones((C, D)), y, x.half().double(), 0.5)[1], rtol=1e-6
     )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch.compile itself
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("inside", ["the checkpoint", "the compiled"])
+def test_compiled_and_checkpointed(inside: str, training: bool) -> None:
+    """What would read moved centers, or move them twice, is refused; centers that stay are no matter."""
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    center = make()
+    layer, (y, x) = torch.nn.Linear(D, D).double(), BATCHES[0]
+
+    def loss(x: Any) -> Any:
+        return center(y, layer(x).sin())
+
+    def compiled(function: Any) -> Any:
+        return torch.compile(function, backend="aot_eager", fullgraph=True)
+
+    if inside == "the compiled":
+        run = compiled(lambda x: checkpoint(loss, x, use_reentrant=False))
+    else:
+        once = compiled(loss)
+        run = lambda x: checkpoint(once, x, use_reentrant=False)  # noqa: E731
+    x = x.clone().requires_grad_()
+    center.eval()
+    (expected,) = torch.autograd.grad(loss(x), [x])
+    center.train(training)
+    value = run(x)
+    if training:
+        with pytest.raises(RuntimeError, match="activation checkpointing computes a compiled center loss again"):
+            value.backward()
+    else:
+        value.backward()
+        torch.testing.assert_close(x.grad, expected)

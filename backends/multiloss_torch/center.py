@@ -15,7 +15,7 @@ from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.center_methods import CenterMethods
 from multiloss.definitions.center import PRESETS
 from multiloss.registry import CENTER
-from multiloss_torch import checkpointing, distributed
+from multiloss_torch import checkpointing, distributed, ops
 
 
 class TorchCenter(CenterMethods, nn.Module):
@@ -105,6 +105,8 @@ class TorchCenter(CenterMethods, nn.Module):
             checked, trusted = self._checked(given, leaf, may_grow=not torch.compiler.is_compiling())
         else:
             checked, trusted = self._checked_everywhere(group, given, leaf)
+        if moves and torch.compiler.is_compiling():
+            checked = ops.in_first_pass(checked[0]), *checked[1:]
         done = step(be, self.options, self.centers, *checked, training=moves, trusted=trusted, group=group)
         return *done, checked[1]
 

@@ -37,6 +37,22 @@ def held(x: Array) -> Array:
     return _held(x.detach()) if torch.compiler.is_compiling() else x.detach()
 
 
+@torch.library.custom_op("multiloss::in_first_pass", mutates_args=())
+def in_first_pass(labels: torch.Tensor) -> torch.Tensor:
+    """The labels of a compiled step that moves centers; refused where the step is computed again."""
+    if torch._C._current_graph_task_id() != -1:  # in a backward pass
+        raise RuntimeError(
+            "activation checkpointing computes a compiled center loss again, with centers that have moved; call the "
+            "center loss outside of the checkpointed region, or do not compile it"
+        )
+    return labels.clone()
+
+
+@in_first_pass.register_fake
+def _(labels: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(labels)
+
+
 def astype(x: Array, dtype: torch.dtype) -> Array:
     """x in another dtype."""
     return x.to(dtype)
