@@ -29,8 +29,8 @@ ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", 
 _SLACK = 1e-3
 
 
-def in_domain(name: str, values: np.ndarray, domain: Domain, has_logits: bool) -> None:
-    """Refuse values outside `domain`; nan passes (it shows in the loss)."""
+def in_domain(name: str, values: np.ndarray, domain: Domain, has_logits: bool, *, always: bool = False) -> None:
+    """Refuse values outside `domain`; nan passes (it shows in the loss). Functions `always` check."""
     if values.size == 0:
         return
     low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
@@ -39,9 +39,8 @@ def in_domain(name: str, values: np.ndarray, domain: Domain, has_logits: bool) -
     if too_low or high > domain.high + slack:
         worst = low if too_low else high
         hint = f"; {domain.hint}" if domain.hint and has_logits and name == "y_pred" else ""
-        raise ValueError(
-            f"{name} must hold {domain.wanted}, got {worst:g}{hint} (validate=False switches this check off)"
-        )
+        off = "" if always else " (validate=False switches this check off)"
+        raise ValueError(f"{name} must hold {domain.wanted}, got {worst:g}{hint}{off}")
 
 
 def sums_to_one(name: str, values: np.ndarray, axis: Any) -> None:
@@ -116,14 +115,14 @@ def label_shape(y_true: Shape, y_pred: Shape, axis: int) -> None:
     )
 
 
-def axis_fits(axis: Any, shape: Shape) -> None:
-    """Refuse an axis that `y_pred` does not have."""
+def axis_fits(axis: Any, shape: Shape, name: str = "y_pred") -> None:
+    """Refuse an axis that the array `name` does not have."""
     rank = len(shape)
     for item in () if axis is None else axis if isinstance(axis, tuple) else (axis,):
         if not -rank <= item < rank:
-            raise ValueError(f"axis {item} does not exist in y_pred of shape {tuple(shape)}")
+            raise ValueError(f"axis {item} does not exist in {name} of shape {tuple(shape)}")
     if isinstance(axis, tuple) and len({item % rank for item in axis}) != len(axis):
-        raise ValueError(f"axis {axis} names an axis of y_pred of shape {tuple(shape)} twice")
+        raise ValueError(f"axis {axis} names an axis of {name} of shape {tuple(shape)} twice")
 
 
 def weight_shape(name: str, weight: Shape, samples: Shape, y_pred: Shape) -> None:

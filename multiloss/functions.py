@@ -17,7 +17,7 @@ def _ready(x: Any, axis: int) -> tuple[Any, Array]:
     array = be.asarray(x, None, "x")
     if be.kind(array) not in "fiu":
         raise checks.real_dtype("x", array.dtype)
-    checks.axis_fits(axis, be.shape(array))
+    checks.axis_fits(axis, be.shape(array), "x")
     return be, array
 
 

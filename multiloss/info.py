@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import checks, dispatch
+from multiloss import checks, dispatch, options
 
 Array = Any
 
 
 def _ready(arrays: dict[str, Any], base: float | None, axis: int) -> tuple[Any, float, list[Array]]:
+    base = None if base is None else options.real("base", base)
     if base is not None and not (base > 0 and base != 1):
         raise ValueError(f"base must be positive and not 1, got {base!r}")
     be = dispatch.backend(dispatch.backend_of(arrays.values()))
@@ -23,9 +24,9 @@ def _ready(arrays: dict[str, Any], base: float | None, axis: int) -> tuple[Any, 
             raise checks.real_dtype(name, x.dtype)
         values = be.host(x)
         if values is not None:
-            checks.in_domain(name, values, checks.PROBABILITY, False)
+            checks.in_domain(name, values, checks.PROBABILITY, False, always=True)
     computed = [be.compute(x) for x in native.values()]
-    checks.axis_fits(axis, be.shape(computed[0]))
+    checks.axis_fits(axis, be.shape(computed[0]), next(iter(arrays)))
     if len(computed) == 2 and not checks.same(be.shape(computed[0]), be.shape(computed[1])):
         raise ValueError(f"p and q must have equal shapes, got {be.shape(computed[0])} and {be.shape(computed[1])}")
     return be, 1.0 if base is None else math.log(base), [be.cast_like(x, computed[-1]) for x in computed]

@@ -123,6 +123,8 @@ def make(spec: Spec, backend: str | None) -> Any:
 
 def wanted(wrt: Any, names: tuple[str, ...] = ("y_true", "y_pred")) -> tuple[int, ...]:
     """The positions that `wrt` (a name or several) asks gradients for."""
+    if not isinstance(wrt, str | tuple | list) or not wrt:
+        raise ValueError(f"wrt must be one of {', '.join(map(repr, names))}, or several of them, got {wrt!r}")
     asked = (wrt,) if isinstance(wrt, str) else tuple(wrt)
     for name in asked:
         if name not in names:

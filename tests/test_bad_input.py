@@ -366,3 +366,30 @@ def test_shapes_are_refused_while_compiling(backend: str) -> None:
     # torch.compile wraps the error in its own; the message is kept
     with pytest.raises(Exception, match=r"(?s)equal shapes.*\(3, 4\).*\(4, 3\)"):
         compiled(to_native(backend, np.ones((3, 4), np.float32)), to_native(backend, np.ones((4, 3), np.float32)))
+
+
+def test_functions(backend: str) -> None:
+    """`softmax` and the others, and `multiloss.info`: the argument is named."""
+    x = to_native(backend, np.array([[0.25, 0.75]], np.float32))
+    for name in ("softmax", "log_softmax", "logsumexp"):
+        function = getattr(multiloss, name)
+        with says(ValueError, "axis 3 does not exist in x of shape (1, 2)"):
+            function(x, axis=3)
+        with says(TypeError, "x must hold real numbers"):
+            function("abc")
+    info = multiloss.info
+    pairs = (info.cross_entropy, info.kl_divergence)
+    for call in (info.entropy, *(lambda p, f=f, **options: f(p, p, **options) for f in pairs)):
+        for base in (1, 0, -2):
+            with says(ValueError, "base must be positive and not 1", str(base)):
+                call(x, base=base)
+        with says(TypeError, "base must be a number", "'e'"):
+            call(x, base="e")
+        with says(ValueError, "axis 2 does not exist in p of shape (1, 2)"):
+            call(x, axis=2)
+        with pytest.raises(ValueError, match=r"p must hold probabilities in \[0, 1\], got -6$"):
+            call(to_native(backend, np.array([7.0, -6.0], np.float32)))
+    with says(ValueError, "p and q must have equal shapes", "(1, 2)", "(2,)"):
+        info.kl_divergence(x, x[0])
+    with says(TypeError, "p must hold real numbers", "bool"):
+        info.entropy(to_native(backend, np.array([True, False])))
