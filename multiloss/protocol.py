@@ -7,11 +7,14 @@ written over: the framework's array API plus the primitives of `Namespace`.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from multiloss import numerics
 
 Array = Any
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Namespace(Protocol):
@@ -46,6 +49,9 @@ class Namespace(Protocol):
 
     def unit(self, x: Array) -> Array:
         """1 where x is 0 or above, else -1; a constant for derivatives. (A zero with a sign may have that.)"""
+
+    def log_cosh(self, x: Array) -> Array:
+        """log(cosh(x)), right for small x and for large."""
 
     def times(self, weight: Array, x: Array) -> Array:
         """weight * x, where a weight of 0 gives 0 even against an infinite x: 0 log 0 = 0. A nan stays one."""
@@ -154,10 +160,10 @@ class Adapter(Protocol):
 class Combined:
     """An array namespace together with an adapter's own names, which win, and the defaults of `numerics`."""
 
-    def __init__(self, base: Any, primitives: dict[str, Any]) -> None:
+    def __init__(self, base: Any, primitives: dict[str, Any], better: Mapping[str, Any] = _NONE) -> None:
         self.__dict__.update(primitives)
         self._base = base
-        for name, function in numerics.DEFAULTS.items():
+        for name, function in (numerics.DEFAULTS | dict(better)).items():
             self.__dict__.setdefault(name, functools.partial(function, self))
 
     def __getattr__(self, name: str) -> Any:
@@ -168,7 +174,8 @@ class Combined:
         return Combined(self._base, {**self.__dict__, "memo": {}})
 
 
-def namespace(base: Any, primitives: Any) -> Any:
-    """The names of an array namespace together with the public functions of the module `primitives`."""
+def namespace(base: Any, primitives: Any, better: Mapping[str, Any] = _NONE) -> Any:
+    """The names of an array namespace, together with the public functions of the module `primitives`; `better` are
+    functions over the whole (`numerics.XLA`) that take the place of the base's."""
     own = {n: f for n, f in vars(primitives).items() if callable(f) and f.__module__ == primitives.__name__}
-    return Combined(base, own)
+    return Combined(base, own, better)

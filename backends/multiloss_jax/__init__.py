@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiloss import dispatch
+from multiloss import dispatch, numerics
 from multiloss.protocol import namespace
 from multiloss_jax import ops
 from multiloss_jax.objects import JaxCenter, JaxLoss
@@ -17,7 +17,7 @@ from multiloss_jax.objects import JaxCenter, JaxLoss
 Array = Any
 
 name = "jax"
-xp = namespace(jnp, ops)
+xp = namespace(jnp, ops, numerics.XLA)
 loss = JaxLoss
 center = JaxCenter
 

@@ -53,11 +53,6 @@ def unit(x: Array) -> Array:
     return jnp.copysign(jnp.ones((), x.dtype), jax.lax.stop_gradient(x))
 
 
-def sinh(x: Array) -> Array:
-    """(exp(x) - exp(-x)) / 2; XLA's own is 8 units in the last place off in float32."""
-    return numerics.sinh(jnp, x)
-
-
 def log1p(x: Array) -> Array:
     """log(1 + x)."""
     return _log1p(x) if x.dtype == jnp.float64 else jnp.log1p(x)

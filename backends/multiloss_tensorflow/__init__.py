@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from multiloss import checks, dispatch
+from multiloss import checks, dispatch, numerics
 from multiloss.protocol import namespace
 from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
@@ -18,7 +18,7 @@ from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
 Array = Any
 
 name = "tensorflow"
-xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS), ops)
+xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS), ops, numerics.XLA)
 loss = TensorflowLoss
 center = TensorflowCenter
 own_values = kernels.values

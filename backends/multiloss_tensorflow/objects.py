@@ -37,6 +37,33 @@ def _compiled(spec: Spec, trusted: bool, ranks: Any) -> Any:
 
 
 @lru_cache(maxsize=None)
+def _compiled_pair(spec: Spec, trusted: bool, ranks: Any) -> Any:
+    return _function(partial(pipeline.value_and_gradient, be, spec, trusted=trusted))
+
+
+def _clustered(spec: Spec, trusted: bool, arrays: list[Any]) -> Any:
+    """The reduced loss in a graph, its closed-form gradient from the same XLA program: what both need, once."""
+    inputs = [x for x in arrays if x is not None]
+
+    @tf.custom_gradient
+    def function(*inputs: Any) -> Any:
+        given = iter(inputs)
+        now = [None if x is None else next(given) for x in arrays]
+        value, gradient = _compiled_pair(spec, trusted, _ranks(arrays))(*now)
+
+        def backward(g: Any) -> list[Any]:
+            with tf.GradientTape() as tape:  # by targets and weights; the graph drops what nobody asks for
+                tape.watch(inputs)
+                again = pipeline.evaluate(be, spec, *now, trusted=trusted)
+            others = tape.gradient(again, inputs, output_gradients=g)
+            return [be.cast_like(g * gradient, x) if x is now[1] else by for x, by in zip(inputs, others, strict=True)]
+
+        return value, backward
+
+    return function(*inputs)
+
+
+@lru_cache(maxsize=None)
 def _compiled_with_gradient(spec: Spec, trusted: bool, ranks: Any, positions: tuple[int, ...]) -> Any:
     def both(*arrays: Any) -> Any:
         inputs = [arrays[i] for i in positions]
@@ -70,7 +97,9 @@ class TensorflowLoss(Named):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss of tensors, lists or numbers."""
         *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
-        if not tf.executing_eagerly() and self.spec.definition.kernel not in kernels.CLUSTERED:
+        if not tf.executing_eagerly():
+            if self.spec.definition.kernel in kernels.CLUSTERED and self.spec.reduction != "none":
+                return _clustered(self.spec, trusted, arrays)
             return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
         return _compiled(self.spec, trusted, _ranks(arrays))(*arrays)
 

@@ -55,11 +55,6 @@ def at_least(x: Array, bound: float) -> Array:
     return tf.maximum(x, _number(bound, x))
 
 
-def sinh(x: Array) -> Array:
-    """(exp(x) - exp(-x)) / 2; XLA's own is 8 units in the last place off in float32."""
-    return numerics.sinh(_BASIC, x)
-
-
 def log1p(x: Array) -> Array:
     """log(1 + x)."""
     return _log1p(x) if x.dtype == tf.float64 else tf.math.log1p(x)
