@@ -78,7 +78,7 @@ _TANH = {32: _tanh_series(8), 64: _tanh_series(17)}
 
 
 def tanh(xp: Any, x: Array) -> Array:
-    """The hyperbolic tangent within 3 units in the last place, from `exp`; XLA's own is up to 5 (float32) and 7 (float64) off."""
+    """The hyperbolic tangent within 3 units in the last place; XLA's own is 5 (float32) and 7 (float64) off."""
     u, small = xp.exp(-2 * xp.abs(x)), xp.abs(x) < 0.52
     far = (1 - u) / (1 + u)
     near = xp.where(small, x, xp.zeros_like(x))  # the series must not overflow where it is not taken
