@@ -38,6 +38,8 @@ class Inputs:
                 return y_true, y_pred, None, None, _check_labels(be, spec, y_true, be.shape(y_pred), None, ())
         arrays = convert(be, y_true, y_pred, sample_weight, mask)
         trusted = check(be, spec, *arrays, first=self._first)
+        if hasattr(be, "fitted"):
+            arrays = be.fitted(spec, *arrays)
         if be.signature(arrays[1]) is not None:
             self._first = False
             if like_before is not None and not spec.validate:

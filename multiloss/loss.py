@@ -29,6 +29,10 @@ class Spec:
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew: the hash of a string is another in another process.
+        return Spec, (self.definition, self.own, self.reduction, self.axis, self.validate)
+
     @property
     def name(self) -> str:
         """The canonical name of the loss."""

@@ -143,6 +143,9 @@ class Adapter(Protocol):
     def labels_fit(self, x: Array, classes: int) -> bool:
         """Optional: whether all labels can be read and are in [0, classes), where this is quicker than by `host`."""
 
+    def fitted(self, spec: Any, *arrays: Array | None) -> tuple[Array | None, ...]:
+        """Optional: (y_true, y_pred, sample_weight, mask) that must fit each other by lengths not known yet."""
+
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
         """A table of centers: float32, or float64 where `like` (features) is in double precision."""
 

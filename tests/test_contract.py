@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -98,6 +101,19 @@ def test_copies_and_pickles(backend: str, name: str) -> None:
         same(other(*arrays), value)
     free = multiloss.get(name, reduction="sum")
     assert pickle.loads(pickle.dumps(free)) == free
+
+
+def test_a_pickle_of_another_process(backend: str) -> None:
+    """Strings have other hashes there; equal losses have equal ones here all the same."""
+    code = (
+        "import pickle, multiloss; from multiloss.loss import make_spec; "
+        "print(pickle.dumps(make_spec('huber', {'delta': 2, 'reduction': 'sum'})).hex())"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    spec = pickle.loads(bytes.fromhex(text.stdout.strip()))
+    here = multiloss.get("huber", backend=backend, delta=2, reduction="sum").spec
+    assert spec == here and len({spec, here}) == 1
 
 
 def test_what_comes_back_is_native(backend: str) -> None:

@@ -168,6 +168,25 @@ def test_compiled(backend: str, name: str) -> None:
         check_gradient(name, case, "float32", got)
 
 
+@pytest.mark.parametrize(("name", "options"), ALL_OPTIONS, ids=lambda v: v if isinstance(v, str) else label(v))
+def test_gradient_while_targets_are_differentiated(backend: str, name: str, options: dict[str, Any]) -> None:
+    """Asked for together with that by the targets, the gradient is the closed form still, at ties and edges too."""
+    if name == SPARSE:
+        return  # labels have no gradient
+    case = fixed(name, "float64", **options)
+    case.arguments = WEIGHT_AND_MASK
+    case.y_pred[0] = 0.0 if options.get("from_logits") else 1.0
+    case.y_true[0] = [1.0, 0.0, 1.0]
+    loss = make(backend, name, "float64", **case.options)
+    y_true, y_pred, arguments = native(backend, case, "float64")
+    alone = loss.value_and_grad(y_true, y_pred, **arguments)
+    value, (by_pred, by_true) = loss.value_and_grad(y_true, y_pred, **arguments, wrt=("y_pred", "y_true"))
+    np.testing.assert_allclose(read(value), read(alone[0]), rtol=1e-13)
+    np.testing.assert_allclose(read(by_pred), read(alone[1]), rtol=1e-13, atol=1e-15)
+    only = loss.value_and_grad(y_true, y_pred, **arguments, wrt="y_true")[1]
+    np.testing.assert_allclose(read(by_true), read(only), rtol=1e-13, atol=1e-15)
+
+
 @pytest.mark.only("torch", "tensorflow", "jax", "keras")  # NumPy differentiates nothing by itself
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own, from its forward mode
 @pytest.mark.parametrize(("name", "options"), CURVATURES, ids=lambda v: v if isinstance(v, str) else label(v))
@@ -250,6 +269,34 @@ def test_nothing_left(backend: str, name: str) -> None:
         value, gradient = (read(v) for v in loss.value_and_grad(y_true[:0], y_pred[:0]))
         np.testing.assert_array_equal(value, np.zeros((0,) if reduction == "none" else ()))
         assert gradient.shape == (0, 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*absolute value.*")
+@pytest.mark.parametrize(("shape", "axis"), [((0,), -1), ((0, 3), None), ((0, 3), 0), ((3, 0), 1), ((0, 3), (0, 1))])
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - set(CLASS_LOSSES)))
+def test_nothing_there(backend: str, name: str, shape: tuple[int, ...], axis: Any) -> None:
+    """Whatever is empty, samples or what each of them holds: 0, and no nan in the gradient."""
+    nothing = to_native(backend, np.zeros(shape), "float32")
+    value, gradient = (read(v) for v in make(backend, name, "float32", axis=axis).value_and_grad(nothing, nothing))
+    assert value == 0 and gradient.shape == shape
+    if backend != "numpy":
+        call = make(backend, name, "float32", axis=axis)
+        assert read(call(nothing, nothing)) == 0
+        assert native_grad(backend, lambda p: call(nothing, p), nothing).shape == shape
+
+
+@pytest.mark.parametrize("name", ["mean_squared_error", SPARSE])
+def test_a_mean_of_very_many(backend: str, name: str) -> None:
+    """2^19 equal values have their mean to a few units: one added after the other would lose half their digits."""
+    number = 2**19
+    y_pred = np.full((number, 2), 0.3, np.float32)
+    y_true = np.zeros(number, np.int64) if name == SPARSE else np.zeros((number, 2), np.float32)
+    arguments = {"mask": to_native(backend, np.arange(number) % 3 > 0)}
+    loss, one = make(backend, name, "float32"), make(backend, name, "float32")
+    expected = read(one(to_native(backend, y_true[:1]), to_native(backend, y_pred[:1])))
+    for more in ({}, arguments):
+        got = read(loss(to_native(backend, y_true), to_native(backend, y_pred), **more))
+        np.testing.assert_allclose(got, expected, rtol=64 * UNIT["float32"])
 
 
 @pytest.mark.parametrize("name", LOSSES)

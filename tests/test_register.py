@@ -254,3 +254,20 @@ def test_the_property_tests_take_it() -> None:
     wrong.gradient(lambda xp, t, p, *, epsilon: (t - p) / soft_abs(xp, t, p, epsilon=epsilon))
     with pytest.raises(AssertionError):
         testing.check("soft_abs", backends=["numpy"])
+
+
+def test_the_namespace_is_the_array_api(backend: str) -> None:
+    """The standard's keywords, and numbers beside arrays, wherever a definition may write them."""
+
+    @multiloss.register("clipped", replace=True)
+    def clipped(xp: Any, y_true: Any, y_pred: Any) -> Any:
+        e = xp.clip(y_pred - y_true, min=-1.0, max=1.0) + xp.clip(y_pred, max=2.0)
+        return xp.minimum(e, 1.5) + xp.maximum(0.5, e) + xp.hypot(e, y_pred)
+
+    y_true, y_pred = np.array([[0.0, 1.0, -2.0]]), np.array([[3.0, 1.5, -1.0]])
+    e = np.clip(y_pred - y_true, -1, 1) + np.minimum(y_pred, 2)
+    expected = np.mean(np.minimum(e, 1.5) + np.maximum(0.5, e) + np.hypot(e, y_pred))
+    loss = multiloss.get("clipped", backend=backend)
+    close(loss(to_native(backend, y_true), to_native(backend, y_pred)), expected)
+    if backend == "numpy":
+        close(loss.value_and_grad(y_true, y_pred)[0], expected)

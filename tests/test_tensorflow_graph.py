@@ -45,3 +45,23 @@ def test_an_infinite_logit_and_a_weight_of_zero(from_logits: bool) -> None:
     certain = [np.inf, -np.inf, np.inf, np.nan] if from_logits else [1.0, 0.0, 1.0, np.nan]
     value = tf.function(loss)(tf.constant([1.0, 0.0, 0.0, 0.0]), tf.constant(certain, tf.float32)).numpy()
     np.testing.assert_array_equal(value, [0.0, 0.0, np.inf, np.nan])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_lengths_that_are_not_known_while_tracing(jit_compile: bool) -> None:
+    """One sample against four is an error when it runs, too; weights of one are broadcast, as ever."""
+    rows, row = tf.TensorSpec([None, 3]), tf.TensorSpec([None])
+    none = make("tensorflow", "mean_squared_error", "float32", reduction="none")
+    graph = tf.function(
+        lambda t, p, w: none(t, p, sample_weight=w), input_signature=[rows, rows, row], jit_compile=jit_compile
+    )
+    four, one = tf.ones((4, 3)), tf.ones((1, 3))
+    np.testing.assert_array_equal(graph(four, 3 * four, tf.fill((1,), 2.0)), [8.0] * 4)
+    for t, p, w in ((one, four, tf.ones(4)), (four, one, tf.ones(1)), (one, one, tf.ones(4))):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            graph(t, p, w)
+    labels = make("tensorflow", "sparse_categorical_crossentropy", "float32", from_logits=True)
+    sparse = tf.function(labels, input_signature=[tf.TensorSpec([None], tf.int64), rows], jit_compile=jit_compile)
+    assert abs(float(sparse(tf.zeros(4, tf.int64), four)) - np.log(3)) < 1e-6
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        sparse(tf.zeros(1, tf.int64), four)

@@ -166,3 +166,17 @@ def test_gradient_by_the_targets(name: str, from_logits: bool | None) -> None:
     by_both = loss.value_and_grad(t, p)[1].sum() + expected.sum()
     ones = torch.ones_like(t)
     torch.testing.assert_close(torch.func.jvp(loss, (t, p), (ones, ones))[1], by_both)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_value_and_gradient_in_inference_mode(name: str) -> None:
+    """Of tensors made there, and of others."""
+    loss = multiloss.get(name, backend="torch")
+    case = fixed(name, "float32")
+    outside = [torch.from_numpy(x) for x in (case.y_true, case.y_pred)]
+    expected = loss.value_and_grad(*outside)
+    with torch.inference_mode():
+        inside = [torch.from_numpy(x) for x in (case.y_true, case.y_pred)]
+        for arrays in (outside, inside):
+            torch.testing.assert_close(loss.value_and_grad(*arrays), expected)
+            torch.testing.assert_close(loss(*arrays), expected[0])

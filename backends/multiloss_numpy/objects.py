@@ -39,12 +39,16 @@ class NumpyLoss(Named):
         *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         positions = wanted(wrt)
         with np.errstate(all="ignore"):
-            if positions == (1,) and self.spec.definition.grad is not None:
+            closed = 1 in positions and self.spec.definition.grad is not None
+            others = tuple(i for i in positions if not (closed and i == 1))
+            found: dict[int, Any] = {}
+            if others:
+                value, gradients = _by_autograd(self.spec, arrays, trusted, others)
+                found = dict(zip(others, gradients, strict=True))
+            if closed:
                 value, gradient = pipeline.value_and_gradient(be, self.spec, *arrays, trusted=trusted)
-                gradients: tuple[Any, ...] = (_cast(gradient, arrays[1]),)
-            else:
-                value, gradients = _by_autograd(self.spec, arrays, trusted, positions)
-        return value, gradients[0] if isinstance(wrt, str) else gradients
+                found[1] = _cast(gradient, arrays[1])
+        return value, found[positions[0]] if isinstance(wrt, str) else tuple(found[i] for i in positions)
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """First and second derivative of each value with respect to each element, unreduced."""

@@ -29,6 +29,9 @@ def _traced_ops() -> dict[str, Any]:
         total = anp.log(anp.sum(anp.exp(x - top), axis=axis, keepdims=True)) + top
         return total if keepdims else anp.squeeze(total, axis=axis)
 
+    def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+        return anp.clip(x, min, max)
+
     return {
         **{k: v for k, v in vars(multiloss_numpy.xp).items() if k != "_base" and k not in numerics.DEFAULTS},
         "stop_gradient": lambda x: x._value if isinstance(x, Box) else x,
@@ -38,6 +41,7 @@ def _traced_ops() -> dict[str, Any]:
         "softmax": lambda x, *, axis: anp.exp(log_softmax(x, axis=axis)),
         "softplus": lambda x: anp.logaddexp(0, x),
         "expit": lambda x: 0.5 * (1 + anp.tanh(0.5 * x)),
+        "clip": clip,
         "zeros_like": lambda x: np.zeros(x.shape, x.dtype),
         "ones_like": lambda x: np.ones(x.shape, x.dtype),
         "full_like": lambda x, value: np.full(x.shape, value, x.dtype),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from multiloss import checks, dispatch, numerics
+from multiloss import checks, dispatch, numerics, pipeline
 from multiloss.protocol import namespace
 from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
@@ -18,7 +18,7 @@ from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
 Array = Any
 
 name = "tensorflow"
-xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS), ops, numerics.XLA)
+xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS, **ops.PAIRS), ops, numerics.XLA)
 loss = TensorflowLoss
 center = TensorflowCenter
 own_values = kernels.values
@@ -81,6 +81,25 @@ def host(x: Array) -> Any:
     if not hasattr(x, "numpy") or not tf.executing_eagerly() or "CPU" not in x.device:
         return None
     return (tf.cast(x, tf.float32) if x.dtype in (tf.bfloat16, tf.float16) else x).numpy()
+
+
+def fitted(
+    spec: Any, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None
+) -> tuple[Array, Array, Array | None, Array | None]:
+    """The arrays, made to fit by lengths that are not known yet: TensorFlow would broadcast them."""
+    if all(x is None or None not in x.shape for x in (y_true, y_pred, sample_weight, mask)):
+        return y_true, y_pred, sample_weight, mask
+    shape, known = tf.shape(y_pred), pipeline.sample_shape(range(y_pred.shape.rank), spec.axis)
+    samples = tf.gather(shape, list(known))
+    wanted = samples if spec.definition.has_labels else shape
+    # XLA drops assertions, but not a reshape to another size.
+    with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(y_true), wanted, "y_true does not fit y_pred")]):
+        y_true = tf.reshape(y_true, wanted)
+
+    def spread(x: Array | None) -> Array | None:
+        return None if x is None else tf.broadcast_to(pipeline.trailing(x, x.shape.rank, len(known)), samples)
+
+    return y_true, y_pred, spread(sample_weight), spread(mask)
 
 
 def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:

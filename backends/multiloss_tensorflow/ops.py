@@ -19,7 +19,7 @@ SAME = {
     "log1p": tf.math.log1p, "sqrt": tf.sqrt, "square": tf.square, "cosh": tf.cosh, "tanh": tf.tanh,
     "sin": tf.sin, "cos": tf.cos, "tan": tf.tan, "asin": tf.asin, "acos": tf.acos, "atan": tf.atan,
     "atan2": tf.atan2, "asinh": tf.asinh, "acosh": tf.acosh, "atanh": tf.atanh, "floor": tf.floor,
-    "ceil": tf.math.ceil, "round": tf.round, "maximum": tf.maximum, "minimum": tf.minimum, "pow": tf.pow,
+    "ceil": tf.math.ceil, "round": tf.round,
     "isnan": tf.math.is_nan, "isinf": tf.math.is_inf, "isfinite": tf.math.is_finite, "zeros_like": tf.zeros_like,
     "ones_like": tf.ones_like, "logical_and": tf.logical_and, "logical_or": tf.logical_or,
     "logical_not": tf.logical_not, "equal": tf.equal, "not_equal": tf.not_equal, "less": tf.less,
@@ -42,8 +42,29 @@ def _reduction(function: Any) -> Any:
     return reduce
 
 
+_ROW = 256
+
+
+def _sum(x: Array, axis: Any, keepdims: builtins.bool) -> Array:
+    axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, list) else [axis]
+    if keepdims or len(axes) < len(x.shape) or not axes:
+        return tf.reduce_sum(x, axis, keepdims)
+    x = tf.reshape(x, [-1])
+    return _sum_in_rows(x, 1 if x.shape[0] is None else 3)
+
+
+def _sum_in_rows(x: Array, depth: int) -> Array:
+    # XLA adds one number to the other: a million float32 would lose half their digits.
+    if depth == 0 or (x.shape[0] is not None and x.shape[0] <= 4 * _ROW):
+        return tf.reduce_sum(x)
+    whole = tf.shape(x)[0] // _ROW * _ROW
+    # The factor is exact, and keeps XLA from making one sum of them again.
+    rows = tf.reduce_sum(tf.reshape(x[:whole], [-1, _ROW]), -1) * (1 / _ROW)
+    return _sum_in_rows(rows, depth - 1) * _ROW + tf.reduce_sum(x[whole:])
+
+
 REDUCTIONS = {
-    "sum": _reduction(tf.reduce_sum), "mean": _reduction(tf.reduce_mean), "max": _reduction(tf.reduce_max),
+    "sum": _reduction(_sum), "mean": _reduction(tf.reduce_mean), "max": _reduction(tf.reduce_max),
     "min": _reduction(tf.reduce_min), "prod": _reduction(tf.reduce_prod), "any": _reduction(tf.reduce_any),
     "all": _reduction(tf.reduce_all), "std": _reduction(tf.math.reduce_std), "var": _reduction(tf.math.reduce_variance),
     "logsumexp": _reduction(tf.reduce_logsumexp),
@@ -92,10 +113,30 @@ def where(condition: Array, x: Any, y: Any) -> Array:
     return tf.where(condition, x, _number(y, x))
 
 
-def clip(x: Array, low: Any = None, high: Any = None) -> Array:
-    """x, at least low and at most high."""
-    x = x if low is None else tf.maximum(x, _number(low, x))
-    return x if high is None else tf.minimum(x, _number(high, x))
+def _pair(function: Any) -> Any:
+    """Of two arrays, or of an array and a number."""
+
+    def call(x: Any, y: Any) -> Array:
+        return function(x, _number(y, x)) if tf.is_tensor(x) else function(_number(x, y), y)
+
+    return call
+
+
+PAIRS = {"minimum": _pair(tf.minimum), "maximum": _pair(tf.maximum), "pow": _pair(tf.pow)}
+
+
+def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+    """x, at least min and at most max."""
+    x = x if min is None else tf.maximum(x, _number(min, x))
+    return x if max is None else tf.minimum(x, _number(max, x))
+
+
+def hypot(x: Array, y: Array) -> Array:
+    """sqrt(x^2 + y^2), without overflow."""
+    x, y = tf.abs(x), tf.abs(y)
+    large, small = tf.maximum(x, y), tf.minimum(x, y)
+    ratio = tf.math.divide_no_nan(small, large)
+    return large * tf.sqrt(1 + ratio * ratio)
 
 
 def times(weight: Array, x: Array) -> Array:

@@ -10,7 +10,8 @@ from torch.autograd import forward_ad
 
 
 class _ClosedForm(torch.autograd.Function):
-    """value(t, p), whose derivative by p is gradient(t, p). Both are recorded, so second derivatives follow."""
+    """value(t, p), whose derivative by p is gradient(t, p), and by t that of the expression. All are recorded, so
+    second derivatives follow."""
 
     generate_vmap_rule = True
 
@@ -20,14 +21,19 @@ class _ClosedForm(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        y_true, y_pred, _, ctx.gradient, ctx.axis = inputs
+        y_true, y_pred, ctx.value, ctx.gradient, ctx.axis = inputs
         ctx.save_for_backward(y_true, y_pred)
         ctx.save_for_forward(y_true, y_pred)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         y_true, y_pred = ctx.saved_tensors
-        return None, _expand(g, ctx.axis, y_pred.ndim) * ctx.gradient(y_true, y_pred), None, None, None
+        by_true = by_pred = None
+        if ctx.needs_input_grad[0]:
+            (by_true,) = torch.func.vjp(lambda t: ctx.value(t, y_pred), y_true)[1](g)
+        if ctx.needs_input_grad[1]:
+            by_pred = _expand(g, ctx.axis, y_pred.ndim) * ctx.gradient(y_true, y_pred)
+        return by_true, by_pred, None, None, None
 
 
 class _ClosedFormWithJvp(_ClosedForm):
@@ -36,12 +42,21 @@ class _ClosedFormWithJvp(_ClosedForm):
     generate_vmap_rule = True
 
     @staticmethod
-    def jvp(ctx: Any, t_tangent: Any, p_tangent: Tensor, *_: Any) -> Tensor:
+    def jvp(ctx: Any, t_tangent: Any, p_tangent: Any, *_: Any) -> Tensor:
         y_true, y_pred = ctx.saved_tensors
-        tangent = ctx.gradient(y_true, y_pred) * p_tangent
-        if ctx.axis == ():
-            return tangent
-        return tangent.sum() if ctx.axis is None else tangent.sum(dim=ctx.axis)
+        total = None if t_tangent is None else _along(lambda t: ctx.value(t, y_pred), y_true, t_tangent)
+        if p_tangent is not None:
+            tangent = ctx.gradient(y_true, y_pred) * p_tangent
+            if ctx.axis != ():
+                tangent = tangent.sum() if ctx.axis is None else tangent.sum(dim=ctx.axis)
+            total = tangent if total is None else total + tangent
+        return total
+
+
+def _along(function: Any, x: Tensor, tangent: Tensor) -> Tensor:
+    """The derivative of function(x) along a tangent, by two reverse passes: forward mode does not nest."""
+    out, pull = torch.func.vjp(function, x)
+    return torch.func.vjp(lambda g: pull(g)[0], torch.ones_like(out))[1](tangent)[0]
 
 
 def _expand(g: Tensor, axis: Any, rank: int) -> Tensor:
@@ -54,21 +69,11 @@ def _expand(g: Tensor, axis: Any, rank: int) -> Tensor:
 
 
 def closed_form(value: Any, gradient: Any, y_true: Tensor, y_pred: Tensor, axis: Any) -> Tensor:
-    """value(y_true, y_pred) with its derivative by y_pred in closed form.
-
-    Where the targets are differentiated too (distillation), torch differentiates the expression of the value itself.
-    """
-    if y_true.requires_grad or _has_tangent(y_true) or not _is_recorded(y_pred):
+    """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
+    if not _is_recorded(y_pred):
         return value(y_true, y_pred)
     function = _ClosedForm if torch.compiler.is_compiling() else _ClosedFormWithJvp
     return function.apply(y_true, y_pred, value, gradient, axis)
-
-
-def _has_tangent(x: Tensor) -> bool:
-    """Whether forward mode differentiates by x."""
-    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
-        return False
-    return forward_ad.unpack_dual(x).tangent is not None
 
 
 def _is_recorded(x: Tensor) -> bool:

@@ -20,7 +20,11 @@ _PLAIN = (torch.float32, torch.float64)
 
 
 class TorchLoss(Named, nn.Module):
-    """A loss as an `nn.Module` without parameters: `loss(y_true, y_pred)` is a differentiable tensor."""
+    """A loss as an `nn.Module` without parameters: `loss(y_true, y_pred)` is a differentiable tensor.
+
+    Losses are equal by value, so a module that holds two equal ones lists one of them in `named_modules()`; they hold
+    nothing that could be missed there.
+    """
 
     backend = "torch"
 
@@ -70,9 +74,10 @@ class TorchLoss(Named, nn.Module):
         if positions == (1,) and self._kernel is None and fused.applies(self.spec, *inputs[:3]):
             value, gradient = fused.value_and_gradient(self.spec, trusted, *inputs)
             return value, gradient if isinstance(wrt, str) else (gradient,)
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             for i in range(2):
-                inputs[i] = inputs[i].detach()
+                # What was made in inference mode cannot be differentiated; a copy can.
+                inputs[i] = inputs[i].clone() if inputs[i].is_inference() else inputs[i].detach()
                 if i in positions:
                     if not inputs[i].dtype.is_floating_point:
                         inputs[i] = be.compute(inputs[i])

@@ -136,14 +136,24 @@ def sign(x: Array) -> Array:
     return torch.sign(x) + 0 * x.clamp(-1, 1)
 
 
-def minimum(x: Array, y: Array) -> Array:
-    """The smaller of both."""
-    return torch.minimum(x, y)
+def minimum(x: Array, y: Any) -> Array:
+    """The smaller of both; one may be a number."""
+    return torch.minimum(x, y) if torch.is_tensor(x) and torch.is_tensor(y) else _bounded(x, y, "max")
 
 
-def clip(x: Array, low: Any = None, high: Any = None) -> Array:
-    """x, at least low and at most high."""
-    return torch.clamp(x, low, high)
+def maximum(x: Array, y: Any) -> Array:
+    """The larger of both; one may be a number."""
+    return torch.maximum(x, y) if torch.is_tensor(x) and torch.is_tensor(y) else _bounded(x, y, "min")
+
+
+def _bounded(x: Any, y: Any, side: str) -> Array:
+    tensor, number = (x, y) if torch.is_tensor(x) else (y, x)
+    return torch.clamp(tensor, **{side: number})
+
+
+def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+    """x, at least min and at most max."""
+    return torch.clamp(x, min, max)
 
 
 def times(weight: Array, x: Array) -> Array:

@@ -191,7 +191,7 @@ def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any 
         5.0
     """
     e = y_pred - y_true
-    return _root(xp, xp.mean(e * e, axis=axis))
+    return _root(xp, _mean(xp, e * e, axis))
 
 
 @root_mean_squared_error.gradient
@@ -222,12 +222,17 @@ def root_mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *
         '0.0472048'
     """
     log_ratio = _log1p_ratio(xp, y_true, y_pred)
-    return _root(xp, xp.mean(log_ratio * log_ratio, axis=axis))
+    return _root(xp, _mean(xp, log_ratio * log_ratio, axis))
 
 
 @root_mean_squared_logarithmic_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     return _root_gradient(xp, _log1p_ratio(xp, y_true, y_pred), axis) / (1 + y_pred)
+
+
+def _mean(xp: Any, x: Array, axis: Any, **keep: Any) -> Array:
+    """The mean over `axis`; 0 where there is nothing."""
+    return xp.sum(x, axis=axis, **keep) / xp.length(x, axis)
 
 
 def _root(xp: Any, square: Array) -> Array:
@@ -238,7 +243,7 @@ def _root(xp: Any, square: Array) -> Array:
 
 def _root_gradient(xp: Any, e: Array, axis: Any) -> Array:
     # Where the root is 0 every error is 0 (or its square underflows), and the gradient is chosen to be 0.
-    root = _root(xp, xp.mean(e * e, axis=axis, keepdims=True))
+    root = _root(xp, _mean(xp, e * e, axis, keepdims=True))
     return e / xp.where(root == 0, xp.full_like(root, math.inf), root * xp.length(e, axis))
 
 
