@@ -1,8 +1,10 @@
-"""torch's own fused kernels: name -> function of (options, axis, y_true, y_pred) that gives the mean of all values.
+"""torch's own fused kernels, where they give what the definition gives.
 
-A kernel is asked only for a plain mean (no weights, no mask, labels that can be read, y_pred in a compute dtype, not
-empty); None hands the call to the definition. The mean of the means over an axis is the mean over everything.
-The functions of `torch.nn.functional` stand before these ones, and check and broadcast what was checked here already.
+`MEAN` has the mean of all values, of plain calls (no weights, no mask, labels that can be read, y_pred in a compute
+dtype, not empty). What options and shapes decide is decided once, by a function of (options, axis, shape of y_pred)
+that gives the call `(y_true, y_pred)`, or None. A call that finds values for which the kernel is another loss gives
+None, too, and the definition answers. The mean of the means over an axis is the mean over everything. The functions of
+`torch.nn.functional` stand before these ones, and check and broadcast what was checked here already.
 """
 
 from __future__ import annotations
@@ -18,103 +20,134 @@ from torch.autograd import forward_ad
 from multiloss.pipeline import sample_shape
 from multiloss_torch.ops import is_plain
 
-_aten, _nn = torch.ops.aten, torch._C._nn
+_nn = torch._C._nn
 _MEAN, _SUM = 1, 2
 _NO_LABEL = -(2**63)
 """What torch may ignore: it refuses any other label out of range, and those of -100 have to be, too."""
 _FEW = 4096
 """Below so many elements another pass over them costs less than another node in the graph."""
-_LINEAR = 40
-"""Where softplus(z) goes over into z: their difference, exp(-40), is below the last place in every dtype."""
+_NO_OVERFLOW = 80.0
+"""exp of it is finite in every dtype."""
+
+Call = Callable[[Tensor, Tensor], Tensor | None]
+Both = tuple[Tensor, Tensor]
 
 
-def _mean_squared_error(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    return _nn.mse_loss(y_pred, y_true, _MEAN)
+def _mean_squared_error(options: Any, axis: Any, shape: Any) -> Call:
+    return lambda y_true, y_pred: _nn.mse_loss(y_pred, y_true, _MEAN)
 
 
-def _mean_absolute_error(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    return _nn.l1_loss(y_pred, y_true, _MEAN)
+def _mean_absolute_error(options: Any, axis: Any, shape: Any) -> Call:
+    return lambda y_true, y_pred: _nn.l1_loss(y_pred, y_true, _MEAN)
 
 
-def _huber(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    return _nn.huber_loss(y_pred, y_true, _MEAN, options["delta"])
+def _huber(options: Any, axis: Any, shape: Any) -> Call:
+    delta = options["delta"]
+    return lambda y_true, y_pred: _nn.huber_loss(y_pred, y_true, _MEAN, delta)
 
 
-def _binary_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     # torch stops the logarithms at -100 and the gradient's denominator at 1e-12, and refuses targets that are no
     # probabilities; where no probability is at the floor both are the same loss.
     epsilon, s = options["epsilon"], options["label_smoothing"]
     if options["from_logits"]:
-        return _few_bits(options, y_true, y_pred) if y_pred.numel() < _FEW else None
-    if epsilon < 1e-11 or not _within(y_pred, epsilon):
-        return None
-    try:
-        return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
-    except RuntimeError:  # targets that are no probabilities
+        return _few_bits if s == 0 and math.prod(shape) < _FEW else None
+    if epsilon < 1e-11:
         return None
 
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        if not _within(y_pred, epsilon):
+            return None
+        try:
+            return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
+        except RuntimeError:  # targets that are no probabilities
+            return None
 
-def _few_bits(options: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-    """softplus(-z) for the target 1 and softplus(z) for 0: three nodes cost less than an `autograd.Function`."""
-    if options["label_smoothing"] != 0 or not _constant(y_true) or not torch.equal(y_true * y_true, y_true):
+    return call
+
+
+def _few_bits(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0: one node costs less than an `autograd.Function`."""
+    if not _constant(y_true) or not torch.equal(y_true * y_true, y_true):
         return None
-    return _nn.softplus(torch.rsub(y_true, 1, alpha=2) * y_pred, 1, _LINEAR).mean()
+    value = _nn.soft_margin_loss(y_pred, torch.add(y_true, y_true).sub_(1), _MEAN)
+    return value if math.isfinite(value.item()) else None  # exp of more than 88
 
 
-def _categorical_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-    if options["class_weight"] is not None:
+def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
+    native = None if options["class_weight"] is not None else _cross_entropy(options, axis, shape)
+    if native is None:
         return None
-    value = _cross_entropy(options, axis, y_true, y_pred)
-    # Where a logit is -inf and its target 0, torch gives nan for 0 log 0.
-    return None if value is None or math.isnan(value.item()) else value
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        # Where a logit is -inf and its target 0, torch gives nan for 0 log 0.
+        value: Any = native(y_true, y_pred)
+        return None if math.isnan(value.item()) else value
+
+    return call
 
 
-def _sparse_categorical_crossentropy(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+def _sparse_categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     # torch gives a nan gradient to an ignored row of nan, so masks stay with the pipeline.
     if options["class_weight"] is not None or options["ignore_index"] is not None:
         return None
-    kernel = _cross_entropy if options["from_logits"] else _picked
-    try:
-        return kernel(options, axis, y_true, y_pred)
-    except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
+    native = (_cross_entropy if options["from_logits"] else _picked)(options, axis, shape)
+    if native is None:
         return None
 
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        try:
+            return native(y_true, y_pred)
+        except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
+            return None
 
-def _picked(options: Any, axis: int, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+    return call
+
+
+def _picked(options: Any, axis: int, shape: Any) -> Call | None:
     """As `nll_loss`: only the entries at the labels are read, so nan elsewhere is left to the definition."""
     epsilon = options["epsilon"]
     if options["normalize"] or options["label_smoothing"] != 0 or epsilon == 0:
         return None
-    least = y_pred.detach().min().item()
-    if math.isnan(least):
-        return None
-    if axis % y_pred.ndim == min(1, y_pred.ndim - 1) and y_pred.numel() < _FEW:
-        log_p = (y_pred if least >= epsilon else y_pred.clamp(min=epsilon)).log()
-        return _nn.nll_loss_nd(log_p, y_true, None, _MEAN, _NO_LABEL)
-    picked = y_pred.gather(axis, y_true.unsqueeze(axis))
-    return (picked if least >= epsilon else picked.clamp(min=epsilon)).log().mean().neg()
+    few = axis % len(shape) == min(1, len(shape) - 1) and math.prod(shape) < _FEW
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        least = y_pred.detach().min().item()
+        if math.isnan(least):
+            return None
+        if few:
+            log_p = (y_pred if least >= epsilon else y_pred.clamp(min=epsilon)).log()
+            return _nn.nll_loss_nd(log_p, y_true, None, _MEAN, _NO_LABEL)
+        picked = y_pred.gather(axis, y_true.unsqueeze(axis))
+        return (picked if least >= epsilon else picked.clamp(min=epsilon)).log().mean().neg()
+
+    return call
 
 
-def _kl_divergence(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+def _kl_divergence(options: Any, axis: Any, shape: Any) -> Call | None:
     """`kl_div` has no floor, so it is asked only where no probability is below, and of few: `fused` is faster."""
-    epsilon = options["epsilon"]
-    if options["normalize"] or epsilon == 0 or y_pred.numel() >= _FEW or not _constant(y_true):
+    epsilon, samples = options["epsilon"], math.prod(sample_shape(shape, axis))
+    if options["normalize"] or epsilon == 0 or math.prod(shape) >= _FEW:
         return None
-    if not y_pred.detach().min().item() >= epsilon or not _zero_or_above(y_true, epsilon):
-        return None
-    samples = math.prod(sample_shape(y_pred.shape, axis))
-    return torch.kl_div(y_pred.log(), y_true, _SUM) / samples
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        if not _constant(y_true) or not y_pred.detach().min().item() >= epsilon or not _zero_or_above(y_true, epsilon):
+            return None
+        return torch.kl_div(y_pred.log(), y_true, _SUM) / samples
+
+    return call
 
 
 def _zero_or_above(x: Tensor, epsilon: float) -> bool:
     return bool(x.min().item() >= epsilon or ((x == 0) | (x >= epsilon)).all().item())
 
 
-def _cross_entropy(options: Any, axis: int, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+def _cross_entropy(options: Any, axis: int, shape: Any) -> Call | None:
     # torch wants the classes on axis 1 (0 for a single sample).
-    if not options["from_logits"] or axis % y_pred.ndim != min(1, y_pred.ndim - 1):
+    if not options["from_logits"] or axis % len(shape) != min(1, len(shape) - 1):
         return None
-    return _nn.cross_entropy_loss(y_pred, y_true, None, _MEAN, _NO_LABEL, options["label_smoothing"])
+    native, smoothing = _nn.cross_entropy_loss, options["label_smoothing"]
+    return lambda y_true, y_pred: native(y_pred, y_true, None, _MEAN, _NO_LABEL, smoothing)
 
 
 def _within(x: Tensor, epsilon: float) -> bool:
@@ -133,8 +166,8 @@ def can_read(x: Tensor) -> bool:
     return x.device.type == "cpu" and is_plain(x)
 
 
-def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor] | None:
-    """softplus(-z) for the target 1 and softplus(z) for 0, both right in both tails."""
+def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, both right in both tails."""
     # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
     if not options["from_logits"] or options["label_smoothing"] != 0 or not can_read(y_pred):
         return None
@@ -143,8 +176,21 @@ def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Ten
         return None
     side = torch.rsub(y_true, 1, alpha=2)
     away = side * y_pred
-    value, parts = _aten.log_sigmoid_forward(away.neg_())
-    return value.neg_(), _aten.log_sigmoid_backward(side, away, parts)
+    if not away.max().item() <= _NO_OVERFLOW:
+        return None
+    odds = away.exp_()
+    return odds.log1p(), side.mul_(odds).div_(odds.add_(1))
+
+
+def _log_cosh(options: Any, y_true: Tensor, y_pred: Tensor) -> Both:
+    """Both from expm1, in place: on the CPU memory takes as long as arithmetic."""
+    e = y_pred - y_true
+    size = e.abs()
+    near = size.clamp(max=40)  # beyond it is |e| - log 2 in every dtype
+    m = near.expm1()
+    versine = (m * m).div_(m + 1).mul_(0.5)  # cosh - 1
+    gradient = m.sub_(versine).div_(versine + 1).copysign_(e)
+    return versine.log1p_().add_(size.sub_(near)), gradient
 
 
 def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> Tensor | None:
@@ -161,13 +207,16 @@ def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> T
 REDUCED = {"center": _distance}
 """name -> function of (options, reduction, y_true, y_pred): the loss of samples that all count alike, or None."""
 
-BOTH = {"binary_crossentropy": _bits_from_logits}
+BOTH: dict[str | None, Callable[..., Both | None]] = {
+    "binary_crossentropy": _bits_from_logits,
+    "log_cosh": _log_cosh,
+}
 """name -> function of (options, y_true, y_pred): the value of each element and its derivative, for `fused`."""
 
 ANYWHERE = ("mean_squared_error", "mean_absolute_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""
 
-MEAN: dict[str | None, Callable[..., Tensor | None]] = {
+MEAN: dict[str | None, Callable[..., Call | None]] = {
     "binary_crossentropy": _binary_crossentropy,
     "kl_divergence": _kl_divergence,
     "mean_squared_error": _mean_squared_error,

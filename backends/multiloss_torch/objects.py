@@ -17,6 +17,17 @@ from multiloss_torch.center import TorchCenter
 __all__ = ["TorchCenter", "TorchLoss"]
 
 _PLAIN = (torch.float32, torch.float64)
+_TENSORS = (Tensor, nn.Parameter)
+_MOST_KINDS = 64
+
+
+def _alike(x: Any, y: Any) -> Any:
+    """The same for arrays for which a kernel does the same; None while compiling, under torch.func, and of others."""
+    if type(x) not in _TENSORS or type(y) not in _TENSORS or torch.compiler.is_compiling():
+        return None
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return None
+    return x.shape, y.shape, x.dtype, y.dtype, x.device, y.device
 
 
 class TorchLoss(Named, nn.Module):
@@ -33,31 +44,35 @@ class TorchLoss(Named, nn.Module):
         self.spec = spec
         self._inputs = Inputs(spec)
         self._kernel = kernels.MEAN.get(spec.definition.kernel) if spec.reduction in ("mean", "weighted_mean") else None
-        self._direct: set[Any] = set()
-        """Arrays like ones that the kernel took before go to it at once."""
+        self._direct: dict[Any, kernels.Call] = {}
+        """Kernels that took arrays like these before: such arrays go to them at once."""
 
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The loss, on the device of `y_pred`."""
-        spec, key = self.spec, None
+        key = None
         if self._kernel is not None and sample_weight is None and mask is None:
-            key = be.signature(y_true), be.signature(y_pred)
-            if key in self._direct:
-                value = self._kernel(spec.kwargs, spec.axis, y_true, y_pred)
+            key = _alike(y_true, y_pred)
+            call = self._direct.get(key)
+            if call is not None:
+                value = call(y_true, y_pred)
                 if value is not None:
                     return value
+        spec = self.spec
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs
         plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
         if self._kernel is not None and plain and (spec.name in kernels.ANYWHERE or kernels.can_read(y_pred)):
             dtype = torch.int64 if spec.definition.has_labels else y_pred.dtype
             target = y_true if y_true.dtype == dtype else y_true.to(dtype)
-            value = self._kernel(spec.kwargs, spec.axis, target, y_pred)
-            if value is not None:
-                if target is y_true and key in self._inputs.passed:
-                    self._direct &= self._inputs.passed
-                    self._direct.add(key)
+            call = self._kernel(spec.kwargs, spec.axis, y_pred.shape)
+            value = None if call is None else call(target, y_pred)
+            if call is not None and value is not None:
+                if key is not None and target is y_true and self._inputs.knows(be, y_true, y_pred):
+                    if len(self._direct) >= _MOST_KINDS:
+                        self._direct.clear()
+                    self._direct[key] = call
                 return value
         reduced = spec.reduction != "none"
         if reduced and y_pred.requires_grad and torch.is_grad_enabled() and fused.applies(spec, *inputs[:3]):

@@ -133,7 +133,7 @@ def unit(x: Array) -> Array:
 
 def sign(x: Array) -> Array:
     """-1, 0 or 1; nan stays nan, which torch.sign makes 0."""
-    return torch.sign(x) + 0 * x.clamp(-1, 1)
+    return torch.sign(x) if _is_finite(x) else torch.sign(x) + 0 * x.clamp(-1, 1)
 
 
 def minimum(x: Array, y: Any) -> Array:
