@@ -130,4 +130,5 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         raise ValueError(f"{name} must be an array or a regular nested list of numbers: {error}") from None
     if array.dtype.kind in "OUSM":
         raise checks.real_dtype(name, array.dtype)
-    return array
+    # torch takes no view that runs backwards (x[::-1]).
+    return array.copy() if min(array.strides, default=0) < 0 else array
