@@ -306,7 +306,7 @@ def test_half_precision(backend: str, name: str) -> None:
         assert dtype_name(value) == dtype_name(loss(t, p)) == "float32"
         close(value, expected, rtol=1e-5)
         assert dtype_name(gradient) == dtype
-        if name in SMOOTH and backend != "keras":
+        if name in SMOOTH:
             assert all(dtype_name(x) == dtype for x in loss.grad_and_hess(t, p))
 
 
