@@ -112,6 +112,9 @@ def backend_of(arrays: Iterable[Any]) -> str:
         framework = framework_of(x)
         if framework not in (None, "numpy", *found):
             found.append(str(framework))
+    if "keras" in found:  # its tensors are those of the framework that it runs on, and its variables go with them
+        runs_on = sys.modules["keras"].backend.backend()
+        found = [framework for framework in found if framework != runs_on]
     if len(found) > 1:
         raise checks.two_frameworks(found[0], found[1])
     return found[0] if found else "numpy"

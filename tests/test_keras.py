@@ -210,6 +210,35 @@ def test_python_numbers_have_the_dtype_of_keras(backend: str) -> None:
         assert (dtype_name(value), dtype_name(gradient)) == ("float32", dtype)
 
 
+def test_variables(backend: str) -> None:
+    """A Keras variable is taken wherever a tensor of the framework is, alone and beside one."""
+    info = multiloss.info
+    values = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
+    tensor, variable = keras.ops.convert_to_tensor(values), keras.Variable(values)
+    other = keras.ops.convert_to_tensor(values[::-1].copy())
+    weight = np.array([1.0, 3.0], np.float32)
+    for function in (multiloss.softmax, multiloss.log_softmax, multiloss.logsumexp, info.entropy):
+        np.testing.assert_array_equal(to_numpy(function(variable)), to_numpy(function(tensor)))
+    for function in (info.cross_entropy, info.kl_divergence):
+        for mine, plain in (((variable, other), (tensor, other)), ((other, variable), (other, tensor))):
+            np.testing.assert_array_equal(to_numpy(function(*mine)), to_numpy(function(*plain)))
+    for named in ("keras", None):
+        loss = multiloss.get("mse", backend=named)
+        expected = to_numpy(loss(other, tensor, sample_weight=weight))
+        for pair in ((variable, other), (other, variable), (values[::-1], variable), (variable, values[::-1])):
+            for w in (weight, keras.Variable(weight)):
+                np.testing.assert_array_equal(to_numpy(loss(*pair, sample_weight=w)), expected)
+        for got, wanted in zip(loss.value_and_grad(other, variable), loss.value_and_grad(other, tensor), strict=True):
+            np.testing.assert_array_equal(to_numpy(got), to_numpy(wanted))
+    center = multiloss.keras.CenterLoss(num_classes=2, feature_dim=2)
+    labels = np.array([0, 1])
+    expected = to_numpy(center(labels, tensor, training=False))
+    np.testing.assert_array_equal(to_numpy(center(labels, variable, training=False)), expected)
+    integers = keras.Variable(labels, dtype="int32", trainable=False)
+    by_variable = center(integers, variable, sample_weight=keras.Variable(np.ones(2)), training=False)
+    np.testing.assert_array_equal(to_numpy(by_variable), expected)
+
+
 @pytest.mark.parametrize("reduction", ["sum", "weighted_mean", "batchmean"])
 def test_reductions_in_fit(backend: str, reduction: str) -> None:
     """What `fit` reports for a batch is the reduced value, and a step is that of its gradient."""
