@@ -121,7 +121,7 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     initial = given.get("centers_init")
     if initial is not None and not isinstance(initial, str):
         del given["centers_init"]
-        array = np.asarray(to_host(initial))
+        array = np.array(to_host(initial), order="C")  # ours: what the caller's becomes later changes nothing
         if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise ValueError(
                 f"centers_init must be 'zeros', 'normal' or a real (classes, features) array, got shape {array.shape}"

@@ -112,6 +112,9 @@ def backend_of(arrays: Iterable[Any]) -> str:
         framework = framework_of(x)
         if framework not in (None, "numpy", *found):
             found.append(str(framework))
+    if "keras" in found:  # its tensors are those of the framework that it runs on, and its variables go with them
+        runs_on = sys.modules["keras"].backend.backend()
+        found = [framework for framework in found if framework != runs_on]
     if len(found) > 1:
         raise checks.two_frameworks(found[0], found[1])
     return found[0] if found else "numpy"
@@ -130,4 +133,5 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         raise ValueError(f"{name} must be an array or a regular nested list of numbers: {error}") from None
     if array.dtype.kind in "OUSM":
         raise checks.real_dtype(name, array.dtype)
-    return array
+    # torch takes no view that runs backwards (x[::-1]).
+    return array.copy() if min(array.strides, default=0) < 0 else array

@@ -358,6 +358,11 @@ def test_keras_names_another_framework() -> None:
     other = "torch" if framework("keras") != "torch" else "jax"
     with says(TypeError, f"{other} tensor"):
         multiloss.get("mse", backend="keras")(np.ones(3), to_native(other, np.ones(3, np.float32)))
+    import keras
+
+    # A variable is not what tensors of another framework go with.
+    with says(TypeError, "one framework", "keras", other):
+        multiloss.get("mse")(keras.Variable(np.ones(3)), to_native(other, np.ones(3, np.float32)))
 
 
 def test_shapes_are_refused_while_compiling(backend: str) -> None:

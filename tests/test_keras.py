@@ -166,6 +166,111 @@ def test_labels_and_targets_as_keras_users_have_them(backend: str) -> None:
         assert model.evaluate(X, X[:, :1], batch_size=BATCH, verbose=0) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("axis", [-1, 1, (1, 2), None, ()], ids=str)
+@pytest.mark.parametrize("name", ["sample_weight", "mask"])
+def test_weights_with_a_trailing_axis(backend: str, name: str, axis: Any) -> None:
+    """One more axis than the per-sample values, of length 1, is dropped, whatever `axis` is."""
+    p = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+    t = np.ones_like(p)
+    loss = multiloss.get("mse", backend="keras", axis=axis, reduction="weighted_mean")
+    samples = {-1: (3, 2), 1: (3, 2), (1, 2): (3,), None: (), (): (3, 2, 2)}[axis]
+    given = np.arange(np.prod(samples, dtype=int)).reshape(samples) + 1.0
+    given = given % 2 == 1 if name == "mask" else given
+    assert float(loss(t, p, **{name: given[..., None]})) == float(loss(t, p, **{name: given}))
+    with pytest.raises(ValueError, match=f"{name} must have the shape of the per-sample values"):
+        loss(t, p, **{name: given[..., None, None]})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("shapes", [((3,), (3, 1)), ((3, 1), (3,))], ids=str)
+def test_gradients_are_like_what_was_given(backend: str, shapes: Any, dtype: str) -> None:
+    """In its shape, also where it was aligned, and in its dtype, of tensors and of NumPy arrays."""
+    t, p = np.array([1, 2, 4], dtype).reshape(shapes[0]), np.array([2, 2, 2], dtype).reshape(shapes[1])
+    loss = multiloss.get("mse", backend="keras", axis=(), reduction="sum")
+    for y_true, y_pred in ((t, p), (keras.ops.convert_to_tensor(t), keras.ops.convert_to_tensor(p))):
+        _, (by_true, by_pred) = loss.value_and_grad(y_true, y_pred, wrt=("y_true", "y_pred"))
+        _, alone = loss.value_and_grad(y_true, y_pred, wrt="y_true")
+        first, second = loss.grad_and_hess(y_true, y_pred)
+        for got, like, expected in (
+            (by_true, t, [-2, 0, 4]),
+            (alone, t, [-2, 0, 4]),
+            (by_pred, p, [2, 0, -4]),
+            (first, p, [2, 0, -4]),
+            (second, p, [2, 2, 2]),
+        ):
+            assert dtype_name(got) == dtype
+            np.testing.assert_array_equal(to_numpy(got), np.reshape(expected, like.shape))
+
+
+def test_python_numbers_have_the_dtype_of_keras(backend: str) -> None:
+    """Lists have none of their own; NumPy's float64 stays, in the gradient."""
+    loss = multiloss.get("mse", backend="keras")
+    for given, dtype in (([1.0, 2.0], "float32"), ([1, 2], "float32"), (np.array([1.0, 2.0]), "float64")):
+        value, gradient = loss.value_and_grad([0.0, 0.0], given)
+        assert (dtype_name(value), dtype_name(gradient)) == ("float32", dtype)
+
+
+def test_variables(backend: str) -> None:
+    """A Keras variable is taken wherever a tensor of the framework is, alone and beside one."""
+    info = multiloss.info
+    values = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
+    tensor, variable = keras.ops.convert_to_tensor(values), keras.Variable(values)
+    other = keras.ops.convert_to_tensor(values[::-1].copy())
+    weight = np.array([1.0, 3.0], np.float32)
+    for function in (multiloss.softmax, multiloss.log_softmax, multiloss.logsumexp, info.entropy):
+        np.testing.assert_array_equal(to_numpy(function(variable)), to_numpy(function(tensor)))
+    for function in (info.cross_entropy, info.kl_divergence):
+        for mine, plain in (((variable, other), (tensor, other)), ((other, variable), (other, tensor))):
+            np.testing.assert_array_equal(to_numpy(function(*mine)), to_numpy(function(*plain)))
+    for named in ("keras", None):
+        loss = multiloss.get("mse", backend=named)
+        expected = to_numpy(loss(other, tensor, sample_weight=weight))
+        for pair in ((variable, other), (other, variable), (values[::-1], variable), (variable, values[::-1])):
+            for w in (weight, keras.Variable(weight)):
+                np.testing.assert_array_equal(to_numpy(loss(*pair, sample_weight=w)), expected)
+        for got, wanted in zip(loss.value_and_grad(other, variable), loss.value_and_grad(other, tensor), strict=True):
+            np.testing.assert_array_equal(to_numpy(got), to_numpy(wanted))
+    center = multiloss.keras.CenterLoss(num_classes=2, feature_dim=2)
+    labels = np.array([0, 1])
+    expected = to_numpy(center(labels, tensor, training=False))
+    np.testing.assert_array_equal(to_numpy(center(labels, variable, training=False)), expected)
+    integers = keras.Variable(labels, dtype="int32", trainable=False)
+    by_variable = center(integers, variable, sample_weight=keras.Variable(np.ones(2)), training=False)
+    np.testing.assert_array_equal(to_numpy(by_variable), expected)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "weighted_mean", "batchmean"])
+def test_reductions_in_fit(backend: str, reduction: str) -> None:
+    """What `fit` reports for a batch is the reduced value, and a step is that of its gradient."""
+    weights = np.linspace(0.5, 2, 24, dtype=np.float32)
+    model = network()
+    loss = multiloss.get("mse", backend="keras", reduction=reduction)
+    model.compile(keras.optimizers.SGD(1e-2), loss=loss)
+    p = model.predict(X, verbose=0)
+    weighted = ((p - ONE_HOT) ** 2).mean(-1) * weights
+    by = {"sum": 1, "weighted_mean": weights.sum(), "batchmean": 24}[reduction]
+    bias = to_numpy(model.layers[-1].bias).copy()
+    assert fit(model, X, ONE_HOT, sample_weight=weights)["loss"] == pytest.approx(weighted.sum() / by, rel=1e-4)
+    slope = (2 / 3 * (p - ONE_HOT) * weights[:, None]).sum(0) / by
+    np.testing.assert_allclose(to_numpy(model.layers[-1].bias), bias - 1e-2 * slope, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_in_mixed_precision(backend: str) -> None:
+    """Under mixed_float16 the loss of a half-precision output is computed in float32, and the model trains."""
+    keras.mixed_precision.set_dtype_policy("mixed_float16")
+    try:
+        model = network()
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    loss = multiloss.get("scce", backend="keras", from_logits=True)
+    assert dtype_name(model(X)) == "float16" and dtype_name(loss(Y, model(X))) == "float32"
+    model.compile(keras.optimizers.SGD(0.1), loss=loss)
+    logits = model.predict(X, batch_size=BATCH, verbose=0).astype(np.float64)
+    before = fit(model, X, Y)["loss"]
+    assert before == pytest.approx(float(reference.loss(SPARSE, Y, logits, from_logits=True)), rel=1e-3)
+    assert all(fit(model, X, Y)["loss"] < before for _ in range(2))
+
+
 @pytest.mark.parametrize("layer", ["masking", "embedding"])
 def test_masks_of_layers(backend: str, layer: str) -> None:
     """What Masking or Embedding(mask_zero=True) mask, counts for nothing; a mask given to the call wins."""

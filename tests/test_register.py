@@ -243,17 +243,19 @@ def test_readers_of_options() -> None:
         multiloss.get("soft_abs", epsilon=0)
 
 
-def test_the_property_tests_take_it() -> None:
+def test_the_property_tests_take_it(backend: str) -> None:
     """`multiloss.testing.check` passes a right definition, and fails one whose gradient has the wrong sign."""
     from multiloss import testing
 
     definition = multiloss.register("soft_abs")(soft_abs)
     definition.gradient(lambda xp, t, p, *, epsilon: (p - t) / soft_abs(xp, t, p, epsilon=epsilon))
-    testing.check("soft_abs", backends=["numpy"])
+    # Few where each shape is compiled: the properties are the same everywhere, what differs is the adapter.
+    testing.check("soft_abs", backends=[backend], examples=25 if backend == "numpy" else 3)
     wrong = multiloss.register("soft_abs", replace=True)(soft_abs)
     wrong.gradient(lambda xp, t, p, *, epsilon: (t - p) / soft_abs(xp, t, p, epsilon=epsilon))
-    with pytest.raises(AssertionError):
-        testing.check("soft_abs", backends=["numpy"])
+    if backend == "numpy":
+        with pytest.raises(AssertionError):
+            testing.check("soft_abs", backends=["numpy"])
 
 
 def test_the_namespace_is_the_array_api(backend: str) -> None:

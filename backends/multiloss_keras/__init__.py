@@ -38,7 +38,11 @@ def is_native(x: Any) -> bool:
 
 def asarray(x: Any, like: Any, name: str) -> Any:
     """A tensor of the framework that Keras runs on; Keras variables give their value."""
-    return inner.asarray(x.value if isinstance(x, keras.Variable) else x, like, name)
+    return inner.asarray(_value(x), _value(like), name)
+
+
+def _value(x: Any) -> Any:
+    return x.value if isinstance(x, keras.Variable) else x
 
 
 from multiloss_keras.objects import CenterLoss, KerasLoss  # noqa: E402  (they need the names above)

@@ -9,10 +9,11 @@ from keras.src.backend import get_keras_mask
 from keras.src.losses.loss import scale_loss_for_distribution
 
 import multiloss_keras as be
-from multiloss import dispatch
+from multiloss import checks, dispatch
 from multiloss.loss import Named, Spec, make, make_spec
+from multiloss.pipeline import sample_shape
 from multiloss_keras.center import CenterLoss, WithCenterLoss
-from multiloss_keras.shapes import align, squeeze_trailing
+from multiloss_keras.shapes import align, squeeze_trailing, unalign
 
 __all__ = ["CenterLoss", "KerasLoss", "WithCenterLoss"]
 
@@ -44,16 +45,15 @@ class KerasLoss(Named, keras.losses.Loss):
         return make(make_spec(config.pop("name"), config), be.inner.name)(y_true, y_pred)
 
     def _ready(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+        """What the loss of the framework takes: `y_pred` in Keras' dtype, all else aligned with it."""
         if mask is None:
             mask = get_keras_mask(y_pred)
-        if not be.is_native(y_pred):
-            y_pred = keras.ops.convert_to_tensor(dispatch.to_numpy(y_pred, "y_pred", "keras"))
-        y_pred = _value(y_pred)
+        y_true, y_pred = _tensors(y_true, y_pred)
         if be.kind(y_pred) in "fiu":  # the rest is refused, not cast
             y_pred = keras.ops.cast(y_pred, self.dtype)
-        y_true = be.asarray(y_true, y_pred, "y_true")
         y_true = align(y_true, y_pred, self.spec)
-        samples = len(y_pred.shape) - 1 if isinstance(self.spec.axis, int) else None
+        checks.axis_fits(self.spec.axis, be.shape(y_pred))
+        samples = len(sample_shape(be.shape(y_pred), self.spec.axis))
         sample_weight, mask = (
             None if x is None else squeeze_trailing(be.asarray(x, y_pred, name), samples)
             for x, name in ((sample_weight, "sample_weight"), (mask, "mask"))
@@ -64,16 +64,17 @@ class KerasLoss(Named, keras.losses.Loss):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names)."""
+        given = dict(zip(("y_true", "y_pred"), _tensors(y_true, y_pred), strict=True))
         value, gradient = self._native.value_and_grad(*self._ready(y_true, y_pred, sample_weight, mask), wrt=wrt)
-        given = {"y_true": y_true, "y_pred": y_pred}
         if isinstance(wrt, str):
-            return value, _cast(gradient, given[wrt])
-        return value, tuple(_cast(g, given[name]) for g, name in zip(gradient, wrt, strict=True))
+            return value, _as_given(gradient, given[wrt])
+        return value, tuple(_as_given(g, given[name]) for g, name in zip(gradient, wrt, strict=True))
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """First and second derivative of each value with respect to each element, unreduced."""
-        y_true, y_pred, _, _ = self._ready(y_true, y_pred, None, None)
-        return self._native.grad_and_hess(y_true, y_pred)
+        _, given = _tensors(y_true, y_pred)
+        gradient, second = self._native.grad_and_hess(*self._ready(y_true, y_pred, None, None)[:2])
+        return _as_given(gradient, given), _as_given(second, given)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` and `multiloss.get` take."""
@@ -86,11 +87,18 @@ class KerasLoss(Named, keras.losses.Loss):
         return cls(make_spec(options.pop("name"), options))
 
 
-def _cast(gradient: Any, given: Any) -> Any:
-    """A gradient in the dtype of what was given, if that is a real tensor."""
-    real = be.is_native(given) and be.kind(_value(given)) == "f"
-    return keras.ops.cast(gradient, _value(given).dtype) if real else gradient
+def _tensors(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both as tensors, in the shape and dtype that they came in; `y_pred` is where Keras puts it."""
+    if not be.is_native(y_pred):
+        array = dispatch.to_numpy(y_pred, "y_pred", "keras")
+        # Python numbers have no dtype: theirs is Keras' default.
+        untyped = array.dtype == "float64" and dispatch.framework_of(y_pred) is None
+        y_pred = keras.ops.convert_to_tensor(array, dtype=keras.config.floatx() if untyped else None)
+    y_pred = be.asarray(y_pred, None, "y_pred")
+    return be.asarray(y_true, y_pred, "y_true"), y_pred
 
 
-def _value(x: Any) -> Any:
-    return x.value if isinstance(x, keras.Variable) else x
+def _as_given(gradient: Any, given: Any) -> Any:
+    """A gradient in the shape of what was given, before it was aligned, and in its dtype, if that is real."""
+    gradient = unalign(gradient, len(given.shape))
+    return be.cast_like(gradient, given) if be.kind(given) == "f" else gradient

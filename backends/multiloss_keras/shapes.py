@@ -17,8 +17,15 @@ def align(y_true: Any, y_pred: Any, spec: Any) -> Any:
     return y_true
 
 
-def squeeze_trailing(x: Any, rank: int | None) -> Any:
+def unalign(gradient: Any, rank: int) -> Any:
+    """The gradient of what `align` aligned, in the rank that it had before."""
+    if len(gradient.shape) > rank:
+        return keras.ops.squeeze(gradient, -1)
+    return keras.ops.expand_dims(gradient, -1) if len(gradient.shape) < rank else gradient
+
+
+def squeeze_trailing(x: Any, rank: int) -> Any:
     """Weights or a mask (N, 1) for per-sample values (N,)."""
-    if rank is not None and len(x.shape) == rank + 1 and x.shape[-1] == 1:
+    if len(x.shape) == rank + 1 and x.shape[-1] == 1:
         return keras.ops.squeeze(x, -1)
     return x
