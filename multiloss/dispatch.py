@@ -41,13 +41,17 @@ def backend(name: str) -> Any:
 
 def _load_ours(name: str) -> Any:
     framework, extra = _OURS[name]
-    if importlib.util.find_spec(framework) is None:
+    if framework not in sys.modules and importlib.util.find_spec(framework) is None:
         raise ImportError(
             f"backend {name!r} needs {framework}, which is not installed: pip install 'multiloss[{extra}]'",
             name=framework,
         )
     if name == "keras":
         _import_keras()
+    if name == "torch":  # torch.compile traces this statement, and no importlib
+        import multiloss_torch
+
+        return multiloss_torch
     return importlib.import_module(f"multiloss_{name}")
 
 
@@ -90,15 +94,17 @@ def list_backends() -> dict[str, bool]:
 
 def framework_of(x: Any) -> str | None:
     """The framework that x is a tensor of; None for lists, numbers and what no known framework made."""
-    if isinstance(x, np.ndarray | np.generic):
-        return "numpy"
+    # torch first, and no unions of types: torch.compile traces this.
     modules = sys.modules
-    torch, jax, tensorflow, keras = (modules.get(name) for name in ("torch", "jax", "tensorflow", "keras"))
-    # A framework that is still being imported lacks its names: then x cannot be one of its tensors.
-    if keras is not None and hasattr(keras, "KerasTensor") and isinstance(x, keras.KerasTensor | keras.Variable):
-        return "keras"
+    torch = modules.get("torch")
     if torch is not None and isinstance(x, getattr(torch, "Tensor", ())):
         return "torch"
+    if isinstance(x, (np.ndarray, np.generic)):
+        return "numpy"
+    jax, tensorflow, keras = (modules.get(name) for name in ("jax", "tensorflow", "keras"))
+    # A framework that is still being imported lacks its names: then x cannot be one of its tensors.
+    if keras is not None and hasattr(keras, "KerasTensor") and isinstance(x, (keras.KerasTensor, keras.Variable)):
+        return "keras"
     if jax is not None and isinstance(x, getattr(jax, "Array", ())):
         return "jax"
     loaded = tensorflow is not None and hasattr(tensorflow, "Variable")

@@ -4,6 +4,7 @@ backend; and the loss that takes its backend from the arrays of each call."""
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 from multiloss import dispatch, options, registry
@@ -98,6 +99,8 @@ class Loss(Named):
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self._native: dict[str, Any] = {}
+        if "torch" in sys.modules:  # torch.compile cannot make a module while it traces
+            self._native["torch"] = make(spec, "torch")
 
     def _of(self, *arrays: Any) -> Any:
         name = dispatch.backend_of(arrays)

@@ -29,6 +29,10 @@ _FEW = 4096
 _NO_OVERFLOW = 80.0
 """exp of it is finite in every dtype."""
 
+_ONES = {
+    dtype: (torch.ones((), dtype=dtype), -torch.ones((), dtype=dtype)) for dtype in (torch.float32, torch.float64)
+}
+
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]
 
@@ -70,7 +74,8 @@ def _few_bits(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
     """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0: one node costs less than an `autograd.Function`."""
     if not _constant(y_true) or not torch.equal(y_true * y_true, y_true):
         return None
-    value = _nn.soft_margin_loss(y_pred, torch.add(y_true, y_true).sub_(1), _MEAN)
+    one, minus_one = _ONES[y_true.dtype]
+    value: Any = _nn.soft_margin_loss(y_pred, torch.addcmul(minus_one, y_true, one, value=2), _MEAN)
     return value if math.isfinite(value.item()) else None  # exp of more than 88
 
 
