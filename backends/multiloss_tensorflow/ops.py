@@ -98,12 +98,6 @@ def clip(x: Array, low: Any = None, high: Any = None) -> Array:
     return x if high is None else tf.minimum(x, _number(high, x))
 
 
-def times(weight: Array, x: Array) -> Array:
-    """weight * x, where a weight of 0 gives 0 against an infinite x."""
-    finite = tf.clip_by_value(x, x.dtype.min, x.dtype.max)
-    return weight * tf.where(weight == 0, finite, x)
-
-
 def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     # nan at a weight of 0 becomes 0 too, but where one end is nan so is the other.
