@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -105,16 +105,16 @@ def framework_of(x: Any) -> str | None:
     return "tensorflow" if loaded and isinstance(x, (tensorflow.Tensor, tensorflow.Variable)) else None  # type: ignore[union-attr]
 
 
-def backend_of(arrays: Iterable[Any]) -> str:
-    """The backend of some arrays: that of the framework tensors among them, else NumPy; two frameworks are refused."""
-    found: list[str] = []
-    for x in arrays:
+def backend_of(arrays: Mapping[str, Any]) -> str:
+    """The backend of arguments: that of the framework tensors among them, else NumPy; two frameworks are refused."""
+    found: dict[str, str] = {}
+    for name, x in arrays.items():
         framework = framework_of(x)
-        if framework not in (None, "numpy", *found):
-            found.append(str(framework))
+        if framework not in (None, "numpy"):
+            found.setdefault(str(framework), name)
     if len(found) > 1:
-        raise checks.two_frameworks(found[0], found[1])
-    return found[0] if found else "numpy"
+        raise checks.two_frameworks(found)
+    return next(iter(found), "numpy")
 
 
 def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
@@ -124,6 +124,8 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         raise checks.placeholder(name)
     if framework not in (None, "numpy"):
         raise checks.foreign(name, backend, str(framework))
+    if isinstance(x, np.ma.MaskedArray):
+        raise checks.masked_array(name)
     try:
         array = np.asarray(x)
     except ValueError as error:

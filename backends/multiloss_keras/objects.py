@@ -49,7 +49,9 @@ class KerasLoss(Named, keras.losses.Loss):
         if not be.is_native(y_pred):
             y_pred = keras.ops.convert_to_tensor(dispatch.to_numpy(y_pred, "y_pred", "keras"))
         y_pred = _value(y_pred)
-        if be.kind(y_pred) in "fiu":  # the rest is refused, not cast
+        # Half precision is computed in float32 anyhow, and the checks allow for its rounding where they see it.
+        widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in ("float16", "bfloat16")
+        if be.kind(y_pred) in "fiu" and not widened:  # the rest is refused, not cast
             y_pred = keras.ops.cast(y_pred, self.dtype)
         y_true = be.asarray(y_true, y_pred, "y_true")
         y_true = align(y_true, y_pred, self.spec)
