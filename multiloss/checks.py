@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,16 +25,21 @@ class Domain:
 PROBABILITY = Domain(0.0, 1.0, "probabilities in [0, 1]", "these look like logits: pass from_logits=True")
 ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
 
-# Probabilities that were computed in low precision may leave [0, 1] by rounding.
-_SLACK = 1e-3
+
+def _slack(dtype: Any) -> float:
+    """By how much probabilities of that dtype, and their sums, may be off by rounding."""
+    return next((x for half, x in (("bfloat16", 2.0**-6), ("float16", 2.0**-9)) if half in str(dtype)), 1e-3)
 
 
-def in_domain(name: str, values: np.ndarray, domain: Domain, has_logits: bool, *, always: bool = False) -> None:
-    """Refuse values outside `domain`; nan passes (it shows in the loss). Functions `always` check."""
+def in_domain(
+    name: str, values: np.ndarray, domain: Domain, has_logits: bool, dtype: Any, *, always: bool = False
+) -> None:
+    """Refuse values outside `domain`, which came as `dtype`; nan passes (it shows in the loss). Functions `always`
+    check."""
     if values.size == 0:
         return
     low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-    slack = 0.0 if domain.open_low else _SLACK
+    slack = 0.0 if domain.open_low else _slack(dtype)
     too_low = low <= domain.low if domain.open_low else low < domain.low - slack
     if too_low or high > domain.high + slack:
         worst = low if too_low else high
@@ -43,11 +48,13 @@ def in_domain(name: str, values: np.ndarray, domain: Domain, has_logits: bool, *
         raise ValueError(f"{name} must hold {domain.wanted}, got {worst:g}{hint}{off}")
 
 
-def sums_to_one(name: str, values: np.ndarray, axis: Any) -> None:
-    """Refuse distributions whose sum over `axis` is not 1 (`validate=True` only)."""
-    sums = values.sum(axis=axis)
+def sums_to_one(name: str, values: np.ndarray, axis: Any, keep: np.ndarray | None, dtype: Any) -> None:
+    """Refuse distributions, which came as `dtype`, whose sum over `axis` is not 1 (`validate=True` only)."""
+    sums = values.sum(axis=axis, dtype=np.float64)
+    sums = sums if keep is None else sums[keep]
     off = np.abs(sums - 1)
-    if sums.size and np.nanmax(off) > _SLACK:
+    wrong = off > _slack(dtype)  # nan is not
+    if wrong.any():
         raise ValueError(
             f"{name} must sum to 1 over axis {axis}, got a sum of {sums.flat[int(np.nanargmax(off))]:g}; "
             f"normalize=True divides by it"
@@ -161,9 +168,18 @@ def real_dtype(name: str, dtype: Any) -> TypeError:
     return TypeError(f"{name} must hold real numbers, got dtype {dtype}")
 
 
-def two_frameworks(first: str, second: str) -> TypeError:
-    """The error for tensors of two frameworks in one call."""
-    return TypeError(f"y_true and y_pred must be of one framework, got {first} and {second} tensors; convert one first")
+def two_frameworks(found: Mapping[str, str]) -> TypeError:
+    """The error for tensors of two frameworks in one call: `found` has the first argument of each."""
+    (one, first), (other, second) = list(found.items())[:2]
+    return TypeError(f"{first} and {second} must be of one framework, got {one} and {other} tensors; convert one first")
+
+
+def masked_array(name: str) -> TypeError:
+    """The error for `numpy.ma`, whose True leaves out and whose mask has one entry an element."""
+    return TypeError(
+        f"{name} is a NumPy masked array, whose mask would be lost; give a loss its data, and as mask= which samples "
+        f"to keep (True keeps)"
+    )
 
 
 def foreign(name: str, backend: str, framework: str) -> TypeError:

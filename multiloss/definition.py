@@ -59,6 +59,8 @@ class Definition:
         self.options = _defaults(value)
         given = dict(readers or {})
         self.readers = {option: given.get(option) or read.like(default) for option, default in self.options.items()}
+        for option, default in self.options.items():
+            self.readers[option](option, default)  # one that nothing can read is refused now, not at the first `get`
         self.__doc__ = self.doc
         self.__name__ = self.name
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -111,19 +112,23 @@ def framework_of(x: Any) -> str | None:
     return "tensorflow" if loaded and isinstance(x, (tensorflow.Tensor, tensorflow.Variable)) else None  # type: ignore[union-attr]
 
 
-def backend_of(arrays: Iterable[Any]) -> str:
-    """The backend of some arrays: that of the framework tensors among them, else NumPy; two frameworks are refused."""
-    found: list[str] = []
-    for x in arrays:
+def backend_of(arrays: Mapping[str, Any]) -> str:
+    """The backend of arguments: that of the framework tensors among them, else NumPy; two frameworks are refused."""
+    found: dict[str, str] = {}
+    for name, x in arrays.items():
         framework = framework_of(x)
-        if framework not in (None, "numpy", *found):
-            found.append(str(framework))
+        if framework not in (None, "numpy"):
+            found.setdefault(str(framework), name)
     if "keras" in found:  # its tensors are those of the framework that it runs on, and its variables go with them
-        runs_on = sys.modules["keras"].backend.backend()
-        found = [framework for framework in found if framework != runs_on]
+        found.pop(sys.modules["keras"].backend.backend(), None)
     if len(found) > 1:
-        raise checks.two_frameworks(found[0], found[1])
-    return found[0] if found else "numpy"
+        raise checks.two_frameworks(found)
+    return next(iter(found), "numpy")
+
+
+def quiet(be: Any) -> AbstractContextManager[Any]:
+    """Where NumPy does not warn of the nan and inf that come out; torch.compile traces no errstate."""
+    return np.errstate(all="ignore") if be.name == "numpy" else nullcontext()
 
 
 def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
@@ -133,6 +138,8 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         raise checks.placeholder(name)
     if framework not in (None, "numpy"):
         raise checks.foreign(name, backend, str(framework))
+    if isinstance(x, np.ma.MaskedArray):
+        raise checks.masked_array(name)
     try:
         array = np.asarray(x)
     except ValueError as error:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from multiloss import checks, dispatch
+from multiloss import checks, dispatch, options
 
 Array = Any
 
 
-def _ready(x: Any, axis: int) -> tuple[Any, Array]:
-    name = dispatch.backend_of([x])
-    be = dispatch.backend(name)
+def _ready(x: Any, axis: Any) -> tuple[Any, Array]:
+    be = dispatch.backend(dispatch.backend_of({"x": x}))
     array = be.asarray(x, None, "x")
     if be.kind(array) not in "fiu":
         raise checks.real_dtype("x", array.dtype)
@@ -21,9 +18,9 @@ def _ready(x: Any, axis: int) -> tuple[Any, Array]:
     return be, array
 
 
-def _apply(function: str, x: Any, axis: int, **keywords: Any) -> Array:
+def _apply(function: str, x: Any, axis: Any, **keywords: Any) -> Array:
     be, array = _ready(x, axis)
-    with np.errstate(all="ignore"):
+    with dispatch.quiet(be):
         result = getattr(be.xp, function)(be.compute(array), axis=axis, **keywords)
     # As the frameworks do: half precision in, half precision out (computed in float32).
     return be.cast_like(result, array) if be.kind(array) == "f" else result
@@ -46,7 +43,7 @@ def softmax(x: Any, axis: int = -1) -> Array:
         >>> multiloss.softmax([1000.0, 1000.0]).tolist()
         [0.5, 0.5]
     """
-    return _apply("softmax", x, axis)
+    return _apply("softmax", x, options.single_axis("axis", axis))
 
 
 def log_softmax(x: Any, axis: int = -1) -> Array:
@@ -66,17 +63,17 @@ def log_softmax(x: Any, axis: int = -1) -> Array:
         >>> multiloss.log_softmax([0.0, 10000.0]).tolist()
         [-10000.0, 0.0]
     """
-    return _apply("log_softmax", x, axis)
+    return _apply("log_softmax", x, options.single_axis("axis", axis))
 
 
-def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Array:
+def logsumexp(x: Any, axis: int | tuple[int, ...] | None = -1, keepdims: bool = False) -> Array:
     """The logarithm of the sum of exponentials, without overflow.
 
     .. math:: \\log \\sum_j e^{x_j}
 
     Args:
         x: any shape.
-        axis: the axis to sum over.
+        axis: the axis (or axes) to sum over; None for all.
         keepdims: keep it, of length 1.
 
     Returns:
@@ -87,4 +84,4 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Array:
         >>> f"{multiloss.logsumexp([1000.0, 1000.0]):.4f}"
         '1000.6931'
     """
-    return _apply("logsumexp", x, axis, keepdims=keepdims)
+    return _apply("logsumexp", x, options.axis("axis", axis), keepdims=options.flag("keepdims", keepdims))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from multiloss import checks, dispatch, options
 
 Array = Any
 
 
-def _ready(arrays: dict[str, Any], base: float | None, axis: int) -> tuple[Any, float, list[Array]]:
+Axis = int | tuple[int, ...] | None
+
+
+def _ready(arrays: dict[str, Any], base: float | None, axis: Axis) -> tuple[Any, float, Axis, list[Array]]:
+    axis = options.axis("axis", axis)
     base = None if base is None else options.real("base", base)
     if base is not None and not (base > 0 and base != 1):
         raise ValueError(f"base must be positive and not 1, got {base!r}")
-    be = dispatch.backend(dispatch.backend_of(arrays.values()))
+    be = dispatch.backend(dispatch.backend_of(arrays))
     like = next((x for x in arrays.values() if be.is_native(x)), None)
     native = {name: be.asarray(x, like, name) for name, x in arrays.items()}
     for name, x in native.items():
@@ -24,15 +26,20 @@ def _ready(arrays: dict[str, Any], base: float | None, axis: int) -> tuple[Any, 
             raise checks.real_dtype(name, x.dtype)
         values = be.host(x)
         if values is not None:
-            checks.in_domain(name, values, checks.PROBABILITY, False, always=True)
+            checks.in_domain(name, values, checks.PROBABILITY, False, x.dtype, always=True)
     computed = [be.compute(x) for x in native.values()]
     checks.axis_fits(axis, be.shape(computed[0]), next(iter(arrays)))
     if len(computed) == 2 and not checks.same(be.shape(computed[0]), be.shape(computed[1])):
         raise ValueError(f"p and q must have equal shapes, got {be.shape(computed[0])} and {be.shape(computed[1])}")
-    return be, 1.0 if base is None else math.log(base), [be.cast_like(x, computed[-1]) for x in computed]
+    return be, 1.0 if base is None else math.log(base), axis, [be.cast_like(x, computed[-1]) for x in computed]
 
 
-def entropy(p: Any, base: float | None = None, axis: int = -1) -> Array:
+def _log(xp: Any, weight: Array, x: Array) -> Array:
+    # What it is to be multiplied with: 0 log 0 is 0.
+    return xp.log(xp.off_pole(weight, x))
+
+
+def entropy(p: Any, base: float | None = None, axis: Axis = -1) -> Array:
     """Entropy: the mean surprise of a distribution.
 
     .. math:: -\\sum_k p_k \\log p_k, \\quad 0 \\log 0 = 0
@@ -40,9 +47,11 @@ def entropy(p: Any, base: float | None = None, axis: int = -1) -> Array:
     Args:
         p: probabilities, summing to 1 over `axis`.
         base: of the logarithm; None is e (nats), 2 gives bits.
+        axis: the axis (or axes) of the outcomes; None for all.
 
     Returns:
-        The shape of p without `axis`.
+        The shape of p without `axis`. Its gradient is 0 where p is 0: 0 log 0 is a constant (the derivative would be
+        infinite).
 
     Source: Shannon 1948.
 
@@ -51,12 +60,13 @@ def entropy(p: Any, base: float | None = None, axis: int = -1) -> Array:
         >>> float(multiloss.info.entropy([0.5, 0.5, 0, 0], base=2))
         1.0
     """
-    be, unit, (p,) = _ready({"p": p}, base, axis)
-    with np.errstate(all="ignore"):
-        return -be.xp.sum(be.xp.times(p, be.xp.log(p)), axis=axis) / unit
+    be, unit, axis, (p,) = _ready({"p": p}, base, axis)
+    with dispatch.quiet(be):
+        # 0 - x and not -x: a certain outcome has the entropy 0.0, not -0.0.
+        return 0 - be.xp.sum(p * _log(be.xp, p, p), axis=axis) / unit
 
 
-def cross_entropy(p: Any, q: Any, base: float | None = None, axis: int = -1) -> Array:
+def cross_entropy(p: Any, q: Any, base: float | None = None, axis: Axis = -1) -> Array:
     """Cross entropy: the mean surprise of one who expects q and meets p.
 
     .. math:: -\\sum_k p_k \\log q_k
@@ -65,21 +75,22 @@ def cross_entropy(p: Any, q: Any, base: float | None = None, axis: int = -1) -> 
         p: probabilities.
         q: probabilities, the shape of p; infinite where q is 0 and p is not.
         base: of the logarithm; None is e (nats), 2 gives bits.
+        axis: the axis (or axes) of the outcomes; None for all.
 
     Returns:
-        The shape of p without `axis`.
+        The shape of p without `axis`. Its gradients are 0 where p and q are 0: 0 log 0 is a constant.
 
     Example:
         >>> import multiloss
         >>> float(multiloss.info.cross_entropy([0.5, 0.5, 0, 0], [0.25] * 4, base=2))
         2.0
     """
-    be, unit, (p, q) = _ready({"p": p, "q": q}, base, axis)
-    with np.errstate(all="ignore"):
-        return -be.xp.sum(be.xp.times(p, be.xp.log(q)), axis=axis) / unit
+    be, unit, axis, (p, q) = _ready({"p": p, "q": q}, base, axis)
+    with dispatch.quiet(be):
+        return 0 - be.xp.sum(p * _log(be.xp, p, q), axis=axis) / unit
 
 
-def kl_divergence(p: Any, q: Any, base: float | None = None, axis: int = -1) -> Array:
+def kl_divergence(p: Any, q: Any, base: float | None = None, axis: Axis = -1) -> Array:
     """Kullback-Leibler divergence: the cross entropy beyond the entropy.
 
     .. math:: \\sum_k p_k \\log(p_k / q_k), \\quad 0 \\log 0 = 0
@@ -88,9 +99,12 @@ def kl_divergence(p: Any, q: Any, base: float | None = None, axis: int = -1) -> 
         p: probabilities.
         q: probabilities, the shape of p; infinite where q is 0 and p is not.
         base: of the logarithm; None is e (nats), 2 gives bits.
+        axis: the axis (or axes) of the outcomes; None for all.
 
     Returns:
-        The shape of p without `axis`; never negative, but for rounding.
+        The shape of p without `axis`; never negative, but for rounding. Where p is 0 its gradients are finite: by p
+        it is -log q, as 0 log 0 is a constant (the derivative would be infinite), and 0 where q is 0 too; by q it
+        is 0.
 
     Source: Kullback & Leibler 1951.
 
@@ -99,6 +113,6 @@ def kl_divergence(p: Any, q: Any, base: float | None = None, axis: int = -1) -> 
         >>> float(multiloss.info.kl_divergence([0.5, 0.5, 0, 0], [0.25] * 4, base=2))
         1.0
     """
-    be, unit, (p, q) = _ready({"p": p, "q": q}, base, axis)
-    with np.errstate(all="ignore"):
-        return be.xp.sum(be.xp.times(p, be.xp.log(p) - be.xp.log(q)), axis=axis) / unit
+    be, unit, axis, (p, q) = _ready({"p": p, "q": q}, base, axis)
+    with dispatch.quiet(be):
+        return be.xp.sum(p * (_log(be.xp, p, p) - _log(be.xp, p, q)), axis=axis) / unit

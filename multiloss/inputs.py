@@ -142,20 +142,26 @@ def _check_domain(be: Any, spec: Any, y_true: Array, y_pred: Array, mask: Any, s
     domains = spec.definition.domain(spec.kwargs)
     if not domains:
         return
-    arrays = {"y_true": be.host(y_true), "y_pred": be.host(y_pred)}
-    kept = None if mask is None else be.host(mask)
-    if mask is not None and kept is None:
-        return
+    arrays = {"y_true": y_true, "y_pred": y_pred}
+    host = {name: be.host(x) for name, x in arrays.items()}
+    ignored = spec.kwargs.get("ignore_index")
+    keep = None if mask is None else be.host(mask)
+    if (mask is not None and keep is None) or (ignored is not None and host["y_true"] is None):
+        return  # which samples count cannot be read
+    keep = None if keep is None else spread_host(keep, samples)
+    if ignored is not None:
+        counted = host["y_true"] != ignored
+        keep = counted if keep is None else counted & keep
     for name, domain in domains.items():
-        values = arrays[name]
+        values = host[name]
         if values is None:
             continue
-        if kept is not None:
-            keep = expand(spread_host(kept, samples), spec.axis, values.ndim)
-            values = values[np.broadcast_to(keep, values.shape)]
-        checks.in_domain(name, values, domain, "from_logits" in spec.kwargs)
-        if spec.validate and domain is checks.PROBABILITY and spec.definition.kind != "elementwise" and kept is None:
-            checks.sums_to_one(name, values, spec.axis)
+        kept = values
+        if keep is not None:
+            kept = values[np.broadcast_to(expand(keep, spec.axis, values.ndim), values.shape)]
+        checks.in_domain(name, kept, domain, "from_logits" in spec.kwargs, arrays[name].dtype)
+        if spec.validate and domain is checks.PROBABILITY and spec.definition.kind != "elementwise":
+            checks.sums_to_one(name, values, spec.axis, keep, arrays[name].dtype)
 
 
 def _spans_one(shape: Any, axis: Any) -> bool:

@@ -102,7 +102,7 @@ class Loss(Named):
         if "torch" in sys.modules:  # torch.compile cannot make a module while it traces
             self._native["torch"] = make(spec, "torch")
 
-    def _of(self, *arrays: Any) -> Any:
+    def _of(self, **arrays: Any) -> Any:
         name = dispatch.backend_of(arrays)
         if name not in self._native:
             self._native[name] = make(self.spec, name)
@@ -110,17 +110,17 @@ class Loss(Named):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss, in the framework of the arrays."""
-        native = self._of(y_true, y_pred, sample_weight, mask)
+        native = self._of(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight, mask=mask)
         return native(y_true, y_pred, sample_weight=sample_weight, mask=mask)
 
     def value_and_grad(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, **wrt: Any) -> Any:
         """The loss and its gradient with respect to `y_pred`, in the framework of the arrays."""
-        native = self._of(y_true, y_pred, sample_weight, mask)
+        native = self._of(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight, mask=mask)
         return native.value_and_grad(y_true, y_pred, sample_weight=sample_weight, mask=mask, **wrt)
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> Any:
         """First and second derivative per element, in the framework of the arrays."""
-        return self._of(y_true, y_pred).grad_and_hess(y_true, y_pred)
+        return self._of(y_true=y_true, y_pred=y_pred).grad_and_hess(y_true, y_pred)
 
 
 def make(spec: Spec, backend: str | None) -> Any:
@@ -128,14 +128,17 @@ def make(spec: Spec, backend: str | None) -> Any:
     return Loss(spec) if backend is None else dispatch.backend(backend).loss(spec)
 
 
-def wanted(wrt: Any, names: tuple[str, ...] = ("y_true", "y_pred")) -> tuple[int, ...]:
+def wanted(wrt: Any, definition: Definition) -> tuple[int, ...]:
     """The positions that `wrt` (a name or several) asks gradients for."""
+    names = ("y_true", "y_pred")
     if not isinstance(wrt, str | tuple | list) or not wrt:
         raise ValueError(f"wrt must be one of {', '.join(map(repr, names))}, or several of them, got {wrt!r}")
     asked = (wrt,) if isinstance(wrt, str) else tuple(wrt)
     for name in asked:
         if name not in names:
             raise ValueError(f"wrt must be among {', '.join(map(repr, names))}, got {name!r}")
+        if name == "y_true" and definition.has_labels:
+            raise ValueError(f"{definition.name} has integer labels, which have no gradient: wrt must be 'y_pred'")
     return tuple(names.index(name) for name in asked)
 
 

@@ -30,6 +30,17 @@ def times(xp: Any, weight: Array, x: Array) -> Array:
     return weight * xp.where((weight == 0) & xp.isinf(x), xp.zeros_like(x), x)
 
 
+_TINY = {32: 2.0**-126, 64: 2.0**-1022}
+"""Below it a reciprocal may be infinite."""
+
+
+def off_pole(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
+    """x, and 1 - pole where x is at the pole (0 or 1) and its weight is 0."""
+    # Replaced before the logarithm and not behind it: derivatives would still meet 0 times infinity there.
+    at_pole = (weight == 0) & (xp.abs(x - pole) < _TINY[64 if "64" in str(x.dtype) else 32])
+    return xp.where(at_pole, xp.full_like(x, 1.0 - pole), x)
+
+
 def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     return times(xp, 1 - weight, x) + times(xp, weight, y)
@@ -61,7 +72,8 @@ def log_cosh(xp: Any, x: Array) -> Array:
 
 
 DEFAULTS = {
-    f.__name__: f for f in (at_least, infinite_below, unit, times, mix, held, put_class, where_finite, log_cosh)
+    f.__name__: f
+    for f in (at_least, infinite_below, unit, times, off_pole, mix, held, put_class, where_finite, log_cosh)
 }
 
 

@@ -13,6 +13,14 @@ from typing import Any
 
 Reader = Callable[[str, Any], Any]
 
+
+def _plain_array(value: Any) -> Any:
+    """Arrays and tensors of any framework as numbers and nested lists."""
+    if hasattr(value, "numpy") and not hasattr(value, "tolist"):  # TensorFlow's
+        value = value.numpy()
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 REDUCTIONS = ("mean", "weighted_mean", "sum", "batchmean", "none")
 _FOREIGN_REDUCTIONS = {
     "sum_over_batch_size": "mean",
@@ -23,26 +31,27 @@ _FOREIGN_REDUCTIONS = {
 
 def flag(name: str, value: Any) -> bool:
     """True or False; 0 and 1 are read as such."""
-    if isinstance(value, bool):
-        return value
-    if hasattr(value, "dtype") and getattr(value, "ndim", 0) == 0:
-        value = value.item()
-    if value in (0, 1) and isinstance(value, (bool, int)):
+    value = _plain_array(value)
+    if isinstance(value, (bool, int)) and value in (0, 1):
         return bool(value)
     raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 def real(name: str, value: Any) -> float:
     """A finite real number."""
-    if isinstance(value, (bool, str)) or value is None:
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    number = _any_real(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}")
     return number
+
+
+def _any_real(name: str, value: Any) -> float:
+    if isinstance(value, (bool, str)) or value is None:
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
 
 
 def positive(name: str, value: Any) -> float:
@@ -97,9 +106,7 @@ def count(name: str, value: Any) -> int:
 
 def vector(name: str, value: Any) -> tuple[float, ...]:
     """A list or array of real numbers, kept as a tuple."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if hasattr(value, "numpy"):
-        value = value.numpy().tolist()
+    value = _plain_array(value)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise TypeError(f"{name} must be a list of numbers, got {value!r}")
     if not value:
@@ -111,7 +118,7 @@ def one_of(*choices: str) -> Reader:
     """A reader of one of `choices`."""
 
     def read(name: str, value: Any) -> str:
-        if value not in choices:
+        if not isinstance(value, str) or value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
         return str(value)
 
@@ -120,6 +127,7 @@ def one_of(*choices: str) -> Reader:
 
 def names(name: str, value: Any) -> str | tuple[str, ...]:
     """A name, or a tuple of names."""
+    value = _plain_array(value)
     if isinstance(value, str) and value:
         return value
     if isinstance(value, list | tuple) and value and all(isinstance(item, str) and item for item in value):
@@ -134,7 +142,7 @@ def optional(reader: Reader) -> Reader:
 
 def reduction(name: str, value: Any) -> str:
     """One of the five reductions; other libraries' names get a hint."""
-    if value in REDUCTIONS:
+    if isinstance(value, str) and value in REDUCTIONS:
         return str(value)
     hint = _FOREIGN_REDUCTIONS.get(str(value), "none" if value is None else "")
     raise ValueError(
@@ -145,6 +153,7 @@ def reduction(name: str, value: Any) -> str:
 
 def axis(name: str, value: Any) -> int | tuple[int, ...] | None:
     """An axis, a tuple of axes (`()` keeps single elements), or None for all of them."""
+    value = _plain_array(value)
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
@@ -157,8 +166,9 @@ def axis(name: str, value: Any) -> int | tuple[int, ...] | None:
 
 def single_axis(name: str, value: Any) -> int:
     """The one axis of the classes."""
-    if not isinstance(value, bool) and hasattr(value, "__index__"):
-        return operator.index(value)
+    value = _plain_array(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
     raise TypeError(f"{name} must be one integer (the axis of the classes), got {value!r}")
 
 
@@ -169,20 +179,36 @@ def like(default: Any) -> Reader:
     if isinstance(default, int):
         return _number
     if isinstance(default, float):
-        return real
+        return real if math.isfinite(default) else _any_real
     if isinstance(default, (tuple, list)):
-        return vector
+        numbers = bool(default) and all(type(item) in (int, float) for item in default)
+        readers = [like(item) for item in default]
+        return _list_of(next(r for r in (_any_real, real, _number) if r in readers) if numbers else _plain)
     return _plain
 
 
-def _number(name: str, value: Any) -> float:
-    # An option whose default is written `2` takes 2.5 as well: one number, one cache entry.
-    return real(name, value)
+def _number(name: str, value: Any) -> int | float:
+    # An option whose default is written `2` takes 2.5 as well; a whole number is an int, however it is given, so that
+    # the loss can count with it.
+    value = _plain_array(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    number = real(name, value)
+    return int(number) if number.is_integer() else number
+
+
+def _list_of(reader: Reader) -> Reader:
+    def read(name: str, value: Any) -> tuple[Any, ...]:
+        value = _plain_array(value)
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise TypeError(f"{name} must be a list, got {value!r}")
+        return tuple(reader(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+    return read
 
 
 def _plain(name: str, value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
+    value = _plain_array(value)
     if isinstance(value, (list, tuple)):
         return tuple(_plain(name, item) for item in value)
     if value is None or isinstance(value, (bool, int, float, str)):

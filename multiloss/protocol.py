@@ -54,7 +54,12 @@ class Namespace(Protocol):
         """log(cosh(x)), right for small x and for large."""
 
     def times(self, weight: Array, x: Array) -> Array:
-        """weight * x, where a weight of 0 gives 0 even against an infinite x: 0 log 0 = 0. A nan stays one."""
+        """weight * x, where a weight of 0 gives 0 even against an infinite x, which is a constant there. A nan stays
+        one."""
+
+    def off_pole(self, weight: Array, x: Array, pole: float = 0.0) -> Array:
+        """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(off_pole(weight, x))` has
+        0 log 0 = 0 and finite derivatives there, to which the term is a constant."""
 
     def put_class(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
         """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""

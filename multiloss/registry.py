@@ -51,6 +51,9 @@ def add(definition: Definition, *, replace: bool = False) -> Definition:
         raise ValueError(f"the name {taken[0]!r} is taken by {_owner(taken[0])}; pass replace=True to replace it")
     for name in names:
         _aliases.pop(name, None)
+        # A loss that lost its name to an alias is no loss any more; what else it was called means the new one.
+        if _definitions.pop(name, None) is not None:
+            _aliases.update({alias: definition.name for alias, of in _aliases.items() if of == name})
     _definitions[definition.name] = definition
     _aliases.update(dict.fromkeys(definition.aliases, definition.name))
     return definition

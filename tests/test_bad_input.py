@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, jit, to_native, to_numpy
+from arrays import dtypes, framework, jit, to_native, to_numpy
 from reference.cases import fixed
 from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
 
@@ -318,6 +318,64 @@ def test_validate_reads_sums(backend: str, name: str) -> None:
         call(backend, name, y_true, half, {"validate": True})
 
 
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "kl_divergence", SPARSE])
+def test_validate_reads_the_sums_that_count(backend: str, name: str) -> None:
+    y_pred = np.array([[0.5, 0.25, 0.25], [0.5, 0.1, 0.1]], np.float32)
+    y_true = np.zeros(2, int) if name == SPARSE else np.eye(3, dtype=np.float32)[[0, 0]]
+    strict = {"validate": True}
+    with says(ValueError, "y_pred must sum to 1", "0.7"):
+        call(backend, name, y_true, y_pred, strict, mask=np.array([True, True]))
+    call(backend, name, y_true, y_pred, strict, mask=np.array([True, False]))
+    if name == SPARSE:
+        call(backend, name, np.array([0, -1]), y_pred, {**strict, "ignore_index": -1})
+        with says(ValueError, "y_pred must sum to 1", "0.7"):
+            call(backend, name, np.array([-1, 0]), y_pred, {**strict, "ignore_index": -1})
+
+
+def test_ignored_samples_are_inside_any_domain(backend: str) -> None:
+    y_pred = np.array([[0.5, 0.5], [7.0, -3.0], [9.0, 0.5]], np.float32)
+    labels, mask = np.array([0, -1, 1]), np.array([True, True, False])
+    call(backend, SPARSE, labels, y_pred, {"ignore_index": -1}, mask=mask)
+    call(backend, SPARSE, np.array([0, 255, 255], np.uint8), y_pred, {"ignore_index": 255})
+    with says(ValueError, "y_pred must hold probabilities in [0, 1]", "got 9"):
+        call(backend, SPARSE, labels, y_pred, {"ignore_index": -1})
+
+
+def test_half_precision_sums_to_one_by_rounding(backend: str) -> None:
+    """[1/3] * 3 is 1.002 in bfloat16; what is no rounding error is refused there, too."""
+    for dtype in dtypes(backend):
+        strict = multiloss.get("cce", backend=backend, validate=True)
+        one, third = (to_native(backend, np.array(row), dtype) for row in ([[1.0, 0, 0]], [[1 / 3] * 3]))
+        strict(one, third)
+        with says(ValueError, "y_pred must sum to 1"):
+            strict(one, to_native(backend, np.array([[0.5, 0.25, 0.125]]), dtype))
+        if "16" not in dtype:
+            with says(ValueError, "y_pred must sum to 1", "1.002"):
+                strict(one, to_native(backend, np.array([[0.334] * 3]), dtype))
+
+
+@pytest.mark.parametrize("wrt", ["y_true", ("y_pred", "y_true")])
+def test_labels_have_no_gradient(backend: str, wrt: Any) -> None:
+    y_true, y_pred = good(SPARSE)
+    with says(ValueError, SPARSE, "integer labels, which have no gradient: wrt must be 'y_pred'"):
+        multiloss.get(SPARSE, backend=backend).value_and_grad(y_true, y_pred, wrt=wrt)
+
+
+def test_masked_arrays(backend: str) -> None:
+    """They are no mask of a loss: refused, not read without their mask."""
+    x = np.ones((2, 3), np.float32)
+    masked = np.ma.masked_array(x, x > 0)
+    for chosen in (backend, None):
+        loss = multiloss.get("mse", backend=chosen)
+        for name, arguments in (("y_true", (masked, x)), ("y_pred", (x, masked))):
+            with says(TypeError, f"{name} is a NumPy masked array", "mask="):
+                loss(*arguments)
+        with says(TypeError, "sample_weight is a NumPy masked array"):
+            loss(x, x, sample_weight=masked[:, 0])
+    with says(TypeError, "x is a NumPy masked array"):
+        multiloss.softmax(masked)
+
+
 def test_validate_false_reads_no_labels(backend: str) -> None:
     """The label is not refused; its sample alone is nan, and gives no gradient."""
     loss = multiloss.get(SPARSE, backend=backend, validate=False, reduction="none")
@@ -349,8 +407,11 @@ def test_two_frameworks() -> None:
                 assert here in str(caught.value) and there in str(caught.value)
             with says(TypeError, f"{there} tensor", "a loss for numpy"):
                 multiloss.get("mse", backend="numpy")(values, other)
-            with pytest.raises(TypeError, match=f"{there}.*{here}|{here}.*{there}"):
-                multiloss.get("mse")(mine, mine, sample_weight=other)
+            for name in ("sample_weight", "mask"):
+                with says(TypeError, f"y_true and {name} must be of one framework, got {here} and {there} tensors"):
+                    multiloss.get("mse")(mine, mine, **{name: other})
+            with says(TypeError, f"p and q must be of one framework, got {here} and {there} tensors"):
+                multiloss.info.kl_divergence(mine, other)
 
 
 @pytest.mark.cross
@@ -382,6 +443,21 @@ def test_functions(backend: str) -> None:
             function(x, axis=3)
         with says(TypeError, "x must hold real numbers"):
             function("abc")
+        one = "one integer (the axis of the classes)" if name != "logsumexp" else "an integer"
+        for axis in ("a", True, 1.5, *(() if name == "logsumexp" else ((0, 1), None))):
+            with says(TypeError, f"axis must be {one}, got {axis!r}"):
+                function(x, axis=axis)
+        for axis in (np.int64(1), np.array(1)):
+            np.testing.assert_array_equal(to_numpy(function(x, axis=axis)), to_numpy(function(x)))
+        empty = to_native(backend, np.zeros((0,), np.float32))
+        expected = -np.inf if name == "logsumexp" else np.zeros(0)
+        np.testing.assert_array_equal(to_numpy(function(empty)), expected)
+    total = np.log(np.exp(0.25) + np.exp(0.75))
+    for axis in ((0, 1), np.array([0, 1]), None):
+        np.testing.assert_allclose(to_numpy(multiloss.logsumexp(x, axis=axis)), total, rtol=1e-6)
+    np.testing.assert_array_equal(to_numpy(multiloss.logsumexp(x, axis=())), to_numpy(x))
+    with says(TypeError, "keepdims must be True or False, got 'no'"):
+        multiloss.logsumexp(x, keepdims="no")  # type: ignore[arg-type]
     info = multiloss.info
     pairs = (info.cross_entropy, info.kl_divergence)
     for call in (info.entropy, *(lambda p, f=f, **options: f(p, p, **options) for f in pairs)):
@@ -392,6 +468,11 @@ def test_functions(backend: str) -> None:
             call(x, base="e")
         with says(ValueError, "axis 2 does not exist in p of shape (1, 2)"):
             call(x, axis=2)
+        for axis in ("a", True, 1.5):
+            with says(TypeError, f"axis must be an integer, got {axis!r}"):
+                call(x, axis=axis)
+        for axis in (np.int64(1), (0, 1), np.array([0, 1]), None):
+            np.testing.assert_array_equal(np.ravel(to_numpy(call(x, axis=axis))), to_numpy(call(x)))
         with pytest.raises(ValueError, match=r"p must hold probabilities in \[0, 1\], got -6$"):
             call(to_native(backend, np.array([7.0, -6.0], np.float32)))
     with says(ValueError, "p and q must have equal shapes", "(1, 2)", "(2,)"):

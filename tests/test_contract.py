@@ -70,14 +70,29 @@ def test_options_are_compared_by_value(backend: str) -> None:
         (get("huber", delta=1), get("huber", delta=np.float64(1.0))),
         (get("cce", class_weight=[1, 2]), get("categorical_crossentropy", class_weight=np.array([1.0, 2.0]))),
         (get("mse", axis=[0, 1]), get("mean_squared_error", axis=(0, 1))),
+        (get("mse", axis=np.array([0, 1])), get("mse", axis=to_native(backend, np.array([0, 1])))),
+        (get("mse", axis=np.array(1)), get("mse", axis=to_native(backend, np.array(1)))),
+        (get("cce", axis=np.array(1)), get("cce", axis=to_native(backend, np.array(1)))),
+        (get("scce", from_logits=np.array(True)), get("scce", from_logits=to_native(backend, np.array(True)))),
         (get("cce", class_weight=to_native(backend, np.array([1.0, 2.0]))), get("cce", class_weight=(1, 2))),
         (get("scce", from_logits=1), get("scce", from_logits=True)),
     ]
     for a, b in pairs:
         assert a == b and hash(a) == hash(b) and len({a, b}) == 1
     assert isinstance(pairs[0][0].config()["delta"], float)
+    assert get("mse", axis=np.array([0, 1])).config()["axis"] == [0, 1]
     assert get("huber", delta=1) != get("huber", delta=2)
     assert get("mse") != multiloss.get("mse")
+
+
+def test_to_no_backend(backend: str) -> None:
+    """The loss that takes its backend from the arrays; and back."""
+    loss = multiloss.get("huber", backend=backend, delta=2, reduction="sum")
+    free = loss.to_backend(None)
+    assert free == multiloss.get("huber", delta=2, reduction="sum") and "backend" not in free.config()
+    assert free.to_backend(backend) == loss
+    t, p = native(backend, "huber")
+    same(free(t, p), to_numpy(loss(t, p)))
 
 
 @pytest.mark.cross

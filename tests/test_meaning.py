@@ -12,7 +12,7 @@ import pytest
 
 import multiloss
 import reference
-from arrays import framework, native_grad, to_native, to_numpy
+from arrays import framework, native_grad, native_second, to_native, to_numpy
 from reference.losses import SPARSE
 
 LN2 = 0.6931471805599453
@@ -83,6 +83,24 @@ def test_weights_are_broadcast_from_the_left(backend: str) -> None:
         (m,) = native(backend, np.array([True, False]).reshape(shape))
         same(loss(t, p, mask=m), [[1, 1], [0, 0]])
         close(multiloss.get("mse", backend=backend)(t, p, mask=m), 1.0)
+
+
+def test_weights_of_one_entry(backend: str) -> None:
+    """() and (1,) are one weight for all, (1, M) one row for all; masks likewise."""
+    t, p = native(backend, np.zeros((2, 3, 1)), np.ones((2, 3, 1)))
+    loss = multiloss.get("mse", backend=backend, reduction="none")
+    for shape in ((), (1,), (1, 1)):
+        w, m = native(backend, np.full(shape, 5.0), np.full(shape, False))
+        same(loss(t, p, sample_weight=w), np.full((2, 3), 5))
+        same(loss(t, p, mask=m), np.zeros((2, 3)))
+        close(multiloss.get("mse", backend=backend, reduction="weighted_mean")(t, p, sample_weight=w), 1.0)
+        same(multiloss.get("mse", backend=backend)(t, p, mask=m), 0.0)  # nothing is left
+    w, m = native(backend, np.array([[1.0, 5.0, 0.0]]), np.array([[True, False, True]]))
+    same(loss(t, p, sample_weight=w), [[1, 5, 0]] * 2)
+    same(loss(t, p, mask=m), [[1, 0, 1]] * 2)
+    close(multiloss.get("mse", backend=backend)(t, p, sample_weight=w, mask=m), 2 / 4)
+    for gradient in gradients(backend, loss, t, p, sample_weight=w, mask=m):
+        same(gradient[..., 0], [[2, 0, 0]] * 2)
 
 
 def test_weights_of_any_sign_and_nan(backend: str) -> None:
@@ -181,6 +199,66 @@ def test_epsilon_0_is_the_bare_formula(backend: str) -> None:
     for name in ("bce", "cce", "kl"):
         assert to_numpy(multiloss.get(name, backend=backend, epsilon=0)(t, p)) == np.inf
     assert to_numpy(multiloss.get("scce", backend=backend, epsilon=0)(labels, p)) == np.inf
+
+
+# y_true, y_pred, gradient by y_pred, by y_true
+NOTHING_EXPECTED = [
+    ("kl", [0.0, 1.0], [0.0, 1.0], 0.0, [0, -1], [0, 1]),
+    ("kl", [0.0, 1.0], [0.5, 0.5], LN2, [0, -2], [LN2, 1 + LN2]),
+    ("cce", [0.0, 1.0], [0.0, 1.0], 0.0, [0, -1], [0, 0]),
+    ("cce", [0.0, 1.0], [1e-40, 1.0], 0.0, [0, -1], None),
+    ("bce", [0.0, 1.0], [0.0, 1.0], 0.0, [0.5, -0.5], [0, 0]),
+    ("bce", [0.0, 1.0], [0.5, 0.5], LN2, [1, -1], [0, 0]),
+]
+
+
+@pytest.mark.parametrize(("name", "y_true", "y_pred", "value", "by_pred", "by_true"), NOTHING_EXPECTED)
+def test_0_log_0_without_a_floor(
+    backend: str, name: str, y_true: Any, y_pred: Any, value: float, by_pred: Any, by_true: Any
+) -> None:
+    """It is the constant 0: in the value, both gradients and the second derivative."""
+    loss = multiloss.get(name, backend=backend, epsilon=0)
+    t, p = native(backend, np.array(y_true), np.array(y_pred))
+    close(loss(t, p), value)
+    for gradient in gradients(backend, loss, t, p):
+        close(gradient, by_pred)
+    if by_true is not None:
+        close(loss.value_and_grad(t, p, wrt="y_true")[1], by_true)
+    assert np.isfinite(to_numpy(loss.grad_and_hess(t, p)[1])).all()
+    if backend != "numpy" and by_true is not None:
+        (along,) = native(backend, np.ones(2))
+        assert np.isfinite(native_second(backend, lambda x: loss(t, x), p, along)).all()
+    if name != "bce":
+        normal = multiloss.get(name, backend=backend, epsilon=0, normalize=True)
+        for wrt in ("y_true", "y_pred"):
+            value_now, gradient = normal.value_and_grad(t, p, wrt=wrt)
+            close(value_now, value)
+            assert np.isfinite(to_numpy(gradient)).all()
+
+
+def test_an_impossible_class_by_the_target(backend: str) -> None:
+    """A logit of -inf where the target is 0 is a constant to the target's gradient, on every backend."""
+    t, z = native(backend, np.array([0.0, 1.0]), np.array([-np.inf, 1.0]))
+    same(multiloss.get("cce", backend=backend, from_logits=True).value_and_grad(t, z, wrt="y_true")[1], [0, 0])
+
+
+def test_0_log_0_of_the_functions(backend: str) -> None:
+    info = multiloss.info
+    p, q, r = native(backend, np.array([0.5, 0.5, 0, 0]), np.array([0.25, 0.25, 0.5, 0]), np.array([0.0, 1.0]))
+    same(info.kl_divergence(r, r), 0.0)
+    same(info.cross_entropy(r, r), 0.0)
+    for base in (None, 0.5):
+        same(np.signbit(to_numpy(info.entropy(r, base=base))), False)  # not -0.0
+    close(info.entropy(p), LN2)
+    close(info.kl_divergence(p, q), LN2)
+    assert to_numpy(info.kl_divergence(q, p)) == np.inf
+    if backend == "numpy":
+        return
+    close(native_grad(backend, info.entropy, p), [LN2 - 1, LN2 - 1, 0, 0])
+    close(native_grad(backend, lambda x: info.cross_entropy(x, q), p), [2 * LN2, 2 * LN2, LN2, 0])
+    close(native_grad(backend, lambda x: info.cross_entropy(p, x), q), [-2, -2, 0, 0])
+    close(native_grad(backend, lambda x: info.kl_divergence(x, q), p), [1 + LN2, 1 + LN2, LN2, 0])
+    close(native_grad(backend, lambda x: info.kl_divergence(p, x), q), [-2, -2, 0, 0])
 
 
 def test_no_clipping_of_what_is_certain(backend: str) -> None:

@@ -195,6 +195,64 @@ def test_names_are_taken_once(backend: str) -> None:
     assert new != before
 
 
+def test_an_alias_takes_a_name_wholly(backend: str) -> None:
+    """The loss that had it is listed no more, and its other names mean the new one."""
+    multiloss.register("soft_abs", aliases=("mean_squared_error",), replace=True)(soft_abs)
+    assert "mean_squared_error" not in multiloss.list_losses()
+    for name in ("mean_squared_error", "mse"):
+        assert multiloss.get(name, backend=backend) == multiloss.get("soft_abs", backend=backend)
+
+
+def every_kind(
+    xp: Any,
+    y_true: Any,
+    y_pred: Any,
+    *,
+    n: int = 3,
+    cap: float = float("inf"),
+    names: tuple[str, ...] = ("a", "b"),
+    w: tuple[float, ...] = (),
+    m: tuple[tuple[int, ...], ...] = ((1, 2), (3, 4)),
+    window: tuple[int, ...] = (2, 3),
+    scales: tuple[float, ...] = (1, 0.5),
+    far: tuple[float, ...] = (1.0, float("inf")),
+) -> Any:
+    """As often as n says."""
+    x = y_pred - y_true
+    for _ in [*range(n), *range(window[0]), *w]:
+        x = xp.clip(2 * x, None, cap) if cap < float("inf") else 2 * x
+    return x * m[1][1] * len(names)
+
+
+def test_options_of_every_kind(backend: str) -> None:
+    """A default is an option like any other: what it is, it stays, and what is given takes its kind."""
+    multiloss.register("every_kind")(every_kind)
+    get = lambda **o: multiloss.get("every_kind", backend=backend, axis=None, **o)  # noqa: E731
+    t, p = to_native(backend, np.zeros(2, np.float32)), to_native(backend, np.ones(2, np.float32))
+    close(get()(t, p), 2**5 * 8)
+    config = get().config()
+    assert config["names"] == ["a", "b"] and config["m"] == [[1, 2], [3, 4]] and config["cap"] == float("inf")
+    assert multiloss.get(**config) == get() and multiloss.get(**json.loads(json.dumps(config))) == get()
+    close(get(n=4, cap=8, names=["x"], w=[1, 2], m=np.array([[1, 1], [1, 1]]), window=np.array([1]))(t, p), 8)
+    for one, other in ((get(n=1), get(n=1.0)), (get(n=1), get(n=np.int64(1))), (get(scales=[1]), get(scales=(1.0,)))):
+        assert one == other and hash(one) == hash(other)
+        assert repr(one) == repr(other)
+    assert type(get(n=np.float32(4)).config()["n"]) is int
+    assert get(n=2.5).config()["n"] == 2.5
+    assert type(get(scales=[2]).config()["scales"][0]) is float
+    for option, value, message in (
+        ("n", True, "n must be a number, got True"),
+        ("n", float("inf"), "n must be finite"),
+        ("names", "ab", "names must be a list, got 'ab'"),
+        ("w", 3, "w must be a list, got 3"),
+        ("window", [1, "2"], r"window\[1\] must be a number, got '2'"),
+        ("scales", [float("nan")], r"scales\[0\] must be finite"),
+        ("m", [{}], r"m\[0\] must be plain data"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            get(**{option: value})
+
+
 @pytest.mark.parametrize("name", ["mse", "huber", "kl", "bce", "cce", "log_cosh", "rmse"])
 @pytest.mark.filterwarnings("error:.*absolute value")
 def test_a_replaced_loss_of_the_library(backend: str, name: str) -> None:
@@ -228,6 +286,11 @@ def test_functions_that_are_no_losses() -> None:
     def taken(xp: Any, y_true: Any, y_pred: Any, *, reduction: str = "mean") -> Any:
         return y_pred
 
+    def unreadable(xp: Any, y_true: Any, y_pred: Any, *, table: Any = {}) -> Any:  # noqa: B006
+        return y_pred
+
+    with pytest.raises(TypeError, match="table must be plain data .*, got dict"):
+        multiloss.register("a")(unreadable)
     with pytest.raises(TypeError, match="option 'delta' of undecided has no default"):
         multiloss.register("a")(undecided)
     with pytest.raises(TypeError, match="option 'reduction' of taken is every loss's own"):

@@ -1,5 +1,7 @@
 """Eager torch: value and gradient in one pass, whole and in blocks, and what autograd may ask of it afterwards."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -180,3 +182,23 @@ def test_value_and_gradient_in_inference_mode(name: str) -> None:
         for arrays in (outside, inside):
             torch.testing.assert_close(loss.value_and_grad(*arrays), expected)
             torch.testing.assert_close(loss(*arrays), expected[0])
+
+
+def test_without_a_backend_named_in_compiled_code() -> None:
+    """Losses that take their backend from the arrays, and the functions, as the first that is called in a process."""
+    code = """
+import multiloss, torch
+torch.manual_seed(0)
+p, q = torch.rand(3, 4).softmax(-1), torch.rand(3, 4).softmax(-1)
+labels = torch.tensor([0, 1, 2])
+calls = [
+    (multiloss.get("huber"), (p, q)), (multiloss.get("scce"), (labels, p)), (multiloss.softmax, (p,)),
+    (multiloss.log_softmax, (p,)), (multiloss.logsumexp, (p,)), (multiloss.info.entropy, (p,)),
+    (multiloss.info.cross_entropy, (p, q)), (multiloss.info.kl_divergence, (p, q)),
+]
+for function, arrays in calls:
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*arrays), function(*arrays))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

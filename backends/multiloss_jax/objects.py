@@ -64,7 +64,7 @@ class JaxLoss(Named):
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), in one compiled function."""
         *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
-        positions = wanted(wrt)
+        positions = wanted(wrt, self.spec.definition)
         for i in positions:
             arrays[i] = arrays[i] if be.kind(arrays[i]) == "f" else be.compute(arrays[i])
         value, gradients = _compiled_with_gradient(self.spec, trusted, positions)(*arrays)

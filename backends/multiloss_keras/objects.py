@@ -49,7 +49,9 @@ class KerasLoss(Named, keras.losses.Loss):
         if mask is None:
             mask = get_keras_mask(y_pred)
         y_true, y_pred = _tensors(y_true, y_pred)
-        if be.kind(y_pred) in "fiu":  # the rest is refused, not cast
+        # Half precision is computed in float32 anyhow, and the checks allow for its rounding where they see it.
+        widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in ("float16", "bfloat16")
+        if be.kind(y_pred) in "fiu" and not widened:  # the rest is refused, not cast
             y_pred = keras.ops.cast(y_pred, self.dtype)
         y_true = align(y_true, y_pred, self.spec)
         checks.axis_fits(self.spec.axis, be.shape(y_pred))

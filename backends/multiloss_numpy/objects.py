@@ -37,7 +37,7 @@ class NumpyLoss(Named):
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), of the dtype of `y_pred`."""
         *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
-        positions = wanted(wrt)
+        positions = wanted(wrt, self.spec.definition)
         with np.errstate(all="ignore"):
             closed = 1 in positions and self.spec.definition.grad is not None
             others = tuple(i for i in positions if not (closed and i == 1))

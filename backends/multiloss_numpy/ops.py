@@ -22,9 +22,14 @@ def astype(x: Array, dtype: Any) -> Array:
 
 def logsumexp(x: Array, *, axis: Any, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis`, without overflow."""
-    top = _finite(np.max(x, axis=axis, keepdims=True))
+    top = _finite(_max(x, axis))
     total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return total if keepdims else np.squeeze(total, axis=axis)
+
+
+def _max(x: Array, axis: Any) -> Array:
+    # Of no elements, too.
+    return np.max(x, axis=axis, keepdims=True, initial=-np.inf)
 
 
 def _finite(top: Array) -> Array:
@@ -34,13 +39,13 @@ def _finite(top: Array) -> Array:
 
 def log_softmax(x: Array, *, axis: Any) -> Array:
     """x - logsumexp(x), relative to the largest x: logits of 1e4 keep their digits."""
-    shifted = x - np.max(x, axis=axis, keepdims=True)
+    shifted = x - _max(x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def softmax(x: Array, *, axis: Any) -> Array:
     """exp(x) divided by its sum over `axis`."""
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    e = np.exp(x - _max(x, axis))
     return e / np.sum(e, axis=axis, keepdims=True)
 
 

@@ -108,7 +108,7 @@ class TensorflowLoss(Named):
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), in one compiled function."""
         *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
-        positions = wanted(wrt)
+        positions = wanted(wrt, self.spec.definition)
         for i in positions:
             arrays[i] = arrays[i] if arrays[i].dtype.is_floating else be.compute(arrays[i])
         value, gradients = _compiled_with_gradient(self.spec, trusted, _ranks(arrays), positions)(*arrays)

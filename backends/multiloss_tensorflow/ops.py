@@ -139,12 +139,6 @@ def hypot(x: Array, y: Array) -> Array:
     return large * tf.sqrt(1 + ratio * ratio)
 
 
-def times(weight: Array, x: Array) -> Array:
-    """weight * x, where a weight of 0 gives 0 against an infinite x."""
-    finite = tf.clip_by_value(x, x.dtype.min, x.dtype.max)
-    return weight * tf.where(weight == 0, finite, x)
-
-
 def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     # nan at a weight of 0 becomes 0 too, but where one end is nan so is the other.

@@ -29,9 +29,7 @@ _FEW = 4096
 _NO_OVERFLOW = 80.0
 """exp of it is finite in every dtype."""
 
-_ONES = {
-    dtype: (torch.ones((), dtype=dtype), -torch.ones((), dtype=dtype)) for dtype in (torch.float32, torch.float64)
-}
+_ONES = {dtype: (torch.ones((), dtype=dtype), -torch.ones((), dtype=dtype)) for dtype in (torch.float32, torch.float64)}
 
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]

@@ -83,7 +83,7 @@ class TorchLoss(Named, nn.Module):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names): detached, no `.grad` touched."""
-        positions = wanted(wrt)
+        positions = wanted(wrt, self.spec.definition)
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         inputs = [x if x is None else x.detach() for x in inputs]
         if positions == (1,) and self._kernel is None and fused.applies(self.spec, *inputs[:3]):

@@ -77,8 +77,10 @@ def mean(x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:
     return torch.mean(x) if axis is None and not keepdims else torch.mean(x, dim=axis, keepdim=keepdims)
 
 
-def logsumexp(x: Array, *, axis: int, keepdims: bool = False) -> Array:
-    """log(sum(exp(x))) over `axis`, without overflow."""
+def logsumexp(x: Array, *, axis: Any, keepdims: bool = False) -> Array:
+    """log(sum(exp(x))) over `axis`, without overflow; () leaves x as it is (torch would sum everything)."""
+    if axis == ():
+        return x
     axes = tuple(range(x.ndim)) if axis is None else axis
     return torch.logsumexp(x, dim=axes, keepdim=keepdims)
 

@@ -13,7 +13,6 @@ from multiloss.definitions.divergence import (
     floored_reciprocal,
     normalized,
     normalized_gradient,
-    weigh,
 )
 from multiloss.options import below_half, integer, optional, single_axis, unit_interval, vector
 
@@ -32,10 +31,12 @@ def _domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"y_true": PROBABILITY} | ({} if raw else {"y_pred": PROBABILITY})
 
 
-def _log_probabilities(xp: Any, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool) -> Array:
+def _log_probabilities(
+    xp: Any, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool, weight: Array | None = None
+) -> Array:
     if from_logits:
         return xp.log_softmax(y_pred, axis=axis)
-    return floored_log(xp, normalized(xp, y_pred, axis) if normalize else y_pred, epsilon)
+    return floored_log(xp, normalized(xp, y_pred, axis) if normalize else y_pred, epsilon, weight)
 
 
 def _smooth(xp: Any, y_true: Array, axis: int, label_smoothing: float) -> Array:
@@ -49,9 +50,9 @@ def _gradient(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, ep
     if from_logits:
         return xp.sum(t, axis=axis, keepdims=True) * xp.softmax(y_pred, axis=axis) - t
     if not normalize:
-        return -weigh(xp, t, floored_reciprocal(xp, y_pred, epsilon), epsilon)
+        return -t * floored_reciprocal(xp, y_pred, epsilon, t)
     p = normalized(xp, y_pred, axis)
-    return normalized_gradient(xp, y_pred, -weigh(xp, t, floored_reciprocal(xp, p, epsilon), epsilon), axis)
+    return normalized_gradient(xp, y_pred, -t * floored_reciprocal(xp, p, epsilon, t), axis)
 
 
 def _hessian(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool) -> Array:
@@ -61,8 +62,8 @@ def _hessian(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, eps
         return xp.sum(t, axis=axis, keepdims=True) * p * (1 - p)
     if normalize:
         raise NotImplementedError("no closed-form second derivative with normalize=True")
-    reciprocal = floored_reciprocal(xp, y_pred, epsilon)
-    return weigh(xp, t, reciprocal * reciprocal, epsilon)
+    reciprocal = floored_reciprocal(xp, y_pred, epsilon, t)
+    return t * reciprocal * reciprocal
 
 
 @over_axis(aliases=("cce",), readers=_READERS, axis=single_axis, domain=_domain)
@@ -105,9 +106,9 @@ def categorical_crossentropy(
         '1.033069'
     """
     t = _smooth(xp, y_true, axis, label_smoothing)
-    log_p = _log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
+    log_p = _log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
     # A logit of -inf has the logarithm -inf, which no floor stops.
-    return -xp.sum(weigh(xp, t, log_p, 0.0 if from_logits else epsilon), axis=axis)
+    return -xp.sum(xp.times(t, log_p) if from_logits else t * log_p, axis=axis)
 
 
 @categorical_crossentropy.gradient
@@ -270,18 +271,18 @@ def binary_crossentropy(
         # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
         hinge = xp.mix(xp.at_least(y_pred, 0.0), xp.at_least(-y_pred, 0.0), t)
         return xp.log1p(xp.exp(-xp.abs(y_pred))) + hinge
-    one, zero = floored_log(xp, y_pred, epsilon), _floored_log1m(xp, y_pred, epsilon)
-    return -weigh(xp, t, one, epsilon) - weigh(xp, 1 - t, zero, epsilon)
+    one, zero = floored_log(xp, y_pred, epsilon, t), _floored_log1m(xp, y_pred, epsilon, 1 - t)
+    return -t * one - (1 - t) * zero
 
 
 def _smooth_pair(t: Array, label_smoothing: float) -> Array:
     return t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / 2
 
 
-def _floored_log1m(xp: Any, p: Array, epsilon: float) -> Array:
+def _floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
     """log(max(1 - p, epsilon)), by log1p so that a small p keeps its digits."""
     if epsilon == 0:
-        return xp.log1p(-p)
+        return xp.log1p(-xp.off_pole(weight, p, 1.0))
     return xp.at_least(xp.log1p(xp.at_least(-p, -1.0)), math.log(epsilon))
 
 
@@ -291,8 +292,9 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothi
     if from_logits:
         # sigmoid(z) - t with the tail kept.
         return xp.mix(xp.expit(y_pred), -xp.expit(-y_pred), t)
-    one, zero = floored_reciprocal(xp, y_pred, epsilon), floored_reciprocal(xp, 1 - y_pred, epsilon)
-    return weigh(xp, 1 - t, zero, epsilon) - weigh(xp, t, one, epsilon)
+    one = floored_reciprocal(xp, y_pred, epsilon, t)
+    zero = floored_reciprocal(xp, 1 - y_pred, epsilon, 1 - t)
+    return (1 - t) * zero - t * one
 
 
 @binary_crossentropy.hessian
@@ -300,5 +302,6 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothi
     if from_logits:
         return xp.expit(y_pred) * xp.expit(-y_pred)
     t = _smooth_pair(y_true, label_smoothing)
-    one, zero = floored_reciprocal(xp, y_pred, epsilon), floored_reciprocal(xp, 1 - y_pred, epsilon)
-    return weigh(xp, t, one * one, epsilon) + weigh(xp, 1 - t, zero * zero, epsilon)
+    one = floored_reciprocal(xp, y_pred, epsilon, t)
+    zero = floored_reciprocal(xp, 1 - y_pred, epsilon, 1 - t)
+    return t * one * one + (1 - t) * zero * zero

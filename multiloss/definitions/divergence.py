@@ -12,19 +12,21 @@ from multiloss.options import below_half
 Array = Any
 
 
-def floored_log(xp: Any, p: Array, epsilon: float) -> Array:
-    """log(max(p, epsilon)), with gradient 0 below the floor and 1/p from the floor on, at a tie too."""
-    return xp.log(p if epsilon == 0 else xp.at_least(p, epsilon))
+def floored_log(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
+    """log(max(p, epsilon)), with gradient 0 below the floor and 1/p from the floor on, at a tie too.
+
+    `weight` is what it is to be multiplied with: without a floor, 0 log 0 = 0.
+    """
+    return xp.log(xp.at_least(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight))
 
 
-def floored_reciprocal(xp: Any, p: Array, epsilon: float) -> Array:
+def floored_reciprocal(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
     """The derivative of `floored_log`: 1/p, and 0 below the floor."""
-    return 1 / (p if epsilon == 0 else xp.infinite_below(p, epsilon))
+    return 1 / (xp.infinite_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight))
 
 
-def weigh(xp: Any, t: Array, x: Array, epsilon: float) -> Array:
-    """t * x, x a floored logarithm or its derivative. Without a floor x may be infinite, and 0 log 0 is 0."""
-    return t * x if epsilon > 0 else xp.times(t, x)
+def _weighed(xp: Any, p: Array, weight: Array | None) -> Array:
+    return p if weight is None else xp.off_pole(weight, p)
 
 
 def normalized(xp: Any, p: Array, axis: Any) -> Array:
@@ -54,7 +56,8 @@ def kl_divergence(
         y_true: probabilities t, summing to 1 over `axis`.
         y_pred: probabilities p, the shape of `y_true`.
         axis: the axis (or axes) of the outcomes.
-        epsilon: floor of each logarithm's argument; below it the gradient is 0. 0 is the bare formula.
+        epsilon: floor of each logarithm's argument; below it the gradient is 0. 0 is the bare formula, in which
+            0 log 0 is a constant: its infinite derivative by t is left out.
         normalize: divide both by their sum over `axis` first.
 
     Returns:
@@ -72,21 +75,22 @@ def kl_divergence(
     if normalize:
         y_true, y_pred = normalized(xp, y_true, axis), normalized(xp, y_pred, axis)
     # A difference of logarithms, not the logarithm of a ratio: t / p overflows for small p.
-    log_ratio = floored_log(xp, y_true, epsilon) - floored_log(xp, y_pred, epsilon)
-    return xp.sum(weigh(xp, y_true, log_ratio, epsilon), axis=axis)
+    log_ratio = floored_log(xp, y_true, epsilon, y_true) - floored_log(xp, y_pred, epsilon, y_true)
+    return xp.sum(y_true * log_ratio, axis=axis)
 
 
 @kl_divergence.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, normalize: bool) -> Array:
     if not normalize:
-        return -weigh(xp, y_true, floored_reciprocal(xp, y_pred, epsilon), epsilon)
+        return -y_true * floored_reciprocal(xp, y_pred, epsilon, y_true)
     t, p = normalized(xp, y_true, axis), normalized(xp, y_pred, axis)
-    return normalized_gradient(xp, y_pred, -weigh(xp, t, floored_reciprocal(xp, p, epsilon), epsilon), axis)
+    return normalized_gradient(xp, y_pred, -t * floored_reciprocal(xp, p, epsilon, t), axis)
 
 
 @kl_divergence.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, normalize: bool) -> Array:
     if normalize:
         raise NotImplementedError("no closed-form second derivative with normalize=True")
-    reciprocal = floored_reciprocal(xp, y_pred, epsilon)
-    return weigh(xp, y_true, reciprocal * reciprocal, epsilon)
+    reciprocal = floored_reciprocal(xp, y_pred, epsilon, y_true)
+    # In this order: the square alone may be infinite where the target is 0.
+    return y_true * reciprocal * reciprocal
