@@ -243,7 +243,8 @@ def test_gradient_of_the_sum_where_nothing_is_reduced(backend: str, name: str) -
     total, expected = multiloss.get(name, backend=backend, reduction="sum").value_and_grad(*arrays)
     assert tuple(value.shape) == (4,)
     close(np.sum(to_numpy(value)), to_numpy(total))
-    same(gradient, to_numpy(expected))
+    # A kernel of the framework may give the one and the definition the other, each within the contract's 8 units.
+    np.testing.assert_array_max_ulp(to_numpy(gradient), to_numpy(expected), maxulp=8)
 
 
 @pytest.mark.parametrize("name", [n for n in LOSSES if n != SPARSE])
