@@ -47,6 +47,40 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.full_like(y_pred, 2)
 
 
+@elementwise(symmetric=True)
+def half_squared_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    """Half the squared error, whose gradient is the error.
+
+    .. math:: \\tfrac12 (p - t)^2
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+
+    Returns:
+        One value per element, in the squared unit of the inputs; averaged over `axis`.
+
+    Source: Bishop 2006, eq. 1.2. `optax.losses.l2_loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("half_squared_error", backend="numpy")([1.0, 3.0], [1.0, 1.0]))
+        1.0
+    """
+    e = y_pred - y_true
+    return 0.5 * e * e
+
+
+@half_squared_error.gradient
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return y_pred - y_true
+
+
+@half_squared_error.hessian
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return xp.ones_like(y_pred)
+
+
 @elementwise(aliases=("mae",), symmetric=True)
 def mean_absolute_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
     """Mean absolute error.

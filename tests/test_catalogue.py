@@ -1,0 +1,121 @@
+"""Every loss of the catalogue on every backend against formulas of 50 digits: values and gradients at generic points,
+with weights, and at the worked edges. What every loss has (masks, dtypes, reductions): `multiloss.testing.check`.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import framework, jit, native_grad, to_native, to_numpy
+from reference.catalogue import ENTRIES
+from reference.catalogue.entry import Edge, Entry, exact
+
+CASES = [
+    pytest.param(entry, options, id=f"{name}-{i}-" + "-".join(f"{k}={v}" for k, v in options.items()))
+    for name, entries in ENTRIES.items()
+    for i, entry in enumerate(entries)
+    for options in entry.options
+]
+EDGES = [
+    pytest.param(entry, edge, id=f"{name}-{i}-{j}")
+    for name, entries in ENTRIES.items()
+    for i, entry in enumerate(entries)
+    for j, edge in enumerate(entry.edges)
+]
+TOLERANCE = {"float64": 1e-11, "float32": 3e-5}
+"""Of the largest entry: a formula of a few dozen operations in that precision, no missing factor or sign."""
+
+
+def natives(backend: str, inputs: tuple[Any, ...], dtype: str) -> list[Any]:
+    arrays = [None if x is None else np.asarray(x) for x in inputs]
+    return [x if x is None else to_native(backend, x, dtype if x.dtype.kind == "f" else None) for x in arrays]
+
+
+def make(backend: str, name: str, dtype: str, **options: Any) -> Any:
+    if backend != "keras":
+        return multiloss.get(name, backend=backend, **options)
+    import keras
+
+    before = keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    try:
+        return multiloss.get(name, backend=backend, **options)
+    finally:
+        keras.config.set_floatx(before)
+
+
+def close(got: Any, wanted: Any, dtype: str, what: str) -> None:
+    got, wanted = np.asarray(to_numpy(got), np.float64), np.asarray(wanted, np.float64)
+    assert got.shape == wanted.shape, what
+    bound = TOLERANCE[dtype] * max(np.abs(wanted).max(initial=0.0), 1e-3)
+    np.testing.assert_allclose(got, wanted, rtol=0.0, atol=bound, err_msg=what)
+
+
+def one_argument(loss: Any, arrays: list[Any], position: int) -> Any:
+    return lambda x: loss(*(x if i == position else a for i, a in enumerate(arrays)))
+
+
+def compiler(backend: str) -> Any:
+    if framework(backend) != "torch":
+        return lambda function: jit(backend, function)
+    import torch
+
+    torch._dynamo.reset()  # as `arrays.jit`, without the minutes of a C++ compiler
+    return lambda function: torch.compile(function, fullgraph=True, backend="aot_eager")
+
+
+@pytest.mark.parametrize(("entry", "options"), CASES)
+def test_value_and_gradients(backend: str, entry: Entry, options: dict[str, Any]) -> None:
+    """Unreduced values, and the weighted mean with its gradients by every input that has one; float64 and float32."""
+    inputs = entry.inputs(np.random.default_rng(0))
+    values, _, shape = entry.values(exact(inputs), options)
+    wanted = np.array([float(v) for v in values]).reshape(shape)
+    weights = np.linspace(0.5, 2.0, shape[0]) if shape else None
+    mean = float(entry.reduced(exact(inputs), options, weights))
+    gradients = [entry.gradient(inputs, position, options, weights) for position in entry.positions]
+    for dtype in ("float64", "float32"):
+        arrays = natives(backend, inputs, dtype)
+        close(make(backend, entry.name, dtype, reduction="none", **options)(*arrays), wanted, dtype, "values")
+        loss = make(backend, entry.name, dtype, **options)
+        weight = {} if weights is None else {"sample_weight": to_native(backend, weights, dtype)}
+        value, found = loss.value_and_grad(*arrays, **weight, wrt=entry.wrt)
+        close(value, mean, dtype, "mean")
+        for name, one, expected in zip(entry.wrt, found, gradients, strict=True):
+            close(one, expected, dtype, f"gradient by {name}")
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
+@pytest.mark.only("torch", "tensorflow", "jax", "keras")
+@pytest.mark.parametrize("entry", [entries[0] for entries in ENTRIES.values()], ids=list(ENTRIES))
+def test_compiled_by_the_user(backend: str, entry: Entry) -> None:
+    """The framework's own compiler and its own gradient around the plain call."""
+    options = entry.options[-1]
+    inputs = entry.inputs(np.random.default_rng(1))
+    loss = make(backend, entry.name, "float64", **options)
+    arrays = natives(backend, inputs, "float64")
+    position = entry.positions[0]
+    compiled = compiler(backend)(one_argument(loss, arrays, position))
+    close(compiled(arrays[position]), float(entry.reduced(exact(inputs), options)), "float64", "value")
+    wanted = entry.gradient(inputs, position, options)
+    close(native_grad(backend, compiled, arrays[position]), wanted, "float64", "gradient")
+
+
+@pytest.mark.parametrize(("entry", "edge"), EDGES)
+def test_edges(backend: str, entry: Entry, edge: Edge) -> None:
+    """Ties, zeros, extremes: the worked value, and a gradient that is the one told, or at least no nan."""
+    inputs = tuple(None if x is None else np.asarray(x) for x in edge.inputs)
+    for dtype in ("float64", "float32"):
+        arrays = natives(backend, inputs, dtype)
+        loss = make(backend, entry.name, dtype, reduction="none", validate=False, **edge.options)
+        value, (gradient,) = loss.value_and_grad(*arrays, wrt=entry.wrt[:1])
+        tolerance = {"rtol": 1e-12 if dtype == "float64" else 2e-6, "atol": 0.0}
+        np.testing.assert_allclose(to_numpy(value), edge.value, **tolerance, err_msg=edge.source)
+        if edge.gradient is not None:
+            np.testing.assert_allclose(to_numpy(gradient), edge.gradient, **tolerance, err_msg=edge.source)
+        if np.all(np.isfinite(edge.value)):
+            assert not np.isnan(to_numpy(gradient)).any(), edge.source
+        if backend != "numpy":
+            slope = native_grad(backend, one_argument(loss, arrays, entry.positions[0]), arrays[entry.positions[0]])
+            np.testing.assert_allclose(slope, to_numpy(gradient), **tolerance, err_msg=edge.source)
