@@ -20,6 +20,8 @@ class Domain:
     wanted: str
     hint: str = ""
     open_low: bool = False
+    values: tuple[float, ...] = ()
+    """The only ones, if not all between."""
 
 
 PROBABILITY = Domain(0.0, 1.0, "probabilities in [0, 1]", "these look like logits: pass from_logits=True")
@@ -151,6 +153,35 @@ def class_weights(weights: tuple[float, ...], classes: int | None) -> None:
     """Refuse a weight list of another length than the number of classes."""
     if classes is not None and len(weights) != classes:
         raise ValueError(f"class_weight must hold one weight per class, {classes}, got {len(weights)}")
+
+
+def shape_of_input(name: str, wanted: str, shape: Shape, known: Any) -> ValueError:
+    """The error for an input of a rank that its loss does not take."""
+    where = "".join(f", {letter} = {length}" for letter, length in known.items() if letter != "...")
+    return ValueError(f"{name} must have the shape ({wanted}){where}, got {tuple(shape)}")
+
+
+def lengths_differ(name: str, wanted: str, shape: Shape, letter: str, before: Any, other: str) -> ValueError:
+    """The error for an input whose axes do not fit another's."""
+    return ValueError(f"{name} of shape ({wanted}) must have {letter} = {before}, as {other} has, got {tuple(shape)}")
+
+
+def missing_input(loss: str, name: str, names: tuple[str, ...]) -> TypeError:
+    """The error for an argument left out."""
+    return TypeError(f"{loss} takes ({', '.join(names)}), and {name!r} is missing")
+
+
+def surplus_input(loss: str, what: str, names: tuple[str, ...]) -> TypeError:
+    """The error for an argument too many, or given twice, or of a name that there is none of."""
+    return TypeError(f"{loss} takes ({', '.join(names)}), sample_weight and mask; {what}")
+
+
+def whole_batch(loss: str, shape: Shape) -> ValueError:
+    """The error for weights of a loss that has one value for a batch."""
+    return ValueError(
+        f"sample_weight must have the shape () of the one value that {loss} has for a batch, got {tuple(shape)}; "
+        f"a mask may leave samples out"
+    )
 
 
 def label_dtype(dtype: Any, name: str = "y_true") -> TypeError:

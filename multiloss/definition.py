@@ -5,6 +5,8 @@ Three decorators say which axis a loss consumes; they add no behaviour:
 * `elementwise`: the function gives one value per element; the pipeline averages over `axis`.
 * `over_axis`: the function takes `axis` and gives one value per sample (it sums, or takes a root of a mean, itself).
 * `over_labels`: the same with integer labels, of the shape of `y_pred` without `axis`.
+
+A fourth, `of_inputs`, is for every loss whose inputs are others: it names them and their shapes (`multiloss.shapes`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multiloss import options as read
+from multiloss.shapes import parse
 
 Function = Callable[..., Any]
 
@@ -24,13 +27,16 @@ class Definition:
 
     Args:
         value: `value(xp, y_true, y_pred, **options)`, pure, over any array namespace.
-        kind: "elementwise", "over_axis" or "over_labels".
+        kind: "elementwise", "over_axis", "over_labels" or "of_inputs".
         name: canonical long name; default: the function's.
         aliases: short names.
         readers: option name -> reader (see `multiloss.options`); others are read by their default's type.
         domain: `options -> {input name: Domain}`, what the first call checks.
         axis: reader of the `axis` option.
         symmetric: whether swapping the arguments leaves the value (used by the property tests).
+        shapes: of the inputs of a loss "of_inputs", by name.
+        whole_batch: whether a loss "of_inputs" has one value for a batch, and not one for each sample.
+        example: inputs for the property tests, from a NumPy generator, where shapes and domains do not say enough.
     """
 
     def __init__(
@@ -42,8 +48,11 @@ class Definition:
         aliases: Sequence[str] = (),
         readers: Mapping[str, read.Reader] | None = None,
         domain: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
-        axis: read.Reader = read.axis,
+        axis: read.Reader | None = read.axis,
         symmetric: bool = False,
+        shapes: Mapping[str, str] | None = None,
+        whole_batch: bool = False,
+        example: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         self.value = value
         self.kind = kind
@@ -56,7 +65,15 @@ class Definition:
         self.symmetric = symmetric
         self.grad: Function | None = None
         self.hess: Function | None = None
-        self.options = _defaults(value)
+        self.options = _defaults(value, shapes)
+        parameters = inspect.signature(value).parameters
+        self.shapes = {name: parse(text) for name, text in (shapes or {"y_true": "...", "y_pred": "..."}).items()}
+        self.inputs = tuple(self.shapes)
+        """The names of what a call takes, in order."""
+        self.optional = {name for name in self.inputs if shapes and parameters[name].default is None}
+        self.whole_batch = whole_batch
+        self.example = example
+        self.takes_keep = "keep" in parameters
         given = dict(readers or {})
         self.readers = {option: given.get(option) or read.like(default) for option, default in self.options.items()}
         for option, default in self.options.items():
@@ -99,12 +116,15 @@ class Definition:
         return registry.find, (self.name,)
 
 
-def _defaults(value: Function) -> dict[str, Any]:
-    """The keyword-only parameters are the options; all but `axis`, which the pipeline hands in."""
+def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, Any]:
+    """The keyword-only parameters are the options; all but `axis` and `keep`, which the pipeline hands in."""
     parameters = list(inspect.signature(value).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "axis"]
-    if len(positional) != 3 or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("axis", "keep")]
+    if shapes is not None:
+        if [p.name for p in positional[1:]] != list(shapes):
+            raise TypeError(f"{value.__name__} must take (xp, {', '.join(shapes)}), as its shapes say")
+    elif len(positional) != 3 or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         raise TypeError(
             f"a loss takes (xp, y_true, y_pred) and its options as keywords after '*'; "
             f"{value.__name__}{inspect.signature(value)} does not"
@@ -150,3 +170,14 @@ def over_axis(**about: Any) -> Callable[[Function], Definition]:
 def over_labels(**about: Any) -> Callable[[Function], Definition]:
     """A loss of integer labels; `y_true` has the shape of `y_pred` without `axis`."""
     return lambda value: Definition(value, kind="over_labels", axis=read.single_axis, **about)
+
+
+def of_inputs(shapes: Mapping[str, str], **about: Any) -> Callable[[Function], Definition]:
+    """A loss of the inputs named, with these shapes (see `multiloss.shapes`); one that may be left out has the default
+    None.
+
+    The function gives one value per sample, or a pair: what each sample adds to the sum, and how many it counts for in
+    a mean. With a parameter `keep` it gets the mask (of the shape of the samples, or None), and leaves those samples
+    out of everything itself: out of every pair, out of every statistic.
+    """
+    return lambda value: Definition(value, kind="of_inputs", shapes=shapes, axis=None, **about)

@@ -42,6 +42,8 @@ class Spec:
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal loss."""
         common = {"reduction": self.reduction, "axis": self.axis, "validate": self.validate}
+        if self.definition.axis is None:
+            del common["axis"]
         return {"name": self.name} | {key: _json(value) for key, value in (dict(self.own) | common).items()}
 
 
@@ -55,7 +57,7 @@ def make_spec(name: str, given: dict[str, Any]) -> Spec:
     readers = {
         **definition.readers,
         "reduction": options.reduction,
-        "axis": definition.axis,
+        **({} if definition.axis is None else {"axis": definition.axis}),
         "validate": options.optional(options.flag),
     }
     for option in given:
@@ -125,7 +127,15 @@ class Loss(Named):
 
 def make(spec: Spec, backend: str | None) -> Any:
     """The loss object of a spec: native to `backend`, or without one."""
-    return Loss(spec) if backend is None else dispatch.backend(backend).loss(spec)
+    general = spec.definition.kind == "of_inputs"
+    if backend is None:
+        if not general:
+            return Loss(spec)
+        from multiloss.general import FreeGeneral
+
+        return FreeGeneral(spec)
+    adapter = dispatch.backend(backend)
+    return adapter.general(spec) if general else adapter.loss(spec)
 
 
 def wanted(wrt: Any, definition: Definition) -> tuple[int, ...]:

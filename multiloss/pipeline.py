@@ -166,7 +166,7 @@ def evaluate(
     *,
     trusted: bool = False,
 ) -> Array:
-    """The loss. Pure, traceable."""
+    """The loss of (y_true, y_pred). Pure, traceable."""
     return value_of(be, spec, prepare(be, spec, y_true, y_pred, sample_weight, mask, trusted))
 
 

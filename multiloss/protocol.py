@@ -110,6 +110,9 @@ class Adapter(Protocol):
     def loss(self, spec: Any) -> Any:
         """The native loss object of a `multiloss.loss.Spec`."""
 
+    def general(self, spec: Any) -> Any:
+        """The native loss object of a loss "of inputs" (`multiloss.general.General`)."""
+
     def center(self, options: Any) -> Any:
         """The native center-loss object."""
 

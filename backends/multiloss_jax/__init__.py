@@ -12,13 +12,14 @@ import numpy as np
 from multiloss import dispatch, numerics
 from multiloss.protocol import namespace
 from multiloss_jax import ops
-from multiloss_jax.objects import JaxCenter, JaxLoss
+from multiloss_jax.objects import JaxCenter, JaxGeneral, JaxLoss
 
 Array = Any
 
 name = "jax"
 xp = namespace(jnp, ops, numerics.XLA)
 loss = JaxLoss
+general = JaxGeneral
 center = JaxCenter
 
 

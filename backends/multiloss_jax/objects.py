@@ -9,24 +9,29 @@ import jax
 import jax.numpy as jnp
 
 import multiloss_jax as be
-from multiloss import pipeline
+from multiloss import general, pipeline
+from multiloss.general import General, GeneralInputs
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
 from multiloss_jax.center import JaxCenter
 
-__all__ = ["JaxCenter", "JaxLoss"]
+__all__ = ["JaxCenter", "JaxGeneral", "JaxLoss"]
 
 
 @lru_cache(maxsize=None)
 def _compiled(spec: Spec, trusted: bool) -> Any:
     """One compiled function a spec: equal losses share it."""
-    return jax.jit(partial(pipeline.evaluate, be, spec, trusted=trusted))
+    return jax.jit(partial(_evaluate(spec), be, spec, trusted=trusted))
+
+
+def _evaluate(spec: Spec) -> Any:
+    return general.evaluate if spec.definition.kind == "of_inputs" else pipeline.evaluate
 
 
 @lru_cache(maxsize=None)
 def _compiled_with_gradient(spec: Spec, trusted: bool, positions: tuple[int, ...]) -> Any:
     def total(*arrays: Any) -> Any:
-        value = pipeline.evaluate(be, spec, *arrays, trusted=trusted)
+        value = _evaluate(spec)(be, spec, *arrays, trusted=trusted)
         return (value.sum() if value.ndim else value), value
 
     def both(*arrays: Any) -> Any:
@@ -75,3 +80,20 @@ class JaxLoss(Named):
         pipeline.require_derivatives(self.spec)
         y_true, y_pred, _, _, trusted = self._inputs(be, y_true, y_pred, None, None)
         return _compiled_derivatives(self.spec, trusted)(y_true, y_pred)
+
+
+class JaxGeneral(General):
+    """A loss of other inputs: a pure callable, as `JaxLoss`."""
+
+    backend = "jax"
+    be = be
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._inputs = GeneralInputs(spec)
+
+    def _value(self, arrays: list[Any], trusted: bool) -> Any:
+        return _compiled(self.spec, trusted)(*arrays)
+
+    def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:
+        return _compiled_with_gradient(self.spec, trusted, positions)(*arrays)

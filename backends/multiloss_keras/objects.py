@@ -10,12 +10,13 @@ from keras.src.losses.loss import scale_loss_for_distribution
 
 import multiloss_keras as be
 from multiloss import checks, dispatch
+from multiloss.general import General, bound
 from multiloss.loss import Named, Spec, make, make_spec
 from multiloss.pipeline import sample_shape
 from multiloss_keras.center import CenterLoss, WithCenterLoss
 from multiloss_keras.shapes import align, squeeze_trailing, unalign
 
-__all__ = ["CenterLoss", "KerasLoss", "WithCenterLoss"]
+__all__ = ["CenterLoss", "KerasGeneral", "KerasLoss", "WithCenterLoss"]
 
 _KERAS_REDUCTIONS = {"weighted_mean": "mean_with_sample_weight", "sum": "sum", "none": "none"}
 
@@ -84,6 +85,59 @@ class KerasLoss(Named, keras.losses.Loss):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> KerasLoss:
+        """The loss that `get_config` described."""
+        options = dict(config)
+        return cls(make_spec(options.pop("name"), options))
+
+
+@keras.saving.register_keras_serializable(package="multiloss", name="General")
+class KerasGeneral(General, keras.losses.Loss):
+    """A loss of other inputs; one of two of them, such as (labels, features), `compile` accepts, too."""
+
+    backend = "keras"
+    be = be
+
+    def __init__(self, spec: Spec) -> None:
+        keras.losses.Loss.__init__(
+            self, name=spec.name, reduction=_KERAS_REDUCTIONS.get(spec.reduction, "sum_over_batch_size")
+        )
+        self.spec = spec
+        self._native = make(spec, be.inner.name)
+
+    def __call__(self, *inputs: Any, sample_weight: Any = None, mask: Any = None, **named: Any) -> Any:
+        """The loss of its inputs, by place or by name."""
+        if len(inputs) > len(self.spec.definition.inputs) and sample_weight is None:
+            inputs, sample_weight = inputs[:-1], inputs[-1]  # as Keras' trainers call a loss
+        value = self._native(*self._aligned(inputs, named), sample_weight=sample_weight, mask=mask)
+        return value if self.spec.reduction in ("none", "sum") else scale_loss_for_distribution(value)
+
+    def value_and_grad(
+        self, *inputs: Any, sample_weight: Any = None, mask: Any = None, wrt: Any = None, **named: Any
+    ) -> tuple[Any, Any]:
+        """The loss, and its gradient with respect to the second input (or what `wrt` names)."""
+        ready = self._aligned(inputs, named)
+        return self._native.value_and_grad(*ready, sample_weight=sample_weight, mask=mask, wrt=wrt)
+
+    def _aligned(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+        """The inputs as tensors, real ones in Keras' dtype, labels without a trailing axis of 1."""
+        definition = self.spec.definition
+        ready = []
+        for name, x in zip(definition.inputs, bound(definition, inputs, named), strict=True):
+            shape = definition.shapes[name]
+            x = None if x is None else be.asarray(x, None, name)
+            if x is not None and shape.integer and not shape.leading:
+                x = squeeze_trailing(x, len(shape.letters))
+            elif x is not None and be.kind(x) == "f" and be.compute(x) is x:
+                x = keras.ops.cast(x, self.dtype)
+            ready.append(x)
+        return ready
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` and `multiloss.get` take."""
+        return self.spec.config()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> KerasGeneral:
         """The loss that `get_config` described."""
         options = dict(config)
         return cls(make_spec(options.pop("name"), options))

@@ -9,13 +9,14 @@ import numpy as np
 from multiloss import dispatch
 from multiloss.protocol import namespace
 from multiloss_numpy import ops
-from multiloss_numpy.objects import NumpyCenter, NumpyLoss
+from multiloss_numpy.objects import NumpyCenter, NumpyGeneral, NumpyLoss
 
 Array = Any
 
 name = "numpy"
 xp = namespace(np, ops)
 loss = NumpyLoss
+general = NumpyGeneral
 center = NumpyCenter
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 import multiloss_numpy as be
-from multiloss import pipeline
+from multiloss import general, pipeline
 from multiloss.center import value_and_gradient
+from multiloss.general import General, GeneralInputs
 from multiloss.host_center import HostCenter
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
@@ -57,6 +58,25 @@ class NumpyLoss(Named):
         with np.errstate(all="ignore"):
             first, second = pipeline.grad_and_hess(be, self.spec, arrays[0], arrays[1], arrays[4])
         return _cast(first, arrays[1]), _cast(second, arrays[1])
+
+
+class NumpyGeneral(General):
+    """A loss of other inputs on NumPy arrays; gradients by the `autograd` package."""
+
+    backend = "numpy"
+    be = be
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._inputs = GeneralInputs(spec)
+
+    def _value(self, arrays: list[Any], trusted: bool) -> Any:
+        with np.errstate(all="ignore"):
+            return general.evaluate(be, self.spec, *arrays, trusted=trusted)
+
+    def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:
+        with np.errstate(all="ignore"):
+            return _by_autograd(self.spec, arrays, trusted, positions)
 
 
 def _cast(gradient: Any, like: Any) -> Any:

@@ -11,10 +11,16 @@ import numpy as np
 from autograd.extend import Box
 
 import multiloss_numpy
-from multiloss import numerics, pipeline
+from multiloss import general, numerics, pipeline
 from multiloss.protocol import Combined
 
 Array = Any
+
+
+def _value(x: Array) -> Array:
+    while isinstance(x, Box):
+        x = x._value
+    return x
 
 
 def _traced_ops() -> dict[str, Any]:
@@ -29,12 +35,30 @@ def _traced_ops() -> dict[str, Any]:
         total = anp.log(anp.sum(anp.exp(x - top), axis=axis, keepdims=True)) + top
         return total if keepdims else anp.squeeze(total, axis=axis)
 
+    def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
+        index: list[Any] = list(np.indices(indices.shape, sparse=True))
+        index[axis % len(indices.shape)] = _value(indices)
+        return x[tuple(index)]
+
+    def sort(x: Array, *, axis: int = -1) -> Array:
+        return take_along_axis(x, np.argsort(_value(x), axis=axis, kind="stable"), axis=axis)
+
     def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
         return anp.clip(x, min, max)
 
     return {
         **{k: v for k, v in vars(multiloss_numpy.xp).items() if k != "_base" and k not in numerics.DEFAULTS},
-        "stop_gradient": lambda x: x._value if isinstance(x, Box) else x,
+        "stop_gradient": _value,
+        "take_along_axis": take_along_axis,
+        "sort": sort,
+        "argsort": lambda x, *, axis=-1: np.argsort(_value(x), axis=axis, kind="stable"),
+        "argmax": lambda x, *, axis=None: np.argmax(_value(x), axis=axis),
+        "matrix_transpose": lambda x: anp.swapaxes(x, -1, -2),
+        "permute_dims": lambda x, axes: anp.transpose(x, axes),
+        "concat": lambda arrays, *, axis=0: anp.concatenate(arrays, axis),
+        "cumulative_sum": lambda x, *, axis=0: anp.cumsum(x, axis),
+        "acos": anp.arccos,
+        "pow": anp.power,
         "astype": lambda x, dtype: x if x.dtype == dtype else x.astype(dtype),
         "log_softmax": log_softmax,
         "logsumexp": logsumexp,
@@ -43,7 +67,7 @@ def _traced_ops() -> dict[str, Any]:
         "expit": lambda x: 0.5 * (1 + anp.tanh(0.5 * x)),
         "clip": clip,
         "zeros_like": lambda x: np.zeros(x.shape, x.dtype),
-        "ones_like": lambda x: np.ones(x.shape, x.dtype),
+        "ones_like": lambda x, dtype=None: np.ones(x.shape, dtype or x.dtype),
         "full_like": lambda x, value: np.full(x.shape, value, x.dtype),
     }
 
@@ -54,14 +78,15 @@ def value_and_gradients(
     """The loss, and its gradient with respect to the arguments at `positions`."""
     be = SimpleNamespace(**{**vars(multiloss_numpy), "xp": Combined(anp, _traced_ops())})
     be.cast_like = lambda x, like: x if x.dtype == like.dtype else np.asarray(x).astype(like.dtype)
-    inputs = [np.asarray(be.compute(a)) if i in positions else a for i, a in enumerate(arrays[:2])]
+    evaluate = general.evaluate if spec.definition.kind == "of_inputs" else pipeline.evaluate
+    inputs = [np.asarray(be.compute(a)) if i in positions else a for i, a in enumerate(arrays[:-2])]
 
     def total(*traced: Any) -> Any:
         now = list(inputs)
         for position, x in zip(positions, traced, strict=True):
             now[position] = x
-        return anp.sum(pipeline.evaluate(be, spec, *now, *arrays[2:], trusted=trusted))
+        return anp.sum(evaluate(be, spec, *now, *arrays[-2:], trusted=trusted))
 
     gradients = autograd.grad(total, tuple(range(len(positions))))(*(inputs[i] for i in positions))
-    value = pipeline.evaluate(multiloss_numpy, spec, *arrays, trusted=trusted)
+    value = evaluate(multiloss_numpy, spec, *arrays, trusted=trusted)
     return value, tuple(g.astype(arrays[i].dtype) for g, i in zip(gradients, positions, strict=True))

@@ -13,13 +13,14 @@ from multiloss.protocol import namespace
 from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
 from multiloss_tensorflow.distributed import write_rows as write_rows
-from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
+from multiloss_tensorflow.objects import TensorflowCenter, TensorflowGeneral, TensorflowLoss
 
 Array = Any
 
 name = "tensorflow"
 xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS, **ops.PAIRS), ops, numerics.XLA)
 loss = TensorflowLoss
+general = TensorflowGeneral
 center = TensorflowCenter
 own_values = kernels.values
 

@@ -8,13 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 import multiloss_tensorflow as be
-from multiloss import pipeline
+from multiloss import general, pipeline
+from multiloss.general import General, GeneralInputs
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
 from multiloss_tensorflow import kernels
 from multiloss_tensorflow.center import TensorflowCenter
 
-__all__ = ["TensorflowCenter", "TensorflowLoss"]
+__all__ = ["TensorflowCenter", "TensorflowGeneral", "TensorflowLoss"]
 
 
 def _function(function: Any) -> Any:
@@ -33,7 +34,11 @@ def _ranks(arrays: Any) -> tuple[int | None, ...]:
 @lru_cache(maxsize=None)
 def _compiled(spec: Spec, trusted: bool, ranks: Any) -> Any:
     """One compiled function a spec and ranks: equal losses share it."""
-    return _function(partial(pipeline.evaluate, be, spec, trusted=trusted))
+    return _function(partial(_evaluate(spec), be, spec, trusted=trusted))
+
+
+def _evaluate(spec: Spec) -> Any:
+    return general.evaluate if spec.definition.kind == "of_inputs" else pipeline.evaluate
 
 
 @lru_cache(maxsize=None)
@@ -69,7 +74,7 @@ def _compiled_with_gradient(spec: Spec, trusted: bool, ranks: Any, positions: tu
         inputs = [arrays[i] for i in positions]
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            value = pipeline.evaluate(be, spec, *arrays, trusted=trusted)
+            value = _evaluate(spec)(be, spec, *arrays, trusted=trusted)
         return value, tape.gradient(value, inputs, unconnected_gradients="zero")
 
     return _function(both)
@@ -119,3 +124,27 @@ class TensorflowLoss(Named):
         pipeline.require_derivatives(self.spec)
         y_true, y_pred, _, _, trusted = self._inputs(be, y_true, y_pred, None, None)
         return _compiled_derivatives(self.spec, trusted, y_pred.shape.rank)(y_true, y_pred)
+
+
+class TensorflowGeneral(General):
+    """A loss of other inputs, as `TensorflowLoss`."""
+
+    backend = "tensorflow"
+    be = be
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._inputs = GeneralInputs(spec)
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, *inputs: Any, sample_weight: Any = None, mask: Any = None, **named: Any) -> Any:
+        """The loss of its inputs, by place or by name."""
+        return super().__call__(*inputs, sample_weight=sample_weight, mask=mask, **named)
+
+    def _value(self, arrays: list[Any], trusted: bool) -> Any:
+        if not tf.executing_eagerly():
+            return general.evaluate(be, self.spec, *arrays, trusted=trusted)
+        return _compiled(self.spec, trusted, _ranks(arrays))(*arrays)
+
+    def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:
+        return _compiled_with_gradient(self.spec, trusted, _ranks(arrays), positions)(*arrays)

@@ -12,13 +12,14 @@ from multiloss import checks, dispatch
 from multiloss.protocol import namespace
 from multiloss_torch import kernels, ops
 from multiloss_torch.autograd import closed_form
-from multiloss_torch.objects import TorchCenter, TorchLoss
+from multiloss_torch.objects import TorchCenter, TorchGeneral, TorchLoss
 
 __all__ = ["closed_form"]
 
 name = "torch"
 xp = namespace(array_api, ops)
 loss = TorchLoss
+general = TorchGeneral
 
 
 def center(options: Any) -> TorchCenter:

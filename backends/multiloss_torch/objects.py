@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 import multiloss_torch as be
-from multiloss import pipeline
+from multiloss import general, pipeline
+from multiloss.general import General, GeneralInputs
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
 from multiloss_torch import fused, kernels
 from multiloss_torch.center import TorchCenter
 
-__all__ = ["TorchCenter", "TorchLoss"]
+__all__ = ["TorchCenter", "TorchGeneral", "TorchLoss"]
 
 _PLAIN = (torch.float32, torch.float64)
 _TENSORS = (Tensor, nn.Parameter)
@@ -111,6 +112,42 @@ class TorchLoss(Named, nn.Module):
             pair = pipeline.grad_and_hess(be, self.spec, y_true.detach(), y_pred.detach(), trusted)
         dtype = y_pred.dtype if y_pred.dtype.is_floating_point else pair[0].dtype
         return pair[0].to(dtype), pair[1].to(dtype)
+
+    def extra_repr(self) -> str:
+        """The options, in `print(model)`."""
+        return ", ".join(f"{key}={value!r}" for key, value in self.spec.config().items())
+
+
+class TorchGeneral(General, nn.Module):
+    """A loss of other inputs, as an `nn.Module` without parameters."""
+
+    backend = "torch"
+    be = be
+    __call__ = nn.Module.__call__
+
+    def __init__(self, spec: Spec) -> None:
+        nn.Module.__init__(self)
+        self.spec = spec
+        self._inputs = GeneralInputs(spec)
+
+    def forward(self, *inputs: Any, sample_weight: Any = None, mask: Any = None, **named: Any) -> Tensor:
+        """The loss of its inputs, by place or by name, on the device of the second."""
+        arrays, trusted = self._inputs(be, inputs, named, sample_weight, mask)
+        return self._value(arrays, trusted)
+
+    def _value(self, arrays: list[Any], trusted: bool) -> Tensor:
+        return general.evaluate(be, self.spec, *arrays, trusted=trusted)
+
+    def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:
+        with torch.inference_mode(False), torch.enable_grad():
+            ready: list[Any] = [x if x is None else x.clone() if x.is_inference() else x.detach() for x in arrays]
+            for i in positions:
+                ready[i] = ready[i].detach().requires_grad_()
+            value = self._value(ready, trusted)
+            gradients = torch.autograd.grad(
+                value.sum() if value.ndim else value, [ready[i] for i in positions], materialize_grads=True
+            )
+        return value.detach(), gradients
 
     def extra_repr(self) -> str:
         """The options, in `print(model)`."""

@@ -8,19 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from multiloss import dispatch, registry
 from multiloss.inputs import spread_host
 from multiloss.loss import Spec, get, make_spec
 from multiloss.pipeline import sample_shape
+from multiloss.testing import general
 from multiloss.testing.strategies import Case, cases
+from multiloss.testing.tools import TOLERANCE, close, host, quiet
 
 Reference = Callable[..., Any]
-
-# Single precision rounds at 6e-8; a formula of some twenty operations summed over the two dozen elements of the largest
-# case stays below 2e-5 of the sum of its terms, a missing factor or sign does not.
-_TOLERANCE = 2e-5
 
 
 def check(
@@ -62,6 +60,9 @@ def check(
     truth = _Truth(spec, reference)
     for backend in backends:
         dispatch.backend(backend)
+        if definition.kind == "of_inputs":
+            general.run(backend, spec, examples)
+            continue
         _run(backend, definition.name, spec, truth, examples)
 
 
@@ -115,13 +116,8 @@ class _Truth:
 
 
 def _run(backend: str, name: str, spec: Spec, truth: _Truth, examples: int) -> None:
-    quiet = settings(
-        max_examples=examples, deadline=None, database=None, derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow], report_multiple_bugs=False,
-        phases=[Phase.generate, Phase.shrink],
-    )  # fmt: skip
 
-    @quiet
+    @quiet(examples)
     @given(cases(spec))
     def agree(case: Case) -> None:
         _agrees(backend, spec, truth, case)
@@ -137,19 +133,6 @@ def _make(backend: str, spec: Spec, case: Case) -> Any:
     return get(spec.name, backend, axis=case.axis, reduction=case.reduction, **spec.kwargs)
 
 
-def _host(x: Any) -> np.ndarray:
-    if hasattr(x, "detach"):
-        x = x.detach().cpu()
-        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
-    return np.asarray(x).astype(np.float64)
-
-
-def _close(what: str, backend: str, got: np.ndarray, wanted: np.ndarray, scale: float, case: Any) -> None:
-    assert got.shape == wanted.shape, f"{what} on {backend}: shape {got.shape}, wanted {wanted.shape}, for {case}"
-    off = float(np.max(np.abs(got - wanted), initial=0.0))
-    assert off <= _TOLERANCE * max(scale, 1.0), f"{what} on {backend}: {got}, wanted {wanted}, for {case}"
-
-
 def _agrees(backend: str, spec: Spec, truth: _Truth, case: Case) -> None:
     loss = _make(backend, spec, case)
     pred = case.y_pred.astype(np.float32)
@@ -159,17 +142,17 @@ def _agrees(backend: str, spec: Spec, truth: _Truth, case: Case) -> None:
         1.0 if case.sample_weight is None else max(float(case.sample_weight.max(initial=0)), 1.0)
     )
     value, gradient = loss.value_and_grad(case.y_true, pred, **arguments)
-    _close("value", backend, _host(value), wanted, scale, case)
-    _close("value of the call", backend, _host(loss(case.y_true, pred, **arguments)), wanted, scale, case)
+    close("value", backend, host(value), wanted, scale, case)
+    close("value of the call", backend, host(loss(case.y_true, pred, **arguments)), wanted, scale, case)
     smooth = truth.gradient(case)
     coarse = np.abs(smooth) * 50 + scale  # differences of differences: their own rounding is 1e-10 of the values
-    ok = np.abs(_host(gradient) - smooth) <= _TOLERANCE * np.maximum(coarse, 1.0)
+    ok = np.abs(host(gradient) - smooth) <= TOLERANCE * np.maximum(coarse, 1.0)
     assert np.all(ok | _kink(truth, case)), f"gradient on {backend}: {gradient}, differences {smooth}, for {case}"
     if case.mask is not None and case.mask.size and not case.mask.all():
-        _masked_is_gone(backend, loss, case, pred, _host(value), _host(gradient))
+        _masked_is_gone(backend, loss, case, pred, host(value), host(gradient))
     if spec.definition.symmetric:
         swapped = loss(pred, case.y_true, **arguments)
-        _close("symmetry", backend, _host(swapped), wanted, scale, case)
+        close("symmetry", backend, host(swapped), wanted, scale, case)
 
 
 def _kink(truth: _Truth, case: Case) -> np.ndarray:
@@ -194,8 +177,8 @@ def _masked_is_gone(
     spread = np.broadcast_to(keep if axes == () else np.expand_dims(keep, axes), pred.shape)
     dirty = np.where(spread, pred, np.float32("nan"))
     again, slope = loss.value_and_grad(case.y_true, dirty, sample_weight=case.sample_weight, mask=case.mask)
-    assert np.array_equal(_host(again), value), f"a masked nan reaches the value on {backend}: {again}, for {case}"
-    assert np.array_equal(_host(slope), gradient) and not _host(slope)[~spread].any(), (
+    assert np.array_equal(host(again), value), f"a masked nan reaches the value on {backend}: {again}, for {case}"
+    assert np.array_equal(host(slope), gradient) and not host(slope)[~spread].any(), (
         f"a masked nan reaches the gradient on {backend}: {slope}, for {case}"
     )
 
@@ -216,6 +199,6 @@ def _nothing_left(backend: str, spec: Spec) -> None:
     loss = get(spec.name, backend, **spec.kwargs)
     y_true, y_pred = _plain(spec, 3)
     value, gradient = loss.value_and_grad(y_true, y_pred, mask=np.zeros(3, bool))
-    assert _host(value) == 0 and not _host(gradient).any(), f"all masked on {backend} gives {value}, {gradient}"
+    assert host(value) == 0 and not host(gradient).any(), f"all masked on {backend} gives {value}, {gradient}"
     value = loss(*_plain(spec, 0))
-    assert _host(value) == 0, f"an empty batch on {backend} gives {value}"
+    assert host(value) == 0, f"an empty batch on {backend} gives {value}"

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from multiloss import checks
 from multiloss.loss import Spec
-from multiloss.options import REDUCTIONS
+from multiloss.options import REDUCTIONS, single_axis
 from multiloss.pipeline import sample_shape
 
 # Few shapes: JAX and TensorFlow compile a program for each.
@@ -73,7 +73,7 @@ def cases(draw: st.DrawFn, spec: Spec) -> Case:
     """Calls that the loss accepts: several shapes, axes and reductions, with and without weights and mask."""
     sparse = spec.definition.kind == "over_labels"
     shape = draw(st.sampled_from(SHAPES))
-    choices = [-1, 0] if sparse or spec.definition.axis.__name__ == "single_axis" else [-1, 0, None, ()]
+    choices = [-1, 0] if sparse or spec.definition.axis is single_axis else [-1, 0, None, ()]
     if spec.definition.kind == "over_axis":
         choices = [axis for axis in choices if axis != ()]
     axis = draw(st.sampled_from(choices))

@@ -1,0 +1,70 @@
+"""The shapes of a loss's inputs, written as they are in its docstring: `"N D"`, `"... "`, `"N L int<C"`.
+
+Letters are lengths, the same letter the same length in every input of a call; `...` any leading axes, the same in every
+input that has them. `int` marks integer labels, `int<C` labels in [0, C), `int<=L` numbers in [0, L]. The axes of
+samples, which weights and masks have, are `...`, or else the first letter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from multiloss import checks
+
+Shape = tuple[int | None, ...]
+_INTEGER = re.compile(r"int(<=?)?([A-Z])?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """One input's shape: whether it has leading axes, the letters after them, whether it is integer, and below what."""
+
+    text: str
+    leading: bool
+    letters: tuple[str, ...]
+    integer: bool
+    below: str | None
+    inclusive: bool
+
+    @property
+    def samples(self) -> bool:
+        """Whether its first axes are those of the samples."""
+        return self.leading or self.letters[:1] == ("N",)
+
+
+def parse(text: str) -> Wanted:
+    """Read one shape."""
+    words = text.split()
+    integer, below, inclusive = False, None, False
+    if words and (found := _INTEGER.fullmatch(words[-1])):
+        integer, below, inclusive = True, found[2], found[1] == "<="
+        words = words[:-1]
+    leading = bool(words) and words[0] == "..."
+    letters = tuple(words[1:] if leading else words)
+    if not all(re.fullmatch("[A-Z]", letter) for letter in letters):
+        raise ValueError(f"{text!r} is no shape")
+    return Wanted(" ".join(words), leading, letters, integer, below, inclusive)
+
+
+def lengths(shapes: Mapping[str, Wanted], given: Mapping[str, Shape]) -> dict[str, Any]:
+    """What each letter (and `...`, a tuple) stands for in a call; ValueError that names the input that does not fit."""
+    known: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    for name, shape in given.items():
+        wanted = shapes[name]
+        own = len(wanted.letters)
+        if len(shape) < own or (len(shape) > own and not wanted.leading):
+            raise checks.shape_of_input(name, wanted.text, shape, known)
+        head, tail = shape[: len(shape) - own], shape[len(shape) - own :]
+        pairs: list[tuple[str, Any]] = [("...", head)] if wanted.leading else []
+        for letter, length in [*pairs, *zip(wanted.letters, tail, strict=True)]:
+            before = known.get(letter)
+            if before is None or (letter != "..." and length is None):
+                known[letter] = length if before is None else before
+                source.setdefault(letter, name)
+            elif not (checks.same(before, length) if letter == "..." else before == length):
+                raise checks.lengths_differ(name, wanted.text, shape, letter, before, source[letter])
+    return known
