@@ -8,6 +8,7 @@ Importing this package imports no framework.
 
 from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
+from multiloss.boosting import objective
 from multiloss.dispatch import list_backends
 from multiloss.functions import log_softmax, logsumexp, softmax
 from multiloss.loss import get
@@ -22,6 +23,7 @@ __all__ = [
     "list_losses",
     "log_softmax",
     "logsumexp",
+    "objective",
     "register",
     "softmax",
 ]

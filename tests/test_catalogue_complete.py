@@ -1,0 +1,49 @@
+"""The catalogue has every loss that the installed PyTorch, Keras and Optax export; `peers.py` is the table."""
+
+import inspect
+from types import ModuleType
+
+import pytest
+
+import multiloss
+import peers
+
+
+def exported(module: ModuleType, wanted: str = "") -> set[str]:
+    """The public functions and classes of a module, those that have one of `wanted` in their names."""
+    return {
+        name
+        for name, item in vars(module).items()
+        if not name.startswith("_") and (inspect.isclass(item) or callable(item)) and not inspect.ismodule(item)
+        if not wanted or any(word in name.lower() for word in wanted.split())
+    }
+
+
+@pytest.mark.only("torch")
+def test_torch(backend: str) -> None:
+    import torch
+
+    found = {name for name in exported(torch.nn, "loss") if inspect.isclass(vars(torch.nn)[name])}
+    found |= exported(torch.nn.functional, "loss cross_entropy kl_div")
+    assert found == set(peers.TORCH)
+
+
+@pytest.mark.only("keras")
+def test_keras(backend: str) -> None:
+    import keras
+
+    assert exported(keras.losses) == set(peers.KERAS)
+
+
+@pytest.mark.only("jax")
+def test_optax(backend: str) -> None:
+    import optax.losses
+
+    assert exported(optax.losses) == set(peers.OPTAX)
+
+
+@pytest.mark.parametrize("table", [peers.TORCH, peers.KERAS, peers.OPTAX], ids=["torch", "keras", "optax"])
+def test_each_is_here(table: dict[str, str]) -> None:
+    """A row is a loss of ours, or a sentence."""
+    here = set(multiloss.list_losses())
+    assert {name: ours for name, ours in table.items() if " " not in ours and ours not in here} == {}
