@@ -121,10 +121,15 @@ def _show(args: argparse.Namespace) -> int:
     print(f"{definition.name} ({definition.family})")
     if definition.aliases:
         print(f"also called {', '.join(definition.aliases)}")
-    print(f"\n{formula_text(definition.doc)}\n\nOptions:")
+    print(f"\n{formula_text(definition.doc)}")
+    if definition.kind == "of_inputs":
+        print("\nInputs:")
+        for name, shape in definition.shapes.items():
+            print(f"    {name} ({shape.text}){' of integers' if shape.integer else ''}")
+    print("\nOptions:")
     for line in _options(definition):
         print(f"    {line}")
-    if definition.family != "center_family":  # which is held against centers
+    if not plotting.no_curve(definition):
         print()
         print("\n".join(plotting.text(plotting.curve(args.name))))
     return 0
@@ -138,14 +143,15 @@ def _options(definition: Any) -> list[str]:
         defaults |= {"sharded": False} if definition.name == "center" else {}
         del defaults["name"]
     else:
-        defaults = {**definition.options, "reduction": "mean", "axis": -1, "validate": None}
+        axis = {} if definition.axis is None else {"axis": -1}
+        defaults = {**definition.options, "reduction": "mean", **axis, "validate": None}
     return [f"{key} = {value!r}" for key, value in defaults.items()]
 
 
 _SYMBOLS = {
     r"\cdot": "·", r"\le": "≤", r"\ne": "≠", r"\min": "min", r"\max": "max", r"\cos": "cos",
     r"\ge": "≥", r"\sum": "Σ", r"\alpha": "α", r"\delta": "δ", r"\epsilon": "ε",
-    r"\gamma": "γ", r"\sigma": "σ", r"\tau": "τ", r"\pi": "π", r"\lVert": "‖", r"\rVert": "‖", r"\leftarrow": "←",
+    r"\gamma": "γ", r"\sigma": "σ", r"\in": "∈", r"\tau": "τ", r"\pi": "π", r"\lVert": "‖", r"\rVert": "‖", r"\leftarrow": "←",
     r"\quad": "  ", r"\,": " ", r"\;": " ", r"\left": "", r"\right": "", r"\infty": "∞", r"\times": "×",
 }  # fmt: skip
 

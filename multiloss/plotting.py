@@ -43,6 +43,15 @@ def find(name: str) -> Definition:
     return registry.find(name)
 
 
+def no_curve(definition: Definition) -> str:
+    """Why a loss has no curve over one number; nothing where it has one."""
+    if definition.family == "center_family":
+        return "is held against centers"
+    if definition.kind == "of_inputs":
+        return f"takes ({', '.join(definition.inputs)})"
+    return ""
+
+
 def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 1201) -> Curve:
     """Sample a loss where it is at home.
 
@@ -52,8 +61,8 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     options = dict(options or {})
     definition = find(name)
     label = definition.name + "".join(f", {key}={value}" for key, value in options.items())
-    if definition.family == "center_family":
-        raise ValueError(f"{definition.name} is held against centers, and has no curve over one number")
+    if why := no_curve(definition):
+        raise ValueError(f"{definition.name} {why}, and has no curve over one number")
     if definition.name == "center":
         if set(options) - {"per_feature"}:
             raise ValueError("only the option per_feature changes the curve of center")
@@ -88,6 +97,8 @@ def _inputs(
     else:
         if definition.name == "mean_absolute_percentage_error":
             x, target, axis_label = np.linspace(0, 200, points), 100.0, "y_pred, where y_true = 100"
+        elif "y_true" in domain and domain["y_true"].values:
+            x, target, axis_label = np.linspace(-3, 3, points), 1.0, "y_pred, where y_true = 1"
         elif domain.get("y_pred") is ABOVE_MINUS_ONE:
             x, target, axis_label = np.linspace(-0.9, 6, points), 2.0, "y_pred, where y_true = 2"
         else:

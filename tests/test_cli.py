@@ -13,7 +13,7 @@ from multiloss.cli import formula_text, main
 
 LOSSES = multiloss.list_losses()
 STATEFUL = set(registry.CENTER.values())
-DRAWN = [name for name in LOSSES if name == "center" or name not in STATEFUL]
+DRAWN = [name for name in LOSSES if not plotting.no_curve(plotting.find(name))]
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-", "svg": b"<?xml"}
 
 
