@@ -151,18 +151,22 @@ def _options(definition: Any) -> list[str]:
 _SYMBOLS = {
     r"\cdot": "·", r"\le": "≤", r"\ne": "≠", r"\min": "min", r"\max": "max", r"\cos": "cos",
     r"\ge": "≥", r"\sum": "Σ", r"\alpha": "α", r"\delta": "δ", r"\epsilon": "ε",
-    r"\gamma": "γ", r"\sigma": "σ", r"\in": "∈", r"\tau": "τ", r"\pi": "π", r"\lVert": "‖", r"\rVert": "‖", r"\leftarrow": "←",
-    r"\quad": "  ", r"\,": " ", r"\;": " ", r"\left": "", r"\right": "", r"\infty": "∞", r"\times": "×",
+    r"\in": "∈", r"\gamma": "γ", r"\sigma": "σ", r"\tau": "τ", r"\pi": "π", r"\lVert": "‖", r"\rVert": "‖",
+    r"\leftarrow": "←", r"\quad": "  ", r"\,": " ", r"\;": " ", r"\left": "", r"\right": "", r"\infty": "∞", r"\times": "×",
 }  # fmt: skip
 
 
 def formula_text(doc: str) -> str:
     r"""A docstring with its TeX formulas as plain text: `.. math:: \tfrac12 x^2` is shown as `½ x²`."""
     lines = []
-    for line in doc.splitlines():
+    for line in re.sub(r"(\.\. math::[^\n]*)((?:\n    +[^\s][^\n]*)+)", _one_line, doc).splitlines():
         before, directive, formula = line.partition(".. math::")
         lines.append(f"    {_plain(formula.strip())}" if directive and not before.strip() else line)
     return "\n".join(lines)
+
+
+def _one_line(match: re.Match[str]) -> str:
+    return match[1] + " " + " ".join(match[2].split())
 
 
 def _plain(tex: str) -> str:
