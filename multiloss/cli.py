@@ -152,7 +152,8 @@ _SYMBOLS = {
     r"\cdot": "·", r"\le": "≤", r"\ne": "≠", r"\min": "min", r"\max": "max", r"\cos": "cos",
     r"\ge": "≥", r"\sum": "Σ", r"\alpha": "α", r"\delta": "δ", r"\epsilon": "ε",
     r"\in": "∈", r"\gamma": "γ", r"\sigma": "σ", r"\tau": "τ", r"\pi": "π", r"\lVert": "‖", r"\rVert": "‖",
-    r"\leftarrow": "←", r"\quad": "  ", r"\,": " ", r"\;": " ", r"\left": "", r"\right": "", r"\infty": "∞", r"\times": "×",
+    r"\leftarrow": "←", r"\quad": "  ", r"\,": " ", r"\;": " ", r"\left": "", r"\right": "", r"\infty": "∞",
+    r"\times": "×",
 }  # fmt: skip
 
 

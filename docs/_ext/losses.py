@@ -1,5 +1,6 @@
-"""The pages of the losses, made from their docstrings: `<!-- every loss -->` in a page becomes a section per family
-(a module of `multiloss.definitions`), `<!-- table of losses -->` one line a loss. A new loss is listed by being there.
+"""The pages of the losses, made from their docstrings: in `families/` one a family (a module of `multiloss.definitions`)
+with the curves of its losses; `<!-- table of losses -->` in a page becomes one line a loss. A new loss is listed by
+being there.
 """
 
 from __future__ import annotations
@@ -7,16 +8,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
-from multiloss import registry
+from multiloss import plotting, registry
 from multiloss.definition import Definition
 from multiloss.definitions.center_family import FAMILY
 
-_FORMULA = re.compile(r"^\.\. math:: (.+)$", re.MULTILINE)
+_FORMULA = re.compile(r"^\.\. math:: (.+(?:\n    +\S.*)*)$", re.MULTILINE)
 _NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False)
 
 
@@ -34,7 +36,7 @@ def table() -> str:
     lines = ["| name | short | formula |", "|---|---|---|"]
     for group in families().values():
         for one in group:
-            formulas = "; ".join(f"${tex}$" for tex in _FORMULA.findall(one.doc))
+            formulas = "; ".join(f"${' '.join(tex.split())}$" for tex in _FORMULA.findall(one.doc))
             formulas = formulas.replace("|", r"\vert ")
             short = min((one.name, *one.aliases), key=len)
             short = "" if short == one.name else f"`{short}`"
@@ -47,28 +49,36 @@ def anchor(definition: Definition) -> str:
     return f"loss-{definition.name.replace('_', '-')}"
 
 
-def sections() -> str:
-    """A section for each family, with the first paragraph of its module; in it one for each loss."""
-    parts = []
-    for family, group in families().items():
+def write_pages(app: Sphinx) -> None:
+    """The page of each family, and its picture: values and gradients of those of its losses that have a curve."""
+    folder = Path(app.srcdir) / "families"
+    folder.mkdir(exist_ok=True)
+    for name, group in families().items():
         module = importlib.import_module(group[0].value.__module__)
         intro = (inspect.getdoc(module) or "").partition("\n\n")[0]
-        parts += [f"## {family.capitalize()}", intro]
+        parts = [f"# {name.replace('_', ' ').capitalize()}", intro]
+        drawn = [one for one in group if not plotting.no_curve(one)]
+        if drawn:
+            plotting.write(folder / f"{name}.png", plotting.picture([plotting.curve(one.name) for one in drawn]))
+            parts.append(f"![Values and gradients of {', '.join(one.name for one in drawn)}]({name}.png)")
         parts += [section(one) for one in group]
-    return "\n\n".join(parts)
+        text = "\n\n".join(parts) + "\n"
+        page = folder / f"{name}.md"
+        if not page.exists() or page.read_text() != text:
+            page.write_text(text)
 
 
 def family() -> str:
     """A section for each loss of center loss's family."""
-    return "\n\n".join(map(section, FAMILY.values()))
+    return "\n\n".join(section(one, "###") for one in FAMILY.values())
 
 
-def section(definition: Definition) -> str:
+def section(definition: Definition, level: str = "##") -> str:
     """One loss: how it is called, and its docstring."""
     options = "".join(f", {name}={value!r}" for name, value in definition.options.items())
     body = f'.. code-block:: python\n\n   multiloss.get("{definition.name}"{options})\n\n{rst(definition.doc)}'
     aliases = f"Also called {', '.join(f'`{alias}`' for alias in definition.aliases)}." if definition.aliases else ""
-    return f"({anchor(definition)})=\n### `{definition.name}`\n\n{aliases}\n\n```{{eval-rst}}\n{body}\n```"
+    return f"({anchor(definition)})=\n{level} `{definition.name}`\n\n{aliases}\n\n```{{eval-rst}}\n{body}\n```"
 
 
 def rst(doc: str) -> str:
@@ -88,7 +98,6 @@ def escaped(doc: str) -> str:
 def _source_read(app: Sphinx, name: str, content: list[str]) -> None:
     for marker, make in (
         ("<!-- table of losses -->", table),
-        ("<!-- every loss -->", sections),
         ("<!-- center family -->", family),
     ):
         if marker in content[0]:
@@ -101,6 +110,7 @@ def _process_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Hook into the reading of pages, and before napoleon into that of docstrings."""
+    app.connect("builder-inited", write_pages)
     app.connect("source-read", _source_read)
     app.connect("autodoc-process-docstring", _process_docstring, priority=100)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
