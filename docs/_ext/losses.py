@@ -1,4 +1,4 @@
-"""The pages of the losses, made from their docstrings: in `families/` one a family (a module of `multiloss.definitions`)
+"""The pages of the losses, made from their docstrings: in `families/` one a family (a module of multiloss.definitions)
 with the curves of its losses; `<!-- table of losses -->` in a page becomes one line a loss. A new loss is listed by
 being there.
 """
