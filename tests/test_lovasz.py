@@ -109,9 +109,7 @@ def test_a_batch_of_unknown_length(backend: str, options: dict[str, Any]) -> Non
         return lovasz_softmax(xp, y, x, **options), lovasz_softmax_gradient(xp, y, x, **options)
 
     found = both(to_native(backend, labels), to_native(backend, p))
-    for one, wanted in zip(
-        found, (lovasz_softmax, lovasz_softmax_gradient), strict=True
-    ):
+    for one, wanted in zip(found, (lovasz_softmax, lovasz_softmax_gradient), strict=True):
         np.testing.assert_allclose(to_numpy(one), wanted(dispatch.backend("numpy").xp, labels, p, **options), 1e-12)
 
 

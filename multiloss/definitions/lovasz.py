@@ -40,7 +40,7 @@ def lovasz_softmax(
     Source: Berman et al. 2018, whose code has these defaults.
     """
     p, kept, inside, weights = _steps(xp, y_true, y_pred, keep, axis, per_image)
-    errors = xp.abs(inside - p)
+    errors = (p - inside) * xp.stop_gradient(xp.sign(p - inside))  # its derivative at 0 is 0 on every backend
     # A product, not `where`: a nan shows also in a class that is not counted.
     values = xp.sum(xp.sum(errors * weights, axis=-1) * _share(xp, inside, kept, classes), axis=-1)
     return values if per_image else xp.sum(values)
@@ -82,7 +82,7 @@ def _steps(
     and J_k - J_(k-1) of each pixel."""
     order = _order(y_pred, axis, per_image)
     labels_order = [i - (i > axis % len(order)) for i in order if i != axis % len(order)]
-    rest = math.prod(y_pred.shape[i] for i in order[2:]) if per_image else -1
+    rest = math.prod([y_pred.shape[i] for i in order[2:]]) if per_image else -1
     images = -1 if per_image else 1
     p = xp.reshape(xp.permute_dims(y_pred, tuple(order)), (images, y_pred.shape[axis], rest))
 
@@ -93,7 +93,7 @@ def _steps(
     kept = None if keep is None else pixels(keep)
     if kept is not None:
         # Pixels of error 0 outside of the class are last, and change nothing.
-        p, inside = (xp.where(kept, x, xp.zeros_like(x)) for x in (p, inside))
+        p, inside = xp.where(kept, p, xp.zeros_like(p)), xp.where(kept, inside, xp.zeros_like(inside))
     by_error = xp.argsort(-xp.abs(inside - p), axis=-1, stable=True)
     inside_sorted = xp.take_along_axis(inside, by_error, axis=-1)
     size = xp.sum(inside, axis=-1, keepdims=True)

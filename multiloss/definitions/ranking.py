@@ -14,7 +14,7 @@ Array = Any
 def ranknet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, pairs: str = "mean") -> Array:
     """RankNet: the logistic loss of each pair of a list's items that one of them should win.
 
-    .. math:: \\tfrac1n \\sum_{(i, j):\\, t_i > t_j} \\log(1 + e^{-(z_i - z_j)})
+    .. math:: \\frac{1}{n} \\sum_{i, j: t_i > t_j} \\log(1 + e^{z_j - z_i})
 
     Args:
         y_true: relevances t, any real numbers; only their order counts, and items of one relevance make no pair.

@@ -30,9 +30,7 @@ def _flat(xp: Any, kept: Array, axis: Any) -> Array:
 
 
 @over_axis(readers={"smooth": non_negative, "squared": flag}, domain=_domain, symmetric=True)
-def dice(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, smooth: float = 0.0, squared: bool = False
-) -> Array:
+def dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, smooth: float = 0.0, squared: bool = False) -> Array:
     """Dice loss: one minus the soft Dice coefficient of two regions.
 
     .. math:: 1 - \\frac{2 \\sum_i t_i p_i + s}{\\sum_i t_i + \\sum_i p_i + s}
@@ -99,13 +97,12 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, square
 
 
 @over_axis(readers={"class_axis": optional(integer)}, domain=_domain)
-def generalized_dice(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, class_axis: int | None = None
-) -> Array:
+def generalized_dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, class_axis: int | None = None) -> Array:
     """Generalized Dice loss: one ratio over all classes, in which small regions weigh as much as large ones.
 
-    .. math:: 1 - 2 \\frac{\\sum_c w_c \\sum_i t_{ci} p_{ci}}{\\sum_c w_c \\sum_i (t_{ci} + p_{ci})},
-        \\quad w_c = \\left(\\sum_i t_{ci}\\right)^{-2}
+    .. math:: 1 - 2 \\frac{\\sum_c w_c \\sum_i t_{ci} p_{ci}}{\\sum_c w_c \\sum_i (t_{ci} + p_{ci})}
+
+    .. math:: w_c = \\frac{1}{(\\sum_i t_{ci})^2}
 
     Args:
         y_true: one-hot or soft targets t, any shape.
@@ -175,8 +172,9 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, class_axis: int | Non
 def tversky(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: float = 0.5, beta: float = 0.5) -> Array:
     """Tversky loss: Dice with a weight for false positives and one for false negatives.
 
-    .. math:: 1 - \\frac{I}{I + \\alpha \\sum_i p_i (1 - t_i) + \\beta \\sum_i t_i (1 - p_i)},
-        \\quad I = \\sum_i t_i p_i
+    .. math:: 1 - \\frac{I}{I + \\alpha \\sum_i p_i (1 - t_i) + \\beta \\sum_i t_i (1 - p_i)}
+
+    .. math:: I = \\sum_i t_i p_i
 
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
@@ -204,7 +202,9 @@ def tversky(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: flo
 
 
 @shared
-def _tversky_sums(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float) -> tuple[Array, Array]:
+def _tversky_sums(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float
+) -> tuple[Array, Array]:
     wrong = alpha * (y_pred * (1 - y_true)) + beta * (y_true * (1 - y_pred))
     total = y_true * y_pred + wrong
     return xp.sum(wrong, axis=axis, keepdims=True), xp.sum(total, axis=axis, keepdims=True)
@@ -245,8 +245,9 @@ def focal_tversky(
 ) -> Array:
     """Focal Tversky loss: a power of the Tversky loss.
 
-    .. math:: \\left(1 - \\frac{I}{I + \\alpha \\sum_i p_i (1 - t_i) + \\beta \\sum_i t_i (1 - p_i)}\\right)^\\gamma,
-        \\quad I = \\sum_i t_i p_i
+    .. math:: \\left(1 - \\frac{I}{I + \\alpha \\sum_i p_i (1 - t_i) + \\beta \\sum_i t_i (1 - p_i)}\\right)^\\gamma
+
+    .. math:: I = \\sum_i t_i p_i
 
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
@@ -303,7 +304,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: f
     return gamma * (curve + _power(xp, value, gamma - 1) * bend)
 
 
-@over_axis(aliases=("iou",), domain=_domain, symmetric=True)
+@over_axis(domain=_domain, symmetric=True)
 def jaccard(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     """Jaccard loss: one minus the soft intersection over union of two regions.
 

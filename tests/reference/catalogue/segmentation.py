@@ -126,7 +126,9 @@ def lovasz_extension(foreground: list[bool], errors: list[Number]) -> Number:
     def jaccard_loss(wrong: set[int]) -> Number:
         return mp.mpf(len(wrong)) / len(region | wrong) if wrong else mp.mpf(0)
 
-    return mp.fsum(errors[i] * (jaccard_loss({*order[: k + 1]}) - jaccard_loss({*order[:k]})) for k, i in enumerate(order))
+    return mp.fsum(
+        errors[i] * (jaccard_loss({*order[: k + 1]}) - jaccard_loss({*order[:k]})) for k, i in enumerate(order)
+    )
 
 
 def lovasz_of_pixels(pixels: Any, classes: str) -> Number:
