@@ -78,8 +78,10 @@ def _order(y_pred: Array, axis: int, per_image: bool) -> list[int]:
 def _steps(
     xp: Any, y_true: Array, y_pred: Array, keep: Array | None, axis: int, per_image: bool
 ) -> tuple[Array, Array | None, Array, Array]:
-    """p, what is kept, 1 where the label is the class (all of shape images, classes, pixels; the second with one class),
-    and J_k - J_(k-1) of each pixel."""
+    """p, what is kept, 1 where the label is the class, and J_k - J_(k-1) of each pixel.
+
+    All have shape (images, classes, pixels); what is kept has one class.
+    """
     order = _order(y_pred, axis, per_image)
     labels_order = [i - (i > axis % len(order)) for i in order if i != axis % len(order)]
     rest = math.prod([y_pred.shape[i] for i in order[2:]]) if per_image else -1
