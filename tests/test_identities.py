@@ -91,3 +91,33 @@ def test_listwise_losses_are_cross_entropies(backend: str) -> None:
     cross_entropy = both(backend, "categorical_crossentropy", chances, SCORES, from_logits=True)
     equal(backend, both(backend, "listnet", RELEVANCES, SCORES), cross_entropy)
     equal(backend, both(backend, "ranking_softmax", chances, SCORES), cross_entropy)
+
+
+@pytest.mark.parametrize(
+    ("name", "t", "p", "options"),
+    [
+        ("dice", MASKS, CHANCES, SPACE),
+        ("dice", MASKS, CHANCES, SPACE | {"squared": True, "smooth": 0.5}),
+        ("generalized_dice", ONE_HOT, CHANCES, {"axis": (1, 2, 3)}),
+        ("tversky", MASKS, CHANCES, SPACE | {"alpha": 0.2}),
+        ("focal_tversky", MASKS, CHANCES, SPACE),
+        ("focal_tversky", MASKS, CHANCES, SPACE | {"gamma": 1.0}),
+        ("focal_tversky", MASKS, CHANCES, SPACE | {"gamma": 1.5}),
+        ("jaccard", MASKS, CHANCES, SPACE),
+        ("ranknet", RELEVANCES, SCORES, {}),
+        ("ranknet", RELEVANCES, SCORES, {"pairs": "sum"}),
+        ("listnet", RELEVANCES, SCORES, {}),
+        ("ranking_softmax", RELEVANCES, SCORES, {}),
+    ],
+)
+def test_second_derivatives(name: str, t: Any, p: Any, options: Any) -> None:
+    """The closed form of the diagonal is what the closed-form gradient's own element changes by."""
+    loss = multiloss.get(name, backend="numpy", reduction="none", **options)
+    first, second = loss.grad_and_hess(t, p)
+    np.testing.assert_array_equal(first, loss.value_and_grad(t, p)[1])
+    for index in list(np.ndindex(p.shape))[::3]:
+        ends = [p.copy(), p.copy()]
+        ends[0][index] += 1e-5
+        ends[1][index] -= 1e-5
+        up, down = (loss.value_and_grad(t, x)[1][index] for x in ends)
+        np.testing.assert_allclose(second[index], (up - down) / 2e-5, rtol=1e-6, atol=1e-8)
