@@ -25,6 +25,8 @@ class Domain:
 
 
 PROBABILITY = Domain(0.0, 1.0, "probabilities in [0, 1]", "these look like logits: pass from_logits=True")
+MEMBERSHIP = Domain(0.0, 1.0, "probabilities in [0, 1]")
+"""The same of single elements, which sum to nothing in particular."""
 ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from multiloss import center
-from multiloss.checks import ABOVE_MINUS_ONE, PROBABILITY
+from multiloss.checks import ABOVE_MINUS_ONE, MEMBERSHIP, PROBABILITY
 from multiloss.definition import Definition
 from multiloss.loss import make, make_spec
 
@@ -90,7 +90,13 @@ def _inputs(
         x = np.linspace(-6, 6, points)
         y_pred = np.stack([x, 0 * x], -1) if pair else x[:, None]
         axis_label = "logit of the true class"
-    elif (domain.get("y_true") is PROBABILITY and not definition.has_labels) or domain.get("y_pred") is PROBABILITY:
+    elif definition.family == "ranking":
+        x = np.linspace(-6, 6, points)
+        y_pred, axis_label = np.stack([x, 0 * x], -1), "score of the relevant one of two items, less the other's"
+    elif (domain.get("y_true") is PROBABILITY and not definition.has_labels) or domain.get("y_pred") in (
+        PROBABILITY,
+        MEMBERSHIP,
+    ):
         x = np.linspace(0.01, 0.99, points)
         y_pred = np.stack([x, 1 - x], -1) if pair else x[:, None]
         axis_label = "probability of the true class"

@@ -65,3 +65,12 @@ def test_lengths_that_are_not_known_while_tracing(jit_compile: bool) -> None:
     assert abs(float(sparse(tf.zeros(4, tf.int64), four)) - np.log(3)) < 1e-6
     with pytest.raises(tf.errors.InvalidArgumentError):
         sparse(tf.zeros(1, tf.int64), four)
+
+
+@pytest.mark.parametrize("name", ["dice", "generalized_dice", "root_mean_squared_error"])
+def test_a_batch_of_unknown_length_as_one_value(name: str) -> None:
+    loss = make("tensorflow", name, "float32", axis=None)
+    rows = tf.TensorSpec([None, 3])
+    graph = tf.function(lambda t, p: loss(t, p), input_signature=[rows, rows])
+    t, p = tf.constant([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), tf.constant([[0.5, 0.25, 0.25], [0.25, 0.75, 0.0]])
+    np.testing.assert_allclose(graph(t, p), loss(t, p), rtol=1e-6)

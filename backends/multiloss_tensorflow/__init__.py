@@ -91,7 +91,7 @@ def fitted(
     if all(x is None or None not in x.shape for x in (y_true, y_pred, sample_weight, mask)):
         return y_true, y_pred, sample_weight, mask
     shape, known = tf.shape(y_pred), pipeline.sample_shape(range(y_pred.shape.rank), spec.axis)
-    samples = tf.gather(shape, list(known))
+    samples = tf.gather(shape, tf.constant(list(known), tf.int32))
     wanted = samples if spec.definition.has_labels else shape
     # XLA drops assertions, but not a reshape to another size.
     with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(y_true), wanted, "y_true does not fit y_pred")]):

@@ -2,9 +2,23 @@
 
 from multiloss import registry
 from multiloss.definition import Definition
-from multiloss.definitions import classification, divergence, embedding, regression
+from multiloss.definitions import (
+    classification,
+    divergence,
+    embedding,
+    ranking,
+    regression,
+    segmentation,
+)
 
-for _module in (regression, divergence, classification, embedding):
+for _module in (
+    regression,
+    divergence,
+    classification,
+    segmentation,
+    ranking,
+    embedding,
+):
     for _item in list(vars(_module).values()):
-        if isinstance(_item, Definition):
+        if isinstance(_item, Definition) and _item.value.__module__ == _module.__name__:
             registry.add(_item)

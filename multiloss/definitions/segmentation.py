@@ -1,0 +1,341 @@
+"""Losses of regions: masks or one-hot classes against probabilities, as ratios of sums over space.
+
+A ratio is a number of its own for each sample (and class): `axis` names the axes that are summed. A class axis that is
+not among them is kept, so that the mean is one over images and classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multiloss.checks import MEMBERSHIP
+from multiloss.definition import over_axis, shared
+from multiloss.options import flag, integer, non_negative, optional, positive
+
+Array = Any
+
+
+def _domain(_: Any) -> dict[str, Any]:
+    return {"y_true": MEMBERSHIP, "y_pred": MEMBERSHIP}
+
+
+def _over(xp: Any, wrong: Array, total: Array) -> Array:
+    """wrong / total; 0 where the total is 0."""
+    return wrong / xp.where(total == 0, xp.full_like(total, float("inf")), total)
+
+
+def _flat(xp: Any, kept: Array, axis: Any) -> Array:
+    """Without the summed axes, which were kept with length 1."""
+    return xp.sum(kept, axis=axis)
+
+
+@over_axis(readers={"smooth": non_negative, "squared": flag}, domain=_domain, symmetric=True)
+def dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, smooth: float = 0.0, squared: bool = False) -> Array:
+    """Dice loss: one minus the soft Dice coefficient of two regions.
+
+    .. math:: 1 - \\frac{2 \\sum_i t_i p_i + s}{\\sum_i t_i + \\sum_i p_i + s}
+
+    Args:
+        y_true: probabilities t (or a mask of 0 and 1), any shape.
+        y_pred: probabilities p, the shape of `y_true`.
+        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; -1 takes
+            flattened images (N, P) or (N, C, P); None makes the whole batch one region.
+        smooth: s, 0 or above, added to both terms of the fraction.
+        squared: square t and p in the denominator, as the paper does.
+
+    Returns:
+        One value in [0, 1] per sample (and class); 0 with gradient 0 where both regions are empty.
+
+    Source: Milletari et al. 2016 (`squared=True`). `keras.losses.Dice` sums over the batch too unless it is given
+    `axis`, and is 1 for two empty regions; `optax.losses.dice_loss` adds its `smooth` of 1 to half of both terms
+    (`smooth=2` here) and averages over the classes.
+
+    Example:
+        >>> import multiloss
+        >>> dice = multiloss.get("dice", backend="numpy")
+        >>> f"{dice([[1, 1, 0, 0]], [[1.0, 0.0, 0.0, 0.0]]):.6f}"
+        '0.333333'
+    """
+    wrong, total = _dice_sums(xp, y_true, y_pred, axis=axis, smooth=smooth, squared=squared)
+    return _flat(xp, _over(xp, wrong, total), axis)
+
+
+@shared
+def _dice_sums(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, squared: bool
+) -> tuple[Array, Array]:
+    # One minus the fraction, without the difference: no term below is negative.
+    if squared:
+        e = y_pred - y_true
+        wrong, total = e * e, y_true * y_true + y_pred * y_pred
+    else:
+        wrong, total = _wrong(y_true, y_pred), y_true + y_pred
+    return xp.sum(wrong, axis=axis, keepdims=True), xp.sum(total, axis=axis, keepdims=True) + smooth
+
+
+def _wrong(t: Array, p: Array) -> Array:
+    """Of each element, t + p - 2 t p."""
+    return t * (1 - p) + p * (1 - t)
+
+
+@dice.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, squared: bool) -> Array:
+    wrong, total = _dice_sums(xp, y_true, y_pred, axis=axis, smooth=smooth, squared=squared)
+    value = _over(xp, wrong, total)
+    slope = 2 * ((y_pred - y_true) - y_pred * value) if squared else (1 - 2 * y_true) - value
+    return _over(xp, slope, total)
+
+
+@dice.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, squared: bool) -> Array:
+    wrong, total = _dice_sums(xp, y_true, y_pred, axis=axis, smooth=smooth, squared=squared)
+    value = _over(xp, wrong, total)
+    if not squared:
+        return _over(xp, -2 * _over(xp, (1 - 2 * y_true) - value, total), total)
+    slope = _over(xp, 2 * ((y_pred - y_true) - y_pred * value), total)
+    return _over(xp, 2 - 2 * value - 4 * y_pred * slope, total)
+
+
+@over_axis(readers={"class_axis": optional(integer)}, domain=_domain)
+def generalized_dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, class_axis: int | None = None) -> Array:
+    """Generalized Dice loss: one ratio over all classes, in which small regions weigh as much as large ones.
+
+    .. math:: 1 - 2 \\frac{\\sum_c w_c \\sum_i t_{ci} p_{ci}}{\\sum_c w_c \\sum_i (t_{ci} + p_{ci})}
+
+    .. math:: w_c = \\frac{1}{(\\sum_i t_{ci})^2}
+
+    Args:
+        y_true: one-hot or soft targets t, any shape.
+        y_pred: probabilities p, the shape of `y_true`.
+        axis: all axes of one ratio, the spatial ones and that of the classes: (1, 2, 3) for N, H, W, C and for
+            N, C, H, W. -1 takes the classes alone: a ratio for each pixel.
+        class_axis: which of them holds the classes; None: the last of them (N, H, W, C). 1 for N, C, H, W.
+
+    Returns:
+        One value in [0, 1] per sample. A class that the target lacks takes the largest weight of those that it has;
+        0 with gradient 0 where target and prediction are empty.
+
+    Raises:
+        ValueError: `class_axis` is not among `axis`.
+
+    Source: Sudre et al. 2017; absent classes as in NiftyNet. The weights are constants of the prediction.
+    `optax.losses.multiclass_generalized_dice_loss` averages a Dice loss of each class instead.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("generalized_dice", backend="numpy", axis=(1, 2))
+        >>> t, p = [[[1, 0], [0, 1], [0, 1]]], [[[0.5, 0.5], [0, 1], [0, 1.0]]]
+        >>> f"{loss(t, p):.6f}"
+        '0.238095'
+    """
+    _, wrong, total = _weighted_sums(xp, y_true, y_pred, axis=axis, class_axis=class_axis)
+    return _flat(xp, _over(xp, wrong, total), axis)
+
+
+@shared
+def _weighted_sums(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: Any, class_axis: int | None
+) -> tuple[Array, Array, Array]:
+    """The weights of the classes, and both sums of the ratio."""
+    rank = len(y_pred.shape)
+    axes = [i % rank for i in (range(rank) if axis is None else axis if isinstance(axis, tuple) else (axis,))]
+    if not axes or (class_axis is not None and class_axis % rank not in axes):
+        raise ValueError(f"axis must name all axes of the ratio, class_axis {class_axis} among them, got {axis}")
+    classes = max(axes) if class_axis is None else class_axis % rank
+    weight = _class_weights(xp, xp.sum(y_true, axis=tuple(i for i in axes if i != classes), keepdims=True), classes)
+    wrong = xp.sum(weight * _wrong(y_true, y_pred), axis=axis, keepdims=True)
+    return weight, wrong, xp.sum(weight * (y_true + y_pred), axis=axis, keepdims=True)
+
+
+def _class_weights(xp: Any, size: Array, classes: int) -> Array:
+    """1 / size^2 relative to the largest of them, so that nothing overflows; 1 for an absent class."""
+    absent = size == 0
+    smallest = xp.min(xp.where(absent, xp.full_like(size, float("inf")), size), axis=classes, keepdims=True)
+    ratio = xp.where(absent, xp.ones_like(size), smallest / xp.where(absent, xp.full_like(size, float("inf")), size))
+    return ratio * ratio
+
+
+@generalized_dice.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, class_axis: int | None) -> Array:
+    weight, wrong, total = _weighted_sums(xp, y_true, y_pred, axis=axis, class_axis=class_axis)
+    return _over(xp, weight * ((1 - 2 * y_true) - _over(xp, wrong, total)), total)
+
+
+@generalized_dice.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, class_axis: int | None) -> Array:
+    weight, wrong, total = _weighted_sums(xp, y_true, y_pred, axis=axis, class_axis=class_axis)
+    slope = _over(xp, weight * ((1 - 2 * y_true) - _over(xp, wrong, total)), total)
+    return _over(xp, -2 * weight * slope, total)
+
+
+@over_axis(readers={"alpha": non_negative, "beta": non_negative}, domain=_domain)
+def tversky(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: float = 0.5, beta: float = 0.5) -> Array:
+    """Tversky loss: Dice with a weight for false positives and one for false negatives.
+
+    .. math:: 1 - \\frac{I}{I + \\alpha \\sum_i p_i (1 - t_i) + \\beta \\sum_i t_i (1 - p_i)}
+
+    .. math:: I = \\sum_i t_i p_i
+
+    Args:
+        y_true: probabilities t (or a mask of 0 and 1), any shape.
+        y_pred: probabilities p, the shape of `y_true`.
+        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; -1 takes
+            flattened images (N, P) or (N, C, P); None makes the whole batch one region.
+        alpha: the weight of false positives, 0 or above.
+        beta: the weight of false negatives, 0 or above.
+
+    Returns:
+        One value in [0, 1] per sample (and class); 0 with gradient 0 where the fraction is 0 / 0, as of two empty
+        regions. `dice` where both weights are 0.5, `jaccard` where they are 1.
+
+    Source: Salehi et al. 2017. `keras.losses.Tversky` has alpha and beta the other way round, against its own
+    documentation, and sums over the batch too unless it is given `axis`; `optax.losses.dice_loss` has them as here.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("tversky", backend="numpy", alpha=1.0, beta=0.0)
+        >>> float(loss([[1, 0]], [[1.0, 1.0]])), float(loss([[1, 1]], [[1.0, 0.0]]))
+        (0.5, 0.0)
+    """
+    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    return _flat(xp, _over(xp, wrong, total), axis)
+
+
+@shared
+def _tversky_sums(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float
+) -> tuple[Array, Array]:
+    wrong = alpha * (y_pred * (1 - y_true)) + beta * (y_true * (1 - y_pred))
+    total = y_true * y_pred + wrong
+    return xp.sum(wrong, axis=axis, keepdims=True), xp.sum(total, axis=axis, keepdims=True)
+
+
+def _tversky_slope(xp: Any, y_true: Array, y_pred: Array, axis: Any, alpha: float, beta: float) -> Array:
+    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    slope = alpha * (1 - y_true) - beta * y_true
+    return _over(xp, slope - (y_true + slope) * _over(xp, wrong, total), total)
+
+
+def _tversky_bend(xp: Any, y_true: Array, y_pred: Array, axis: Any, alpha: float, beta: float) -> Array:
+    _, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    by_element = y_true + alpha * (1 - y_true) - beta * y_true
+    return _over(xp, -2 * by_element * _tversky_slope(xp, y_true, y_pred, axis, alpha, beta), total)
+
+
+@tversky.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float) -> Array:
+    return _tversky_slope(xp, y_true, y_pred, axis, alpha, beta)
+
+
+@tversky.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float) -> Array:
+    return _tversky_bend(xp, y_true, y_pred, axis, alpha, beta)
+
+
+@over_axis(readers={"alpha": non_negative, "beta": non_negative, "gamma": positive}, domain=_domain)
+def focal_tversky(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: Any = -1,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    gamma: float = 0.75,
+) -> Array:
+    """Focal Tversky loss: a power of the Tversky loss.
+
+    .. math:: \\left(1 - \\frac{I}{I + \\alpha \\sum_i p_i (1 - t_i) + \\beta \\sum_i t_i (1 - p_i)}\\right)^\\gamma
+
+    .. math:: I = \\sum_i t_i p_i
+
+    Args:
+        y_true: probabilities t (or a mask of 0 and 1), any shape.
+        y_pred: probabilities p, the shape of `y_true`.
+        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; -1 takes
+            flattened images (N, P) or (N, C, P); None makes the whole batch one region.
+        alpha: the weight of false positives, 0 or above.
+        beta: the weight of false negatives, 0 or above.
+        gamma: the power, positive; below 1 it raises the gradient of regions that fit well already. 1 is `tversky`.
+
+    Returns:
+        One value in [0, 1] per sample (and class); 0 where the fraction is 0 / 0, as of two empty regions. The gradient
+        of an exact fit is 0 unless `gamma` is 1.
+
+    Source: Abraham & Khan 2018, who write the power 1 / gamma (with gamma = 4 / 3) and alpha for the weight of false
+    negatives.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("focal_tversky", backend="numpy", alpha=1.0, beta=1.0, gamma=0.5)
+        >>> float(loss([[1, 1, 1, 1]], [[1.0, 1.0, 1.0, 0.0]]))
+        0.5
+    """
+    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    return _flat(xp, _power(xp, _over(xp, wrong, total), gamma), axis)
+
+
+def _power(xp: Any, x: Array, gamma: float) -> Array:
+    """x^gamma, as a constant where x is 0 (or below it, by rounding)."""
+    if gamma == 1:
+        return x
+    fits = x <= 0
+    return xp.where(fits, xp.zeros_like(x), xp.where(fits, xp.ones_like(x), x) ** gamma)
+
+
+@focal_tversky.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float, gamma: float) -> Array:
+    slope = _tversky_slope(xp, y_true, y_pred, axis, alpha, beta)
+    if gamma == 1:
+        return slope
+    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    return gamma * _power(xp, _over(xp, wrong, total), gamma - 1) * slope
+
+
+@focal_tversky.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float, gamma: float) -> Array:
+    bend = _tversky_bend(xp, y_true, y_pred, axis, alpha, beta)
+    if gamma == 1:
+        return bend
+    slope = _tversky_slope(xp, y_true, y_pred, axis, alpha, beta)
+    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    value = _over(xp, wrong, total)
+    curve = (gamma - 1) * _power(xp, value, gamma - 2) * slope * slope
+    return gamma * (curve + _power(xp, value, gamma - 1) * bend)
+
+
+@over_axis(domain=_domain, symmetric=True)
+def jaccard(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
+    """Jaccard loss: one minus the soft intersection over union of two regions.
+
+    .. math:: 1 - \\frac{\\sum_i t_i p_i}{\\sum_i (t_i + p_i - t_i p_i)}
+
+    Args:
+        y_true: probabilities t (or a mask of 0 and 1), any shape.
+        y_pred: probabilities p, the shape of `y_true`.
+        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; -1 takes
+            flattened images (N, P) or (N, C, P); None makes the whole batch one region.
+
+    Returns:
+        One value in [0, 1] per sample (and class); 0 with gradient 0 where both regions are empty. With Dice loss D it
+        is 2 D / (1 + D).
+
+    Source: Jaccard 1901; soft: Rahman & Wang 2016. Keras, torch and Optax have it as a metric at most.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("jaccard", backend="numpy")([[1, 1, 0, 0]], [[1.0, 0.0, 0.0, 0.0]]))
+        0.5
+    """
+    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=1.0, beta=1.0)
+    return _flat(xp, _over(xp, wrong, total), axis)
+
+
+@jaccard.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> Array:
+    return _tversky_slope(xp, y_true, y_pred, axis, 1.0, 1.0)
+
+
+@jaccard.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> Array:
+    return _tversky_bend(xp, y_true, y_pred, axis, 1.0, 1.0)

@@ -1,0 +1,130 @@
+"""Losses of ranked lists, by loops over items."""
+
+from typing import Any
+
+import numpy as np
+
+from reference.information import CONTEXT as mp
+
+from .entry import Edge, add
+
+Number = Any
+
+
+def lists(rng: np.random.Generator) -> tuple[Any, Any]:
+    """Three lists of five items, relevances with ties."""
+    return rng.integers(0, 3, size=(3, 5)).astype(np.float64), 2 * rng.normal(size=(3, 5))
+
+
+def real_lists(rng: np.random.Generator) -> tuple[Any, Any]:
+    """Relevances that are any real numbers."""
+    return rng.normal(size=(3, 5)), 2 * rng.normal(size=(3, 5))
+
+
+def columns(rng: np.random.Generator) -> tuple[Any, Any]:
+    """Lists along the middle axis."""
+    return rng.integers(0, 3, size=(2, 4, 3)).astype(np.float64), rng.normal(size=(2, 4, 3))
+
+
+def ranknet(t: list[Number], z: list[Number], pairs: str = "mean") -> Number:
+    """The sum of log(1 + exp(-(z_i - z_j))) over t_i > t_j, divided by how many they are."""
+    found = [
+        mp.log1p(mp.exp(-(z[i] - z[j]))) if z[i] - z[j] > -50 else z[j] - z[i] + mp.log1p(mp.exp(z[i] - z[j]))
+        for i in range(len(t))
+        for j in range(len(t))
+        if t[i] > t[j]
+    ]
+    if not found:
+        return mp.mpf(0)
+    return mp.fsum(found) / (len(found) if pairs == "mean" else 1)
+
+
+def softmax(x: list[Number]) -> list[Number]:
+    """exp(x_i) / sum of exp(x_k)."""
+    e = [mp.exp(item) for item in x]
+    total = mp.fsum(e)
+    return [item / total for item in e]
+
+
+def listnet(t: list[Number], z: list[Number]) -> Number:
+    """The cross entropy of both lists' top one probabilities."""
+    return -mp.fsum(a * mp.log(b) for a, b in zip(softmax(t), softmax(z), strict=True))
+
+
+def ranking_softmax(t: list[Number], z: list[Number]) -> Number:
+    """The cross entropy of t and softmax(z)."""
+    return -mp.fsum(a * mp.log(b) for a, b in zip(t, softmax(z), strict=True))
+
+
+def along_middle(row: Any) -> Any:
+    """A formula of lists, of arrays whose lists run along axis 1 of 3."""
+
+    def batch(t: Any, z: Any, axis: int = 1, **options: Any) -> Any:
+        return [
+            [row([x[k] for x in a], [x[k] for x in b], **options) for k in range(len(a[0]))]
+            for a, b in zip(t, z, strict=True)
+        ]
+
+    return batch
+
+
+LOG2, SOFTPLUS_1, SIGMOID_1 = 0.6931471805599453, 1.3132616875182228, 0.7310585786300049
+
+add(
+    "ranknet",
+    ranknet,
+    "row",
+    lists,
+    options=({}, {"pairs": "sum"}),
+    edges=(
+        Edge(([[1.0, 0.0]], [[0.5, -0.5]]), [0.3132616875182228], "log(1 + 1/e)",
+             gradient=[[SIGMOID_1 - 1, 1 - SIGMOID_1]]),
+        Edge(([[1.0, 1.0, 1.0]], [[3.0, -2.0, 0.0]]), [0.0], "no pair", gradient=[[0.0, 0.0, 0.0]]),
+        Edge(([[1.0, 1.0]], [[3.0, -2.0]]), [0.0], "no pair to sum", {"pairs": "sum"}, [[0.0, 0.0]]),
+        Edge(([[7.0]], [[3.0]]), [0.0], "a list of one item", gradient=[[0.0]]),
+        Edge(([[2.0, 1.0, 0.0]], [[5.0, 5.0, 5.0]]), [LOG2], "three pairs, each a tie: log 2, slopes of 1/2",
+             gradient=[[-1 / 3, 0.0, 1 / 3]]),
+        Edge(([[2.0, 1.0, 0.0]], [[5.0, 5.0, 5.0]]), [3 * LOG2], "the same, summed", {"pairs": "sum"},
+             [[-1.0, 0.0, 1.0]]),
+        Edge(([[1.0, 0.0, 0.0]], [[0.0, 1.0, 1.0]]), [SOFTPLUS_1], "two pairs of 1 / (1 + 1/e); the losers make none",
+             gradient=[[-SIGMOID_1, SIGMOID_1 / 2, SIGMOID_1 / 2]]),
+        Edge(([[1.0, 0.0]], [[-1e4, 1e4]]), [2e4], "far wrong: the difference", gradient=[[-1.0, 1.0]]),
+        Edge(([[1.0, 0.0]], [[1e4, -1e4]]), [0.0], "far right", gradient=[[0.0, 0.0]]),
+        Edge(([[1.0, float("nan"), 0.0]], [[0.0, 0.0, 0.0]]), [float("nan")], "a relevance of nan"),
+        Edge(([[1.0, 0.0, 0.0]], [[0.0, 0.0, float("nan")]]), [float("nan")], "a score of nan"),
+        Edge(([[0.0, 0.0]], [[0.0, float("nan")]]), [float("nan")], "a score of nan in no pair"),
+    ),
+)  # fmt: skip
+add("ranknet", along_middle(ranknet), "batch", columns, options=({"axis": 1}, {"axis": 1, "pairs": "sum"}))
+add(
+    "listnet",
+    listnet,
+    "row",
+    real_lists,
+    edges=(
+        Edge(([[1.0, 1.0]], [[3.0, 3.0]]), [LOG2], "two outcomes, even", gradient=[[0.0, 0.0]]),
+        Edge(([[0.0, 0.0]], [[0.0, 2.0]]), [LOG2 + 0.43378083048302719], "log 2 + log cosh 1",
+             gradient=[[-0.3807970779778824, 0.3807970779778824]]),
+        Edge(([[1e4, -1e4]], [[-1e4, 1e4]]), [2e4], "all of it on the item that the scores put last",
+             gradient=[[-1.0, 1.0]]),
+        Edge(([[0.0, 0.0, -np.inf]], [[1.0, 1.0, -np.inf]]), [LOG2], "an item that is no part of the list",
+             gradient=[[0.0, 0.0, 0.0]]),
+        Edge(([[5.0]], [[3.0]]), [0.0], "a list of one item", gradient=[[0.0]]),
+        Edge(([[0.0, float("nan")]], [[1.0, 1.0]]), [float("nan")], "a relevance of nan"),
+    ),
+)  # fmt: skip
+add("listnet", along_middle(listnet), "batch", columns, options=({"axis": 1},))
+add(
+    "ranking_softmax",
+    ranking_softmax,
+    "row",
+    lists,
+    edges=(
+        Edge(([[2.0, 0.0]], [[3.0, 3.0]]), [2 * LOG2], "twice log 2", gradient=[[-1.0, 1.0]]),
+        Edge(([[0.0, 0.0]], [[1.0, 3.0]]), [0.0], "no relevant item", gradient=[[0.0, 0.0]]),
+        Edge(([[1.0, 0.0]], [[-1e4, 1e4]]), [2e4], "far wrong: the difference", gradient=[[-1.0, 1.0]]),
+        Edge(([[1.0, 0.0]], [[2.0, -np.inf]]), [0.0], "the only item that is left", gradient=[[0.0, 0.0]]),
+        Edge(([[1.0, 0.0]], [[2.0, float("nan")]]), [float("nan")], "a score of nan"),
+    ),
+)  # fmt: skip
+add("ranking_softmax", along_middle(ranking_softmax), "batch", columns, options=({"axis": 1},))
