@@ -2,9 +2,9 @@
 
 from multiloss import registry
 from multiloss.definition import Definition
-from multiloss.definitions import classification, divergence, regression
+from multiloss.definitions import classification, divergence, regression, relative
 
-for _module in (regression, divergence, classification):
+for _module in (regression, relative, divergence, classification):
     for _item in list(vars(_module).values()):
         if isinstance(_item, Definition):
             registry.add(_item)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.checks import ABOVE_MINUS_ONE
-from multiloss.definition import elementwise, over_axis, shared
-from multiloss.options import non_negative, positive
+from multiloss.definition import elementwise, over_axis
+from multiloss.options import positive
 
 Array = Any
 
@@ -114,95 +113,6 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)
 
 
-@elementwise(aliases=("mape",), readers={"epsilon": non_negative})
-def mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    """Mean absolute percentage error, in percent.
-
-    .. math:: 100 \\cdot |p - t| / \\max(|t|, \\epsilon)
-
-    Args:
-        y_true: targets t, any shape; where |t| is below `epsilon` the value is huge, not infinite.
-        y_pred: predictions p, the shape of `y_true`.
-        epsilon: floor of |t|, in its unit; 0 is the bare formula.
-
-    Returns:
-        One value per element, in percent; averaged over `axis`. The gradient at p = t is 0.
-
-    Source: `keras.losses.MeanAbsolutePercentageError` (percent; other libraries give the fraction).
-
-    Example:
-        >>> import multiloss
-        >>> float(multiloss.get("mape", backend="numpy")([100.0], [110.0]))
-        10.0
-    """
-    return 100 * xp.abs(_relative_error(xp, y_true, y_pred, epsilon=epsilon))
-
-
-@mean_absolute_percentage_error.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    # In this order: XLA then computes it in one pass with the value, twice as fast.
-    return 100 * (xp.sign(_relative_error(xp, y_true, y_pred, epsilon=epsilon)) / _floored_size(xp, y_true, epsilon))
-
-
-@mean_absolute_percentage_error.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    return xp.zeros_like(y_pred)
-
-
-@shared
-def _relative_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
-    return (y_pred - y_true) / _floored_size(xp, y_true, epsilon)
-
-
-def _floored_size(xp: Any, t: Array, epsilon: float) -> Array:
-    return xp.at_least(xp.abs(t), epsilon)
-
-
-@elementwise(aliases=("msle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
-def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    """Mean squared logarithmic error.
-
-    .. math:: (\\log(1 + p) - \\log(1 + t))^2
-
-    Args:
-        y_true: targets t above -1, any shape.
-        y_pred: predictions p above -1, the shape of `y_true`.
-
-    Returns:
-        One value per element, without unit; averaged over `axis`. Not defined below -1, which the first call refuses.
-
-    Source: the notes. `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first, so that it has no
-    gradient for negative predictions; nothing is clipped here.
-
-    Example:
-        >>> import multiloss
-        >>> value = multiloss.get("msle", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0])
-        >>> f"{value:.7f}"
-        '0.0022283'
-    """
-    log_ratio = _log1p_ratio(xp, y_true, y_pred)
-    return log_ratio * log_ratio
-
-
-@mean_squared_logarithmic_error.gradient
-def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    return 2 * _log1p_ratio(xp, y_true, y_pred) / (1 + y_pred)
-
-
-@mean_squared_logarithmic_error.hessian
-def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    return 2 * (1 - _log1p_ratio(xp, y_true, y_pred)) / ((1 + y_pred) * (1 + y_pred))
-
-
-@shared
-def _log1p_ratio(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    # log((1 + p) / (1 + t)). The difference of two logarithms cancels where p is near t; log1p of a ratio loses its
-    # digits near -1. Dividing by the smaller of the two keeps the argument of log1p at 0 or above.
-    e = y_pred - y_true
-    sign = xp.unit(e)
-    return sign * xp.log1p(sign * e / (1 + xp.minimum(y_true, y_pred)))
-
-
 @over_axis(aliases=("rmse",), symmetric=True)
 def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     """Root mean squared error: the root of each sample's mean squared error.
@@ -225,60 +135,31 @@ def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any 
         5.0
     """
     e = y_pred - y_true
-    return _root(xp, _mean(xp, e * e, axis))
+    return root(xp, mean_over(xp, e * e, axis))
 
 
 @root_mean_squared_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
-    return _root_gradient(xp, y_pred - y_true, axis)
+    return root_gradient(xp, y_pred - y_true, axis)
 
 
-@over_axis(aliases=("rmsle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
-def root_mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
-    """Root mean squared logarithmic error: the root of each sample's mean squared logarithmic error.
-
-    .. math:: \\sqrt{\\tfrac{1}{n} \\sum_i (\\log(1 + p_i) - \\log(1 + t_i))^2}
-
-    Args:
-        y_true: targets t above -1, any shape.
-        y_pred: predictions p above -1, the shape of `y_true`.
-        axis: the mean inside the root goes over it; over an axis of length 1 this is an absolute value, and warns.
-
-    Returns:
-        One value per sample, without unit. The gradient of an exact fit is 0.
-
-    Source: the notes. Keras has neither loss nor metric of this name.
-
-    Example:
-        >>> import multiloss
-        >>> value = multiloss.get("rmsle", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0])
-        >>> f"{value:.7f}"
-        '0.0472048'
-    """
-    log_ratio = _log1p_ratio(xp, y_true, y_pred)
-    return _root(xp, _mean(xp, log_ratio * log_ratio, axis))
-
-
-@root_mean_squared_logarithmic_error.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
-    return _root_gradient(xp, _log1p_ratio(xp, y_true, y_pred), axis) / (1 + y_pred)
-
-
-def _mean(xp: Any, x: Array, axis: Any, **keep: Any) -> Array:
+def mean_over(xp: Any, x: Array, axis: Any, **keep: Any) -> Array:
     """The mean over `axis`; 0 where there is nothing."""
     return xp.sum(x, axis=axis, **keep) / xp.length(x, axis)
 
 
-def _root(xp: Any, square: Array) -> Array:
+def root(xp: Any, square: Array) -> Array:
+    """The root, whose derivative at 0 is 0."""
     # `where` on both sides of the root: the derivative of sqrt at 0 is infinite, and infinity times 0 is nan.
     fits = square == 0
     return xp.where(fits, xp.zeros_like(square), xp.sqrt(xp.where(fits, xp.ones_like(square), square)))
 
 
-def _root_gradient(xp: Any, e: Array, axis: Any) -> Array:
+def root_gradient(xp: Any, e: Array, axis: Any) -> Array:
+    """The derivative of the root of the mean of e^2, by e."""
     # Where the root is 0 every error is 0 (or its square underflows), and the gradient is chosen to be 0.
-    root = _root(xp, _mean(xp, e * e, axis, keepdims=True))
-    return e / xp.where(root == 0, xp.full_like(root, math.inf), root * xp.length(e, axis))
+    size = root(xp, mean_over(xp, e * e, axis, keepdims=True))
+    return e / xp.where(size == 0, xp.full_like(size, math.inf), size * xp.length(e, axis))
 
 
 @elementwise(aliases=("logcosh", "log_cosh_loss"), symmetric=True)
