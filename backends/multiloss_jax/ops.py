@@ -53,6 +53,21 @@ def unit(x: Array) -> Array:
     return jnp.copysign(jnp.ones((), x.dtype), jax.lax.stop_gradient(x))
 
 
+def lgamma(x: Array) -> Array:
+    """log |Gamma(x)|."""
+    return jax.scipy.special.gammaln(x)
+
+
+def constant(values: Any, like: Array) -> Array:
+    """Numbers in the dtype of `like`."""
+    return jnp.asarray(values, like.dtype)
+
+
+def cumulative_sum(x: Array, *, axis: int) -> Array:
+    """The running sum."""
+    return jnp.cumsum(x, axis=axis)
+
+
 def log1p(x: Array) -> Array:
     """log(1 + x)."""
     return _log1p(x) if x.dtype == jnp.float64 else jnp.log1p(x)

@@ -42,6 +42,7 @@ def _traced_ops() -> dict[str, Any]:
         "softplus": lambda x: anp.logaddexp(0, x),
         "expit": lambda x: 0.5 * (1 + anp.tanh(0.5 * x)),
         "clip": clip,
+        "cumulative_sum": lambda x, *, axis: anp.cumsum(x, axis=axis),
         "zeros_like": lambda x: np.zeros(x.shape, x.dtype),
         "ones_like": lambda x: np.ones(x.shape, x.dtype),
         "full_like": lambda x, value: np.full(x.shape, value, x.dtype),

@@ -106,6 +106,16 @@ def expit(x: Array) -> Array:
     return torch.sigmoid(x)
 
 
+def lgamma(x: Array) -> Array:
+    """log |Gamma(x)|."""
+    return torch.lgamma(x)
+
+
+def constant(values: Any, like: Array) -> Array:
+    """Numbers in the dtype of `like`, on its device."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+
 # Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
 
 
@@ -209,6 +219,11 @@ def sort(x: Array, *, axis: int = -1) -> Array:
 def searchsorted(x: Array, values: Array) -> Array:
     """Where each value starts in the sorted x."""
     return torch.searchsorted(x, values.contiguous())
+
+
+def cumulative_sum(x: Array, *, axis: int) -> Array:
+    """The running sum."""
+    return torch.cumsum(x, dim=axis)
 
 
 def concat(arrays: Any, *, axis: int = 0) -> Array:

@@ -2,9 +2,9 @@
 
 from multiloss import registry
 from multiloss.definition import Definition
-from multiloss.definitions import classification, divergence, regression, relative
+from multiloss.definitions import classification, divergence, likelihood, regression, relative, similarity
 
-for _module in (regression, relative, divergence, classification):
+for _module in (regression, relative, likelihood, similarity, divergence, classification):
     for _item in list(vars(_module).values()):
         if isinstance(_item, Definition):
             registry.add(_item)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.definition import elementwise, over_axis
-from multiloss.options import positive
+from multiloss.definition import elementwise, over_axis, shared
+from multiloss.options import non_negative, positive, unit_interval
 
 Array = Any
 
@@ -232,3 +232,134 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
 @huber.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
     return xp.where(xp.abs(y_pred - y_true) <= delta, xp.ones_like(y_pred), xp.zeros_like(y_pred))
+
+
+@elementwise(aliases=("smooth_l1_loss",), readers={"beta": non_negative}, symmetric=True)
+def smooth_l1(xp: Any, y_true: Array, y_pred: Array, *, beta: float = 1.0) -> Array:
+    """Smooth L1 loss: quadratic near zero, the absolute error minus a constant beyond `beta`; Huber's over `beta`.
+
+    .. math:: \\tfrac12 e^2 / \\beta \\text{ if } e = |p - t| < \\beta, \\text{ else } e - \\tfrac12 \\beta
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+        beta: where the parabola goes over into the line, in the unit of the inputs; 0 is the absolute error.
+
+    Returns:
+        One value per element, in the unit of the inputs; averaged over `axis`. The gradient is at most 1 in size.
+
+    Source: Girshick 2015, eq. 3 (beta 1). `torch.nn.SmoothL1Loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("smooth_l1", backend="numpy", beta=2.0)([0.0], [5.0]))
+        4.0
+    """
+    e = xp.abs(y_pred - y_true)
+    if beta == 0:
+        return e
+    near = xp.minimum(e, beta)
+    return (near / beta) * (e - 0.5 * near)  # in this order no square overflows
+
+
+@smooth_l1.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, beta: float) -> Array:
+    e = y_pred - y_true
+    return xp.sign(e) if beta == 0 else xp.clip(e / beta, -1.0, 1.0)
+
+
+@smooth_l1.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, beta: float) -> Array:
+    if beta == 0:
+        return xp.zeros_like(y_pred)
+    near = xp.abs(y_pred - y_true) < beta
+    return xp.where(near, xp.full_like(y_pred, 1 / beta), xp.zeros_like(y_pred))
+
+
+@elementwise(aliases=("pinball",), readers={"q": unit_interval})
+def quantile(xp: Any, y_true: Array, y_pred: Array, *, q: float = 0.5) -> Array:
+    """Quantile (pinball) loss, whose best constant prediction is the q-quantile of the targets.
+
+    .. math:: \\max(q (t - p),\\; (q - 1)(t - p))
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predicted quantiles p, the shape of `y_true`.
+        q: the quantile's level, in [0, 1]. Predictions below the target cost q, those above it 1 - q per unit.
+
+    Returns:
+        One value per element, in the unit of the inputs; averaged over `axis`. The gradient at p = t is 0.
+
+    Source: Koenker & Bassett 1978. `sklearn.metrics.mean_pinball_loss`; Keras, torch and Optax have none.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("quantile", backend="numpy", q=0.75)([1.0, 3.0], [3.0, 1.0]))
+        1.0
+    """
+    e = y_pred - y_true
+    return _cost(xp, e, q) * xp.abs(e)
+
+
+def _cost(xp: Any, e: Array, q: float) -> Array:
+    """What a unit of the error costs on its side."""
+    return xp.where(e > 0, xp.full_like(e, 1 - q), xp.full_like(e, q))
+
+
+@quantile.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, q: float) -> Array:
+    e = y_pred - y_true
+    return _cost(xp, e, q) * xp.sign(e)
+
+
+@quantile.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, q: float) -> Array:
+    return xp.zeros_like(y_pred)
+
+
+@elementwise(readers={"epsilon": positive}, symmetric=True)
+def charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-3) -> Array:
+    """Charbonnier loss: the absolute error, rounded off at zero.
+
+    .. math:: \\sqrt{(p - t)^2 + \\epsilon^2}
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+        epsilon: the value of an exact fit, and the size of the errors that are rounded off; positive.
+
+    Returns:
+        One value per element, in the unit of the inputs; averaged over `axis`. An exact fit has `epsilon`, not 0.
+
+    Source: the form of Lai et al. 2017, eq. 4, and of image restoration since. Charbonnier et al. 1994 have
+    2 sqrt(1 + e^2) - 2. Keras, torch and Optax have none.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("charbonnier", backend="numpy", epsilon=3.0)([0.0], [4.0]))
+        5.0
+    """
+    scale, _, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
+    return scale * size
+
+
+@shared
+def _charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> tuple[Array, Array, Array]:
+    """A scale, a constant for derivatives, so that no square overflows; error and value over it."""
+    e = y_pred - y_true
+    scale = xp.stop_gradient(xp.at_least(xp.abs(e), epsilon))
+    e, floor = e / scale, epsilon / scale
+    return scale, e, xp.sqrt(e * e + floor * floor)
+
+
+@charbonnier.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+    _, e, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
+    return e / size
+
+
+@charbonnier.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+    scale, _, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
+    floor = epsilon / scale
+    return floor / size * (floor / size) / (size * scale)

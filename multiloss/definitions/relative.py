@@ -56,6 +56,52 @@ def _floored_size(xp: Any, t: Array, epsilon: float) -> Array:
     return xp.at_least(xp.abs(t), epsilon)
 
 
+@elementwise(aliases=("smape",), symmetric=True)
+def symmetric_mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    """Symmetric mean absolute percentage error, in percent: the error over the mean of both sizes.
+
+    .. math:: 200 \\cdot \\frac{|p - t|}{|p| + |t|}, \\quad 0 \\text{ where both are } 0
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+
+    Returns:
+        One value per element, from 0 to 200 percent; averaged over `axis`. The gradient is 0 where p = t, and wherever
+        the signs differ, for the value is 200 there.
+
+    Source: Makridakis & Hibon 2000, as the M3 and M4 competitions measure. Others give the fraction, or halve it.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("smape", backend="numpy")([100.0, 0.0], [300.0, 0.0]))
+        50.0
+    """
+    t, p, total = _halves(xp, y_true, y_pred)
+    return 200 * (xp.abs(p - t) / total)
+
+
+@shared
+def _halves(xp: Any, y_true: Array, y_pred: Array) -> tuple[Array, Array, Array]:
+    """t / 2, p / 2 and the sum of their sizes (halves, so that it does not overflow), infinite where that is 0."""
+    t, p = 0.5 * y_true, 0.5 * y_pred
+    total = xp.abs(t) + xp.abs(p)
+    return t, p, xp.where(total == 0, xp.full_like(total, float("inf")), total)
+
+
+@symmetric_mean_absolute_percentage_error.gradient
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    t, p, total = _halves(xp, y_true, y_pred)
+    # |t| + t sign(p) is 2|t| or 0: the difference of the quotient rule, which would cancel, done by hand.
+    return 100 * xp.sign(p - t) * ((xp.abs(t) + t * xp.sign(p)) / total) / total
+
+
+@symmetric_mean_absolute_percentage_error.hessian
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    t, p, total = _halves(xp, y_true, y_pred)
+    return -100 * xp.sign(p - t) * ((xp.abs(t) * xp.sign(p) + t) / total) / total / total
+
+
 @elementwise(aliases=("msle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
 def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
     """Mean squared logarithmic error.
