@@ -24,7 +24,11 @@ def floored_log(xp: Any, p: Array, epsilon: float, weight: Array | None = None) 
 
 def floored_reciprocal(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
     """The derivative of `floored_log`: 1/p, and 0 below the floor."""
-    return 1 / (xp.infinite_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight))
+    return 1 / _divisor(xp, p, epsilon, weight)
+
+
+def _divisor(xp: Any, p: Array, epsilon: float, weight: Array | None) -> Array:
+    return xp.infinite_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight)
 
 
 def _weighed(xp: Any, p: Array, weight: Array | None) -> Array:
@@ -229,7 +233,7 @@ def generalized_kl_divergence(
 @generalized_kl_divergence.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, log_input: bool, log_target: bool) -> Array:
     t = xp.exp(y_true) if log_target else y_true
-    return xp.exp(y_pred) - t if log_input else 1 - t * floored_reciprocal(xp, y_pred, epsilon, t)
+    return xp.exp(y_pred) - t if log_input else 1 - t / _divisor(xp, y_pred, epsilon, t)
 
 
 @generalized_kl_divergence.hessian
@@ -340,7 +344,9 @@ def _ahead(
 ) -> tuple[Array, Array]:
     """The distance from each position to the next, 0 from the last, and CDF_p - CDF_t."""
     if positions is None:
-        spacing = xp.astype(xp.class_range(y_pred, axis) < xp.class_count(y_pred, axis) - 1, y_pred.dtype)
+        # No boolean: XLA makes a choice of a product with one, and would hide a nan at the last position.
+        after = xp.class_count(y_pred, axis) - 1 - xp.class_range(y_pred, axis)
+        spacing = xp.astype(xp.minimum(after, 1), y_pred.dtype)
     else:
         if y_pred.shape[axis] not in (None, len(positions)):
             raise ValueError(

@@ -68,28 +68,31 @@ def cosine_distance(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) ->
 @cosine_distance.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> Array:
     # -(t - cos p) for unit vectors is -(t - p) - (1 - cos) p, which keeps its digits where they nearly agree.
-    _, p, across, distance, (scale, size) = _directions(xp, y_true, y_pred, axis=axis)
-    return -((across + distance * p) / size) / scale
+    _, p, across, distance, (scale, by) = _directions(xp, y_true, y_pred, axis=axis)
+    return -((across + distance * p) * by) / scale
 
 
 @shared
 def _directions(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> tuple[Any, ...]:
-    """Both vectors divided by their norms, their difference, 1 - cosine (`axis` kept), and what p was divided by."""
+    """Both vectors divided by their norms, their difference, 1 - cosine (`axis` kept), and what makes p of it."""
     t, *_, t_exists = _direction(xp, y_true, axis)
-    p, scale, size, p_exists = _direction(xp, y_pred, axis)
+    p, scale, by, p_exists = _direction(xp, y_pred, axis)
     across = t - p
     # |t - p|^2 / 2 is 1 - cosine without its cancellation, but where a vector is 0.
     half = 0.5 * xp.sum(across * across, axis=axis, keepdims=True)
-    return t, p, across, half + (1 - 0.5 * (t_exists + p_exists)), (scale, size)
+    return t, p, across, half + (1 - 0.5 * (t_exists + p_exists)), (scale, by)
 
 
 def _direction(xp: Any, x: Array, axis: Any) -> tuple[Array, Array, Array, Array]:
-    """x divided by its norm (0 stays 0, with derivative 0); the norm as scale times size; whether it is above 0."""
-    # The mean size: no square overflows then, and it is a constant for derivatives, for the direction has none by it.
-    mean = xp.stop_gradient(xp.sum(xp.abs(x) / xp.length(x, axis), axis=axis, keepdims=True))
-    zero = mean == 0
-    scale = xp.where(zero, xp.full_like(mean, float("inf")), mean)
+    """x divided by its norm (0 stays 0, with derivative 0); the norm as scale / by; whether it is above 0."""
+    # By the largest entry no square overflows. It is a constant for derivatives: the direction does not depend on it.
+    reduce = xp.sum if 0 in tuple(x.shape) else xp.max  # nothing has no maximum
+    # A quarter of it, because XLA multiplies by the reciprocal: that of 3e38 is 0 to it.
+    quarter = 0.25 * xp.stop_gradient(reduce(xp.abs(x), axis=axis, keepdims=True))
+    zero = quarter == 0
+    scale = xp.where(zero, xp.full_like(quarter, float("inf")), quarter)
     x = x / scale
     square = xp.sum(x * x, axis=axis, keepdims=True)
-    size = xp.sqrt(xp.where(zero, xp.ones_like(square), square))
-    return x / size, scale, size, xp.sign(mean)
+    # Multiplied and not divided by: XLA would divide by the product with the scale, which may overflow.
+    by = 1 / xp.sqrt(xp.where(zero, xp.ones_like(square), square))
+    return x * by, scale, by, xp.sign(quarter)

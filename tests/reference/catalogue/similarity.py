@@ -39,7 +39,7 @@ def edges(zero: float) -> tuple[Edge, ...]:
             gradient=[[0.0336, -0.0448]],
         ),
         Edge(([[1.0, 0.0]], [[0.0, 2.0]]), [zero], "a right angle", gradient=[[-0.5, 0.0]]),
-        Edge(([[3.0, 4.0]], [[6.0, 8.0]]), [zero - 1.0], "one direction", gradient=[[0.0, 0.0]]),
+        Edge(([[0.0, 4.0]], [[0.0, 8.0]]), [zero - 1.0], "one direction", gradient=[[0.0, 0.0]]),
         Edge(([[1.0, 0.0]], [[-2.0, 0.0]]), [zero + 1.0], "opposite ones", gradient=[[0.0, 0.0]]),
         Edge(([[1.0, 2.0]], [[0.0, 0.0]]), [zero], "a zero vector: similarity 0, gradient 0", gradient=[[0.0, 0.0]]),
         Edge(([[0.0, 0.0]], [[1.0, 2.0]]), [zero], "a zero vector: similarity 0, gradient 0", gradient=[[0.0, 0.0]]),
