@@ -14,7 +14,7 @@ from multiloss import dispatch, registry
 from multiloss.inputs import spread_host
 from multiloss.loss import Spec, get, make_spec
 from multiloss.pipeline import sample_shape
-from multiloss.testing.strategies import Case, cases
+from multiloss.testing.strategies import Case, cases, domain_of
 
 Reference = Callable[..., Any]
 
@@ -207,8 +207,12 @@ def _masked_is_gone(
 
 
 def _plain(spec: Spec, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    pred = np.full((samples, 2), 0.5, np.float32)
-    return (np.zeros(samples, np.int64) if spec.definition.has_labels else pred.copy()), pred
+    arrays = []
+    for name in ("y_true", "y_pred"):
+        domain = domain_of(spec, name)
+        usual = domain is None or domain.high >= 0.5
+        arrays.append(np.full((samples, 2), 0.5 if usual else -0.5, np.float32))
+    return (np.zeros(samples, np.int64) if spec.definition.has_labels else arrays[0]), arrays[1]
 
 
 def _half_precision(backend: str, spec: Spec) -> None:
