@@ -30,9 +30,10 @@ PEERS: list[tuple[str, dict[str, Any], Any, Any, Peer]] = [
     ),
     ("generalized_kl_divergence", {"log_input": True}, M, P, optax.losses.generalized_kl_divergence),
 ]
+IDS = [f"{name}-{i}" for i, (name, *_) in enumerate(PEERS)]
 
 
-@pytest.mark.parametrize(("name", "options", "t", "p", "peer"), PEERS, ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(("name", "options", "t", "p", "peer"), PEERS, ids=IDS)
 def test_optax_has_the_same(name: str, options: dict[str, Any], t: Any, p: Any, peer: Peer) -> None:
     t, p = jnp.asarray(t), jnp.asarray(p)
     loss = multiloss.get(name, backend="jax", reduction="none", **options)

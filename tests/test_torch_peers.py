@@ -38,9 +38,10 @@ PEERS: list[tuple[str, dict[str, Any], torch.Tensor, torch.Tensor, Peer]] = [
         lambda x, t: F.kl_div(x, t, reduction="batchmean", log_target=True),
     ),
 ]
+IDS = [f"{name}-{i}" for i, (name, *_) in enumerate(PEERS)]
 
 
-@pytest.mark.parametrize(("name", "options", "t", "p", "peer"), PEERS, ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(("name", "options", "t", "p", "peer"), PEERS, ids=IDS)
 def test_torch_has_the_same(name: str, options: dict[str, Any], t: torch.Tensor, p: torch.Tensor, peer: Peer) -> None:
     found = []
     for function in (lambda x: multiloss.get(name, backend="torch", **options)(t, x), lambda x: peer(x, t)):
