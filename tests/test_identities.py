@@ -216,3 +216,23 @@ def test_logarithms_that_do_not_sum_to_one(backend: str) -> None:
     values(backend, "kl_divergence", [[0.5, 0.5]], good, log_input=True, validate=True)
     with pytest.raises(ValueError, match="must sum to 1"):
         values(backend, "kl_divergence", [[0.5, 0.5]], bad, log_input=True, validate=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("mean_absolute_error", {}), ("smooth_l1", {"beta": 0.0}), ("quantile", {"q": 0.9}), ("smape", {}),
+     ("wasserstein_1d", {}), ("cosine_distance", {})],
+)  # fmt: skip
+def test_kinks_have_slope_0_by_both_inputs(backend: str, name: str, options: dict[str, Any]) -> None:
+    loss = multiloss.get(name, backend=backend, **options)
+    x = to_native(backend, np.array([[1.0, 0.0, 0.0]], np.float32))
+    _, gradients = loss.value_and_grad(x, x, wrt=("y_true", "y_pred"))
+    for gradient in gradients:
+        np.testing.assert_array_equal(to_numpy(gradient), np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("name", ["cosine_similarity", "cosine_distance", "js_divergence", "wasserstein_1d", "tweedie"])
+def test_nothing_costs_nothing(backend: str, name: str) -> None:
+    empty = to_native(backend, np.zeros((0, 3), np.float32))
+    for axis in (-1, 0):
+        assert float(to_numpy(multiloss.get(name, backend=backend, axis=axis)(empty, empty))) == 0
