@@ -27,6 +27,9 @@ class Domain:
 PROBABILITY = Domain(0.0, 1.0, "probabilities in [0, 1]", "these look like logits: pass from_logits=True")
 MEMBERSHIP = Domain(0.0, 1.0, "probabilities in [0, 1]")
 """The same of single elements, which sum to nothing in particular."""
+LOG_PROBABILITY = Domain(-np.inf, 0.0, "logarithms of probabilities, 0 or below")
+NON_NEGATIVE = Domain(0.0, np.inf, "values of 0 or above")
+POSITIVE = Domain(0.0, np.inf, "values above 0", open_low=True)
 ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
 
 

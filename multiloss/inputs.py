@@ -160,8 +160,11 @@ def _check_domain(be: Any, spec: Any, y_true: Array, y_pred: Array, mask: Any, s
         if keep is not None:
             kept = values[np.broadcast_to(expand(keep, spec.axis, values.ndim), values.shape)]
         checks.in_domain(name, kept, domain, "from_logits" in spec.kwargs, arrays[name].dtype)
-        if spec.validate and domain is checks.PROBABILITY and spec.definition.kind != "elementwise":
-            checks.sums_to_one(name, values, spec.axis, keep, arrays[name].dtype)
+        if spec.validate and spec.definition.kind != "elementwise":
+            if domain is checks.PROBABILITY:
+                checks.sums_to_one(name, values, spec.axis, keep, arrays[name].dtype)
+            elif domain is checks.LOG_PROBABILITY:
+                checks.sums_to_one(f"exp({name})", np.exp(values), spec.axis, keep, arrays[name].dtype)
 
 
 def _spans_one(shape: Any, axis: Any) -> bool:

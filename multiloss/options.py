@@ -6,6 +6,7 @@ are equal when their options are, and `1` and `1.0` make one jit cache entry.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -70,6 +71,18 @@ def unit_interval(name: str, value: Any) -> float:
     return number
 
 
+def between(low: float, high: float) -> Reader:
+    """A reader of real numbers above `low` and below `high`."""
+
+    def read(name: str, value: Any) -> float:
+        number = real(name, value)
+        if not low < number < high:
+            raise ValueError(f"{name} must be above {low:g} and below {high:g}, got {number:g}")
+        return number
+
+    return read
+
+
 def below_half(name: str, value: Any) -> float:
     """A floor for probabilities: in [0, 0.5), so that p and 1 - p are never both floored."""
     number = real(name, value)
@@ -112,6 +125,15 @@ def vector(name: str, value: Any) -> tuple[float, ...]:
     if not value:
         raise ValueError(f"{name} must not be empty")
     return tuple(real(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+
+def increasing(name: str, value: Any) -> tuple[float, ...]:
+    """A list or array of real numbers, each above the one before."""
+    numbers = vector(name, value)
+    for i, (before, now) in enumerate(itertools.pairwise(numbers), 1):
+        if now <= before:
+            raise ValueError(f"{name} must be increasing, but {name}[{i}] is {now:g} after {before:g}")
+    return numbers
 
 
 def one_of(*choices: str) -> Reader:

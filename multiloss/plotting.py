@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from multiloss import center
-from multiloss.checks import ABOVE_MINUS_ONE, MEMBERSHIP, PROBABILITY
+from multiloss.checks import MEMBERSHIP, PROBABILITY
 from multiloss.definition import Definition
 from multiloss.loss import make, make_spec
 
@@ -101,12 +101,18 @@ def _inputs(
         y_pred = np.stack([x, 1 - x], -1) if pair else x[:, None]
         axis_label = "probability of the true class"
     else:
-        if definition.name == "mean_absolute_percentage_error":
+        low = domain["y_pred"].low if "y_pred" in domain else -np.inf
+        if definition.name.endswith("mean_absolute_percentage_error"):
             x, target, axis_label = np.linspace(0, 200, points), 100.0, "y_pred, where y_true = 100"
         elif "y_true" in domain and domain["y_true"].values:
             x, target, axis_label = np.linspace(-3, 3, points), 1.0, "y_pred, where y_true = 1"
-        elif domain.get("y_pred") is ABOVE_MINUS_ONE:
-            x, target, axis_label = np.linspace(-0.9, 6, points), 2.0, "y_pred, where y_true = 2"
+        elif definition.family == "similarity":
+            x, axis_label = np.linspace(-5, 5, points), "x, where y_true = (1, 0) and y_pred = (x, 1)"
+            return x, np.tile([1.0, 0.0], (points, 1)), np.stack([x, 0 * x + 1], -1), axis_label
+        elif np.isfinite(low):
+            x, target, axis_label = np.linspace(low + 0.1, 6, points), 2.0, "y_pred, where y_true = 2"
+        elif "y_true" in domain:
+            x, target, axis_label = np.linspace(-3, 3, points), 2.0, "y_pred, where y_true = 2"
         else:
             x, target, axis_label = np.linspace(-5, 5, points), 0.0, "y_pred - y_true"
         return x, np.full((points, 1), target), x[:, None], axis_label

@@ -53,6 +53,12 @@ class Namespace(Protocol):
     def log_cosh(self, x: Array) -> Array:
         """log(cosh(x)), right for small x and for large."""
 
+    def lgamma(self, x: Array) -> Array:
+        """The logarithm of |Gamma(x)|, infinite at the poles; that of x! is `lgamma(x + 1)`."""
+
+    def constant(self, values: Any, like: Array) -> Array:
+        """Numbers (of an option) as an array in the dtype of `like`, where that is."""
+
     def times(self, weight: Array, x: Array) -> Array:
         """weight * x, where a weight of 0 gives 0 even against an infinite x, which is a constant there. A nan stays
         one."""

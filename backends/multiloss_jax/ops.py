@@ -53,6 +53,36 @@ def unit(x: Array) -> Array:
     return jnp.copysign(jnp.ones((), x.dtype), jax.lax.stop_gradient(x))
 
 
+@jax.custom_jvp
+def _abs(x: Array) -> Array:
+    return jnp.abs(x)
+
+
+@_abs.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return jnp.abs(primals[0]), tangents[0] * jnp.sign(primals[0])
+
+
+def abs(x: Array) -> Array:  # noqa: A001
+    """The absolute value, whose derivative at 0 is 0; that of jnp.abs is 1."""
+    return _abs(x)
+
+
+def lgamma(x: Array) -> Array:
+    """log |Gamma(x)|."""
+    return jax.scipy.special.gammaln(x)
+
+
+def constant(values: Any, like: Array) -> Array:
+    """Numbers in the dtype of `like`."""
+    return jnp.asarray(values, like.dtype)
+
+
+def cumulative_sum(x: Array, *, axis: int) -> Array:
+    """The running sum."""
+    return jnp.cumsum(x, axis=axis)
+
+
 def log1p(x: Array) -> Array:
     """log(1 + x)."""
     return _log1p(x) if x.dtype == jnp.float64 else jnp.log1p(x)

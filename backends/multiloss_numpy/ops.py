@@ -60,6 +60,26 @@ def expit(x: Array) -> Array:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
+def lgamma(x: Array) -> Array:
+    """log |Gamma(x)|."""
+    return np.asarray(_lgamma(x), x.dtype)
+
+
+def _log_gamma(x: float) -> float:
+    try:
+        return math.lgamma(x)
+    except (ValueError, OverflowError):  # a pole; a value that no float64 holds
+        return math.inf
+
+
+_lgamma = np.vectorize(_log_gamma, otypes=[np.float64])
+
+
+def constant(values: Any, like: Array) -> Array:
+    """Numbers in the dtype of `like`."""
+    return np.asarray(values, like.dtype)
+
+
 def length(x: Array, axis: Any) -> int:
     """How many elements `axis` spans, at least 1."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)

@@ -29,7 +29,7 @@ SAME = {
     "reshape": tf.reshape, "broadcast_to": tf.broadcast_to, "stop_gradient": tf.stop_gradient,
     "softplus": tf.math.softplus, "expit": tf.math.sigmoid, "float32": tf.float32, "float64": tf.float64,
     "int32": tf.int32, "int64": tf.int64, "bool": tf.bool, "pi": math.pi, "e": math.e, "inf": math.inf,
-    "nan": math.nan, "newaxis": None,
+    "nan": math.nan, "newaxis": None, "lgamma": tf.math.lgamma,
 }  # fmt: skip
 
 _BASIC = SimpleNamespace(**SAME, where=tf.where)
@@ -100,6 +100,11 @@ def astype(x: Array, dtype: Any) -> Array:
 def _number(value: Any, like: Array) -> Array:
     # tf.cast would take a Python float through float32.
     return tf.cast(value, like.dtype) if tf.is_tensor(value) else tf.convert_to_tensor(value, like.dtype)
+
+
+def constant(values: Any, like: Array) -> Array:
+    """Numbers in the dtype of `like`."""
+    return tf.constant(values, like.dtype)
 
 
 def full_like(x: Array, value: Any) -> Array:

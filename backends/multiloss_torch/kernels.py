@@ -130,7 +130,8 @@ def _picked(options: Any, axis: int, shape: Any) -> Call | None:
 def _kl_divergence(options: Any, axis: Any, shape: Any) -> Call | None:
     """`kl_div` has no floor, so it is asked only where no probability is below, and of few: `fused` is faster."""
     epsilon, samples = options["epsilon"], math.prod(sample_shape(shape, axis))
-    if options["normalize"] or epsilon == 0 or math.prod(shape) >= _FEW:
+    logarithms = options["log_input"] or options["log_target"]
+    if logarithms or options["normalize"] or epsilon == 0 or math.prod(shape) >= _FEW:
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:

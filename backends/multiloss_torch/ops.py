@@ -106,6 +106,16 @@ def expit(x: Array) -> Array:
     return torch.sigmoid(x)
 
 
+def lgamma(x: Array) -> Array:
+    """log |Gamma(x)|."""
+    return torch.lgamma(x)
+
+
+def constant(values: Any, like: Array) -> Array:
+    """Numbers in the dtype of `like`, on its device."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+
 # Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
 
 

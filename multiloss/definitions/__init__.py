@@ -6,13 +6,19 @@ from multiloss.definitions import (
     classification,
     divergence,
     embedding,
+    likelihood,
     ranking,
     regression,
+    relative,
     segmentation,
+    similarity,
 )
 
 for _module in (
     regression,
+    relative,
+    likelihood,
+    similarity,
     divergence,
     classification,
     segmentation,

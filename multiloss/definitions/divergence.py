@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss.checks import PROBABILITY
-from multiloss.definition import over_axis
-from multiloss.options import below_half
+from multiloss.checks import LOG_PROBABILITY, NON_NEGATIVE, PROBABILITY
+from multiloss.definition import over_axis, shared
+from multiloss.options import below_half, increasing, optional, single_axis
 
 Array = Any
 
@@ -22,7 +24,11 @@ def floored_log(xp: Any, p: Array, epsilon: float, weight: Array | None = None) 
 
 def floored_reciprocal(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
     """The derivative of `floored_log`: 1/p, and 0 below the floor."""
-    return 1 / (xp.infinite_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight))
+    return 1 / _divisor(xp, p, epsilon, weight)
+
+
+def _divisor(xp: Any, p: Array, epsilon: float, weight: Array | None) -> Array:
+    return xp.infinite_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight)
 
 
 def _weighed(xp: Any, p: Array, weight: Array | None) -> Array:
@@ -41,30 +47,45 @@ def normalized_gradient(xp: Any, p: Array, gradient: Array, axis: Any) -> Array:
 
 
 def _probabilities(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {} if options["normalize"] else {"y_true": PROBABILITY, "y_pred": PROBABILITY}
+    if options.get("normalize"):
+        return {}
+    return {
+        "y_true": LOG_PROBABILITY if options.get("log_target") else PROBABILITY,
+        "y_pred": LOG_PROBABILITY if options.get("log_input") else PROBABILITY,
+    }
 
 
 @over_axis(aliases=("kl", "kld", "kullback_leibler_divergence"), readers={"epsilon": below_half}, domain=_probabilities)
 def kl_divergence(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 1e-7, normalize: bool = False
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: Any = -1,
+    epsilon: float = 1e-7,
+    normalize: bool = False,
+    log_input: bool = False,
+    log_target: bool = False,
 ) -> Array:
     """Kullback-Leibler divergence of the prediction from the target, in nats.
 
     .. math:: \\sum_k t_k \\log(t_k / p_k), \\quad 0 \\log 0 = 0
 
     Args:
-        y_true: probabilities t, summing to 1 over `axis`.
-        y_pred: probabilities p, the shape of `y_true`.
+        y_true: probabilities t, summing to 1 over `axis`, or their logarithms.
+        y_pred: probabilities p, or their logarithms; the shape of `y_true`.
         axis: the axis (or axes) of the outcomes.
         epsilon: floor of each logarithm's argument; below it the gradient is 0. 0 is the bare formula, in which
-            0 log 0 is a constant: its infinite derivative by t is left out.
-        normalize: divide both by their sum over `axis` first.
+            0 log 0 is a constant: its infinite derivative by t is left out. Logarithms that are given have no floor.
+        normalize: divide both by their sum over `axis` first. With `log_input` the prediction may then be logits.
+        log_input: whether `y_pred` holds logarithms, as in torch and Optax.
+        log_target: whether `y_true` holds logarithms.
 
     Returns:
         One value per sample, in nats; never negative for distributions, but for rounding and `epsilon`.
 
     Source: Kullback & Leibler 1951, eq. 2.4. `keras.losses.KLDivergence`; `torch.nn.KLDivLoss(reduction="batchmean")`
-    and `optax.losses.kl_divergence` of log p.
+    and `optax.losses.kl_divergence` with `log_input`.
 
     Example:
         >>> import multiloss
@@ -72,6 +93,9 @@ def kl_divergence(
         >>> f"{kl([0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]):.6f}"
         '0.693147'
     """
+    if log_input or log_target:
+        t, log_t, log_p = _logarithms(xp, y_true, y_pred, axis, epsilon, normalize, log_input, log_target)
+        return xp.sum(t * (log_t - log_p), axis=axis)
     if normalize:
         y_true, y_pred = normalized(xp, y_true, axis), normalized(xp, y_pred, axis)
     # A difference of logarithms, not the logarithm of a ratio: t / p overflows for small p.
@@ -79,18 +103,272 @@ def kl_divergence(
     return xp.sum(y_true * log_ratio, axis=axis)
 
 
+def _logarithms(
+    xp: Any, y_true: Array, y_pred: Array, axis: Any, epsilon: float, normalize: bool, log_input: bool, log_target: bool
+) -> tuple[Array, Array, Array]:
+    """t, log t and log p, where at least one of them came as a logarithm; finite where t is 0."""
+    t = _target(xp, y_true, axis, normalize, log_target)
+    if log_target:
+        log_t = _weighed_log(xp, t, _log_normalized(xp, y_true, axis, normalize))
+    else:
+        log_t = floored_log(xp, t, epsilon, t)
+    if log_input:
+        return t, log_t, _weighed_log(xp, t, _log_normalized(xp, y_pred, axis, normalize))
+    return t, log_t, floored_log(xp, normalized(xp, y_pred, axis) if normalize else y_pred, epsilon, t)
+
+
+def _target(xp: Any, y_true: Array, axis: Any, normalize: bool, log_target: bool) -> Array:
+    if log_target:
+        return xp.exp(_log_normalized(xp, y_true, axis, normalize))
+    return normalized(xp, y_true, axis) if normalize else y_true
+
+
+def _log_normalized(xp: Any, x: Array, axis: Any, normalize: bool) -> Array:
+    return x - xp.logsumexp(x, axis=axis, keepdims=True) if normalize else x
+
+
+def _weighed_log(xp: Any, weight: Array, log: Array) -> Array:
+    """A logarithm that was given, and 0 where it is that of 0 and its weight is 0: 0 log 0 = 0."""
+    return xp.where((weight == 0) & (log == -math.inf), xp.zeros_like(log), log)
+
+
 @kl_divergence.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, normalize: bool) -> Array:
+def _(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: Any,
+    epsilon: float,
+    normalize: bool,
+    log_input: bool,
+    log_target: bool,
+) -> Array:
+    t = _target(xp, y_true, axis, normalize, log_target)
+    if log_input and normalize:
+        return xp.exp(_log_normalized(xp, y_pred, axis, True)) - t
+    if log_input:
+        return -t
     if not normalize:
-        return -y_true * floored_reciprocal(xp, y_pred, epsilon, y_true)
-    t, p = normalized(xp, y_true, axis), normalized(xp, y_pred, axis)
+        return -t * floored_reciprocal(xp, y_pred, epsilon, t)
+    p = normalized(xp, y_pred, axis)
     return normalized_gradient(xp, y_pred, -t * floored_reciprocal(xp, p, epsilon, t), axis)
 
 
 @kl_divergence.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, normalize: bool) -> Array:
+def _(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: Any,
+    epsilon: float,
+    normalize: bool,
+    log_input: bool,
+    log_target: bool,
+) -> Array:
+    if log_input and normalize:
+        p = xp.exp(_log_normalized(xp, y_pred, axis, True))
+        return p * (1 - p)
+    if log_input:
+        return xp.zeros_like(y_pred)
     if normalize:
         raise NotImplementedError("no closed-form second derivative with normalize=True")
-    reciprocal = floored_reciprocal(xp, y_pred, epsilon, y_true)
+    t = _target(xp, y_true, axis, False, log_target)
+    reciprocal = floored_reciprocal(xp, y_pred, epsilon, t)
     # In this order: the square alone may be infinite where the target is 0.
-    return y_true * reciprocal * reciprocal
+    return t * reciprocal * reciprocal
+
+
+def _measures(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    logarithms = {"y_true": options["log_target"], "y_pred": options["log_input"]}
+    return {name: NON_NEGATIVE for name, logarithm in logarithms.items() if not logarithm}
+
+
+@over_axis(readers={"epsilon": below_half}, domain=_measures)
+def generalized_kl_divergence(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: Any = -1,
+    epsilon: float = 1e-7,
+    log_input: bool = False,
+    log_target: bool = False,
+) -> Array:
+    """Kullback-Leibler divergence of amounts that need not sum to 1 (I-divergence), in nats.
+
+    .. math:: \\sum_k t_k \\log(t_k / p_k) - t_k + p_k, \\quad 0 \\log 0 = 0
+
+    Args:
+        y_true: amounts t, 0 or above, or their logarithms.
+        y_pred: amounts p, 0 or above, or their logarithms; the shape of `y_true`.
+        axis: the axis (or axes) that is summed over.
+        epsilon: floor of each logarithm's argument, below which its derivative is 0; 0 is the bare formula, with
+            0 log 0 a constant. Logarithms that are given have no floor.
+        log_input: whether `y_pred` holds logarithms, as in Optax.
+        log_target: whether `y_true` holds logarithms.
+
+    Returns:
+        One value per sample, in the unit of the amounts; never negative, but for rounding and `epsilon`. Of
+        distributions it is `kl_divergence`.
+
+    Source: Csiszar 1975; Lee & Seung 2001, eq. 3. `optax.losses.generalized_kl_divergence` with `log_input`.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("generalized_kl_divergence", backend="numpy")
+        >>> f"{loss([2.0, 0.0], [1.0, 3.0]):.6f}"
+        '3.386294'
+    """
+    if log_input or log_target:
+        t, log_t, log_p = _logarithms(xp, y_true, y_pred, axis, epsilon, False, log_input, log_target)
+    else:
+        t = y_true
+        log_t, log_p = floored_log(xp, y_true, epsilon, t), floored_log(xp, y_pred, epsilon, t)
+    p = xp.exp(y_pred) if log_input else y_pred
+    return xp.sum(t * (log_t - log_p) + (p - t), axis=axis)
+
+
+@generalized_kl_divergence.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, log_input: bool, log_target: bool) -> Array:
+    t = xp.exp(y_true) if log_target else y_true
+    return xp.exp(y_pred) - t if log_input else 1 - t / _divisor(xp, y_pred, epsilon, t)
+
+
+@generalized_kl_divergence.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, log_input: bool, log_target: bool) -> Array:
+    if log_input:
+        return xp.exp(y_pred)
+    t = xp.exp(y_true) if log_target else y_true
+    reciprocal = floored_reciprocal(xp, y_pred, epsilon, t)
+    return t * reciprocal * reciprocal
+
+
+@over_axis(
+    aliases=("jsd", "jensen_shannon_divergence"),
+    readers={"epsilon": below_half},
+    domain=_probabilities,
+    symmetric=True,
+)
+def js_divergence(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 1e-7) -> Array:
+    """Jensen-Shannon divergence of two distributions, in nats: how far both are from their mean.
+
+    .. math:: \\tfrac12 \\sum_k t_k \\log\\frac{t_k}{m_k} + p_k \\log\\frac{p_k}{m_k}, \\quad m = \\tfrac12 (t + p)
+
+    Args:
+        y_true: probabilities t, summing to 1 over `axis`.
+        y_pred: probabilities p, the shape of `y_true`.
+        axis: the axis (or axes) of the outcomes.
+        epsilon: floor of each logarithm's argument, below which its derivative is 0. 0 is the bare formula, with
+            0 log 0 = 0: finite, but its gradient is infinite where p is 0 and t is not.
+
+    Returns:
+        One value per sample, in nats, from 0 to log 2, but for rounding and `epsilon`.
+
+    Source: Lin 1991, eq. 4.1. (`scipy.spatial.distance.jensenshannon` is its square root.) Keras, torch and Optax have
+    none.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("js_divergence", backend="numpy")
+        >>> f"{loss([1.0, 0.0], [0.0, 1.0]):.6f}"
+        '0.693147'
+    """
+    m = 0.5 * (y_true + y_pred)
+    log_t, log_p = (floored_log(xp, x, epsilon, x) for x in (y_true, y_pred))
+    log_m = floored_log(xp, m, epsilon, m)
+    return 0.5 * xp.sum(y_true * (log_t - log_m) + y_pred * (log_p - log_m), axis=axis)
+
+
+@js_divergence.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
+    m = 0.5 * (y_true + y_pred)
+    log_ratio = floored_log(xp, y_pred, epsilon, m) - floored_log(xp, m, epsilon, m)
+    if epsilon == 0:
+        return 0.5 * log_ratio
+    # 1 above the floor, 0 below: what the logarithms' own derivatives leave of p and of both together.
+    return 0.5 * (log_ratio + y_pred / xp.infinite_below(y_pred, epsilon) - m / xp.infinite_below(m, epsilon))
+
+
+@js_divergence.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
+    m = 0.5 * (y_true + y_pred)
+    by_p, by_m = floored_reciprocal(xp, y_pred, epsilon, m), floored_reciprocal(xp, m, epsilon, m)
+    return 0.5 * (by_p - 0.5 * by_m)
+
+
+@over_axis(
+    aliases=("emd_1d",),
+    readers={"positions": optional(increasing)},
+    axis=single_axis,
+    domain=_probabilities,
+    symmetric=True,
+)
+def wasserstein_1d(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, positions: tuple[float, ...] | None = None
+) -> Array:
+    """Wasserstein-1 (earth mover's) distance of two distributions over the same ordered positions.
+
+    .. math:: \\sum_{k < K} (x_{k+1} - x_k) \\left|\\sum_{j \\le k} t_j - p_j\\right|
+
+    Args:
+        y_true: probabilities t, summing to 1 over `axis`.
+        y_pred: probabilities p, the shape of `y_true`.
+        axis: the axis of the K ordered outcomes.
+        positions: x, where they lie, increasing; None: 0, 1, ..., K - 1.
+
+    Returns:
+        One value per sample, in the unit of the positions: how much probability moves, times how far. The gradient is
+        that of sums of p: only its differences along `axis` matter for distributions. Where both cumulative
+        distributions are equal its part is 0.
+
+    Raises:
+        ValueError: positions that are not as many as the outcomes, or not increasing.
+
+    Source: Vallender 1974; `scipy.stats.wasserstein_distance` of weights. Keras, torch and Optax have none.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("wasserstein_1d", backend="numpy", positions=[0.0, 1.0, 5.0])
+        >>> float(loss([1.0, 0.0, 0.0], [0.0, 0.5, 0.5]))
+        3.0
+    """
+    spacing, ahead = _ahead(xp, y_true, y_pred, axis=axis, positions=positions)
+    return xp.sum(spacing * xp.abs(ahead), axis=axis)
+
+
+@shared
+def _ahead(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, positions: tuple[float, ...] | None
+) -> tuple[Array, Array]:
+    """The distance from each position to the next, 0 from the last, and CDF_p - CDF_t."""
+    if positions is None:
+        # No boolean: XLA makes a choice of a product with one, and would hide a nan at the last position.
+        after = xp.class_count(y_pred, axis) - 1 - xp.class_range(y_pred, axis)
+        spacing = xp.astype(xp.minimum(after, 1), y_pred.dtype)
+    else:
+        if y_pred.shape[axis] not in (None, len(positions)):
+            raise ValueError(
+                f"positions must be one for each outcome on axis {axis} of y_pred, {y_pred.shape[axis]}, "
+                f"got {len(positions)}"
+            )
+        gaps = [after - before for before, after in itertools.pairwise(positions)]
+        shape = [1] * len(y_pred.shape)
+        shape[axis] = -1
+        spacing = xp.reshape(xp.constant((*gaps, 0.0), y_pred), tuple(shape))
+    return spacing, xp.cumulative_sum(y_pred - y_true, axis=axis)
+
+
+@wasserstein_1d.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, positions: tuple[float, ...] | None) -> Array:
+    spacing, ahead = _ahead(xp, y_true, y_pred, axis=axis, positions=positions)
+    slope = spacing * xp.sign(ahead)
+    # p_k is part of all sums from k on.
+    before = xp.cumulative_sum(slope, axis=axis) - slope
+    return xp.sum(slope, axis=axis, keepdims=True) - before
+
+
+@wasserstein_1d.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, positions: tuple[float, ...] | None) -> Array:
+    return xp.zeros_like(y_pred)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.checks import ABOVE_MINUS_ONE
 from multiloss.definition import elementwise, over_axis, shared
-from multiloss.options import non_negative, positive
+from multiloss.options import non_negative, positive, unit_interval
 
 Array = Any
 
@@ -114,95 +113,6 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)
 
 
-@elementwise(aliases=("mape",), readers={"epsilon": non_negative})
-def mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    """Mean absolute percentage error, in percent.
-
-    .. math:: 100 \\cdot |p - t| / \\max(|t|, \\epsilon)
-
-    Args:
-        y_true: targets t, any shape; where |t| is below `epsilon` the value is huge, not infinite.
-        y_pred: predictions p, the shape of `y_true`.
-        epsilon: floor of |t|, in its unit; 0 is the bare formula.
-
-    Returns:
-        One value per element, in percent; averaged over `axis`. The gradient at p = t is 0.
-
-    Source: `keras.losses.MeanAbsolutePercentageError` (percent; other libraries give the fraction).
-
-    Example:
-        >>> import multiloss
-        >>> float(multiloss.get("mape", backend="numpy")([100.0], [110.0]))
-        10.0
-    """
-    return 100 * xp.abs(_relative_error(xp, y_true, y_pred, epsilon=epsilon))
-
-
-@mean_absolute_percentage_error.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    # In this order: XLA then computes it in one pass with the value, twice as fast.
-    return 100 * (xp.sign(_relative_error(xp, y_true, y_pred, epsilon=epsilon)) / _floored_size(xp, y_true, epsilon))
-
-
-@mean_absolute_percentage_error.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    return xp.zeros_like(y_pred)
-
-
-@shared
-def _relative_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
-    return (y_pred - y_true) / _floored_size(xp, y_true, epsilon)
-
-
-def _floored_size(xp: Any, t: Array, epsilon: float) -> Array:
-    return xp.at_least(xp.abs(t), epsilon)
-
-
-@elementwise(aliases=("msle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
-def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    """Mean squared logarithmic error.
-
-    .. math:: (\\log(1 + p) - \\log(1 + t))^2
-
-    Args:
-        y_true: targets t above -1, any shape.
-        y_pred: predictions p above -1, the shape of `y_true`.
-
-    Returns:
-        One value per element, without unit; averaged over `axis`. Not defined below -1, which the first call refuses.
-
-    Source: the notes. `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first, so that it has no
-    gradient for negative predictions; nothing is clipped here.
-
-    Example:
-        >>> import multiloss
-        >>> value = multiloss.get("msle", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0])
-        >>> f"{value:.7f}"
-        '0.0022283'
-    """
-    log_ratio = _log1p_ratio(xp, y_true, y_pred)
-    return log_ratio * log_ratio
-
-
-@mean_squared_logarithmic_error.gradient
-def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    return 2 * _log1p_ratio(xp, y_true, y_pred) / (1 + y_pred)
-
-
-@mean_squared_logarithmic_error.hessian
-def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    return 2 * (1 - _log1p_ratio(xp, y_true, y_pred)) / ((1 + y_pred) * (1 + y_pred))
-
-
-@shared
-def _log1p_ratio(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    # log((1 + p) / (1 + t)). The difference of two logarithms cancels where p is near t; log1p of a ratio loses its
-    # digits near -1. Dividing by the smaller of the two keeps the argument of log1p at 0 or above.
-    e = y_pred - y_true
-    sign = xp.unit(e)
-    return sign * xp.log1p(sign * e / (1 + xp.minimum(y_true, y_pred)))
-
-
 @over_axis(aliases=("rmse",), symmetric=True)
 def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     """Root mean squared error: the root of each sample's mean squared error.
@@ -225,60 +135,31 @@ def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any 
         5.0
     """
     e = y_pred - y_true
-    return _root(xp, _mean(xp, e * e, axis))
+    return root(xp, mean_over(xp, e * e, axis))
 
 
 @root_mean_squared_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
-    return _root_gradient(xp, y_pred - y_true, axis)
+    return root_gradient(xp, y_pred - y_true, axis)
 
 
-@over_axis(aliases=("rmsle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
-def root_mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
-    """Root mean squared logarithmic error: the root of each sample's mean squared logarithmic error.
-
-    .. math:: \\sqrt{\\tfrac{1}{n} \\sum_i (\\log(1 + p_i) - \\log(1 + t_i))^2}
-
-    Args:
-        y_true: targets t above -1, any shape.
-        y_pred: predictions p above -1, the shape of `y_true`.
-        axis: the mean inside the root goes over it; over an axis of length 1 this is an absolute value, and warns.
-
-    Returns:
-        One value per sample, without unit. The gradient of an exact fit is 0.
-
-    Source: the notes. Keras has neither loss nor metric of this name.
-
-    Example:
-        >>> import multiloss
-        >>> value = multiloss.get("rmsle", backend="numpy")([1, 2, 3, 100], [1, 2, 3, 110.0])
-        >>> f"{value:.7f}"
-        '0.0472048'
-    """
-    log_ratio = _log1p_ratio(xp, y_true, y_pred)
-    return _root(xp, _mean(xp, log_ratio * log_ratio, axis))
-
-
-@root_mean_squared_logarithmic_error.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
-    return _root_gradient(xp, _log1p_ratio(xp, y_true, y_pred), axis) / (1 + y_pred)
-
-
-def _mean(xp: Any, x: Array, axis: Any, **keep: Any) -> Array:
+def mean_over(xp: Any, x: Array, axis: Any, **keep: Any) -> Array:
     """The mean over `axis`; 0 where there is nothing."""
     return xp.sum(x, axis=axis, **keep) / xp.length(x, axis)
 
 
-def _root(xp: Any, square: Array) -> Array:
+def root(xp: Any, square: Array) -> Array:
+    """The root, whose derivative at 0 is 0."""
     # `where` on both sides of the root: the derivative of sqrt at 0 is infinite, and infinity times 0 is nan.
     fits = square == 0
     return xp.where(fits, xp.zeros_like(square), xp.sqrt(xp.where(fits, xp.ones_like(square), square)))
 
 
-def _root_gradient(xp: Any, e: Array, axis: Any) -> Array:
+def root_gradient(xp: Any, e: Array, axis: Any) -> Array:
+    """The derivative of the root of the mean of e^2, by e."""
     # Where the root is 0 every error is 0 (or its square underflows), and the gradient is chosen to be 0.
-    root = _root(xp, _mean(xp, e * e, axis, keepdims=True))
-    return e / xp.where(root == 0, xp.full_like(root, math.inf), root * xp.length(e, axis))
+    size = root(xp, mean_over(xp, e * e, axis, keepdims=True))
+    return e / xp.where(size == 0, xp.full_like(size, math.inf), size * xp.length(e, axis))
 
 
 @elementwise(aliases=("logcosh", "log_cosh_loss"), symmetric=True)
@@ -351,3 +232,134 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
 @huber.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
     return xp.where(xp.abs(y_pred - y_true) <= delta, xp.ones_like(y_pred), xp.zeros_like(y_pred))
+
+
+@elementwise(aliases=("smooth_l1_loss",), readers={"beta": non_negative}, symmetric=True)
+def smooth_l1(xp: Any, y_true: Array, y_pred: Array, *, beta: float = 1.0) -> Array:
+    """Smooth L1 loss: quadratic near zero, the absolute error minus a constant beyond `beta`; Huber's over `beta`.
+
+    .. math:: \\tfrac12 e^2 / \\beta \\text{ if } e = |p - t| < \\beta, \\text{ else } e - \\tfrac12 \\beta
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+        beta: where the parabola goes over into the line, in the unit of the inputs; 0 is the absolute error.
+
+    Returns:
+        One value per element, in the unit of the inputs; averaged over `axis`. The gradient is at most 1 in size.
+
+    Source: Girshick 2015, eq. 3 (beta 1). `torch.nn.SmoothL1Loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("smooth_l1", backend="numpy", beta=2.0)([0.0], [5.0]))
+        4.0
+    """
+    e = xp.abs(y_pred - y_true)
+    if beta == 0:
+        return e
+    near = xp.minimum(e, beta)
+    return (near / beta) * (e - 0.5 * near)  # in this order no square overflows
+
+
+@smooth_l1.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, beta: float) -> Array:
+    e = y_pred - y_true
+    return xp.sign(e) if beta == 0 else xp.clip(e / beta, -1.0, 1.0)
+
+
+@smooth_l1.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, beta: float) -> Array:
+    if beta == 0:
+        return xp.zeros_like(y_pred)
+    near = xp.abs(y_pred - y_true) < beta
+    return xp.where(near, xp.full_like(y_pred, 1 / beta), xp.zeros_like(y_pred))
+
+
+@elementwise(aliases=("pinball",), readers={"q": unit_interval})
+def quantile(xp: Any, y_true: Array, y_pred: Array, *, q: float = 0.5) -> Array:
+    """Quantile (pinball) loss, whose best constant prediction is the q-quantile of the targets.
+
+    .. math:: \\max(q (t - p),\\; (q - 1)(t - p))
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predicted quantiles p, the shape of `y_true`.
+        q: the quantile's level, in [0, 1]. Predictions below the target cost q, those above it 1 - q per unit.
+
+    Returns:
+        One value per element, in the unit of the inputs; averaged over `axis`. The gradient at p = t is 0.
+
+    Source: Koenker & Bassett 1978. `sklearn.metrics.mean_pinball_loss`; Keras, torch and Optax have none.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("quantile", backend="numpy", q=0.75)([1.0, 3.0], [3.0, 1.0]))
+        1.0
+    """
+    e = y_pred - y_true
+    return _cost(xp, e, q) * xp.abs(e)
+
+
+def _cost(xp: Any, e: Array, q: float) -> Array:
+    """What a unit of the error costs on its side."""
+    return xp.where(e > 0, xp.full_like(e, 1 - q), xp.full_like(e, q))
+
+
+@quantile.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, q: float) -> Array:
+    e = y_pred - y_true
+    return _cost(xp, e, q) * xp.sign(e)
+
+
+@quantile.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, q: float) -> Array:
+    return xp.zeros_like(y_pred)
+
+
+@elementwise(readers={"epsilon": positive}, symmetric=True)
+def charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-3) -> Array:
+    """Charbonnier loss: the absolute error, rounded off at zero.
+
+    .. math:: \\sqrt{(p - t)^2 + \\epsilon^2}
+
+    Args:
+        y_true: targets t, any shape.
+        y_pred: predictions p, the shape of `y_true`.
+        epsilon: the value of an exact fit, and the size of the errors that are rounded off; positive.
+
+    Returns:
+        One value per element, in the unit of the inputs; averaged over `axis`. An exact fit has `epsilon`, not 0.
+
+    Source: the form of Lai et al. 2017, eq. 4, and of image restoration since. Charbonnier et al. 1994 have
+    2 sqrt(1 + e^2) - 2. Keras, torch and Optax have none.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("charbonnier", backend="numpy", epsilon=3.0)([0.0], [4.0]))
+        5.0
+    """
+    scale, _, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
+    return scale * size
+
+
+@shared
+def _charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> tuple[Array, Array, Array]:
+    """A scale, a constant for derivatives, so that no square overflows; error and value over it."""
+    e = y_pred - y_true
+    scale = xp.stop_gradient(xp.at_least(xp.abs(e), epsilon))
+    e, floor = e / scale, epsilon / scale
+    return scale, e, xp.sqrt(e * e + floor * floor)
+
+
+@charbonnier.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+    _, e, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
+    return e / size
+
+
+@charbonnier.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+    scale, _, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
+    floor = epsilon / scale
+    return floor / size * (floor / size) / (size * scale)

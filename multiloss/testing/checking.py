@@ -15,7 +15,7 @@ from multiloss.inputs import spread_host
 from multiloss.loss import Spec, get, make_spec
 from multiloss.pipeline import sample_shape
 from multiloss.testing import general
-from multiloss.testing.strategies import Case, cases
+from multiloss.testing.strategies import Case, cases, domain_of
 from multiloss.testing.tools import TOLERANCE, close, host, quiet
 
 Reference = Callable[..., Any]
@@ -156,15 +156,21 @@ def _agrees(backend: str, spec: Spec, truth: _Truth, case: Case) -> None:
 
 
 def _kink(truth: _Truth, case: Case) -> np.ndarray:
-    """Where one-sided differences disagree the formula has no derivative, and any number between them is one."""
+    """Where one-sided differences disagree the formula has no derivative, and any number between them is one; where
+    those of half the step do, it bends or jumps within a step, as a direction beside the zero vector does."""
     here = truth.reduced(case, case.y_pred).sum()
     kinks = np.zeros(case.y_pred.shape, bool)
     for index in np.ndindex(case.y_pred.shape):
-        up, down = case.y_pred.astype(np.float64), case.y_pred.astype(np.float64)
-        up[index] += 1e-4
-        down[index] -= 1e-4
-        right, left = truth.reduced(case, up).sum() - here, here - truth.reduced(case, down).sum()
-        kinks[index] = abs(right - left) > 0.05 * (abs(right) + abs(left)) + 1e-9 * abs(here)
+        sides = []
+        for step in (1e-4, 5e-5):
+            up, down = case.y_pred.astype(np.float64), case.y_pred.astype(np.float64)
+            up[index] += step
+            down[index] -= step
+            sides.append((truth.reduced(case, up).sum() - here, here - truth.reduced(case, down).sum()))
+        (right, left), (near_right, near_left) = sides
+        size, noise = abs(right) + abs(left), 1e-9 * abs(here)
+        bend = abs(right + left - 2 * (near_right + near_left))
+        kinks[index] = abs(right - left) > 0.05 * size + noise or bend > 0.02 * size + noise
     return kinks
 
 
@@ -184,8 +190,12 @@ def _masked_is_gone(
 
 
 def _plain(spec: Spec, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    pred = np.full((samples, 2), 0.5, np.float32)
-    return (np.zeros(samples, np.int64) if spec.definition.has_labels else pred.copy()), pred
+    arrays = []
+    for name in ("y_true", "y_pred"):
+        domain = domain_of(spec, name)
+        usual = domain is None or domain.high >= 0.5
+        arrays.append(np.full((samples, 2), 0.5 if usual else -0.5, np.float32))
+    return (np.zeros(samples, np.int64) if spec.definition.has_labels else arrays[0]), arrays[1]
 
 
 def _half_precision(backend: str, spec: Spec) -> None:

@@ -1,0 +1,99 @@
+"""Losses of the angle between two vectors: `axis` holds the vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multiloss.definition import over_axis, shared
+
+Array = Any
+
+
+@over_axis(symmetric=True)
+def cosine_similarity(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
+    """Minus the cosine of the angle between two vectors, so that less is better.
+
+    .. math:: -\\frac{t \\cdot p}{\\lVert t \\rVert \\lVert p \\rVert}
+
+    Args:
+        y_true: vectors t, any shape.
+        y_pred: vectors p, the shape of `y_true`.
+        axis: the axis (or axes) of the vectors.
+
+    Returns:
+        One value per vector, from -1 (same direction) to 1; 0 where a vector is 0, and the gradient is 0 there, too.
+
+    Source: Salton & McGill 1983. `keras.losses.CosineSimilarity` (minus, too); `torch.nn.CosineSimilarity` and
+    `optax.losses.cosine_similarity` have the other sign. All floor norms, and lose those of 1e20 in float32.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("cosine_similarity", backend="numpy")
+        >>> f"{loss([3.0, 4.0], [4.0, 3.0]):.2f}"
+        '-0.96'
+    """
+    t, p, _, _, _ = _directions(xp, y_true, y_pred, axis=axis)
+    return -xp.sum(t * p, axis=axis)
+
+
+@over_axis(symmetric=True)
+def cosine_distance(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
+    """One minus the cosine of the angle between two vectors.
+
+    .. math:: 1 - \\frac{t \\cdot p}{\\lVert t \\rVert \\lVert p \\rVert}
+
+    Args:
+        y_true: vectors t, any shape.
+        y_pred: vectors p, the shape of `y_true`.
+        axis: the axis (or axes) of the vectors.
+
+    Returns:
+        One value per vector, from 0 (same direction) to 2, never below 0; 1 where a vector is 0, and the gradient is 0
+        there.
+
+    Source: Salton & McGill 1983. `optax.losses.cosine_distance`; `torch.nn.CosineEmbeddingLoss` of similar pairs;
+    `keras.losses.CosineSimilarity` plus 1.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("cosine_distance", backend="numpy")
+        >>> f"{loss([3.0, 4.0], [4.0, 3.0]):.2f}"
+        '0.04'
+    """
+    _, _, _, distance, _ = _directions(xp, y_true, y_pred, axis=axis)
+    return xp.sum(distance, axis=axis)
+
+
+@cosine_similarity.gradient
+@cosine_distance.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> Array:
+    # -(t - cos p) for unit vectors is -(t - p) - (1 - cos) p, which keeps its digits where they nearly agree.
+    _, p, across, distance, (scale, by) = _directions(xp, y_true, y_pred, axis=axis)
+    return -((across + distance * p) * by) / scale
+
+
+@shared
+def _directions(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> tuple[Any, ...]:
+    """Both vectors divided by their norms, their difference, 1 - cosine (`axis` kept), and what makes p of it."""
+    t, *_, t_exists = _direction(xp, y_true, axis)
+    p, scale, by, p_exists = _direction(xp, y_pred, axis)
+    across = t - p
+    # |t - p|^2 / 2 is 1 - cosine without its cancellation, but where a vector is 0.
+    half = 0.5 * xp.sum(across * across, axis=axis, keepdims=True)
+    most = 0 if 0 in tuple(y_pred.shape) else 1  # nothing is not apart
+    return t, p, across, half + (most - 0.5 * (t_exists + p_exists)), (scale, by)
+
+
+def _direction(xp: Any, x: Array, axis: Any) -> tuple[Array, Array, Array, Array]:
+    """x divided by its norm (0 stays 0, with derivative 0); the norm as scale / by; whether it is above 0."""
+    # By the largest entry no square overflows. It is a constant for derivatives: the direction does not depend on it.
+    reduce = xp.sum if 0 in tuple(x.shape) else xp.max  # nothing has no maximum
+    # A quarter of it, because XLA multiplies by the reciprocal: that of 3e38 is 0 to it.
+    quarter = 0.25 * xp.stop_gradient(reduce(xp.abs(x), axis=axis, keepdims=True))
+    zero = quarter == 0
+    scale = xp.where(zero, xp.full_like(quarter, float("inf")), quarter)
+    x = x / scale
+    square = xp.sum(x * x, axis=axis, keepdims=True)
+    # Multiplied and not divided by: XLA would divide by the product with the scale, which may overflow.
+    by = 1 / xp.sqrt(xp.where(zero, xp.ones_like(square), square))
+    return x * by, scale, by, xp.sign(quarter)
