@@ -9,7 +9,7 @@ Importing this package imports no framework.
 from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.dispatch import list_backends
-from multiloss.functions import log_softmax, logsumexp, softmax
+from multiloss.functions import log_softmax, logsumexp, smooth_labels, softmax
 from multiloss.loss import get
 from multiloss.registry import register
 from multiloss.version import __version__
@@ -23,6 +23,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "register",
+    "smooth_labels",
     "softmax",
 ]
 

@@ -70,6 +70,14 @@ def unit_interval(name: str, value: Any) -> float:
     return number
 
 
+def open_unit(name: str, value: Any) -> float:
+    """A real number in (0, 1]."""
+    number = real(name, value)
+    if not 0 < number <= 1:
+        raise ValueError(f"{name} must be in (0, 1], got {number:g}")
+    return number
+
+
 def below_half(name: str, value: Any) -> float:
     """A floor for probabilities: in [0, 0.5), so that p and 1 - p are never both floored."""
     number = real(name, value)
@@ -112,6 +120,12 @@ def vector(name: str, value: Any) -> tuple[float, ...]:
     if not value:
         raise ValueError(f"{name} must not be empty")
     return tuple(real(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+
+def number_or_vector(name: str, value: Any) -> float | tuple[float, ...]:
+    """One real number, or a list of them."""
+    value = _plain_array(value)
+    return vector(name, value) if isinstance(value, (list, tuple)) else real(name, value)
 
 
 def one_of(*choices: str) -> Reader:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 
-from multiloss import dispatch, registry
+from multiloss import checks, dispatch, registry
 from multiloss.inputs import spread_host
 from multiloss.loss import Spec, get, make_spec
 from multiloss.pipeline import sample_shape
-from multiloss.testing.strategies import Case, cases
+from multiloss.testing.strategies import Case, cases, domain_of
 
 Reference = Callable[..., Any]
 
@@ -201,8 +201,15 @@ def _masked_is_gone(
 
 
 def _plain(spec: Spec, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    pred = np.full((samples, 2), 0.5, np.float32)
-    return (np.zeros(samples, np.int64) if spec.definition.has_labels else pred.copy()), pred
+    true, pred = (np.full((samples, 2), _some(domain_of(spec, name)), np.float32) for name in ("y_true", "y_pred"))
+    return (np.zeros(samples, np.int64) if spec.definition.has_labels else true), pred
+
+
+def _some(domain: checks.Domain | None) -> float:
+    """A number that the domain has."""
+    if domain is None:
+        return 0.5
+    return 0.0 if domain is checks.LABEL_SETS else domain.values[-1] if domain.values else min(0.5, domain.high)
 
 
 def _half_precision(backend: str, spec: Spec) -> None:

@@ -9,7 +9,7 @@ derivatives are central differences of it, which with 50 digits and a step of 1e
   such lists: what each adds to the sum, and how many it counts for in a mean.
 """
 
-from . import regression
+from . import classification, margin, regression
 from .entry import ENTRIES, Entry, add
 
-__all__ = ["ENTRIES", "Entry", "add", "regression"]
+__all__ = ["ENTRIES", "Entry", "add", "classification", "margin", "regression"]
