@@ -85,9 +85,7 @@ def log_cosh(xp: Any, x: Array) -> Array:
 
 DEFAULTS = {
     f.__name__: f
-    for f in (
-        at_least, infinite_below, unit, times, off_pole, mix, held, put_class, constants, where_finite, log_cosh
-    )
+    for f in (at_least, infinite_below, unit, times, off_pole, mix, held, put_class, constants, where_finite, log_cosh)
 }
 
 

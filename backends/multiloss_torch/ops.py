@@ -213,6 +213,11 @@ def sort(x: Array, *, axis: int = -1) -> Array:
     return torch.sort(x, dim=axis)[0]
 
 
+def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
+    """The running sum."""
+    return torch.cumsum(x, dim=axis)
+
+
 def searchsorted(x: Array, values: Array) -> Array:
     """Where each value starts in the sorted x."""
     return torch.searchsorted(x, values.contiguous())

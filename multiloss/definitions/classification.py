@@ -48,7 +48,9 @@ def smooth(xp: Any, y_true: Array, axis: int, label_smoothing: float) -> Array:
     return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[axis]
 
 
-def class_gradient(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool) -> Array:
+def class_gradient(
+    xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
+) -> Array:
     """The derivative of -sum_k t_k log p_k, t as smoothed."""
     if from_logits:
         return xp.sum(t, axis=axis, keepdims=True) * xp.softmax(y_pred, axis=axis) - t
@@ -58,7 +60,9 @@ def class_gradient(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: boo
     return normalized_gradient(xp, y_pred, -t * floored_reciprocal(xp, p, epsilon, t), axis)
 
 
-def class_hessian(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool) -> Array:
+def class_hessian(
+    xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
+) -> Array:
     """The diagonal of the second derivative of -sum_k t_k log p_k."""
     if from_logits:
         p = xp.softmax(y_pred, axis=axis)
@@ -128,9 +132,7 @@ def _(
     return class_hessian(xp, smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
 
 
-@over_labels(
-    aliases=("scce",), readers=READERS, domain=lambda o: {k: v for k, v in domain(o).items() if k != "y_true"}
-)
+@over_labels(aliases=("scce",), readers=READERS, domain=lambda o: {k: v for k, v in domain(o).items() if k != "y_true"})
 def sparse_categorical_crossentropy(
     xp: Any,
     y_true: Array,

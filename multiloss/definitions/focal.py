@@ -97,9 +97,7 @@ def _slope(xp: Any, t: Array, z: Array) -> tuple[Array, Array]:
 
 
 @binary_focal_crossentropy.gradient
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_smoothing: float, **how: Any
-) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_smoothing: float, **how: Any) -> Array:
     t = ce.smooth_pair(y_true, label_smoothing)
     miss = _miss(xp, t, y_pred, how["from_logits"])
     cost = ce.binary_crossentropy.value(xp, t, y_pred, **how)
@@ -112,9 +110,7 @@ def _(
 
 
 @binary_focal_crossentropy.hessian
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_smoothing: float, **how: Any
-) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_smoothing: float, **how: Any) -> Array:
     t = ce.smooth_pair(y_true, label_smoothing)
     miss = _miss(xp, t, y_pred, how["from_logits"])
     cost = ce.binary_crossentropy.value(xp, t, y_pred, **how)

@@ -135,16 +135,12 @@ def multiclass_hinge(
 
 
 @multiclass_hinge.gradient
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any, ignore_index: Any
-) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any, ignore_index: Any) -> Array:
     return _crammer_singer_gradient(xp, ce.one_hot(xp, y_true, y_pred, axis), y_pred, axis, keras)
 
 
 @multiclass_hinge.hessian
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any, ignore_index: Any
-) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any, ignore_index: Any) -> Array:
     return xp.zeros_like(y_pred)
 
 

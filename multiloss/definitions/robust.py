@@ -153,12 +153,12 @@ def poly_cross_entropy(
     """
     t = ce.smooth(xp, y_true, axis, label_smoothing)
     how = {"from_logits": from_logits, "epsilon": epsilon, "normalize": normalize}
-    return ce.categorical_crossentropy.value(xp, t, y_pred, axis=axis, **how) + poly_epsilon * _miss(xp, t, y_pred, axis, **how)
+    return ce.categorical_crossentropy.value(xp, t, y_pred, axis=axis, **how) + poly_epsilon * _miss(
+        xp, t, y_pred, axis, **how
+    )
 
 
-def _miss(
-    xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, normalize: bool, epsilon: float
-) -> Array:
+def _miss(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, normalize: bool, epsilon: float) -> Array:
     """sum_k t_k (1 - p_k)."""
     if from_logits:
         return -xp.sum(t * xp.expm1(xp.log_softmax(y_pred, axis=axis)), axis=axis)

@@ -175,9 +175,7 @@ add("multilabel_soft_margin", multilabel_soft_margin, "element", unit)
 def multilabel_margin(y: list[int], z: Row) -> Number:
     """torch: the sum over right classes j and wrong classes i of max(0, 1 - z_j + z_i), by C."""
     right = y[: y.index(-1)] if -1 in y else y
-    return mp.fsum(
-        max(mp.mpf(0), 1 - z[j] + v) for j in right for i, v in enumerate(z) if i not in right
-    ) / len(z)
+    return mp.fsum(max(mp.mpf(0), 1 - z[j] + v) for j in right for i, v in enumerate(z) if i not in right) / len(z)
 
 
 def label_sets(rng: np.random.Generator) -> tuple[Any, Any]:
