@@ -203,5 +203,4 @@ def test_other_domains(backend: str) -> None:
     with pytest.raises(ValueError, match=r"y_true holds the label 4, but must hold class numbers in \[0, 4\)"):
         multiloss.get("multilabel_margin", backend=backend)(to_native(backend, wrong), to_native(backend, LOGITS[:1]))
     with pytest.raises(ValueError, match="alpha must hold one weight per class, 4, got 2"):
-        loss = multiloss.get("categorical_focal_crossentropy", backend=backend, alpha=[1, 2])
-        loss(to_native(backend, TARGETS), to_native(backend, UNIT))
+        both(backend, "categorical_focal_crossentropy", TARGETS, UNIT, alpha=[1, 2])

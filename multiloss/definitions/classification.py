@@ -363,6 +363,7 @@ def pair_gradient(
     xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, epsilon: float, label_smoothing: float = 0.0,
     pos_weight: float | None = None,
 ) -> Array:  # fmt: skip
+    """The derivative of `binary_crossentropy`."""
     t = smooth_pair(y_true, label_smoothing)
     a = t if pos_weight is None else pos_weight * t
     if from_logits and pos_weight is None:
@@ -380,6 +381,7 @@ def pair_hessian(
     xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, epsilon: float, label_smoothing: float = 0.0,
     pos_weight: float | None = None,
 ) -> Array:  # fmt: skip
+    """Its second derivative."""
     if from_logits and pos_weight is None:
         return xp.expit(y_pred) * xp.expit(-y_pred)
     t = smooth_pair(y_true, label_smoothing)

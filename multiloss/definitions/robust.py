@@ -152,7 +152,7 @@ def poly_cross_entropy(
         '1.193147'
     """
     t = ce.smooth(xp, y_true, axis, label_smoothing)
-    how = {"from_logits": from_logits, "epsilon": epsilon, "normalize": normalize}
+    how: dict[str, Any] = {"from_logits": from_logits, "epsilon": epsilon, "normalize": normalize}
     return ce.categorical_crossentropy.value(xp, t, y_pred, axis=axis, **how) + poly_epsilon * _miss(
         xp, t, y_pred, axis, **how
     )
