@@ -7,6 +7,7 @@ import pytest
 
 import multiloss
 from arrays import to_native, to_numpy
+from test_catalogue import make
 
 RNG = np.random.default_rng(7)
 LOGITS = 3 * RNG.normal(size=(6, 4))
@@ -20,9 +21,7 @@ HOT = np.eye(4)[LABELS]
 def both(backend: str, name: str, y_true: Any, y_pred: Any, **options: Any) -> tuple[Any, Any]:
     """Values of the samples, and the gradient of their sum, in double precision."""
     true = to_native(backend, y_true, "float64" if y_true.dtype.kind == "f" else None)
-    if backend == "keras":
-        options["dtype"] = "float64"
-    loss = multiloss.get(name, backend=backend, reduction="none", **options)
+    loss = make(backend, name, "float64", reduction="none", **options)
     return tuple(to_numpy(x) for x in loss.value_and_grad(true, to_native(backend, y_pred, "float64")))
 
 
@@ -161,8 +160,7 @@ def test_second_derivative(backend: str, name: str, unit: bool) -> None:
     elementwise = {"axis": ()} if t.ndim == p.ndim and name not in ("categorical_focal_crossentropy",
                                                                    "poly_cross_entropy") else {}  # fmt: skip
     native = to_native(backend, t, "float64" if t.dtype.kind == "f" else None)
-    dtype = {"dtype": "float64"} if backend == "keras" else {}
-    loss = multiloss.get(name, backend=backend, **options, **elementwise, **dtype)
+    loss = make(backend, name, "float64", **options, **elementwise)
     found = to_numpy(loss.grad_and_hess(native, to_native(backend, p, "float64"))[1])
     step, wanted = 1e-5, np.zeros(p.shape)
     for k in range(p.shape[1]):

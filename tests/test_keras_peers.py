@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-import multiloss
+from test_catalogue import make
 
 RNG = np.random.default_rng(3)
 Z = 2 * RNG.normal(size=(5, 4))
@@ -44,7 +44,7 @@ def test_classification(what: str) -> None:
     """The values of the samples."""
     name, options, y_true, y_pred, peer = PEERS[what]
     arrays = [keras.ops.convert_to_tensor(x, dtype=str(x.dtype)) for x in (y_true, y_pred)]
-    loss = multiloss.get(name, backend="keras", reduction="none", dtype="float64", **options)
+    loss = make("keras", name, "float64", reduction="none", **options)
     found = keras.ops.convert_to_numpy(loss(*arrays))
     wanted = keras.ops.convert_to_numpy(peer(*arrays))
     # Keras' mean on torch and JAX rounds double precision through single (rosetta, 0).
