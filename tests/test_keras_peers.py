@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from arrays import to_numpy
 from test_catalogue import make
 
 RNG = np.random.default_rng(3)
@@ -45,8 +46,8 @@ def test_classification(what: str) -> None:
     name, options, y_true, y_pred, peer = PEERS[what]
     arrays = [keras.ops.convert_to_tensor(x, dtype=str(x.dtype)) for x in (y_true, y_pred)]
     loss = make("keras", name, "float64", reduction="none", **options)
-    found = keras.ops.convert_to_numpy(loss(*arrays))
-    wanted = keras.ops.convert_to_numpy(peer(*arrays))
+    found = to_numpy(loss(*arrays))
+    wanted = to_numpy(peer(*arrays))
     # Keras' mean on torch and JAX rounds double precision through single (rosetta, 0).
     tolerance = 1e-10 if keras.backend.backend() == "tensorflow" else 1e-6
     np.testing.assert_allclose(found, wanted, rtol=tolerance)
