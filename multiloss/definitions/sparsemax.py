@@ -86,8 +86,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ig
 def binary_sparsemax(xp: Any, y_true: Array, y_pred: Array) -> Array:
     """Sparsemax loss of two outcomes: a hinge whose corner is a parabola.
 
-    .. math:: \\ell(u) = 0 \\text{ if } u \\le -1, \\quad \\tfrac14 (u + 1)^2 \\text{ if } |u| < 1, \\quad
-        u \\text{ if } u \\ge 1
+    .. math:: \\tfrac14 (u + 1)^2 \\text{ if } |u| < 1, \\quad \\max(0, u) \\text{ else}
 
     with u = -z for the label 1 and u = z for the label 0.
 
