@@ -45,7 +45,7 @@ def smooth(xp: Any, y_true: Array, axis: int, label_smoothing: float) -> Array:
     """Targets mixed with the uniform distribution."""
     if label_smoothing == 0:
         return y_true
-    return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[axis]
+    return y_true * (1 - label_smoothing) + label_smoothing / xp.length(y_true, axis)
 
 
 def class_gradient(

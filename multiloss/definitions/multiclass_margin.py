@@ -192,7 +192,7 @@ def multi_margin(
     """
     wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
     h = xp.at_least(gap, 0.0)
-    return xp.sum(wrong * (h if power == 1 else h * h), axis=axis) / y_pred.shape[axis]
+    return xp.sum(wrong * (h if power == 1 else h * h), axis=axis) / xp.length(y_pred, axis)
 
 
 def _gaps(xp: Any, y_true: Array, z: Array, axis: int, margin: float) -> tuple[Array, Array]:
@@ -203,7 +203,7 @@ def _gaps(xp: Any, y_true: Array, z: Array, axis: int, margin: float) -> tuple[A
 
 def _against_label(xp: Any, y_true: Array, y_pred: Array, axis: int, each: Array, sign: float) -> Array:
     """What each wrong class gets, and at the label their sum times `sign`."""
-    each = each / y_pred.shape[axis]
+    each = each / xp.length(y_pred, axis)
     return each + sign * xp.put_class(xp.sum(each, axis=axis), y_true, y_pred, axis)
 
 

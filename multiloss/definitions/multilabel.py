@@ -78,7 +78,7 @@ def multilabel_margin(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) 
     axis %= len(y_pred.shape)
     named, strange = _named(xp, y_true, y_pred, axis)
     value = xp.sum(_pairs(xp, named, axis) * xp.at_least(_gaps(xp, y_pred, axis), 0.0), axis=(axis, axis + 1))
-    return xp.where(strange, xp.full_like(value, float("nan")), value / y_pred.shape[axis])
+    return xp.where(strange, xp.full_like(value, float("nan")), value / xp.length(y_pred, axis))
 
 
 def _named(xp: Any, y_true: Array, y_pred: Array, axis: int) -> tuple[Array, Array]:
@@ -88,7 +88,7 @@ def _named(xp: Any, y_true: Array, y_pred: Array, axis: int) -> tuple[Array, Arr
     known = xp.astype(xp.class_range(xp.expand_dims(y_pred, axis=axis), axis + 1), y_pred.dtype)
     labels = xp.expand_dims(y_true, axis=axis + 1)  # entries on `axis`, classes behind it
     hit = (known == labels) & ~xp.expand_dims(over, axis=axis + 1)
-    strange = ~(y_true < y_pred.shape[axis]) & ~over
+    strange = ~(y_true < xp.length(y_pred, axis)) & ~over
     return xp.sum(xp.astype(hit, y_pred.dtype), axis=axis), xp.any(strange, axis=axis)
 
 
@@ -106,7 +106,7 @@ def _gaps(xp: Any, z: Array, axis: int) -> Array:
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     axis %= len(y_pred.shape)
     named, strange = _named(xp, y_true, y_pred, axis)
-    each = _pairs(xp, named, axis) * step(xp, _gaps(xp, y_pred, axis)) / y_pred.shape[axis]
+    each = _pairs(xp, named, axis) * step(xp, _gaps(xp, y_pred, axis)) / xp.length(y_pred, axis)
     gradient = xp.sum(each, axis=axis) - xp.sum(each, axis=axis + 1)
     return xp.where(xp.expand_dims(strange, axis=axis), xp.zeros_like(gradient), gradient)
 

@@ -306,20 +306,21 @@ def squentropy(
     """
     wrong = y_pred * (1 - ce.one_hot(xp, y_true, y_pred, axis))
     cost = ce.sparse_categorical_crossentropy.value(xp, y_true, y_pred, axis=axis, from_logits=True)
-    return cost + xp.sum(wrong * wrong, axis=axis) / _others(y_pred, axis)
+    return cost + xp.sum(wrong * wrong, axis=axis) / _others(xp, y_pred, axis)
 
 
-def _others(y_pred: Array, axis: int) -> int:
-    return max(y_pred.shape[axis] - 1, 1)
+def _others(xp: Any, y_pred: Array, axis: int) -> Any:
+    classes = xp.length(y_pred, axis)
+    return max(classes - 1, 1) if isinstance(classes, int) else xp.at_least(classes - 1, 1.0)
 
 
 @squentropy.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
     t = ce.one_hot(xp, y_true, y_pred, axis)
-    return xp.softmax(y_pred, axis=axis) - t + (2 / _others(y_pred, axis)) * y_pred * (1 - t)
+    return xp.softmax(y_pred, axis=axis) - t + (2 / _others(xp, y_pred, axis)) * y_pred * (1 - t)
 
 
 @squentropy.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
     p = xp.softmax(y_pred, axis=axis)
-    return p * (1 - p) + (2 / _others(y_pred, axis)) * (1 - ce.one_hot(xp, y_true, y_pred, axis))
+    return p * (1 - p) + (2 / _others(xp, y_pred, axis)) * (1 - ce.one_hot(xp, y_true, y_pred, axis))
