@@ -10,7 +10,7 @@ from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.boosting import objective
 from multiloss.dispatch import list_backends
-from multiloss.functions import log_softmax, logsumexp, softmax
+from multiloss.functions import log_softmax, logsumexp, smooth_labels, softmax
 from multiloss.loss import get
 from multiloss.registry import register
 from multiloss.version import __version__
@@ -25,6 +25,7 @@ __all__ = [
     "logsumexp",
     "objective",
     "register",
+    "smooth_labels",
     "softmax",
 ]
 

@@ -13,7 +13,10 @@ Shape = Sequence[int | None]
 
 @dataclass(frozen=True)
 class Domain:
-    """The closed or half-open interval that an input must lie in, and what to say when it does not."""
+    """The closed or half-open interval that an input must lie in, and what to say when it does not.
+
+    With `values` it must be one of these, exactly.
+    """
 
     low: float
     high: float
@@ -21,15 +24,20 @@ class Domain:
     hint: str = ""
     open_low: bool = False
     values: tuple[float, ...] = ()
-    """The only ones, if not all between."""
 
 
 PROBABILITY = Domain(0.0, 1.0, "probabilities in [0, 1]", "these look like logits: pass from_logits=True")
 MEMBERSHIP = Domain(0.0, 1.0, "probabilities in [0, 1]")
 """The same of single elements, which sum to nothing in particular."""
-LOG_PROBABILITY = Domain(-np.inf, 0.0, "logarithms of probabilities, 0 or below")
 NON_NEGATIVE = Domain(0.0, np.inf, "values of 0 or above")
 POSITIVE = Domain(0.0, np.inf, "values above 0", open_low=True)
+LOG_PROBABILITY = Domain(
+    -np.inf, 0.0, "log-probabilities (0 or below)", "of logits, log_softmax gives them; of probabilities, log"
+)
+SIGN = Domain(-1.0, 1.0, "the targets -1 and 1", 'of the labels 0 and 1, labels="01" makes them', values=(-1.0, 1.0))
+BINARY = Domain(0.0, 1.0, "the targets 0 and 1", values=(0.0, 1.0))
+LABEL_SETS = Domain(-1.0, np.inf, "class numbers, padded with -1")
+"""Whole numbers below the number of classes, which only the call knows."""
 ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
 
 
@@ -45,14 +53,32 @@ def in_domain(
     check."""
     if values.size == 0:
         return
+    off = "" if always else " (validate=False switches this check off)"
+    if domain.values:
+        strange = ~np.isin(values, domain.values) & (values == values)
+        if strange.any():
+            hint = f"; {domain.hint}" if domain.hint else ""
+            raise ValueError(f"{name} must hold {domain.wanted}, got {values[strange].flat[0]:g}{hint}{off}")
+        return
     low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
     slack = 0.0 if domain.open_low else _slack(dtype)
     too_low = low <= domain.low if domain.open_low else low < domain.low - slack
     if too_low or high > domain.high + slack:
         worst = low if too_low else high
-        hint = f"; {domain.hint}" if domain.hint and has_logits and name == "y_pred" else ""
-        off = "" if always else " (validate=False switches this check off)"
+        hinted = domain.hint and name == "y_pred" and (has_logits or domain is LOG_PROBABILITY)
+        hint = f"; {domain.hint}" if hinted else ""
         raise ValueError(f"{name} must hold {domain.wanted}, got {worst:g}{hint}{off}")
+
+
+def label_sets(name: str, values: np.ndarray, classes: int | None) -> None:
+    """Refuse what is no class number in [0, classes) and no padding of -1."""
+    wrong = (values < -1) | (values != np.floor(values))
+    wrong = wrong if classes is None else wrong | (values >= classes)
+    if wrong.any():
+        raise ValueError(
+            f"{name} holds the label {values[wrong].flat[0]:g}, but must hold class numbers in [0, {classes}), padded "
+            f"with -1 (validate=False switches this check off)"
+        )
 
 
 def sums_to_one(name: str, values: np.ndarray, axis: Any, keep: np.ndarray | None, dtype: Any) -> None:

@@ -1,4 +1,4 @@
-"""softmax and its kin as plain functions, on any backend's arrays."""
+"""softmax and its kin, and label smoothing, as plain functions, on any backend's arrays."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from multiloss import checks, dispatch, options
 Array = Any
 
 
-def _ready(x: Any, axis: Any) -> tuple[Any, Array]:
-    be = dispatch.backend(dispatch.backend_of({"x": x}))
-    array = be.asarray(x, None, "x")
-    if be.kind(array) not in "fiu":
-        raise checks.real_dtype("x", array.dtype)
-    checks.axis_fits(axis, be.shape(array), "x")
+def _ready(x: Any, axis: Any, name: str = "x", kinds: str = "fiu") -> tuple[Any, Array]:
+    be = dispatch.backend(dispatch.backend_of({name: x}))
+    array = be.asarray(x, None, name)
+    if be.kind(array) not in kinds:
+        raise checks.real_dtype(name, array.dtype)
+    checks.axis_fits(axis, be.shape(array), name)
     return be, array
 
 
@@ -85,3 +85,31 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] | None = -1, keepdims: bool = 
         '1000.6931'
     """
     return _apply("logsumexp", x, options.axis("axis", axis), keepdims=options.flag("keepdims", keepdims))
+
+
+def smooth_labels(y_true: Any, smoothing: float, axis: int = -1) -> Array:
+    """Label smoothing: targets mixed with the uniform distribution over the classes.
+
+    .. math:: (1 - s)\\, t + s / K
+
+    Args:
+        y_true: one-hot or soft targets t, any shape.
+        smoothing: s in [0, 1].
+        axis: the axis of the K classes.
+
+    Returns:
+        The shape of y_true, in its dtype; integers and booleans become the framework's default float.
+
+    Source: Szegedy et al. 2016, section 7. `optax.losses.smooth_labels`; the `label_smoothing` of losses does the same.
+
+    Example:
+        >>> import multiloss
+        >>> multiloss.smooth_labels([[0, 1]], 0.5).tolist()
+        [[0.25, 0.75]]
+    """
+    axis, smoothing = options.single_axis("axis", axis), options.unit_interval("smoothing", smoothing)
+    be, array = _ready(y_true, axis, "y_true", "fiub")
+    with dispatch.quiet(be):
+        t = be.compute(array)
+        result = (1 - smoothing) * t + smoothing / be.xp.length(t, axis)
+    return be.cast_like(result, array) if be.kind(array) == "f" else result

@@ -159,6 +159,9 @@ def _check_domain(be: Any, spec: Any, y_true: Array, y_pred: Array, mask: Any, s
         kept = values
         if keep is not None:
             kept = values[np.broadcast_to(expand(keep, spec.axis, values.ndim), values.shape)]
+        if domain is checks.LABEL_SETS:
+            checks.label_sets(name, kept, be.shape(y_pred)[spec.axis])
+            continue
         checks.in_domain(name, kept, domain, "from_logits" in spec.kwargs, arrays[name].dtype)
         if spec.validate and spec.definition.kind != "elementwise":
             if domain is checks.PROBABILITY:

@@ -34,10 +34,15 @@ _TINY = {32: 2.0**-126, 64: 2.0**-1022}
 """Below it a reciprocal may be infinite."""
 
 
+def tiny(x: Array) -> float:
+    """The smallest normal number of x's dtype."""
+    return _TINY[64 if "64" in str(x.dtype) else 32]
+
+
 def off_pole(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
     """x, and 1 - pole where x is at the pole (0 or 1) and its weight is 0."""
     # Replaced before the logarithm and not behind it: derivatives would still meet 0 times infinity there.
-    at_pole = (weight == 0) & (xp.abs(x - pole) < _TINY[64 if "64" in str(x.dtype) else 32])
+    at_pole = (weight == 0) & (xp.abs(x - pole) < tiny(x))
     return xp.where(at_pole, xp.full_like(x, 1.0 - pole), x)
 
 
@@ -57,6 +62,13 @@ def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> 
     return xp.where(at_label, xp.expand_dims(values, axis=axis), xp.zeros_like(like))
 
 
+def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
+    """Numbers along `axis`, as an array like `like`."""
+    shape = [1] * len(like.shape)
+    shape[axis] = -1
+    return xp.reshape(xp.asarray(values, dtype=like.dtype), tuple(shape))
+
+
 def where_finite(xp: Any, rows: Array, x: Array, y: Array) -> Array:
     """The rows of x where those of `rows` are finite, else of y; (N, D) each."""
     return xp.where(xp.all(xp.isfinite(rows), axis=-1, keepdims=True), x, y)
@@ -73,7 +85,7 @@ def log_cosh(xp: Any, x: Array) -> Array:
 
 DEFAULTS = {
     f.__name__: f
-    for f in (at_least, infinite_below, unit, times, off_pole, mix, held, put_class, where_finite, log_cosh)
+    for f in (at_least, infinite_below, unit, times, off_pole, mix, held, put_class, constants, where_finite, log_cosh)
 }
 
 

@@ -83,6 +83,14 @@ def between(low: float, high: float) -> Reader:
     return read
 
 
+def open_unit(name: str, value: Any) -> float:
+    """A real number in (0, 1]."""
+    number = real(name, value)
+    if not 0 < number <= 1:
+        raise ValueError(f"{name} must be in (0, 1], got {number:g}")
+    return number
+
+
 def below_half(name: str, value: Any) -> float:
     """A floor for probabilities: in [0, 0.5), so that p and 1 - p are never both floored."""
     number = real(name, value)
@@ -134,6 +142,12 @@ def increasing(name: str, value: Any) -> tuple[float, ...]:
         if now <= before:
             raise ValueError(f"{name} must be increasing, but {name}[{i}] is {now:g} after {before:g}")
     return numbers
+
+
+def number_or_vector(name: str, value: Any) -> float | tuple[float, ...]:
+    """One real number, or a list of them."""
+    value = _plain_array(value)
+    return vector(name, value) if isinstance(value, (list, tuple)) else real(name, value)
 
 
 def one_of(*choices: str) -> Reader:

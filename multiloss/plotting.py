@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from multiloss import center
-from multiloss.checks import MEMBERSHIP, PROBABILITY
+from multiloss.checks import BINARY, LABEL_SETS, LOG_PROBABILITY, MEMBERSHIP, PROBABILITY, SIGN
 from multiloss.definition import Definition
 from multiloss.loss import make, make_spec
 
@@ -86,7 +86,7 @@ def _inputs(
     """What runs along the axis, the targets, the predictions, and how the axis is called."""
     domain = definition.domain(options)
     pair = definition.kind != "elementwise"
-    if options.get("from_logits"):
+    if options.get("from_logits") or definition.name == "multilabel_soft_margin":
         x = np.linspace(-6, 6, points)
         y_pred = np.stack([x, 0 * x], -1) if pair else x[:, None]
         axis_label = "logit of the true class"
@@ -100,6 +100,15 @@ def _inputs(
         x = np.linspace(0.01, 0.99, points)
         y_pred = np.stack([x, 1 - x], -1) if pair else x[:, None]
         axis_label = "probability of the true class"
+    elif domain.get("y_pred") is LOG_PROBABILITY:
+        x = np.linspace(-5, 0, points)
+        y_pred, axis_label = np.stack([x, 0 * x], -1), "log-probability of the true class"
+    elif definition.has_labels or (pair and domain.get("y_true") in (BINARY, LABEL_SETS)):
+        x = np.linspace(-5, 5, points)
+        y_pred, axis_label = np.stack([x, 0 * x], -1), "score of the true class"
+    elif domain.get("y_true") in (SIGN, BINARY):
+        x = np.linspace(-5, 5, points)
+        return x, np.ones((points, 1)), x[:, None], "y_pred, where y_true = 1"
     else:
         low = domain["y_pred"].low if "y_pred" in domain else -np.inf
         if definition.name.endswith("mean_absolute_percentage_error"):
@@ -120,6 +129,8 @@ def _inputs(
         return x, np.zeros(points, np.int64), y_pred, axis_label
     y_true = np.zeros_like(y_pred)
     y_true[:, 0] = 1.0
+    if domain.get("y_true") is LABEL_SETS:
+        y_true = y_true - 1  # class 0, and the end
     if definition.family == "divergence":
         y_true[:] = 0.5
         axis_label = "probability of the first of two outcomes, where y_true = (½, ½)"

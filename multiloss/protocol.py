@@ -70,6 +70,9 @@ class Namespace(Protocol):
     def put_class(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
         """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
 
+    def constants(self, values: Any, like: Array, axis: int) -> Array:
+        """Numbers along `axis`, of length 1 on the others; in the dtype and on the device of `like`."""
+
     def length(self, x: Array, axis: Any) -> Any:
         """How many elements `axis` (int, tuple, None) spans, at least 1; divides arrays of x's dtype."""
 

@@ -52,6 +52,8 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     # torch stops the logarithms at -100 and the gradient's denominator at 1e-12, and refuses targets that are no
     # probabilities; where no probability is at the floor both are the same loss.
     epsilon, s = options["epsilon"], options["label_smoothing"]
+    if options["pos_weight"] is not None:
+        return None
     if options["from_logits"]:
         return _few_bits if s == 0 and math.prod(shape) < _FEW else None
     if epsilon < 1e-11:
@@ -173,7 +175,9 @@ def can_read(x: Tensor) -> bool:
 def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, both right in both tails."""
     # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
-    if not options["from_logits"] or options["label_smoothing"] != 0 or not can_read(y_pred):
+    if not options["from_logits"] or options["label_smoothing"] != 0 or options["pos_weight"] is not None:
+        return None
+    if not can_read(y_pred):
         return None
     least, most = torch.addcmul(y_true, y_true, y_true, value=-1).aminmax()
     if least.item() != 0 or most.item() != 0:

@@ -198,6 +198,13 @@ def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
     return torch.zeros_like(like).scatter(axis, labels.unsqueeze(axis), values.unsqueeze(axis))
 
 
+def constants(values: Any, like: Array, axis: int) -> Array:
+    """Numbers along `axis`, as an array like `like`."""
+    shape = [1] * like.ndim
+    shape[axis] = -1
+    return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(shape)
+
+
 def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
     """The entries of x at `indices` along `axis`."""
     return torch.gather(x, axis, indices)

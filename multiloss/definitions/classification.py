@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss.checks import PROBABILITY
+from multiloss.checks import LOG_PROBABILITY, PROBABILITY
 from multiloss.definition import elementwise, over_axis, over_labels
 from multiloss.definitions.divergence import (
     floored_log,
@@ -14,11 +14,11 @@ from multiloss.definitions.divergence import (
     normalized,
     normalized_gradient,
 )
-from multiloss.options import below_half, integer, optional, single_axis, unit_interval, vector
+from multiloss.options import below_half, integer, non_negative, optional, single_axis, unit_interval, vector
 
 Array = Any
 
-_READERS = {
+READERS = {
     "label_smoothing": unit_interval,
     "epsilon": below_half,
     "class_weight": optional(vector),
@@ -26,26 +26,31 @@ _READERS = {
 }
 
 
-def _domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
+def domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Probabilities as targets, and as predictions where these are neither logits nor to be normalised."""
     raw = options["from_logits"] or options.get("normalize")
     return {"y_true": PROBABILITY} | ({} if raw else {"y_pred": PROBABILITY})
 
 
-def _log_probabilities(
+def log_probabilities(
     xp: Any, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool, weight: Array | None = None
 ) -> Array:
+    """log p over the classes; `weight` is what it is to be multiplied with (see `floored_log`)."""
     if from_logits:
         return xp.log_softmax(y_pred, axis=axis)
     return floored_log(xp, normalized(xp, y_pred, axis) if normalize else y_pred, epsilon, weight)
 
 
-def _smooth(xp: Any, y_true: Array, axis: int, label_smoothing: float) -> Array:
+def smooth(xp: Any, y_true: Array, axis: int, label_smoothing: float) -> Array:
+    """Targets mixed with the uniform distribution."""
     if label_smoothing == 0:
         return y_true
-    return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[axis]
+    return y_true * (1 - label_smoothing) + label_smoothing / xp.length(y_true, axis)
 
 
-def _gradient(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool) -> Array:
+def class_gradient(
+    xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
+) -> Array:
     """The derivative of -sum_k t_k log p_k, t as smoothed."""
     if from_logits:
         return xp.sum(t, axis=axis, keepdims=True) * xp.softmax(y_pred, axis=axis) - t
@@ -55,7 +60,9 @@ def _gradient(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, ep
     return normalized_gradient(xp, y_pred, -t * floored_reciprocal(xp, p, epsilon, t), axis)
 
 
-def _hessian(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool) -> Array:
+def class_hessian(
+    xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
+) -> Array:
     """The diagonal of the second derivative of -sum_k t_k log p_k."""
     if from_logits:
         p = xp.softmax(y_pred, axis=axis)
@@ -66,7 +73,7 @@ def _hessian(xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, eps
     return t * reciprocal * reciprocal
 
 
-@over_axis(aliases=("cce",), readers=_READERS, axis=single_axis, domain=_domain)
+@over_axis(aliases=("cce",), readers=READERS, axis=single_axis, domain=domain)
 def categorical_crossentropy(
     xp: Any,
     y_true: Array,
@@ -105,8 +112,8 @@ def categorical_crossentropy(
         >>> f"{loss([[1, 0, 0]], [[3.1, 3.0, 3.0]]):.6f}"
         '1.033069'
     """
-    t = _smooth(xp, y_true, axis, label_smoothing)
-    log_p = _log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
+    t = smooth(xp, y_true, axis, label_smoothing)
+    log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
     # A logit of -inf has the logarithm -inf, which no floor stops.
     return -xp.sum(xp.times(t, log_p) if from_logits else t * log_p, axis=axis)
 
@@ -115,19 +122,17 @@ def categorical_crossentropy(
 def _(
     xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, **how: Any
 ) -> Array:
-    return _gradient(xp, _smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
+    return class_gradient(xp, smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
 
 
 @categorical_crossentropy.hessian
 def _(
     xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, **how: Any
 ) -> Array:
-    return _hessian(xp, _smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
+    return class_hessian(xp, smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
 
 
-@over_labels(
-    aliases=("scce",), readers=_READERS, domain=lambda o: {k: v for k, v in _domain(o).items() if k != "y_true"}
-)
+@over_labels(aliases=("scce",), readers=READERS, domain=lambda o: {k: v for k, v in domain(o).items() if k != "y_true"})
 def sparse_categorical_crossentropy(
     xp: Any,
     y_true: Array,
@@ -177,24 +182,29 @@ def sparse_categorical_crossentropy(
         # logsumexp(z) and z_y would lose the digits of logits like 1e4.
         top = xp.stop_gradient(xp.max(y_pred, axis=axis, keepdims=True))
         rest = xp.log(xp.sum(xp.exp(y_pred - top), axis=axis))
-        return rest - (_picked(xp, y_true, y_pred, axis) - xp.squeeze(top, axis=axis))
-    log_p = _log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
-    picked = -_picked(xp, y_true, log_p, axis)
+        return rest - (picked(xp, y_true, y_pred, axis) - xp.squeeze(top, axis=axis))
+    log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
+    of_label = -picked(xp, y_true, log_p, axis)
     if label_smoothing == 0:
-        # nan at another class than the label's is not hidden either.
-        wrong = xp.isnan(xp.sum(y_pred, axis=axis))
-        return xp.where(wrong, xp.full_like(picked, float("nan")), picked)
-    return (1 - label_smoothing) * picked - label_smoothing * xp.mean(log_p, axis=axis)
+        return with_nan(xp, of_label, y_pred, axis)
+    return (1 - label_smoothing) * of_label - label_smoothing * xp.mean(log_p, axis=axis)
 
 
-def _picked(xp: Any, labels: Array, x: Array, axis: int) -> Array:
+def with_nan(xp: Any, values: Array, y_pred: Array, axis: int) -> Array:
+    """The values of samples, nan where any class of theirs is: that of the label alone would hide it."""
+    wrong = xp.isnan(xp.sum(y_pred, axis=axis))
+    return xp.where(wrong, xp.full_like(values, float("nan")), values)
+
+
+def picked(xp: Any, labels: Array, x: Array, axis: int) -> Array:
     """The entry of x at each sample's label."""
     return xp.squeeze(xp.take_along_axis(x, xp.expand_dims(labels, axis=axis), axis=axis), axis=axis)
 
 
-def _one_hot(xp: Any, labels: Array, like: Array, axis: int, label_smoothing: float) -> Array:
+def one_hot(xp: Any, labels: Array, like: Array, axis: int, label_smoothing: float = 0.0) -> Array:
+    """1 at each sample's label, 0 elsewhere, smoothed."""
     one = xp.ones_like(xp.sum(like, axis=axis))
-    return _smooth(xp, xp.put_class(one, labels, like, axis), axis, label_smoothing)
+    return smooth(xp, xp.put_class(one, labels, like, axis), axis, label_smoothing)
 
 
 @sparse_categorical_crossentropy.gradient
@@ -210,12 +220,12 @@ def _(
     **how: Any,
 ) -> Array:
     if label_smoothing == 0 and not how["from_logits"] and not how["normalize"]:
-        picked = floored_reciprocal(xp, _picked(xp, y_true, y_pred, axis), how["epsilon"])
-        return xp.put_class(-picked, y_true, y_pred, axis)
-    t = _one_hot(xp, y_true, y_pred, axis, label_smoothing)
+        reciprocal = floored_reciprocal(xp, picked(xp, y_true, y_pred, axis), how["epsilon"])
+        return xp.put_class(-reciprocal, y_true, y_pred, axis)
+    t = one_hot(xp, y_true, y_pred, axis, label_smoothing)
     if how["from_logits"]:
         return xp.softmax(y_pred, axis=axis) - t  # the targets sum to 1
-    return _gradient(xp, t, y_pred, axis, **how)
+    return class_gradient(xp, t, y_pred, axis, **how)
 
 
 @sparse_categorical_crossentropy.hessian
@@ -230,10 +240,59 @@ def _(
     ignore_index: Any,
     **how: Any,
 ) -> Array:
-    return _hessian(xp, _one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
+    return class_hessian(xp, one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
 
 
-@elementwise(aliases=("bce",), readers=_READERS, domain=_domain)
+@over_labels(readers=READERS, domain=lambda _: {"y_pred": LOG_PROBABILITY})
+def nll(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int = -1,
+    class_weight: tuple[float, ...] | None = None,
+    ignore_index: int | None = None,
+) -> Array:
+    """Negative log-likelihood of integer labels, in nats.
+
+    .. math:: -x_y, \\quad x = \\log p
+
+    Args:
+        y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
+        y_pred: log-probabilities x over the K classes, 0 or below.
+        axis: the axis of the classes (1 for torch's N, C, H, W).
+        class_weight: one weight per class; multiplies the sample weight by weight_y (torch's mean with weights is
+            `reduction="weighted_mean"`).
+        ignore_index: samples with this label are masked, in the count too.
+
+    Returns:
+        One value per sample, in nats.
+
+    Raises:
+        TypeError: labels that are no integers.
+        ValueError: a label outside [0, K), or log-probabilities above 0, where values can be read.
+
+    Source: `torch.nn.NLLLoss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("nll", backend="numpy")([0, 1], [[-0.25, -1.5], [-3.0, -0.05]]))
+        0.15
+    """
+    return with_nan(xp, -picked(xp, y_true, y_pred, axis), y_pred, axis)
+
+
+@nll.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+    return -one_hot(xp, y_true, y_pred, axis)
+
+
+@nll.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+    return xp.zeros_like(y_pred)
+
+
+@elementwise(aliases=("bce",), readers=READERS | {"pos_weight": optional(non_negative)}, domain=domain)
 def binary_crossentropy(
     xp: Any,
     y_true: Array,
@@ -242,10 +301,11 @@ def binary_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     epsilon: float = 1e-7,
+    pos_weight: float | None = None,
 ) -> Array:
     """Cross entropy of two outcomes, in nats.
 
-    .. math:: -t' \\log p - (1 - t') \\log(1 - p), \\quad t' = t (1 - s) + s / 2
+    .. math:: -w t' \\log p - (1 - t') \\log(1 - p), \\quad t' = t (1 - s) + s / 2
 
     Args:
         y_true: probabilities t of the outcome 1 (or labels 0 and 1), any shape.
@@ -253,6 +313,7 @@ def binary_crossentropy(
         from_logits: whether `y_pred` holds logits.
         label_smoothing: s in [0, 1].
         epsilon: floor of p and of 1 - p, each on its own, for probabilities; below it the gradient is 0.
+        pos_weight: w, what an outcome of 1 counts, 0 or above (torch's); None is 1.
 
     Returns:
         One value per element, in nats; averaged over `axis`.
@@ -266,7 +327,9 @@ def binary_crossentropy(
         >>> f"{loss([1.0, 0.0], [0.9, 0.2]):.6f}"
         '0.164252'
     """
-    t = _smooth_pair(y_true, label_smoothing)
+    t = smooth_pair(y_true, label_smoothing)
+    if pos_weight is not None:
+        return _weighted_pair(xp, pos_weight * t, 1 - t, y_pred, from_logits, epsilon)
     if from_logits:
         # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
         hinge = xp.mix(xp.at_least(y_pred, 0.0), xp.at_least(-y_pred, 0.0), t)
@@ -275,8 +338,17 @@ def binary_crossentropy(
     return -t * one - (1 - t) * zero
 
 
-def _smooth_pair(t: Array, label_smoothing: float) -> Array:
+def smooth_pair(t: Array, label_smoothing: float) -> Array:
+    """The targets of two outcomes, mixed with 1/2."""
     return t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / 2
+
+
+def _weighted_pair(xp: Any, a: Array, b: Array, y_pred: Array, from_logits: bool, epsilon: float) -> Array:
+    """-a log p - b log(1 - p)."""
+    if from_logits:
+        hinge = xp.times(a, xp.at_least(-y_pred, 0.0)) + xp.times(b, xp.at_least(y_pred, 0.0))
+        return (a + b) * xp.log1p(xp.exp(-xp.abs(y_pred))) + hinge
+    return -a * floored_log(xp, y_pred, epsilon, a) - b * _floored_log1m(xp, y_pred, epsilon, b)
 
 
 def _floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
@@ -287,21 +359,35 @@ def _floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
 
 
 @binary_crossentropy.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothing: float, epsilon: float) -> Array:
-    t = _smooth_pair(y_true, label_smoothing)
-    if from_logits:
+def pair_gradient(
+    xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, epsilon: float, label_smoothing: float = 0.0,
+    pos_weight: float | None = None,
+) -> Array:  # fmt: skip
+    """The derivative of `binary_crossentropy`."""
+    t = smooth_pair(y_true, label_smoothing)
+    a = t if pos_weight is None else pos_weight * t
+    if from_logits and pos_weight is None:
         # sigmoid(z) - t with the tail kept.
         return xp.mix(xp.expit(y_pred), -xp.expit(-y_pred), t)
-    one = floored_reciprocal(xp, y_pred, epsilon, t)
+    if from_logits:
+        return (1 - t) * xp.expit(y_pred) - a * xp.expit(-y_pred)
+    one = floored_reciprocal(xp, y_pred, epsilon, a)
     zero = floored_reciprocal(xp, 1 - y_pred, epsilon, 1 - t)
-    return (1 - t) * zero - t * one
+    return (1 - t) * zero - a * one
 
 
 @binary_crossentropy.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, label_smoothing: float, epsilon: float) -> Array:
-    if from_logits:
+def pair_hessian(
+    xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, epsilon: float, label_smoothing: float = 0.0,
+    pos_weight: float | None = None,
+) -> Array:  # fmt: skip
+    """Its second derivative."""
+    if from_logits and pos_weight is None:
         return xp.expit(y_pred) * xp.expit(-y_pred)
-    t = _smooth_pair(y_true, label_smoothing)
-    one = floored_reciprocal(xp, y_pred, epsilon, t)
+    t = smooth_pair(y_true, label_smoothing)
+    a = t if pos_weight is None else pos_weight * t
+    if from_logits:
+        return (a + (1 - t)) * xp.expit(y_pred) * xp.expit(-y_pred)
+    one = floored_reciprocal(xp, y_pred, epsilon, a)
     zero = floored_reciprocal(xp, 1 - y_pred, epsilon, 1 - t)
-    return t * one * one + (1 - t) * zero * zero
+    return a * one * one + (1 - t) * zero * zero

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given
 
-from multiloss import dispatch, registry
+from multiloss import checks, dispatch, registry
 from multiloss.inputs import spread_host
 from multiloss.loss import Spec, get, make_spec
 from multiloss.pipeline import sample_shape
@@ -190,12 +190,15 @@ def _masked_is_gone(
 
 
 def _plain(spec: Spec, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    arrays = []
-    for name in ("y_true", "y_pred"):
-        domain = domain_of(spec, name)
-        usual = domain is None or domain.high >= 0.5
-        arrays.append(np.full((samples, 2), 0.5 if usual else -0.5, np.float32))
-    return (np.zeros(samples, np.int64) if spec.definition.has_labels else arrays[0]), arrays[1]
+    true, pred = (np.full((samples, 2), _some(domain_of(spec, name)), np.float32) for name in ("y_true", "y_pred"))
+    return (np.zeros(samples, np.int64) if spec.definition.has_labels else true), pred
+
+
+def _some(domain: checks.Domain | None) -> float:
+    """A number that the domain has."""
+    if domain is None:
+        return 0.5
+    return 0.0 if domain is checks.LABEL_SETS else domain.values[-1] if domain.values else min(0.5, domain.high)
 
 
 def _half_precision(backend: str, spec: Spec) -> None:

@@ -63,6 +63,10 @@ def _inputs(spec: Spec, name: str, shape: tuple[int, ...], axis: Any) -> st.Sear
     domain = domain_of(spec, name)
     if domain is checks.PROBABILITY:
         return probabilities(shape, () if spec.definition.kind == "elementwise" else axis)
+    if domain is checks.LABEL_SETS:
+        return arrays(np.int64, shape, elements=st.integers(-1, shape[axis] - 1))
+    if domain is not None and domain.values:
+        return arrays(np.float64, shape, elements=st.sampled_from(domain.values))
     if domain is None:
         return floats(shape, -20.0, 20.0)
     return floats(shape, max(domain.low, -20.0) + 0.05, min(domain.high, 20.0))

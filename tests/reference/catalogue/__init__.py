@@ -9,16 +9,29 @@ derivatives are central differences of it, which with 50 digits and a step of 1e
   such lists: what each adds to the sum, and how many it counts for in a mean.
 """
 
-from . import divergence, embedding, likelihood, ranking, regression, relative, segmentation, similarity
+from . import (
+    classification,
+    divergence,
+    embedding,
+    likelihood,
+    margin,
+    ranking,
+    regression,
+    relative,
+    segmentation,
+    similarity,
+)
 from .entry import ENTRIES, Entry, add
 
 __all__ = [
     "ENTRIES",
     "Entry",
     "add",
+    "classification",
     "divergence",
     "embedding",
     "likelihood",
+    "margin",
     "ranking",
     "regression",
     "relative",

@@ -1,0 +1,279 @@
+"""Margin losses of many classes: the score of the right class against those of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from multiloss.checks import BINARY
+from multiloss.definition import over_axis, over_labels
+from multiloss.definitions import classification as ce
+from multiloss.definitions.margin import step
+from multiloss.options import integer, real, single_axis
+
+Array = Any
+
+_READERS = ce.READERS | {"margin": real}
+
+
+def _below_all(xp: Any, where: Array, z: Array) -> Array:
+    """z, and -infinity at some places."""
+    return xp.where(where, xp.full_like(z, float("-inf")), z)
+
+
+def _rival(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
+    """Scores of what may stand against the right class."""
+    return xp.times(1 - t, z) if keras else _below_all(xp, t > 0, z)
+
+
+def _crammer_singer(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
+    right = xp.sum(xp.times(t, z), axis=axis)
+    return ce.with_nan(xp, xp.at_least(1 + xp.max(_rival(xp, t, z, axis, keras), axis=axis) - right, 0.0), z, axis)
+
+
+def _crammer_singer_gradient(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
+    rival = _rival(xp, t, z, axis, keras)
+    active = step(xp, 1 + xp.max(rival, axis=axis) - xp.sum(xp.times(t, z), axis=axis))
+    ones = xp.put_class(xp.ones_like(active), xp.argmax(rival, axis=axis), z, axis)
+    return xp.expand_dims(active, axis=axis) * (ones * (1 - t) - t)
+
+
+def _one_hot_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"y_true": BINARY}
+
+
+@over_axis(readers=ce.READERS, axis=single_axis, domain=_one_hot_domain)
+def categorical_hinge(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int = -1,
+    keras: bool = False,
+    class_weight: tuple[float, ...] | None = None,
+) -> Array:
+    """Multiclass hinge loss of one-hot targets.
+
+    .. math:: \\max(0,\\; 1 + \\max_{j \\ne y} z_j - z_y)
+
+    Args:
+        y_true: one-hot targets, the shape of `y_pred`; 1 at y.
+        y_pred: scores z over the K classes.
+        axis: the axis of the classes.
+        keras: let the right class stand in the maximum with a score of 0, as Keras does: then the loss is at least
+            1 - z_y.
+        class_weight: one weight per class; multiplies the sample weight by weight_y.
+
+    Returns:
+        One value per sample, in the unit of the scores. The gradient is 0 at the kink; of several largest wrong
+        scores the first one has it.
+
+    Raises:
+        ValueError: targets that are neither 0 nor 1, by the first call, where values can be read.
+
+    Source: Crammer & Singer 2001. `optax.losses.multiclass_hinge_loss`; `keras.losses.CategoricalHinge` is
+    `keras=True`. (`multi_margin` is torch's sum over the classes.)
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("categorical_hinge", backend="numpy")
+        >>> float(loss([[1, 0, 0]], [[0.5, 0.25, -1.0]]))
+        0.75
+    """
+    return _crammer_singer(xp, y_true, y_pred, axis, keras)
+
+
+@categorical_hinge.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any) -> Array:
+    return _crammer_singer_gradient(xp, y_true, y_pred, axis, keras)
+
+
+@categorical_hinge.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any) -> Array:
+    return xp.zeros_like(y_pred)
+
+
+@over_labels(readers=ce.READERS)
+def multiclass_hinge(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int = -1,
+    keras: bool = False,
+    class_weight: tuple[float, ...] | None = None,
+    ignore_index: int | None = None,
+) -> Array:
+    """Multiclass hinge loss: `categorical_hinge` of integer labels.
+
+    .. math:: \\max(0,\\; 1 + \\max_{j \\ne y} z_j - z_y)
+
+    Args:
+        y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
+        y_pred: scores z over the K classes.
+        axis: the axis of the classes.
+        keras: let the right class stand in the maximum with a score of 0, as Keras does.
+        class_weight: one weight per class; multiplies the sample weight by weight_y.
+        ignore_index: samples with this label are masked, in the count too.
+
+    Returns:
+        One value per sample, in the unit of the scores. The gradient is 0 at the kink; of several largest wrong
+        scores the first one has it.
+
+    Raises:
+        TypeError: labels that are no integers.
+        ValueError: a label outside [0, K), where values can be read.
+
+    Source: Crammer & Singer 2001. `optax.losses.multiclass_hinge_loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("multiclass_hinge", backend="numpy")([0], [[0.5, 0.25, -1.0]]))
+        0.75
+    """
+    return _crammer_singer(xp, ce.one_hot(xp, y_true, y_pred, axis), y_pred, axis, keras)
+
+
+@multiclass_hinge.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any, ignore_index: Any) -> Array:
+    return _crammer_singer_gradient(xp, ce.one_hot(xp, y_true, y_pred, axis), y_pred, axis, keras)
+
+
+@multiclass_hinge.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any, ignore_index: Any) -> Array:
+    return xp.zeros_like(y_pred)
+
+
+def _one_or_two(name: str, value: Any) -> int:
+    number = integer(name, value)
+    if number not in (1, 2):
+        raise ValueError(f"{name} must be 1 or 2, got {number}")
+    return number
+
+
+@over_labels(readers=_READERS | {"power": _one_or_two})
+def multi_margin(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int = -1,
+    margin: float = 1.0,
+    power: int = 1,
+    class_weight: tuple[float, ...] | None = None,
+    ignore_index: int | None = None,
+) -> Array:
+    """Multiclass hinge loss summed over the wrong classes.
+
+    .. math:: \\frac1K \\sum_{j \\ne y} \\max(0,\\; m - z_y + z_j)^p
+
+    Args:
+        y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
+        y_pred: scores z over the K classes.
+        axis: the axis of the classes.
+        margin: m, in the unit of the scores.
+        power: p, 1 or 2.
+        class_weight: one weight per class; multiplies the sample weight by weight_y (torch's `weight`).
+        ignore_index: samples with this label are masked, in the count too.
+
+    Returns:
+        One value per sample. The gradient is 0 at the kinks.
+
+    Raises:
+        TypeError: labels that are no integers.
+        ValueError: a label outside [0, K), where values can be read.
+
+    Source: Weston & Watkins 1999, divided by K. `torch.nn.MultiMarginLoss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("multi_margin", backend="numpy")([0], [[0.5, 0.25, -1.0]]))
+        0.25
+    """
+    wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
+    h = xp.at_least(gap, 0.0)
+    return xp.sum(wrong * (h if power == 1 else h * h), axis=axis) / xp.length(y_pred, axis)
+
+
+def _gaps(xp: Any, y_true: Array, z: Array, axis: int, margin: float) -> tuple[Array, Array]:
+    """1 at the wrong classes, and margin - z_y + z_j."""
+    of_label = xp.take_along_axis(z, xp.expand_dims(y_true, axis=axis), axis=axis)
+    return 1 - ce.one_hot(xp, y_true, z, axis), margin + (z - of_label)
+
+
+def _against_label(xp: Any, y_true: Array, y_pred: Array, axis: int, each: Array, sign: float) -> Array:
+    """What each wrong class gets, and at the label their sum times `sign`."""
+    each = each / xp.length(y_pred, axis)
+    return each + sign * xp.put_class(xp.sum(each, axis=axis), y_true, y_pred, axis)
+
+
+@multi_margin.gradient
+def _(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, margin: float, power: int, class_weight: Any,
+    ignore_index: Any,
+) -> Array:  # fmt: skip
+    wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
+    each = wrong * (step(xp, gap) if power == 1 else 2 * xp.at_least(gap, 0.0))
+    return _against_label(xp, y_true, y_pred, axis, each, -1.0)
+
+
+@multi_margin.hessian
+def _(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, margin: float, power: int, class_weight: Any,
+    ignore_index: Any,
+) -> Array:  # fmt: skip
+    if power == 1:
+        return xp.zeros_like(y_pred)
+    wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
+    return _against_label(xp, y_true, y_pred, axis, 2 * wrong * step(xp, gap), 1.0)
+
+
+@over_labels(readers=ce.READERS)
+def multiclass_perceptron(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int = -1,
+    class_weight: tuple[float, ...] | None = None,
+    ignore_index: int | None = None,
+) -> Array:
+    """Multiclass perceptron loss: how far the right class is behind the first.
+
+    .. math:: \\max_j z_j - z_y
+
+    Args:
+        y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
+        y_pred: scores z over the K classes.
+        axis: the axis of the classes.
+        class_weight: one weight per class; multiplies the sample weight by weight_y.
+        ignore_index: samples with this label are masked, in the count too.
+
+    Returns:
+        One value per sample, in the unit of the scores. The gradient is 0 where the right class is among the first;
+        of several first ones the one with the lowest number has it.
+
+    Raises:
+        TypeError: labels that are no integers.
+        ValueError: a label outside [0, K), where values can be read.
+
+    Source: Collins 2002. `optax.losses.multiclass_perceptron_loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("multiclass_perceptron", backend="numpy")([0], [[0.5, 2.0, -1.0]]))
+        1.5
+    """
+    return ce.with_nan(xp, xp.max(y_pred, axis=axis) - ce.picked(xp, y_true, y_pred, axis), y_pred, axis)
+
+
+@multiclass_perceptron.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+    active = step(xp, xp.max(y_pred, axis=axis) - ce.picked(xp, y_true, y_pred, axis))
+    first = xp.put_class(active, xp.argmax(y_pred, axis=axis), y_pred, axis)
+    return first - xp.put_class(active, y_true, y_pred, axis)
+
+
+@multiclass_perceptron.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+    return xp.zeros_like(y_pred)

@@ -1,0 +1,123 @@
+"""Losses of sparsemax: the projection onto the simplex, which gives far classes a probability of exactly 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multiloss.checks import BINARY
+from multiloss.definition import elementwise, over_labels
+from multiloss.definitions import classification as ce
+from multiloss.definitions.margin import step
+
+Array = Any
+
+
+def _project(xp: Any, z: Array, axis: int) -> tuple[Array, Array]:
+    """z relative to the largest of a sample, and the threshold tau: the probabilities are max(0, z - tau)."""
+    z = z - xp.stop_gradient(xp.max(z, axis=axis, keepdims=True))
+    # What is 1 below the largest is outside; so nothing is infinite.
+    ordered = -xp.sort(-xp.at_least(z, -1.0), axis=axis)
+    total = xp.cumulative_sum(ordered, axis=axis)
+    rank = xp.astype(xp.class_range(z, axis), z.dtype) + 1
+    inside = xp.astype(1 + rank * ordered > total, z.dtype)
+    size = xp.sum(inside, axis=axis, keepdims=True)
+    # Of a row of nan nothing is inside.
+    return z, (xp.sum(inside * ordered, axis=axis, keepdims=True) - 1) / xp.at_least(size, 1.0)
+
+
+@over_labels(readers=ce.READERS)
+def sparsemax(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: int = -1,
+    class_weight: tuple[float, ...] | None = None,
+    ignore_index: int | None = None,
+) -> Array:
+    """Sparsemax loss: what cross entropy is to softmax, for the projection p of the logits onto the simplex.
+
+    .. math:: -z_y + \\tfrac12 \\sum_{j \\in S} (z_j^2 - \\tau^2) + \\tfrac12
+
+    where S are the classes with p_j = z_j - tau > 0, and tau makes p sum to 1.
+
+    Args:
+        y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
+        y_pred: logits z over the K classes.
+        axis: the axis of the classes.
+        class_weight: one weight per class; multiplies the sample weight by weight_y.
+        ignore_index: samples with this label are masked, in the count too.
+
+    Returns:
+        One value per sample, exactly 0 where z_y is 1 above all others. The gradient is p, less 1 at y.
+
+    Raises:
+        TypeError: labels that are no integers.
+        ValueError: a label outside [0, K), where values can be read.
+
+    Source: Martins & Astudillo 2016, eq. 18. `optax.losses.multiclass_sparsemax_loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("sparsemax", backend="numpy")([0], [[0.0, 0.0]]))
+        0.25
+    """
+    z, tau = _project(xp, y_pred, axis)
+    off = xp.at_least(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
+    # The same number as a sum of two that are never negative: half |p - e_y|^2, and how far z_y is below tau.
+    below = xp.at_least(xp.squeeze(tau, axis=axis) - ce.picked(xp, y_true, z, axis), 0.0)
+    return ce.with_nan(xp, 0.5 * xp.sum(off * off, axis=axis) + below, y_pred, axis)
+
+
+@sparsemax.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+    z, tau = _project(xp, y_pred, axis)
+    return xp.at_least(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
+
+
+@sparsemax.hessian
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+    z, tau = _project(xp, y_pred, axis)
+    inside = step(xp, z - tau)
+    return inside * (1 - 1 / xp.at_least(xp.sum(inside, axis=axis, keepdims=True), 1.0))
+
+
+@elementwise(domain=lambda _: {"y_true": BINARY})
+def binary_sparsemax(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    """Sparsemax loss of two outcomes: a hinge whose corner is a parabola.
+
+    .. math:: \\tfrac14 (u + 1)^2 \\text{ if } |u| < 1, \\quad \\max(0, u) \\text{ else}
+
+    with u = -z for the label 1 and u = z for the label 0.
+
+    Args:
+        y_true: labels, 0 or 1, any shape.
+        y_pred: logits z, the shape of `y_true`.
+
+    Returns:
+        One value per element; averaged over `axis`.
+
+    Raises:
+        ValueError: other labels than these, by the first call, where values can be read.
+
+    Source: Martins & Astudillo 2016. `optax.losses.sparsemax_loss`.
+
+    Example:
+        >>> import multiloss
+        >>> float(multiloss.get("binary_sparsemax", backend="numpy")([1, 0], [0.0, 3.0]))
+        1.625
+    """
+    u = (1 - 2 * y_true) * y_pred
+    bent = xp.clip(u, -1.0, 1.0) + 1
+    return 0.25 * bent * bent + xp.at_least(u - 1, 0.0)
+
+
+@binary_sparsemax.gradient
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    side = 1 - 2 * y_true
+    return 0.5 * side * (xp.clip(side * y_pred, -1.0, 1.0) + 1)
+
+
+@binary_sparsemax.hessian
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return 0.5 * step(xp, 1 - xp.abs((1 - 2 * y_true) * y_pred))
