@@ -2,9 +2,17 @@
 
 from multiloss import registry
 from multiloss.definition import Definition
-from multiloss.definitions import classification, divergence, embedding, regression
+from multiloss.definitions import (
+    classification,
+    divergence,
+    embedding,
+    margin_softmax,
+    proxy,
+    redundancy,
+    regression,
+)
 
-for _module in (regression, divergence, classification, embedding):
+for _module in (regression, divergence, classification, embedding, margin_softmax, proxy, redundancy):
     for _item in list(vars(_module).values()):
         if isinstance(_item, Definition):
             registry.add(_item)
