@@ -1,4 +1,4 @@
-"""Cross entropies of logits that features and a weight, one row a class, make: plain, and with a margin at the label."""
+"""Cross entropies of logits that features and a weight make, one row a class: plain, and with a margin at the label."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ def linear_cross_entropy(
 ) -> tuple[Any, Any]:
     """The cross entropy of smoothed one-hot targets and the softmax of the layer."""
     if isinstance(labels, list):
-        each = [linear_cross_entropy(a, b, weight, bias, label_smoothing, ignore_index) for a, b in zip(labels, x)]
+        rows = zip(labels, x, strict=True)
+        each = [linear_cross_entropy(a, b, weight, bias, label_smoothing, ignore_index) for a, b in rows]
         return [value for value, _ in each], [count for _, count in each]
     if labels == ignore_index:
         return mp.mpf(0), mp.mpf(0)
