@@ -47,7 +47,7 @@ def linear_cross_entropy(
         TypeError: labels that are no integers.
         ValueError: a label outside [0, C), where values can be read.
 
-    Source: Bridle 1990. `torch.nn.functional.linear_cross_entropy` (input, weight, target), whose `ignore_index` is
+    Source: Bridle 1990. `torch.nn.functional.linear_cross_entropy` (input, linear_weight, target), whose `ignore_index` is
     -100 unless told otherwise.
 
     Example:
