@@ -124,7 +124,7 @@ def _show(args: argparse.Namespace) -> int:
     print(f"\n{formula_text(definition.doc)}\n\nOptions:")
     for line in _options(definition):
         print(f"    {line}")
-    if definition.family != "center_family":  # which is held against centers
+    if definition.family != "center_family" and definition.kind != "of_inputs":  # of more than a prediction
         print()
         print("\n".join(plotting.text(plotting.curve(args.name))))
     return 0
@@ -153,7 +153,8 @@ _SYMBOLS = {
 def formula_text(doc: str) -> str:
     r"""A docstring with its TeX formulas as plain text: `.. math:: \tfrac12 x^2` is shown as `½ x²`."""
     lines = []
-    for line in doc.splitlines():
+    formulas = re.compile(r"^\.\. math::.*(?:\n[ \t]+\S.*)*", re.MULTILINE)
+    for line in formulas.sub(lambda found: " ".join(found[0].split()), doc).splitlines():
         before, directive, formula = line.partition(".. math::")
         lines.append(f"    {_plain(formula.strip())}" if directive and not before.strip() else line)
     return "\n".join(lines)

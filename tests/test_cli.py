@@ -13,7 +13,8 @@ from multiloss.cli import formula_text, main
 
 LOSSES = multiloss.list_losses()
 STATEFUL = set(registry.CENTER.values())
-DRAWN = [name for name in LOSSES if name == "center" or name not in STATEFUL]
+GENERAL = {name for name in LOSSES if name not in STATEFUL and registry.find(name).kind == "of_inputs"}
+DRAWN = [name for name in LOSSES if name == "center" or name not in STATEFUL | GENERAL]
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-", "svg": b"<?xml"}
 
 
