@@ -47,8 +47,8 @@ def linear_cross_entropy(
         TypeError: labels that are no integers.
         ValueError: a label outside [0, C), where values can be read.
 
-    Source: Bridle 1990. `torch.nn.functional.linear_cross_entropy` (input, linear_weight, target), whose `ignore_index` is
-    -100 unless told otherwise.
+    Source: Bridle 1990. `torch.nn.functional.linear_cross_entropy` (input, linear_weight, target), whose
+    `ignore_index` is -100 unless told otherwise.
 
     Example:
         >>> import multiloss
@@ -73,8 +73,9 @@ def arcface(
     """ArcFace: the softmax of scaled cosines, in which the angle to the own class counts as larger by a margin.
 
     .. math:: -\\log \\frac{e^{s \\phi(\\theta_y)}}{e^{s \\phi(\\theta_y)} + \\sum_{j \\ne y} e^{s \\cos \\theta_j}},
-        \\quad \\phi(\\theta) = \\begin{cases} \\cos(\\theta + m) & \\theta + m \\le \\pi \\\\
-        \\cos \\theta - m \\sin m & \\text{else} \\end{cases}
+        \\quad \\phi(\\theta) = \\cos(\\theta + m)
+
+    and, where theta + m is above pi, phi(theta) = cos(theta) - m sin(m).
 
     Args:
         labels: integer classes y in [0, C), (N,).
@@ -167,7 +168,7 @@ def sphereface(xp: Any, labels: Array, features: Array, weight: Array, *, margin
 
     .. math:: -\\log \\frac{e^{\\lVert x \\rVert \\psi(\\theta_y)}}{e^{\\lVert x \\rVert \\psi(\\theta_y)} +
         \\sum_{j \\ne y} e^{\\lVert x \\rVert \\cos \\theta_j}}, \\quad
-        \\psi(\\theta) = (-1)^k \\cos(m \\theta) - 2 k, \\quad k = \\lfloor m \\theta / \\pi \\rfloor
+        \\psi(\\theta) = (-1)^k \\cos(m \\theta) - 2 k, \\quad k \\le m \\theta / \\pi \\le k + 1
 
     Args:
         labels: integer classes y in [0, C), (N,).

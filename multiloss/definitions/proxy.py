@@ -70,9 +70,8 @@ def proxy_anchor(
 ) -> Array:
     """Proxy-Anchor: each proxy draws the samples of its class and repels the others, the hardest the most.
 
-    .. math:: \\frac{1}{|P^+|} \\sum_{p \\in P^+} \\log\\Bigl(1 + \\sum_{x \\in X_p^+} e^{-\\alpha (s(x, p) - \\delta)}
-        \\Bigr) + \\frac{1}{|P|} \\sum_{p \\in P} \\log\\Bigl(1 + \\sum_{x \\in X_p^-} e^{\\alpha (s(x, p) + \\delta)}
-        \\Bigr)
+    .. math:: \\frac{1}{|P^+|} \\sum_{p \\in P^+} \\log(1 + \\sum_{x \\in X_p^+} e^{-\\alpha (s(x, p) - \\delta)})
+        + \\frac{1}{|P|} \\sum_{p \\in P} \\log(1 + \\sum_{x \\in X_p^-} e^{\\alpha (s(x, p) + \\delta)})
 
     Args:
         labels: integer classes in [0, C), (N,); X_p^+ are the samples of p's class, X_p^- the others.

@@ -15,7 +15,7 @@ def barlow_twins(xp: Any, x1: Array, x2: Array, *, keep: Array | None = None, of
     """Barlow Twins: the cross correlation of two views' features is drawn to the identity.
 
     .. math:: \\sum_i (1 - C_{ii})^2 + \\lambda \\sum_{i \\ne j} C_{ij}^2, \\quad
-        C = \\tfrac1N Z_1^\\top Z_2, \\quad z = \\frac{x - \\bar x}{\\sqrt{\\operatorname{var} x + 10^{-5}}}
+        C = Z_1^T Z_2 / N, \\quad z = \\frac{x - \\operatorname{mean} x}{\\sqrt{\\operatorname{var} x + 10^{-5}}}
 
     Args:
         x1: features of one view, (N, D).
@@ -61,9 +61,9 @@ def vicreg(
 ) -> Array:
     """VICReg: two views agree, each feature varies by 1 at least, and no two features vary together.
 
-    .. math:: \\frac{\\lambda}{N D} \\lVert X_1 - X_2 \\rVert^2 + \\sum_{X \\in \\{X_1, X_2\\}} \\Bigl(\\frac{\\mu}{2 D}
-        \\sum_j \\max\\bigl(0, 1 - \\sqrt{\\operatorname{Cov}(X)_{jj} + 10^{-4}}\\bigr)
-        + \\frac{\\nu}{D} \\sum_{i \\ne j} \\operatorname{Cov}(X)_{ij}^2 \\Bigr)
+    .. math:: \\frac{\\lambda}{N D} \\lVert X_1 - X_2 \\rVert^2 + \\sum_{X = X_1, X_2} (\\frac{\\mu}{2 D}
+        \\sum_j \\max(0, 1 - \\sqrt{\\operatorname{Cov}(X)_{jj} + 10^{-4}})
+        + \\frac{\\nu}{D} \\sum_{i \\ne j} \\operatorname{Cov}(X)_{ij}^2 )
 
     Args:
         x1: features of one view, (N, D).

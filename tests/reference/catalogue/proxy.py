@@ -47,7 +47,7 @@ add(
     edges=(
         Edge(([0], [[2.0, 0.0]], TWO), [-2.0], "distances 0 and 2; no own proxy below", gradient=[[0.0, 1.0]]),
         Edge(([0], [[2.0, 0.0]], TWO), [log1pexp(-2)], "a softmax of 0 and -2", {"plus": True}),
-        Edge(([1], [[1e4, 0.0]], TWO), [2000.0], "1000 x 2", {"plus": True, "scale": 1000.0}),
+        Edge(([1], [[16384.0, 0.0]], TWO), [2000.0], "1000 x 2", {"plus": True, "scale": 1000.0}),
         Edge(([0], [[0.0, 0.0]], TWO), [0.0], "no direction: as far from both", gradient=[[0.0, 0.0]]),
         Edge(([0], [[1.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]), [-1.0], "a proxy of 0 is at 1, the other at 2"),
         Edge(([0], [[1.0, 2.0]], [[1.0, 0.0]]), [0.0], "a single proxy", gradient=[[0.0, 0.0]]),
@@ -81,7 +81,7 @@ add(
     options=({"alpha": 4.0, "margin": 0.3}, {}),
     edges=(
         Edge(([0], [[2.0, 0.0]], TWO), log1pexp(-1) + math.log(2) / 2, "one proxy present; of two, one repels", PLAIN),
-        Edge(([0, 0], [[1e4, 0.0]] * 2, TWO), float(mp.log(1 + 2 / mp.e) + mp.log(3) / 2), "two of a class", PLAIN),
+        Edge(([0, 0], [[16384.0, 0.0]] * 2, TWO), float(mp.log(1 + 2 / mp.e) + mp.log(3) / 2), "two of a class", PLAIN),
         Edge(([0], [[-1.0, 0.0]], [[1.0, 0.0]]), 1.1e4, "1e4 (1 + 0.1), nothing else", {"alpha": 1e4}, [[0.0, 0.0]]),
         Edge(([0], [[0.0, 0.0]], TWO), 1.5 * math.log(2), "no direction", PLAIN, [[0.0, 0.0]]),
         Edge(([0], [[math.nan, 0.0]], TWO), math.nan, "nan is not hidden"),
