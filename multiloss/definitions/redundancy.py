@@ -117,9 +117,11 @@ def _centered(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
 
 
 def _standard(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
-    """Centered, and divided by the standard deviation."""
+    """Centered, and divided by the standard deviation; no square overflows."""
     centered = _centered(xp, x, keep, number)
-    return centered / xp.sqrt(xp.sum(centered * centered, axis=0) / number + 1e-5)
+    scale = xp.at_least(xp.stop_gradient(xp.max(xp.abs(centered), axis=0)), 1.0)
+    small = centered / scale
+    return small / xp.sqrt(xp.sum(small * small, axis=0) / number + 1e-5 / scale / scale)
 
 
 def _diagonal(xp: Any, x: Array) -> Array:

@@ -51,6 +51,7 @@ add(
             float((1 + 1 / mp.mpf("1.00001")) ** 2),
             "a correlation of -1 / (1 + 1e-5): not quite -1",
         ),
+        Edge(([[1e30], [-1e30]], [[-1e30], [1e30]]), 4.0, "a correlation of -1; squares of float32 would overflow"),
         Edge(([[2.0], [2.0]], [[3.0], [3.0]]), 1.0, "constant features: correlation 0", gradient=[[0.0], [0.0]]),
         Edge(([[5.0, 1.0]], [[3.0, 2.0]]), 2.0, "a single sample: correlation 0", gradient=[[0.0, 0.0]]),
         Edge(
