@@ -93,6 +93,7 @@ class GeneralInputs:
             if shape.below is None:
                 continue
             most = known[shape.below]
+            ignored = self.spec.kwargs.get("ignore_index")
             labels = None if self.spec.validate is False or most is None else be.host(x)
             kept = None if mask is None else be.host(mask)
             if labels is None or (mask is not None and kept is None):
@@ -101,7 +102,7 @@ class GeneralInputs:
             keep = None
             if kept is not None and shape.samples:
                 keep = np.broadcast_to(trailing(spread_host(kept, samples), len(samples), labels.ndim), labels.shape)
-            checks.labels_in_range(labels, most + int(shape.inclusive), None, keep, name)
+            checks.labels_in_range(labels, most + int(shape.inclusive), ignored, keep, name)
         return trusted
 
     def _check_domain(self, be: Any, inputs: dict[str, Any], samples: Any, mask: Any) -> None:
@@ -135,6 +136,10 @@ def evaluate(be: Any, spec: Spec, *arrays: Any, trusted: bool) -> Array:
     keep = None if mask is None else trailing(mask, len(be.shape(mask)), len(samples))
     if keep is not None:
         keep = xp.logical_and(keep, xp.ones_like(_first_of(be, inputs, wanted_shapes, len(samples)), dtype=xp.bool))
+    ignored, labels = spec.kwargs.get("ignore_index"), _labels_of(inputs, wanted_shapes)
+    if ignored is not None and labels is not None:
+        counted = be.labels(labels) != ignored
+        keep = counted if keep is None else keep & counted
     invalid: Any = None
     ready: list[Any] = []
     for x, shape in zip(inputs, wanted_shapes, strict=True):
@@ -168,6 +173,11 @@ def _first_of(be: Any, inputs: list[Any], wanted_shapes: list[Any], rank: int) -
     return x[(..., *([0] * (len(be.shape(x)) - rank)))] if len(be.shape(x)) > rank else x
 
 
+def _labels_of(inputs: list[Any], wanted_shapes: list[Any]) -> Array:
+    """The labels that `ignore_index` is about: the first input of classes, or None."""
+    return next((x for x, shape in zip(inputs, wanted_shapes, strict=True) if shape.below is not None), None)
+
+
 def _length(be: Any, inputs: list[Any], wanted_shapes: list[Any], letter: str) -> Any:
     """The length that a letter stands for."""
     for x, shape in zip(inputs, wanted_shapes, strict=True):
@@ -196,8 +206,8 @@ def _reduce(be: Any, spec: Spec, values: Array, counts: Any, weight: Any, keep: 
         values = xp.where(spread(keep), values, xp.zeros_like(values))
         amounts = xp.where(spread(keep), amounts, xp.zeros_like(amounts))
     if invalid is not None:
-        wrong = xp.any(invalid) if one_for_all else spread(invalid)
-        wrong = wrong if keep is None or one_for_all else wrong & spread(keep)
+        wrong = invalid if keep is None else invalid & keep
+        wrong = xp.any(wrong) if one_for_all else spread(wrong)
         values = xp.where(wrong, xp.full_like(values, math.nan), values)
     weighted = values
     if weight is not None:

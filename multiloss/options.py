@@ -99,6 +99,14 @@ def below_half(name: str, value: Any) -> float:
     return number
 
 
+def angle(name: str, value: Any) -> float:
+    """An angle in radians, in [0, pi]."""
+    number = real(name, value)
+    if not 0 <= number <= math.pi:
+        raise ValueError(f"{name} is an angle in radians and must be in [0, pi], got {number:g}")
+    return number
+
+
 def non_negative(name: str, value: Any) -> float:
     """A real number, 0 or above."""
     number = real(name, value)

@@ -43,6 +43,12 @@ def _traced_ops() -> dict[str, Any]:
     def sort(x: Array, *, axis: int = -1) -> Array:
         return take_along_axis(x, np.argsort(_value(x), axis=axis, kind="stable"), axis=axis)
 
+    def where(condition: Array, x: Array, y: Array) -> Array:
+        # autograd's own has derivatives of the shape of the result, whatever the shapes of x and y.
+        shape = np.broadcast_shapes(*(np.shape(_value(a)) for a in (condition, x, y)))
+        x, y = (a if np.shape(_value(a)) == shape else anp.broadcast_to(a, shape) for a in (x, y))
+        return anp.where(_value(condition), x, y)
+
     def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
         return anp.clip(x, min, max)
 
@@ -51,8 +57,10 @@ def _traced_ops() -> dict[str, Any]:
         "stop_gradient": _value,
         "take_along_axis": take_along_axis,
         "sort": sort,
+        "where": where,
         "argsort": lambda x, *, axis=-1: np.argsort(_value(x), axis=axis, kind="stable"),
         "argmax": lambda x, *, axis=None: np.argmax(_value(x), axis=axis),
+        "gather": lambda table, rows: table[_value(rows)],
         "matrix_transpose": lambda x: anp.swapaxes(x, -1, -2),
         "permute_dims": lambda x, axes: anp.transpose(x, axes),
         "concat": lambda arrays, *, axis=0: anp.concatenate(arrays, axis),

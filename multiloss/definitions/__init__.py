@@ -9,9 +9,12 @@ from multiloss.definitions import (
     focal,
     likelihood,
     margin,
+    margin_softmax,
     multiclass_margin,
     multilabel,
+    proxy,
     ranking,
+    redundancy,
     regression,
     relative,
     robust,
@@ -36,6 +39,9 @@ for _module in (
     segmentation,
     ranking,
     embedding,
+    margin_softmax,
+    proxy,
+    redundancy,
 ):
     for _item in list(vars(_module).values()):
         if isinstance(_item, Definition) and _item.value.__module__ == _module.__name__:
