@@ -78,6 +78,11 @@ def class_range(x: Array, axis: int) -> Array:
     return np.arange(x.shape[axis]).reshape(shape)
 
 
+def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
+    """The running sum."""
+    return np.cumsum(x, axis=axis)  # NumPy 2.0 has no cumulative_sum
+
+
 def gather(table: Array, rows: Array) -> Array:
     """The rows of a table, as a copy."""
     return np.take(table, rows, axis=0)

@@ -203,9 +203,9 @@ def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
     return tf.gather(x, indices, batch_dims=rank - 1, axis=rank - 1)
 
 
-def argsort(x: Array, *, axis: int = -1) -> Array:
-    """The order that sorts x, stable."""
-    return tf.argsort(x, axis=axis, stable=True)
+def argsort(x: Array, *, axis: int = -1, stable: builtins.bool = True) -> Array:
+    """The order that sorts x."""
+    return tf.argsort(x, axis=axis, stable=stable)
 
 
 def sort(x: Array, *, axis: int = -1) -> Array:

@@ -206,6 +206,21 @@ def sort(x: Array, *, axis: int = -1) -> Array:
     return torch.sort(x, dim=axis)[0]
 
 
+def argsort(x: Array, *, axis: int = -1, stable: bool = True) -> Array:
+    """The order that sorts x."""
+    return torch.argsort(x, dim=axis, stable=stable)
+
+
+def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
+    """The running sum."""
+    return torch.cumsum(x, dim=axis)
+
+
+def permute_dims(x: Array, axes: Any) -> Array:
+    """The axes in another order."""
+    return torch.permute(x, axes)
+
+
 def searchsorted(x: Array, values: Array) -> Array:
     """Where each value starts in the sorted x."""
     return torch.searchsorted(x, values.contiguous())
