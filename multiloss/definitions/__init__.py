@@ -2,9 +2,9 @@
 
 from multiloss import registry
 from multiloss.definition import Definition
-from multiloss.definitions import classification, contrastive, divergence, embedding, regression
+from multiloss.definitions import classification, contrastive, divergence, embedding, regression, triplet
 
-for _module in (regression, divergence, classification, embedding, contrastive):
+for _module in (regression, divergence, classification, embedding, contrastive, triplet):
     for _item in list(vars(_module).values()):
         if isinstance(_item, Definition):
             registry.add(_item)
