@@ -21,10 +21,13 @@ def test_circle():
 
         def peer(x):
             z = x / keras.ops.sqrt(keras.ops.sum(x * x, axis=-1, keepdims=True))
-            return keras.losses.Circle(gamma=8.0, margin=0.3, reduction="none")(labels, z)
+            return keras.losses.circle(labels, z, gamma=8.0, margin=0.3)
 
-        np.testing.assert_allclose(to_numpy(loss(labels, x)), to_numpy(peer(x)), rtol=1e-10)
-        ours, wanted = (native_grad("keras", f, x) for f in (lambda x: loss(labels, x), peer))
-        np.testing.assert_allclose(ours, wanted, rtol=1e-9, atol=1e-12)
+        wanted = to_numpy(peer(x))
+        # On torch Keras computes it in single precision, whatever it is given.
+        bound = 1e-10 if wanted.dtype == np.float64 else 1e-6
+        np.testing.assert_allclose(to_numpy(loss(labels, x)), wanted, rtol=bound)
+        ours, slope = (native_grad("keras", f, x) for f in (lambda x: loss(labels, x), peer))
+        np.testing.assert_allclose(ours, slope, rtol=0.0, atol=bound * np.abs(slope).max())
     finally:
         keras.config.set_floatx(before)
