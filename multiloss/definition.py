@@ -36,6 +36,7 @@ class Definition:
         symmetric: whether swapping the arguments leaves the value (used by the property tests).
         shapes: of the inputs of a loss "of_inputs", by name.
         whole_batch: whether a loss "of_inputs" has one value for a batch, and not one for each sample.
+        holds_constant: whether its gradient takes parts of the formula as constants, and so is no difference of values.
         example: inputs for the property tests, from a NumPy generator, where shapes and domains do not say enough.
     """
 
@@ -52,6 +53,7 @@ class Definition:
         symmetric: bool = False,
         shapes: Mapping[str, str] | None = None,
         whole_batch: bool = False,
+        holds_constant: bool = False,
         example: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         self.value = value
@@ -72,6 +74,7 @@ class Definition:
         """The names of what a call takes, in order."""
         self.optional = {name for name in self.inputs if shapes and parameters[name].default is None}
         self.whole_batch = whole_batch
+        self.holds_constant = holds_constant
         self.example = example
         self.takes_keep = "keep" in parameters
         given = dict(readers or {})

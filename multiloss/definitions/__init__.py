@@ -4,6 +4,7 @@ from multiloss import registry
 from multiloss.definition import Definition
 from multiloss.definitions import (
     classification,
+    contrastive,
     divergence,
     embedding,
     focal,
@@ -21,6 +22,7 @@ from multiloss.definitions import (
     segmentation,
     similarity,
     sparsemax,
+    triplet,
 )
 
 for _module in (
@@ -39,6 +41,8 @@ for _module in (
     segmentation,
     ranking,
     embedding,
+    contrastive,
+    triplet,
     margin_softmax,
     proxy,
     redundancy,

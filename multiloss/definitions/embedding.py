@@ -1,21 +1,21 @@
-"""Losses of embeddings: pairs and triplets that are given, and what a batch of labels and features makes of itself."""
+"""Losses of embeddings whose pairs or triplets are given, and what the losses of embeddings share."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from multiloss.checks import PROBABILITY
+from multiloss.checks import PROBABILITY, Domain
 from multiloss.definition import of_inputs
-from multiloss.options import non_negative, positive
+from multiloss.options import non_negative, one_of, real
 
 Array = Any
+_SIGN = Domain(-1.0, 1.0, "the targets -1 and 1", values=(-1.0, 1.0))
 
 
 def norm(xp: Any, x: Array) -> Array:
     """The Euclidean length over the last axis, whose gradient at 0 is 0; no square overflows or underflows."""
-    scale = xp.stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
-    scale = xp.where((scale > 0) & (scale < math.inf), scale, xp.ones_like(scale))
+    scale = _scale(xp, x)
     square = xp.sum((x / scale) * (x / scale), axis=-1)
     some = square > 0
     root = xp.sqrt(xp.where(some, square, xp.ones_like(square)))
@@ -23,11 +23,49 @@ def norm(xp: Any, x: Array) -> Array:
     return xp.squeeze(scale, axis=-1) * xp.where(some | xp.isnan(square), xp.where(some, root, square), 0 * square)
 
 
+def power_norm(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
+    """(sum |x|^power + inside)^(1/power) over the last axis, whose gradient at 0 is 0."""
+    if inside:
+        # One entry more, so that nothing but the entries has to be scaled.
+        x = xp.concat([x, xp.full_like(x[..., :1], inside ** (1 / power))], axis=-1)
+    if power == 2:
+        return norm(xp, x)
+    if power == 1:
+        return xp.sum(xp.abs(x), axis=-1)
+    scale = _scale(xp, x)
+    total = xp.sum(xp.abs(x / scale) ** power, axis=-1)
+    none = total == 0
+    root = xp.where(none, xp.ones_like(total), total) ** (1 / power)
+    return xp.squeeze(scale, axis=-1) * xp.where(none, xp.zeros_like(total), root)
+
+
 def unit_rows(xp: Any, x: Array) -> Array:
     """x divided by its length over the last axis; a row of 0 stays one, with gradient 0."""
-    length = norm(xp, x)
-    length = xp.where(length == 0, xp.full_like(length, math.inf), length)
-    return x / xp.expand_dims(length, axis=-1)
+    # The direction is that of x / scale, whose squares neither overflow nor underflow; so are those of its derivative.
+    u = x / _scale(xp, x)
+    square = xp.sum(u * u, axis=-1, keepdims=True)
+    return u / xp.sqrt(xp.where(square == 0, xp.full_like(square, math.inf), square))
+
+
+def hinge(xp: Any, x: Array) -> Array:
+    """max(0, x), whose derivative at 0 is 0."""
+    return xp.where(x <= 0, xp.zeros_like(x), x)
+
+
+def _scale(xp: Any, x: Array) -> Array:
+    """The largest entry of each row, as a constant to divide it by; 1 for a row of 0 or one that is not finite."""
+    scale = xp.stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
+    return xp.where((scale > 0) & (scale < math.inf), scale, xp.ones_like(scale))
+
+
+def masked_logsumexp(xp: Any, x: Array, among: Array) -> Array:
+    """log(sum(exp(x))) over the last axis, of the entries in the mask `among`; 0 where there is none."""
+    low = xp.where(among, x, xp.full_like(x, -math.inf))
+    top = xp.stop_gradient(xp.max(low, axis=-1, keepdims=True))
+    top = xp.where(top == -math.inf, xp.zeros_like(top), top)
+    e = xp.exp(xp.where(among, x - top, xp.zeros_like(x)))
+    total = xp.sum(xp.where(among, e, xp.zeros_like(e)), axis=-1)
+    return xp.log(xp.where(total == 0, xp.ones_like(total), total)) + xp.squeeze(top, axis=-1)
 
 
 @of_inputs(
@@ -62,57 +100,109 @@ def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float =
     return 0.5 * y_true * d * d + 0.5 * (1 - y_true) * short * short
 
 
-@of_inputs({"labels": "N int", "features": "N D"}, readers={"temperature": positive})
-def supervised_contrastive(
-    xp: Any, labels: Array, features: Array, *, keep: Array | None = None, temperature: float = 0.07
-) -> tuple[Array, Array]:
-    """Supervised contrastive loss: every other sample of the class is a positive, all others are compared with.
+def _norm_power(name: str, value: Any) -> float:
+    """A real number, 1 or above: below it there is no norm."""
+    number = real(name, value)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {number:g}")
+    return number
 
-    .. math:: -\\frac{1}{|P(i)|} \\sum_{p \\in P(i)} \\log
-        \\frac{e^{z_i \\cdot z_p / \\tau}}{\\sum_{a \\ne i} e^{z_i \\cdot z_a / \\tau}}
+
+@of_inputs(
+    {"anchor": "... D", "positive": "... D", "negative": "... D"},
+    readers={
+        "margin": non_negative,
+        "power": _norm_power,
+        "epsilon": non_negative,
+        "epsilon_in": one_of("difference", "root"),
+    },
+)
+def triplet_margin(
+    xp: Any,
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    *,
+    margin: float = 1.0,
+    power: float = 2.0,
+    swap: bool = False,
+    epsilon: float = 0.0,
+    epsilon_in: str = "difference",
+) -> Array:
+    """Triplet loss of triplets that are given: the negative shall be farther than the positive, by a margin.
+
+    .. math:: \\max(0, d(a, p) - d(a, n) + m), \\quad d(x, y) = \\lVert x - y \\rVert_k
 
     Args:
-        labels: integer classes, (N,).
-        features: embeddings, (N, D); divided by their length here.
-        temperature: tau; positive.
+        anchor: a, embeddings, (..., D).
+        positive: p, of the anchor's class, (..., D).
+        negative: n, of another class, (..., D).
+        margin: m, a distance, 0 or above.
+        power: k of the norm, 1 or above; 2 is the Euclidean one.
+        swap: whether the nearer of d(a, n) and d(p, n) stands for d(a, n).
+        epsilon: what is added, 0 or above: to every difference (`epsilon_in="difference"`), or under the root, to
+            the sum of powers (`"root"`).
+        epsilon_in: where `epsilon` goes.
 
     Returns:
-        One value per anchor, (N,); an anchor without a positive has 0 and leaves the mean. Costs N x N.
+        One value per triplet, (...). The gradient of two equal points, and at the kink, is 0.
 
-    Source: Khosla et al. 2020, eq. 2 (L_out).
+    Source: Schroff, Kalenichenko & Philbin 2015, eq. 3 has squared distances (`triplet`, squared=True); Balntas et al.
+        2016 have these and the swap. torch's `TripletMarginLoss` is `epsilon=1e-6`; Optax's `triplet_margin_loss` is
+        `epsilon=1e-6, epsilon_in="root"`, and takes no absolute value before an odd power. Not in Keras.
 
     Example:
         >>> import multiloss
-        >>> loss = multiloss.get("supervised_contrastive", backend="numpy", temperature=1.0)
-        >>> f"{loss([0, 0, 1], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]):.6f}"
-        '0.313262'
+        >>> loss = multiloss.get("triplet_margin", backend="numpy", reduction="none")
+        >>> loss([[0.0, 0.0]] * 2, [[3.0, 4.0]] * 2, [[0.0, 5.5], [0.0, 9.0]]).tolist()
+        [0.5, 0.0]
     """
-    z = unit_rows(xp, features)
-    similarity = xp.matmul(z, xp.matrix_transpose(z)) / temperature
-    positive, other = pairs(xp, labels, keep)
-    log_p = similarity - xp.expand_dims(masked_logsumexp(xp, similarity, other), axis=-1)
-    number = xp.sum(xp.where(positive, xp.ones_like(log_p), xp.zeros_like(log_p)), axis=-1)
-    total = xp.sum(xp.where(positive, log_p, xp.zeros_like(log_p)), axis=-1)
-    has = number > 0
-    one = xp.ones_like(number)
-    return -total / xp.where(has, number, one), xp.where(has, one, xp.zeros_like(one))
+    added, inside = (epsilon, 0.0) if epsilon_in == "difference" else (0.0, epsilon)
+
+    def distance(x: Array, y: Array) -> Array:
+        return power_norm(xp, x - y + added if added else x - y, power, inside)
+
+    far = distance(anchor, negative)
+    if swap:
+        other = distance(positive, negative)
+        far = xp.where(other < far, other, far)
+    return hinge(xp, distance(anchor, positive) - far + margin)
 
 
-def pairs(xp: Any, labels: Array, keep: Array | None) -> tuple[Array, Array]:
-    """(N, N): whether j is another sample of i's class; whether it is another sample at all. Of the kept ones only."""
-    number = xp.class_range(xp.expand_dims(labels, axis=0), -1)
-    other = xp.expand_dims(xp.squeeze(number, axis=0), axis=1) != number
-    if keep is not None:
-        other = other & xp.expand_dims(keep, axis=0) & xp.expand_dims(keep, axis=1)
-    same = xp.expand_dims(labels, axis=0) == xp.expand_dims(labels, axis=1)
-    return other & same, other
+@of_inputs(
+    {"y_true": "...", "x1": "... D", "x2": "... D"}, readers={"margin": real}, domain=lambda _: {"y_true": _SIGN}
+)
+def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
+    """Cosine embedding loss: similar pairs shall point the same way, others not, up to a margin.
 
+    .. math:: 1 - c \\text{ for } t = 1, \\quad \\max(0, c - m) \\text{ for } t = -1, \\quad
+        c = \\frac{x_1 \\cdot x_2}{\\lVert x_1 \\rVert \\lVert x_2 \\rVert}
 
-def masked_logsumexp(xp: Any, x: Array, among: Array) -> Array:
-    """log(sum(exp(x))) over the last axis, of the entries in the mask `among`; 0 where there is none."""
-    low = xp.where(among, x, xp.full_like(x, -math.inf))
-    top = xp.stop_gradient(xp.max(low, axis=-1, keepdims=True))
-    top = xp.where(top == -math.inf, xp.zeros_like(top), top)
-    e = xp.exp(xp.where(among, x - top, xp.zeros_like(x)))
-    total = xp.sum(xp.where(among, e, xp.zeros_like(e)), axis=-1)
-    return xp.log(xp.where(total == 0, xp.ones_like(total), total)) + xp.squeeze(top, axis=-1)
+    Args:
+        y_true: t, 1 for a similar pair and -1 for a dissimilar one, (...).
+        x1: embeddings, (..., D).
+        x2: the other of each pair, (..., D).
+        margin: m, the cosine up to which a dissimilar pair counts nothing.
+
+    Returns:
+        One value per pair, (...). With a vector of 0 the cosine is 0, and so is its gradient.
+
+    Raises:
+        ValueError: at the first call, for other targets than -1 and 1 (unchecked they give 0, as in torch).
+
+    Source: torch's `CosineEmbeddingLoss`, which adds 1e-12 to each squared length; for similar pairs Optax's
+        `cosine_distance`, and 1 plus Keras's `CosineSimilarity`.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("cosine_embedding", backend="numpy", reduction="none", margin=0.25)
+        >>> loss([1.0, -1.0], [[0.0, 2.0], [2.0, 0.0]], [[3.0, 0.0], [3.0, 0.0]]).tolist()
+        [1.0, 0.75]
+    """
+    u, v = unit_rows(xp, x1), unit_rows(xp, x2)
+    # 1 - c is half the squared distance of unit vectors, which keeps its digits where they are close.
+    apart = 0.5 * xp.sum((u - v) * (u - v), axis=-1)
+    lost = xp.all(u == 0, axis=-1) | xp.all(v == 0, axis=-1)
+    pull = xp.where(lost, xp.ones_like(apart), apart)
+    push = hinge(xp, xp.sum(u * v, axis=-1) - margin)
+    return xp.where(y_true == 1, pull, xp.where(y_true == -1, push, 0 * y_true * pull))

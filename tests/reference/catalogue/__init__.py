@@ -11,6 +11,7 @@ derivatives are central differences of it, which with 50 digits and a step of 1e
 
 from . import (
     classification,
+    contrastive,
     divergence,
     embedding,
     likelihood,
@@ -23,6 +24,7 @@ from . import (
     relative,
     segmentation,
     similarity,
+    triplet,
 )
 from .entry import ENTRIES, Entry, add
 
@@ -31,6 +33,7 @@ __all__ = [
     "Entry",
     "add",
     "classification",
+    "contrastive",
     "divergence",
     "embedding",
     "likelihood",
@@ -43,4 +46,5 @@ __all__ = [
     "relative",
     "segmentation",
     "similarity",
+    "triplet",
 ]
