@@ -26,6 +26,8 @@ class Domain:
 
 PROBABILITY = Domain(0.0, 1.0, "probabilities in [0, 1]", "these look like logits: pass from_logits=True")
 ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
+VARIANCE = Domain(0.0, np.inf, "variances above 0", open_low=True)
+SIGNED = Domain(-1.0, 1.0, "targets of -1 or +1", "2 * y - 1 makes them of 0 and 1", values=(-1.0, 1.0))
 
 
 def _slack(dtype: Any) -> float:
@@ -39,6 +41,14 @@ def in_domain(
     """Refuse values outside `domain`, which came as `dtype`; nan passes (it shows in the loss). Functions `always`
     check."""
     if values.size == 0:
+        return
+    if domain.values:
+        wrong = ~np.isin(values, domain.values) & (values == values)
+        if wrong.any():
+            raise ValueError(
+                f"{name} must hold {domain.wanted}, got {float(values[wrong].flat[0]):g}; {domain.hint} "
+                f"(validate=False switches this check off)"
+            )
         return
     low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
     slack = 0.0 if domain.open_low else _slack(dtype)
