@@ -1,5 +1,6 @@
 """What one loss says in terms of another, or of itself, on every backend."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -54,3 +55,21 @@ def test_crps_is_the_integral_of_the_squared_difference_of_the_distributions(bac
     np.testing.assert_allclose(value(backend, "crps", t, p), wanted, rtol=1e-12)
     shuffled = rng.permuted(p, axis=1)
     np.testing.assert_allclose(value(backend, "crps", t, shuffled), wanted, rtol=1e-12)
+
+
+def test_ctc_of_frames_that_are_all_labels_is_the_cross_entropy(backend: str) -> None:
+    """As many labels as frames, no two alike in a row: one alignment."""
+    z, labels = np.random.default_rng(0).normal(size=(2, 4, 5)), np.array([[1, 2, 1, 3], [4, 3, 4, 1]])
+    log_p = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    wanted = -np.take_along_axis(log_p, labels[..., None], -1).sum((1, 2))
+    np.testing.assert_allclose(value(backend, "ctc", labels, z), wanted, rtol=1e-12)
+
+
+def test_ctc_of_all_labellings_are_probabilities_of_one_distribution(backend: str) -> None:
+    """Of three frames and two classes beside the blank: those of 0 to 3 labels that fit sum to 1."""
+    z = np.random.default_rng(0).normal(size=(3, 3))
+    all_labels = [labels for length in range(4) for labels in itertools.product((1, 2), repeat=length)]
+    padded = np.array([[*labels, *[0] * (3 - len(labels))] for labels in all_labels])
+    lengths = np.array([len(labels) for labels in all_labels])
+    values = value(backend, "ctc", padded, np.tile(z, (len(all_labels), 1, 1)), lengths)
+    np.testing.assert_allclose(np.exp(-values).sum(), 1.0, rtol=1e-12)

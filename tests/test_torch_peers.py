@@ -50,3 +50,32 @@ def test_margin_ranking() -> None:
             a,
             b,
         )
+
+
+def test_ctc() -> None:
+    """Log-probabilities, time first; its mean is that of values divided by the labels' lengths."""
+    z, labels = reals(4, 9, 5), torch.tensor([[1, 2, 2], [3, 3, 1], [4, 1, 2], [2, 2, 2]])
+    label_lengths, input_lengths = torch.tensor([3, 2, 0, 3]), torch.tensor([9, 4, 5, 6])
+    log_p = F.log_softmax(z, -1).transpose(0, 1)
+    for blank, t in ((0, labels), (4, labels - 1)):
+        ours = loss("ctc", blank=blank)(t, z, label_lengths, input_lengths)
+        same(ours, F.ctc_loss(log_p, t, input_lengths, label_lengths, blank, "none"), z)
+    mean = multiloss.get("ctc", "torch", normalize="length")(labels, z, label_lengths, input_lengths)
+    same(mean, F.ctc_loss(log_p, labels, input_lengths, label_lengths), z)
+    short = torch.tensor([9, 2, 5, 6])  # 3 3 needs three frames; torch's gradient of inf is nan
+    assert torch.isinf(loss("ctc")(labels, z, label_lengths, short)[1])
+    same(
+        loss("ctc", zero_infinity=True)(labels, z, label_lengths, short),
+        F.ctc_loss(log_p, labels, short, label_lengths, reduction="none", zero_infinity=True),
+        z,
+    )
+
+
+def test_ctc_of_many_frames_in_float32() -> None:
+    """The gradient keeps float32's digits over 600 frames; torch's own loses three of them."""
+    z, labels = reals(2, 600, 8), torch.tensor(RNG.integers(1, 8, (2, 100)))
+    lengths = torch.full((2,), 100), torch.full((2,), 600)
+    wanted = torch.autograd.grad(loss("ctc")(labels, z, *lengths).sum(), z)[0]
+    single = z.detach().float().requires_grad_()
+    got = torch.autograd.grad(loss("ctc")(labels, single, *lengths).sum(), single)[0]
+    torch.testing.assert_close(got.double(), wanted, rtol=0.0, atol=3e-6)

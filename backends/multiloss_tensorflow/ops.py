@@ -278,3 +278,9 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
 def segment_sum(values: Array, segments: Array) -> Array:
     """Sums of the values of each segment; as many segments as values."""
     return tf.math.unsorted_segment_sum(values, segments, tf.shape(values)[0])
+
+
+def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The last state of state = step(state, frame), over the first axis of `frames`."""
+    last: tuple[Array, ...] = tf.foldl(step, frames, start)
+    return last

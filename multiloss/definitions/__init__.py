@@ -2,9 +2,9 @@
 
 from multiloss import registry
 from multiloss.definition import Definition
-from multiloss.definitions import classification, divergence, embedding, pairwise, regression, uncertainty
+from multiloss.definitions import classification, divergence, embedding, pairwise, regression, sequence, uncertainty
 
-for _module in (regression, divergence, classification, embedding, uncertainty, pairwise):
+for _module in (regression, divergence, classification, embedding, uncertainty, pairwise, sequence):
     for _item in list(vars(_module).values()):
         if isinstance(_item, Definition):
             registry.add(_item)

@@ -9,7 +9,7 @@ derivatives are central differences of it, which with 50 digits and a step of 1e
   such lists: what each adds to the sum, and how many it counts for in a mean.
 """
 
-from . import embedding, pairwise, regression, uncertainty
+from . import embedding, pairwise, regression, sequence, uncertainty
 from .entry import ENTRIES, Entry, add
 
-__all__ = ["ENTRIES", "Entry", "add", "embedding", "pairwise", "regression", "uncertainty"]
+__all__ = ["ENTRIES", "Entry", "add", "embedding", "pairwise", "regression", "sequence", "uncertainty"]
