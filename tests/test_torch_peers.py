@@ -19,7 +19,7 @@ def reals(*shape: int) -> torch.Tensor:
 def same(ours: torch.Tensor, theirs: torch.Tensor, *by: torch.Tensor) -> None:
     """Values and gradients."""
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
-    got, wanted = (torch.autograd.grad(x.sum(), by) for x in (ours, theirs))
+    got, wanted = (torch.autograd.grad(x.sum(), by, retain_graph=True) for x in (ours, theirs))
     torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
 
 
@@ -72,10 +72,21 @@ def test_ctc() -> None:
 
 
 def test_ctc_of_many_frames_in_float32() -> None:
-    """The gradient keeps float32's digits over 600 frames; torch's own loses three of them."""
-    z, labels = reals(2, 600, 8), torch.tensor(RNG.integers(1, 8, (2, 100)))
+    """The gradient keeps float32's digits over 600 frames, of which torch's own loses two more."""
+    z, labels = (
+        torch.tensor(RNG.normal(size=(2, 600, 8)), dtype=torch.float32),
+        torch.tensor(RNG.integers(1, 8, (2, 100))),
+    )
     lengths = torch.full((2,), 100), torch.full((2,), 600)
-    wanted = torch.autograd.grad(loss("ctc")(labels, z, *lengths).sum(), z)[0]
-    single = z.detach().float().requires_grad_()
-    got = torch.autograd.grad(loss("ctc")(labels, single, *lengths).sum(), single)[0]
-    torch.testing.assert_close(got.double(), wanted, rtol=0.0, atol=3e-6)
+
+    def slope(x: torch.Tensor, ours: bool) -> torch.Tensor:
+        x = x.clone().requires_grad_()
+        log_p = F.log_softmax(x, -1).transpose(0, 1)
+        theirs = F.ctc_loss(log_p, labels, lengths[1], lengths[0], reduction="none")
+        return torch.autograd.grad((loss("ctc")(labels, x, *lengths) if ours else theirs).sum(), x)[0].double()
+
+    exact = slope(z.double(), True)
+    torch.testing.assert_close(exact, slope(z.double(), False), rtol=0.0, atol=1e-10)
+    off = (slope(z, True) - exact).abs().max()
+    assert off < 2e-5
+    assert off < (slope(z, False) - exact).abs().max() / 10
