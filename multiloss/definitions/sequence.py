@@ -93,9 +93,10 @@ def ctc(
     zero = xp.zeros_like(log_p[:, 0, :1])
     never = xp.full_like(zero, NEVER)
     at_label = xp.full_like(of_labels[:, 0, :], NEVER)
-    start = (xp.concat([zero, at_label], axis=1), at_label, zero)
-    step = _step(xp, y_true[:, 1:] == y_true[:, :-1], never)
-    at_blank, at_label, total = xp.scan(step, start, tuple(frames))
+    repeated = y_true == xp.concat([y_true[:, :1], y_true[:, :-1]], axis=1)
+    closed = xp.where(repeated, at_label, xp.zeros_like(at_label))
+    start = (xp.concat([zero, at_label], axis=1), at_label, zero, closed)
+    at_blank, at_label, total, _ = xp.scan(lambda state, now: _step(xp, state, *now), start, tuple(frames))
 
     ends = at_blank, xp.concat([never, at_label], axis=1)
     if label_lengths is None:
@@ -112,25 +113,20 @@ def ctc(
     return value / xp.astype(xp.where(label_lengths < 1, xp.ones_like(label_lengths), label_lengths), value.dtype)
 
 
-def _step(xp: Any, repeated: Array, never: Array) -> Any:
+def _step(
+    xp: Any, state: tuple[Array, ...], of_blank: Array, of_label: Array, active: Array | None = None
+) -> tuple[Array, ...]:
     """One frame of the forward algorithm: from (at the blank before each label and behind the last; at each label) to
-    the same a frame later. From a label the next one may follow at once if it is another."""
-
-    def step(state: tuple[Array, ...], frame: tuple[Array, ...]) -> tuple[Array, ...]:
-        at_blank, at_label, total = state
-        of_blank, of_label = frame[:2]
-        before = xp.concat([never, at_label], axis=1)
-        skipped = xp.concat([never, xp.where(repeated, xp.full_like(at_label[:, 1:], NEVER), at_label[:, :-1])], axis=1)
-        new_blank = of_blank + _log_of_sum(xp, at_blank, before)
-        new_label = of_label + _log_of_sum(xp, at_label, at_blank[:, :-1], skipped)
-        both = xp.stop_gradient(xp.concat([new_blank, new_label], axis=1))
-        top = xp.max(both, axis=1, keepdims=True)
-        new = new_blank - top, new_label - top, total + top
-        if len(frame) == 2:
-            return new
-        return tuple(xp.where(frame[2], x, y) for x, y in zip(new, state, strict=True))
-
-    return step
+    the same a frame later. From a label the next one may follow at once if it is another: where it is not `closed`."""
+    at_blank, at_label, total, closed = state
+    before = xp.concat([xp.full_like(total, NEVER), at_label], axis=1)
+    new_blank = of_blank + _log_of_sum(xp, at_blank, before)
+    new_label = of_label + _log_of_sum(xp, at_label, at_blank[:, :-1], before[:, :-1] + closed)
+    top = xp.max(xp.stop_gradient(xp.concat([new_blank, new_label], axis=1)), axis=1, keepdims=True)
+    new = new_blank - top, new_label - top, total + top
+    if active is not None:
+        new = tuple(xp.where(active, x, y) for x, y in zip(new, state[:3], strict=True))
+    return *new, closed
 
 
 def _log_of_sum(xp: Any, *xs: Array) -> Array:
