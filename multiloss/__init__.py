@@ -9,13 +9,14 @@ Importing this package imports no framework.
 from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.dispatch import list_backends
-from multiloss.functions import log_softmax, logsumexp, softmax
+from multiloss.functions import fenchel_young, log_softmax, logsumexp, softmax
 from multiloss.loss import get
 from multiloss.registry import register
 from multiloss.version import __version__
 
 __all__ = [
     "__version__",
+    "fenchel_young",
     "get",
     "info",
     "list_backends",

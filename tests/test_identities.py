@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+import pytest
 
 import multiloss
 from arrays import to_native, to_numpy
@@ -73,3 +74,18 @@ def test_ctc_of_all_labellings_are_probabilities_of_one_distribution(backend: st
     lengths = np.array([len(labels) for labels in all_labels])
     values = value(backend, "ctc", padded, np.tile(z, (len(all_labels), 1, 1)), lengths)
     np.testing.assert_allclose(np.exp(-values).sum(), 1.0, rtol=1e-12)
+
+
+def test_fenchel_young_of_logsumexp_is_the_cross_entropy(backend: str) -> None:
+    """And of half the squared norm it is half the squared distance, less half the targets' squared norm."""
+    z, t = np.random.default_rng(0).normal(size=(2, 3, 4))
+    t = np.exp(t) / np.exp(t).sum(-1, keepdims=True)
+    native = [to_native(backend, x, "float64") for x in (z, t)]
+    got = to_numpy(multiloss.fenchel_young(multiloss.logsumexp, *native))
+    np.testing.assert_allclose(got, -(t * (z - np.log(np.exp(z).sum(-1, keepdims=True)))).sum(-1), rtol=1e-12)
+    got = to_numpy(multiloss.fenchel_young(lambda x: (x * x)[..., 0] * 0.5, *(x[..., :1] for x in native)))
+    np.testing.assert_allclose(got, ((z - t) ** 2 - t**2)[..., 0] / 2, rtol=1e-12)
+    with pytest.raises(ValueError, match="max_fun must give one value per sample"):
+        multiloss.fenchel_young(lambda x: x, *native)
+    with pytest.raises(ValueError, match="scores and targets must have equal shapes"):
+        multiloss.fenchel_young(multiloss.logsumexp, native[0], native[1][..., :1])

@@ -28,8 +28,8 @@ def ctc(
 ) -> list[Any]:
     """Minus the logarithm of the sum, over all C^T alignments that spell the labels, of the product over frames."""
     values = []
-    for n, (l, z) in enumerate(zip(labels, logits, strict=True)):
-        wanted = l if label_lengths is None else l[: label_lengths[n]]
+    for n, (spoken, z) in enumerate(zip(labels, logits, strict=True)):
+        wanted = spoken if label_lengths is None else spoken[: label_lengths[n]]
         frames = z if input_lengths is None else z[: input_lengths[n]]
         p = [[mp.exp(x) / mp.fsum(mp.exp(y) for y in row) for x in row] for row in frames]
         total = mp.mpf(0)
