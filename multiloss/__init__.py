@@ -10,13 +10,14 @@ from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.boosting import objective
 from multiloss.dispatch import list_backends
-from multiloss.functions import log_softmax, logsumexp, smooth_labels, softmax
+from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax
 from multiloss.loss import get
 from multiloss.registry import register
 from multiloss.version import __version__
 
 __all__ = [
     "__version__",
+    "fenchel_young",
     "get",
     "info",
     "list_backends",

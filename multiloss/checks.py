@@ -39,6 +39,8 @@ BINARY = Domain(0.0, 1.0, "the targets 0 and 1", values=(0.0, 1.0))
 LABEL_SETS = Domain(-1.0, np.inf, "class numbers, padded with -1")
 """Whole numbers below the number of classes, which only the call knows."""
 ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
+VARIANCE = Domain(0.0, np.inf, "variances above 0", open_low=True)
+SIGNED = Domain(-1.0, 1.0, "targets of -1 or +1", "2 * y - 1 makes them of 0 and 1", values=(-1.0, 1.0))
 
 
 def _slack(dtype: Any) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from multiloss import checks, dispatch, options
@@ -113,3 +114,45 @@ def smooth_labels(y_true: Any, smoothing: float, axis: int = -1) -> Array:
         t = be.compute(array)
         result = (1 - smoothing) * t + smoothing / be.xp.length(t, axis)
     return be.cast_like(result, array) if be.kind(array) == "f" else result
+
+
+def fenchel_young(max_fun: Callable[[Array], Array], scores: Any, targets: Any) -> Array:
+    """The Fenchel-Young loss that a convex function makes, up to what depends on the targets alone.
+
+    .. math:: \\Omega^*(z) - \\langle t, z \\rangle
+
+    Args:
+        max_fun: a convex function Omega* of the scores, from (..., C) to (...), in the framework of `scores`; with
+            :func:`multiloss.logsumexp` it is the softmax cross entropy.
+        scores: z, (..., C).
+        targets: t, (..., C), in the range of its gradient: probabilities, for logsumexp.
+
+    Returns:
+        One value per sample, (...). The whole loss has Omega(t) more, which has no gradient by the scores.
+
+    Raises:
+        ValueError: shapes that differ, or a function that gives no value per sample.
+
+    Source: Blondel, Martins & Niculae 2020; Optax: `make_fenchel_young_loss`.
+
+    Example:
+        >>> import multiloss
+        >>> value = multiloss.fenchel_young(multiloss.logsumexp, [[0.0, 0.0]], [[1.0, 0.0]])
+        >>> f"{value[0]:.4f}"  # log 2
+        '0.6931'
+    """
+    be = dispatch.backend(dispatch.backend_of({"scores": scores, "targets": targets}))
+    z = be.asarray(scores, targets if be.is_native(targets) else None, "scores")
+    t = be.asarray(targets, z, "targets")
+    for name, x in (("scores", z), ("targets", t)):
+        if be.kind(x) not in "fiu":
+            raise checks.real_dtype(name, x.dtype)
+    if not checks.same(be.shape(z), be.shape(t)) or not be.shape(z):
+        raise ValueError(f"scores and targets must have equal shapes (..., C), got {be.shape(z)} and {be.shape(t)}")
+    wide = be.compute(z)
+    top = max_fun(wide)
+    if not checks.same(be.shape(top), be.shape(z)[:-1]):
+        raise ValueError(f"max_fun must give one value per sample, {be.shape(z)[:-1]}, got {be.shape(top)}")
+    with dispatch.quiet(be):
+        result = top - be.xp.sum(be.cast_like(t, wide) * wide, axis=-1)
+    return be.cast_like(result, z) if be.kind(z) == "f" else result

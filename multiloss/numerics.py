@@ -74,6 +74,14 @@ def where_finite(xp: Any, rows: Array, x: Array, y: Array) -> Array:
     return xp.where(xp.all(xp.isfinite(rows), axis=-1, keepdims=True), x, y)
 
 
+def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The last state of state = step(state, frame), over the first axis of `frames`."""
+    state = start
+    for t in range(frames[0].shape[0]):
+        state = step(state, tuple(x[t] for x in frames))
+    return state
+
+
 def log_cosh(xp: Any, x: Array) -> Array:
     """log(cosh(x)), right for small x and for large."""
     # cosh(x) - 1 = 2 sinh(x/2)^2, so log1p keeps the digits near 0. Beyond 40 it is |x| - log 2 in every dtype, and
@@ -85,7 +93,20 @@ def log_cosh(xp: Any, x: Array) -> Array:
 
 DEFAULTS = {
     f.__name__: f
-    for f in (at_least, infinite_below, unit, times, off_pole, mix, held, put_class, constants, where_finite, log_cosh)
+    for f in (
+        at_least,
+        infinite_below,
+        unit,
+        times,
+        off_pole,
+        mix,
+        held,
+        put_class,
+        constants,
+        where_finite,
+        scan,
+        log_cosh,
+    )
 }
 
 

@@ -133,6 +133,14 @@ def count(name: str, value: Any) -> int:
     return number
 
 
+def non_negative_integer(name: str, value: Any) -> int:
+    """An integer, 0 or above."""
+    number = integer(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative, got {number}")
+    return number
+
+
 def vector(name: str, value: Any) -> tuple[float, ...]:
     """A list or array of real numbers, kept as a tuple."""
     value = _plain_array(value)

@@ -91,6 +91,10 @@ class Namespace(Protocol):
     def where_finite(self, rows: Array, x: Array, y: Array) -> Array:
         """The rows of x where those of `rows` are finite, else of y; (N, D) each."""
 
+    def scan(self, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once
+        for all of them."""
+
     def segment_sum(self, values: Array, segments: Array) -> Array:
         """Sums of the values of each segment, in as many rows as there are values."""
 

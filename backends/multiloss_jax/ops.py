@@ -128,3 +128,9 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
 def segment_sum(values: Array, segments: Array) -> Array:
     """Sums of the values of each segment; as many segments as values."""
     return jax.ops.segment_sum(values, segments, num_segments=values.shape[0])
+
+
+def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The last state of state = step(state, frame), over the first axis of `frames`."""
+    last: tuple[Array, ...] = jax.lax.scan(lambda state, frame: (step(state, frame), None), start, frames)[0]
+    return last

@@ -283,3 +283,36 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
 def segment_sum(values: Array, segments: Array) -> Array:
     """Sums of the values of each segment; as many segments as values."""
     return tf.math.unsorted_segment_sum(values, segments, tf.shape(values)[0])
+
+
+def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The last state of state = step(state, frame), over the first axis of `frames`."""
+
+    # The derivative is a loop of its own, over the states that this one keeps as plain tensors: what TensorFlow's own
+    # derivative of a loop keeps cannot leave a function that XLA compiled, for a tape outside.
+    @tf.custom_gradient
+    def run(*arrays: Array) -> Any:
+        first, xs = arrays[: len(start)], arrays[len(start) :]
+        states = tf.scan(step, xs, first)
+        before = tuple(tf.concat([a[None], b[:-1]], 0) for a, b in zip(first, states, strict=True))
+        real = [x.dtype.is_floating for x in xs]
+
+        def back(after: Any, at: Any) -> Any:
+            state, frame = at
+            by = [*state, *(x for x, is_real in zip(frame, real, strict=True) if is_real)]
+            with tf.GradientTape() as tape:
+                tape.watch(by)
+                last = step(state, frame)
+            found = tape.gradient(last, by, list(after[0]), unconnected_gradients="zero")
+            return tuple(found[: len(state)]), tuple(found[len(state) :])
+
+        def gradient(*upstream: Array) -> Any:
+            like = tuple(tf.zeros_like(x[0]) for x, is_real in zip(xs, real, strict=True) if is_real)
+            by_state, by_frame = tf.scan(back, (before, xs), (tuple(upstream), like), reverse=True)
+            frames_left = iter(by_frame)
+            return [x[0] for x in by_state] + [next(frames_left) if is_real else None for is_real in real]
+
+        return tuple(x[-1] for x in states), gradient
+
+    last: tuple[Array, ...] = run(*start, *frames)
+    return last

@@ -13,6 +13,7 @@ from multiloss.definitions import (
     margin_softmax,
     multiclass_margin,
     multilabel,
+    pairwise,
     proxy,
     ranking,
     redundancy,
@@ -20,9 +21,11 @@ from multiloss.definitions import (
     relative,
     robust,
     segmentation,
+    sequence,
     similarity,
     sparsemax,
     triplet,
+    uncertainty,
 )
 
 for _module in (
@@ -30,6 +33,7 @@ for _module in (
     relative,
     likelihood,
     similarity,
+    uncertainty,
     divergence,
     classification,
     focal,
@@ -40,6 +44,8 @@ for _module in (
     sparsemax,
     segmentation,
     ranking,
+    pairwise,
+    sequence,
     embedding,
     contrastive,
     triplet,

@@ -17,14 +17,17 @@ from . import (
     likelihood,
     margin,
     margin_softmax,
+    pairwise,
     proxy,
     ranking,
     redundancy,
     regression,
     relative,
     segmentation,
+    sequence,
     similarity,
     triplet,
+    uncertainty,
 )
 from .entry import ENTRIES, Entry, add
 
@@ -39,12 +42,15 @@ __all__ = [
     "likelihood",
     "margin",
     "margin_softmax",
+    "pairwise",
     "proxy",
     "ranking",
     "redundancy",
     "regression",
     "relative",
     "segmentation",
+    "sequence",
     "similarity",
     "triplet",
+    "uncertainty",
 ]

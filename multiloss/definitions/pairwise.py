@@ -1,0 +1,42 @@
+"""Losses of two scores of which one should be the larger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multiloss.checks import SIGNED
+from multiloss.definition import of_inputs
+from multiloss.options import real
+
+Array = Any
+
+
+@of_inputs({"y_true": "...", "x1": "...", "x2": "..."}, readers={"margin": real}, domain=lambda _: {"y_true": SIGNED})
+def margin_ranking(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
+    """Margin ranking loss: the score that should be higher must be so by a margin.
+
+    .. math:: \\max(0, -t (x_1 - x_2) + m)
+
+    Args:
+        y_true: t, +1 where x1 should be the higher and -1 where x2 should be, (...).
+        x1: scores, (...).
+        x2: the other of each pair, (...).
+        margin: m.
+
+    Returns:
+        One value per pair, (...). At the kink the gradient is 0.
+
+    Raises:
+        ValueError: a target that is neither -1 nor +1, at the first call.
+
+    Source: Herbrich, Graepel & Obermayer 2000, as torch's `margin_ranking_loss` has it, which takes (x1, x2, y_true).
+    Keras and Optax have none.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("margin_ranking", backend="numpy", margin=1.0, reduction="none")
+        >>> loss([1.0, -1.0], [3.0, 3.0], [1.0, 1.0]).tolist()
+        [0.0, 3.0]
+    """
+    short = margin - y_true * (x1 - x2)
+    return xp.where(short <= 0, xp.zeros_like(short), short)  # a nan is not, and stays

@@ -1,0 +1,141 @@
+"""Losses of sequences that are not aligned with what they are to say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from multiloss.definition import of_inputs
+from multiloss.options import flag, non_negative_integer, one_of, optional
+
+Array = Any
+
+NEVER = -1e30
+"""The logarithm of a probability of 0: finite, so that no difference of two is nan, and below any other."""
+
+
+def _example(rng: Any) -> dict[str, Any]:
+    """Labels without the blank, and lengths that leave room for them."""
+    return {
+        "y_true": rng.integers(1, 4, (5, 2)),
+        "y_pred": rng.normal(size=(5, 6, 4)),
+        "label_lengths": rng.integers(0, 3, 5),
+        "input_lengths": rng.integers(3, 7, 5),
+    }
+
+
+@of_inputs(
+    {"y_true": "N L int<C", "y_pred": "N T C", "label_lengths": "N int<=L", "input_lengths": "N int<=T"},
+    readers={"blank": non_negative_integer, "zero_infinity": flag, "normalize": optional(one_of("length"))},
+    example=_example,
+)
+def ctc(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    label_lengths: Array | None = None,
+    input_lengths: Array | None = None,
+    *,
+    blank: int = 0,
+    zero_infinity: bool = False,
+    normalize: str | None = None,
+) -> Array:
+    """Connectionist temporal classification: minus the log probability of all alignments that spell the labels.
+
+    .. math:: -\\log \\sum_{\\pi:\\, B(\\pi) = l} \\; \\prod_{t=1}^{T} \\operatorname{softmax}(z_t)_{\\pi_t}
+
+    B merges repeats, then removes the blanks.
+
+    Args:
+        y_true: labels l, integers, (N, L). What stands behind a sample's length is not read, but must be a class.
+        y_pred: logits z, (N, T, C); not log-probabilities (which are logits, too, and give the same), time second.
+        label_lengths: how many labels each sample has, (N,); None: L.
+        input_lengths: how many frames each sample has, (N,); None: T.
+        blank: the class that says nothing.
+        zero_infinity: count samples without any alignment as 0.
+        normalize: "length" divides each sample's value by its number of labels (at least 1).
+
+    Returns:
+        One value per sample, (N,). Without any alignment (more labels, and blanks between equal ones, than frames; a
+        blank among the labels) it is inf and its gradient 0. Costs N x T x L.
+
+    Raises:
+        ValueError: `blank` is no class.
+
+    Source: Graves et al. 2006, eq. 6-8, in logarithms. torch: `ctc_loss`, which takes log-probabilities (T, N, C),
+    gives such a sample a nan gradient, and whose mean is that of `normalize="length"`. Optax: `ctc_loss`, with paddings
+    and 1e5 for inf. Keras: `CTC`, without input lengths, where a label of 0 is padding.
+
+    Example:
+        >>> import math, multiloss
+        >>> loss = multiloss.get("ctc", backend="numpy")
+        >>> round(math.exp(-loss([[1]], [[[0.0, 0.0], [0.0, 0.0]]])), 6)  # 3 of 4 alignments: "1-", "-1" and "11"
+        0.75
+    """
+    classes = xp.class_count(y_pred, -1)
+    if isinstance(classes, int) and blank >= classes:
+        raise ValueError(f"blank must be one of the {classes} classes, got {blank}")
+    frame = xp.class_range(y_pred, 1)
+    active = None
+    if input_lengths is not None:  # what stands behind reaches neither value nor gradient
+        active = frame < xp.expand_dims(xp.expand_dims(input_lengths, axis=1), axis=2)
+        y_pred = xp.where(active, y_pred, xp.zeros_like(y_pred))
+    log_p = xp.log_softmax(y_pred, axis=-1)
+    log_p = xp.where(log_p < NEVER, xp.full_like(log_p, NEVER), log_p)
+    of_labels = xp.take_along_axis(log_p, xp.expand_dims(y_true, axis=1) + 0 * frame, axis=2)
+    of_labels = xp.where(xp.expand_dims(y_true == blank, axis=1), xp.full_like(of_labels, NEVER), of_labels)
+    frames = [xp.permute_dims(x, (1, 0, 2)) for x in (log_p[:, :, blank : blank + 1], of_labels)]
+    if active is not None:
+        frames.append(xp.permute_dims(active, (1, 0, 2)))
+
+    # Before the first frame all are at the blank before the first label. The probabilities are relative to `total`, so
+    # that long sequences keep their digits.
+    zero = xp.zeros_like(log_p[:, 0, :1])
+    never = xp.full_like(zero, NEVER)
+    at_label = xp.full_like(of_labels[:, 0, :], NEVER)
+    repeated = y_true == xp.concat([y_true[:, :1], y_true[:, :-1]], axis=1)
+    closed = xp.where(repeated, at_label, xp.zeros_like(at_label))
+    start = (xp.concat([zero, at_label], axis=1), at_label, zero, closed)
+    at_blank, at_label, total, _ = xp.scan(lambda state, now: _step(xp, state, *now), start, tuple(frames))
+
+    ends = at_blank, xp.concat([never, at_label], axis=1)
+    if label_lengths is None:
+        end, before = (x[:, -1:] for x in ends)
+    else:
+        end, before = (xp.take_along_axis(x, xp.expand_dims(label_lengths, axis=1), axis=1) for x in ends)
+    value = xp.squeeze(-total - _log_of_sum(xp, end, before), axis=1)
+    impossible = value > -NEVER / 10
+    value = xp.where(impossible, xp.full_like(value, 0.0 if zero_infinity else math.inf), value)
+    if normalize is None:
+        return value
+    if label_lengths is None:
+        return value / xp.length(y_true, 1)
+    return value / xp.astype(xp.where(label_lengths < 1, xp.ones_like(label_lengths), label_lengths), value.dtype)
+
+
+def _step(
+    xp: Any, state: tuple[Array, ...], of_blank: Array, of_label: Array, active: Array | None = None
+) -> tuple[Array, ...]:
+    """One frame of the forward algorithm: from (at the blank before each label and behind the last; at each label) to
+    the same a frame later. From a label the next one may follow at once if it is another: where it is not `closed`."""
+    at_blank, at_label, total, closed = state
+    before = xp.concat([xp.full_like(total, NEVER), at_label], axis=1)
+    new_blank = of_blank + _log_of_sum(xp, at_blank, before)
+    new_label = of_label + _log_of_sum(xp, at_label, at_blank[:, :-1], before[:, :-1] + closed)
+    top = xp.max(xp.stop_gradient(xp.concat([new_blank, new_label], axis=1)), axis=1, keepdims=True)
+    new = new_blank - top, new_label - top, total + top
+    if active is not None:
+        new = tuple(xp.where(active, x, y) for x, y in zip(new, state[:3], strict=True))
+    return *new, closed
+
+
+def _log_of_sum(xp: Any, *xs: Array) -> Array:
+    """log(sum(exp(x))) of arrays without infinities, element by element."""
+    fixed = [xp.stop_gradient(x) for x in xs]
+    top = fixed[0]
+    for x in fixed[1:]:
+        top = xp.maximum(top, x)
+    total = xp.exp(xs[0] - top)
+    for x in xs[1:]:
+        total = total + xp.exp(x - top)
+    return xp.log(total) + top
