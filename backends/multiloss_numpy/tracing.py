@@ -58,7 +58,7 @@ def _traced_ops() -> dict[str, Any]:
         "take_along_axis": take_along_axis,
         "sort": sort,
         "where": where,
-        "argsort": lambda x, *, axis=-1: np.argsort(_value(x), axis=axis, kind="stable"),
+        "argsort": lambda x, *, axis=-1, stable=True: np.argsort(_value(x), axis=axis, kind="stable"),
         "argmax": lambda x, *, axis=None: np.argmax(_value(x), axis=axis),
         "gather": lambda table, rows: table[_value(rows)],
         "matrix_transpose": lambda x: anp.swapaxes(x, -1, -2),

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from multiloss.checks import MEMBERSHIP
+from multiloss.definition import of_inputs
+from multiloss.options import flag, one_of
+
 Array = Any
 
 
@@ -118,3 +122,47 @@ def _share(xp: Any, inside: Array, kept: Array | None, classes: str) -> Array:
         counted = xp.astype(size > 0, inside.dtype)
         return counted / xp.at_least(xp.sum(counted, axis=-1, keepdims=True), 1.0)
     return xp.ones_like(size) / xp.length(size, 1)
+
+
+@of_inputs(
+    {"y_true": "... int<C", "y_pred": "... C"},
+    name="lovasz_softmax",
+    readers={"per_image": flag, "classes": one_of("present", "all")},
+    domain=lambda _: {"y_pred": MEMBERSHIP},
+    whole_batch=True,
+)
+def lovasz_softmax_of_a_batch(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    keep: Array | None = None,
+    per_image: bool = False,
+    classes: str = "present",
+) -> Array:
+    """Lovasz-softmax: the mean over classes of the Lovasz extension of the Jaccard loss.
+
+    .. math:: \\tfrac{1}{|C|} \\sum_{c \\in C} \\sum_k m_k (J_k - J_{k-1})
+
+    with the errors m = 1 - p_c where y = c, else p_c, the largest first, and J_k the Jaccard loss of class c when the
+    first k of them are wrong.
+
+    Args:
+        y_true: integer labels y in [0, C), (...): (N, H, W) for images.
+        y_pred: probabilities p over the C classes, (..., C): the classes are the last axis.
+        per_image: the mean of one value for each index of the first axis, and not one of the whole batch.
+        classes: "present" averages over the classes that the labels (of the image) have, "all" over all C.
+
+    Returns:
+        One value for the batch (with `per_image` one for each image, before the reduction). A mask leaves pixels out.
+        Pixels of equal errors are taken in their order, which the value does not depend on, but the gradient does.
+
+    Source: Berman et al. 2018, whose code has these defaults.
+
+    Example:
+        >>> import multiloss
+        >>> loss = multiloss.get("lovasz_softmax", backend="numpy")
+        >>> float(loss([0, 1], [[1.0, 0.0], [0.0, 1.0]]))
+        0.0
+    """
+    return lovasz_softmax(xp, y_true, y_pred, keep=keep, per_image=per_image, classes=classes)

@@ -285,3 +285,19 @@ add(
     ),
 )  # fmt: skip
 add("jaccard", regions(jaccard), "batch", images, options=SPACE)
+
+
+def pixels(rng: np.random.Generator) -> tuple[Any, ...]:
+    """Two images of five pixels, three classes, one of which the second image has not."""
+    p = rng.uniform(0.05, 1.0, (2, 5, 3))
+    return np.array([[0, 1, 2, 1, 0], [0, 0, 1, 1, 1]]), p / p.sum(-1, keepdims=True)
+
+
+add(
+    "lovasz_softmax",
+    lovasz_softmax,
+    "batch",
+    pixels,
+    options=({}, {"classes": "all"}),
+    edges=(Edge(([0, 1], [[1.0, 0.0], [0.0, 1.0]]), 0.0, "no error", gradient=[[0.0, 0.0]] * 2),),
+)
