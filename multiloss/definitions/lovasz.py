@@ -166,3 +166,6 @@ def lovasz_softmax_of_a_batch(
         0.0
     """
     return lovasz_softmax(xp, y_true, y_pred, keep=keep, per_image=per_image, classes=classes)
+
+
+lovasz_softmax_of_a_batch.family = "segmentation"
