@@ -1,0 +1,106 @@
+"""One table of bad input over the whole catalogue and all backends: each is refused, with a message that names it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import to_native
+from multiloss import registry
+from multiloss.loss import make_spec
+from multiloss.testing.general import draw_inputs, sample_shape
+from multiloss.testing.strategies import domain_of
+
+NAMES = [name for name in multiloss.list_losses() if name not in registry.CENTER]
+Bad = tuple[dict[str, Any], dict[str, Any], type[Exception], str]
+
+
+def good(name: str) -> dict[str, np.ndarray]:
+    """Inputs that the loss takes."""
+    spec = make_spec(name, {})
+    if spec.definition.kind == "of_inputs":
+        return draw_inputs(spec, np.random.default_rng(0), (4,), 5)
+    found = {}
+    for one in ("y_true", "y_pred"):
+        domain = domain_of(spec, one)
+        number = 0.5 if domain is None else domain.values[-1] if domain.values else min(0.5, domain.high)
+        found[one] = np.full((4, 3), number)
+    if spec.definition.has_labels:
+        found["y_true"] = np.zeros(4, np.int64)
+    elif name in ("multilabel_margin", "categorical_hinge"):
+        found["y_true"] = np.tile([1.0, 0.0, 0.0], (4, 1)) if name == "categorical_hinge" else np.zeros((4, 3))
+    return found
+
+
+def bad(name: str) -> Iterator[tuple[str, Bad]]:
+    """What is wrong -> (inputs, keywords, error, pattern)."""
+    definition, inputs = registry.find(name), good(name)
+    for one in definition.inputs:
+        wanted = definition.shapes[one]
+        labels = wanted.integer or (definition.has_labels and one == "y_true")
+        if one not in inputs:
+            continue
+        x = inputs[one]
+        yield f"{one} complex", ({**inputs, one: x.astype(complex)}, {}, TypeError, one)
+        yield f"{one} of text", ({**inputs, one: np.full(x.shape, "a")}, {}, TypeError, one)
+        if labels:
+            yield f"{one} real", ({**inputs, one: x.astype(float)}, {}, TypeError, f"{one} must hold integer labels")
+            yield f"{one} boolean", ({**inputs, one: x.astype(bool)}, {}, TypeError, f"{one} must hold integer labels")
+        if wanted.below is not None or (labels and definition.kind == "over_labels"):
+            yield f"{one} out of range", ({**inputs, one: np.full_like(x, 99)}, {}, ValueError, "99")
+            yield f"{one} negative", ({**inputs, one: np.full_like(x, -7)}, {}, ValueError, "-7")
+        more = np.concatenate([x, x])
+        if definition.kind != "of_inputs" or wanted.samples:
+            yield (
+                f"{one} of twice the samples",
+                ({**inputs, one: more}, {}, ValueError, "must have|must hold one label"),
+            )
+        if definition.kind == "of_inputs":
+            yield f"{one} of another rank", ({**inputs, one: x[None, None, None]}, {}, ValueError, "must have")
+        if definition.kind == "of_inputs" and one not in definition.optional:
+            rest = {key: value for key, value in inputs.items() if key != one}
+            yield f"{one} left out", (rest, {}, TypeError, f"{one!r} is missing")
+    samples = sample_shape(make_spec(name, {}), inputs) if definition.kind == "of_inputs" else (4,)
+    wrong = np.ones(samples[0] + 1)
+    yield (
+        "weights of another length",
+        (inputs, {"sample_weight": wrong}, ValueError, "sample_weight must have the shape"),
+    )
+    yield "mask of another length", (inputs, {"mask": wrong > 0}, ValueError, "mask must have the shape")
+    yield "mask of numbers", (inputs, {"mask": np.ones(samples)}, TypeError, "mask must be boolean")
+
+
+CASES = [pytest.param(name, one, id=f"{name}-{what}") for name in NAMES for what, one in bad(name)]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_is_refused(backend: str, name: str, case: Bad) -> None:
+    inputs, more, error, pattern = case
+    loss = multiloss.get(name, backend=backend)
+    convert: Callable[[Any], Any] = lambda x: x if x.dtype.kind in "U" else to_native(backend, x)  # noqa: E731
+    with pytest.raises(error, match=pattern):
+        loss(
+            **{key: convert(x) for key, x in inputs.items()}, **{key: to_native(backend, x) for key, x in more.items()}
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options(backend: str, name: str) -> None:
+    """Unknown ones, and each of the loss's own given what it cannot be."""
+    with pytest.raises(TypeError, match=re.escape(f"{registry.find(name).name} has no option 'colour'")):
+        multiloss.get(name, backend=backend, colour=1)
+    with pytest.raises(ValueError, match="reduction must be one of 'mean'"):
+        multiloss.get(name, backend=backend, reduction="average")
+    for option in registry.find(name).options:
+        with pytest.raises((TypeError, ValueError), match=option):
+            multiloss.get(name, backend=backend, **{option: "nonsense"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_good_is_taken(backend: str, name: str) -> None:
+    """The table's own inputs, so that nothing above fails for another reason than its own."""
+    loss = multiloss.get(name, backend=backend)
+    assert np.isfinite(float(loss(**{key: to_native(backend, x) for key, x in good(name).items()})))
