@@ -80,11 +80,9 @@ CASES = [pytest.param(name, one, id=f"{name}-{what}") for name in NAMES for what
 def test_is_refused(backend: str, name: str, case: Bad) -> None:
     inputs, more, error, pattern = case
     loss = multiloss.get(name, backend=backend)
-    convert: Callable[[Any], Any] = lambda x: x if x.dtype.kind in "U" else to_native(backend, x)  # noqa: E731
+    given = {key: x if x.dtype.kind == "U" else to_native(backend, x) for key, x in {**inputs, **more}.items()}
     with pytest.raises(error, match=pattern):
-        loss(
-            **{key: convert(x) for key, x in inputs.items()}, **{key: to_native(backend, x) for key, x in more.items()}
-        )
+        loss(**given)
 
 
 @pytest.mark.parametrize("name", NAMES)
