@@ -53,6 +53,9 @@ def write_pages(app: Sphinx) -> None:
     """The page of each family, and its picture: values and gradients of those of its losses that have a curve."""
     folder = Path(app.srcdir) / "families"
     folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        if old.stem not in families():
+            old.unlink()
     for name, group in families().items():
         module = importlib.import_module(group[0].value.__module__)
         intro = (inspect.getdoc(module) or "").partition("\n\n")[0]
