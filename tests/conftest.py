@@ -158,3 +158,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out := [item for item in items if not runs(item)]:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if runs(item)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keras_policy(request: pytest.FixtureRequest) -> None:
+    """Keras takes its global dtype policy from floatx when it is first asked for: not in a test that has changed it."""
+    if "keras" in request.config.selected_backends:
+        import keras
+
+        keras.config.dtype_policy()
