@@ -7,6 +7,7 @@ import pytest
 
 import multiloss
 from arrays import to_native, to_numpy
+from test_catalogue import make
 
 RNG = np.random.default_rng(7)
 T, P = RNG.normal(size=(5, 4)), 2 * RNG.normal(size=(5, 4))
@@ -17,15 +18,7 @@ A, B = A / A.sum(-1, keepdims=True), B / B.sum(-1, keepdims=True)
 
 def values(backend: str, name: str, y_true: Any, y_pred: Any, **options: Any) -> tuple[Any, Any]:
     """Of each sample, in float64, and the gradient of their sum."""
-    if backend == "keras":  # whose dtype is a setting
-        import keras
-
-        before = keras.config.floatx()
-        keras.config.set_floatx("float64")
-        loss = multiloss.get(name, backend=backend, reduction="none", **options)
-        keras.config.set_floatx(before)
-    else:
-        loss = multiloss.get(name, backend=backend, reduction="none", **options)
+    loss = make(backend, name, "float64", reduction="none", **options)
     value, gradient = loss.value_and_grad(*(to_native(backend, np.asarray(x)) for x in (y_true, y_pred)))
     return to_numpy(value), to_numpy(gradient)
 
