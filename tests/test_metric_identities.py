@@ -148,3 +148,12 @@ def test_nan_is_not_hidden(backend: str, name: str, options: dict[str, Any]) -> 
         x[row, 1] = np.nan
         loss = multiloss.get(name, backend=backend, **options)
         assert np.isnan(to_numpy(loss(to_native(backend, CLASSES), to_native(backend, x, "float64"))))
+
+
+def test_other_numbers_of_features(backend: str) -> None:
+    """One loss, batches of other sizes and features of other lengths: TensorFlow's tracing forgot the latter."""
+    loss, truth = (multiloss.get("triplet", backend=name) for name in (backend, "numpy"))
+    for number, features in ((6, 3), (5, 3), (6, 5), (4, 2)):
+        x = np.random.default_rng(number).normal(size=(number, features)).astype(np.float32)
+        got = loss(to_native(backend, CLASSES[:number]), to_native(backend, x))
+        np.testing.assert_allclose(to_numpy(got), truth(CLASSES[:number], x), rtol=1e-5)

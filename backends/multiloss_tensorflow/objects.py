@@ -31,6 +31,11 @@ def _ranks(arrays: Any) -> tuple[int | None, ...]:
     return tuple(None if x is None else x.shape.rank for x in arrays)
 
 
+def _inner_shapes(arrays: Any) -> tuple[Any, ...]:
+    # All but the first lengths: TensorFlow would generalise over them, too, and forget how many features there are.
+    return tuple(None if x is None else (x.shape.rank, *x.shape[1:]) for x in arrays)
+
+
 @lru_cache(maxsize=None)
 def _compiled(spec: Spec, trusted: bool, ranks: Any) -> Any:
     """One compiled function a spec and ranks: equal losses share it."""
@@ -144,7 +149,7 @@ class TensorflowGeneral(General):
     def _value(self, arrays: list[Any], trusted: bool) -> Any:
         if not tf.executing_eagerly():
             return general.evaluate(be, self.spec, *arrays, trusted=trusted)
-        return _compiled(self.spec, trusted, _ranks(arrays))(*arrays)
+        return _compiled(self.spec, trusted, _inner_shapes(arrays))(*arrays)
 
     def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:
-        return _compiled_with_gradient(self.spec, trusted, _ranks(arrays), positions)(*arrays)
+        return _compiled_with_gradient(self.spec, trusted, _inner_shapes(arrays), positions)(*arrays)
