@@ -12,6 +12,7 @@ from multiloss.boosting import objective
 from multiloss.dispatch import list_backends
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax
 from multiloss.loss import get
+from multiloss.porting import port
 from multiloss.registry import register
 from multiloss.version import __version__
 
@@ -25,6 +26,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "objective",
+    "port",
     "register",
     "smooth_labels",
     "softmax",

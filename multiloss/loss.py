@@ -73,6 +73,10 @@ class Named:
 
     spec: Spec
     backend: str | None
+    source: str | None = None
+    """What it was ported from (`multiloss.port`), as a written form."""
+    notes: tuple[str, ...] = ()
+    """In which conventions that source differs."""
 
     def config(self) -> dict[str, Any]:
         """The loss as plain JSON data: name, backend, options. `multiloss.get(**config)` is an equal loss."""
@@ -80,7 +84,9 @@ class Named:
 
     def to_backend(self, backend: str | None) -> Any:
         """The same loss, with the same options, in another framework."""
-        return make(self.spec, backend)
+        other = make(self.spec, backend)
+        other.source, other.notes = self.source, self.notes
+        return other
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Named) and type(self) is type(other) and self.spec == other.spec

@@ -118,6 +118,11 @@ def find(name: str) -> Definition:
         found = _aliases.get(key, key)
         if found in _definitions:
             return _definitions[found]
+    if "." in name:
+        from multiloss.porting import variants
+
+        if variant := variants.find(name):
+            return variant
     if key in _AMBIGUOUS:
         raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}")
     known = [*_definitions, *_aliases, *CENTER.values()]

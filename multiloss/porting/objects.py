@@ -1,0 +1,45 @@
+"""A live loss of another library as its written form would be: name and arguments. Imports none of them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_LEGACY = ("size_average", "reduce", "device", "dtype")
+
+
+def identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """(canonical name, arguments) of a torch module, a Keras loss, a function of theirs or a partial of one; or None.
+
+    A subclass is none of them: it may compute anything.
+    """
+    if isinstance(item, functools.partial):
+        inner = identify(item.func, known)
+        if inner is None or item.args:
+            return None
+        return inner[0], {**inner[1], **item.keywords}
+    item = inspect.unwrap(item) if callable(item) and not inspect.isclass(item) else item
+    for name in known:
+        module, _, attribute = name.rpartition(".")
+        theirs = getattr(sys.modules.get(module), attribute, None)
+        if theirs is None:
+            continue
+        if item is theirs:
+            return name, {}
+        if inspect.isclass(theirs) and type(item) is theirs:
+            return name, _arguments(item)
+    return None
+
+
+def _arguments(item: Any) -> dict[str, Any]:
+    """What a module or a Keras loss was made with."""
+    if hasattr(item, "get_config"):
+        config = dict(item.get_config())
+        config.pop("name", None)
+        config.pop("dtype", None)
+        return config
+    names = [name for name in inspect.signature(type(item).__init__).parameters if name not in ("self", *_LEGACY)]
+    return {name: getattr(item, name) for name in names if hasattr(item, name)}

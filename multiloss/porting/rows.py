@@ -1,0 +1,122 @@
+"""What a row of the tables is: a function of a source loss's arguments that says which loss here it is.
+
+    @source("torch.nn.HuberLoss", "torch.nn.functional.huber_loss")
+    def huber(reduction="mean", delta=1.0):
+        return Row("huber", delta=delta, reduction=torch_reduction(reduction), axis=())
+
+The function has the signature of the source, without its data arguments, so Python binds what a user wrote, by place
+or by name, and refuses what the source does not have. It raises `RefusedError` where no loss here gives these numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+class RefusedError(ValueError):
+    """A source loss that cannot be ported exactly, with the reason."""
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class Row:
+    """A loss here, with its options, and the conventions in which the two differ."""
+
+    loss: str
+    options: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def __init__(self, loss: str, *notes: str, **options: Any) -> None:
+        object.__setattr__(self, "loss", loss)
+        object.__setattr__(self, "notes", notes)
+        object.__setattr__(self, "options", options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One public loss of another library."""
+
+    name: str
+    """Its canonical dotted name: "torch.nn.HuberLoss"."""
+    data: tuple[str, ...]
+    """The names, here, of the arrays that its call takes, in its order."""
+    row: Callable[..., Row]
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Arguments of `row` that this source does not have."""
+    refusal: str | None = None
+    """Why it is not ported, whatever its arguments are."""
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it is called before it is given arrays."""
+        return self.name.rpartition(".")[2][0].isupper()
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """What it can be given besides arrays, in its order."""
+        own = inspect.signature(self.row).parameters
+        return {name: p for name, p in own.items() if name not in self.fixed and name != "targets"}
+
+    @property
+    def chooses_targets(self) -> bool:
+        """Whether it takes integer labels and probabilities alike, which are two losses here."""
+        return "targets" in inspect.signature(self.row).parameters
+
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What was given, by name; TypeError that names what the source does not have."""
+        if self.refusal is not None:
+            raise RefusedError(f"{self.name} is not ported: {self.refusal}")
+        known = list(self.parameters)
+        listed = ", ".join(known) or "none"
+        if args and not self.is_class:
+            raise TypeError(
+                f"{self.name}: leave out the arrays ({', '.join(self.data)}), and give its options by name ({listed})"
+            )
+        if len(args) > len(known):
+            raise TypeError(f"{self.name} takes at most {len(known)} arguments ({listed}), got {len(args)}")
+        given = dict(zip(known, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in known:
+                raise TypeError(f"{self.name} has no argument {name!r} (its arguments: {listed})")
+            if name in given:
+                raise TypeError(f"{self.name} got {name!r} twice")
+            given[name] = value
+        missing = [name for name, p in self.parameters.items() if p.default is p.empty and name not in given]
+        if missing:
+            raise TypeError(f"{self.name} needs {missing[0]!r}")
+        return given
+
+    def to_row(self, arguments: Mapping[str, Any], targets: str = "labels") -> Row:
+        """The loss here that it is with these arguments."""
+        chosen = {"targets": targets} if self.chooses_targets else {}
+        return self.row(**arguments, **self.fixed, **chosen)
+
+
+Rows = dict[str, Source]
+
+
+def adder(
+    rows: Rows, order: str, of_functions: Mapping[str, Any] | None = None
+) -> Callable[..., Callable[[Callable[..., Row]], Callable[..., Row]]]:
+    """The decorator of one table.
+
+    Its sources take their arrays in this order unless told otherwise; functions have `of_functions` fixed.
+    """
+
+    def source(*names: str, data: str = order) -> Callable[[Callable[..., Row]], Callable[..., Row]]:
+        def add(row: Callable[..., Row]) -> Callable[..., Row]:
+            for name in names:
+                made = Source(name, tuple(data.split()), row)
+                rows[name] = made if made.is_class else dataclasses.replace(made, fixed=of_functions or {})
+            return row
+
+        return add
+
+    return source
+
+
+def refuses(rows: Rows, name: str, why: str) -> None:
+    """A source that is never ported."""
+    rows[name] = Source(name, (), Row, refusal=why)

@@ -1,0 +1,16 @@
+"""Formulas of other libraries that are no loss here, as definitions: `multiloss.get("keras.kl_divergence")`.
+
+They run through the same pipeline on every backend. Their names have the library before the dot, and
+`multiloss.list_losses()` leaves them out: they are here so that ported numbers stay what they were.
+"""
+
+from __future__ import annotations
+
+from multiloss.definition import Definition
+
+DEFINITIONS: dict[str, Definition] = {}
+
+
+def find(name: str) -> Definition | None:
+    """The variant of this name, or None."""
+    return DEFINITIONS.get(name)

@@ -1,0 +1,105 @@
+"""Written forms, such as "torch.nn.KLDivLoss(reduction='batchmean')": read as data, never evaluated."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+SHORT = {
+    "torch.nn.modules.loss": "torch.nn",
+    "nn.functional": "torch.nn.functional",
+    "nn": "torch.nn",
+    "F": "torch.nn.functional",
+    "tf.keras.losses": "keras.losses",
+    "tensorflow.keras.losses": "keras.losses",
+    "tf.losses": "keras.losses",
+    "optax": "optax.losses",
+}
+"""Other ways to write the same module."""
+_ARRAYS = ("tensor", "Tensor", "FloatTensor", "array", "asarray", "constant", "convert_to_tensor", "as_tensor")
+_LONGEST = 10_000
+
+
+def parse(text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """The dotted name, and its arguments by place and by name.
+
+    Arguments are literals, or literals in a call that makes an array of them (`torch.tensor([1.0, 2.0])`).
+    """
+    if len(text) > _LONGEST:
+        raise ValueError(f"a written form has at most {_LONGEST} characters, got {len(text)}")
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ValueError(f"not a dotted name with arguments, such as torch.nn.HuberLoss(delta=2.0): {text!r}") from None
+    return call(node)
+
+
+def call(node: ast.expr) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """The same of a parsed expression."""
+    arguments: list[Any] = []
+    keywords: dict[str, Any] = {}
+    if isinstance(node, ast.Call):
+        for i, argument in enumerate(node.args, 1):
+            arguments.append(literal(argument, f"argument {i}"))
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise ValueError("a written form takes no **arguments: write each out")
+            keywords[keyword.arg] = literal(keyword.value, keyword.arg)
+        node = node.func
+    return dotted(node), tuple(arguments), keywords
+
+
+def dotted(node: ast.expr) -> str:
+    """A name with dots."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    raise ValueError(f"not a dotted name such as torch.nn.HuberLoss: {ast.unparse(node)[:200]!r}")
+
+
+def literal(node: ast.expr, name: str) -> Any:
+    """A number, string, bool, None, list, tuple or dictionary of them."""
+    inner = node
+    if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.func, ast.Attribute | ast.Name):
+        maker = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+        if maker in _ARRAYS and all(keyword.arg == "dtype" for keyword in node.keywords):
+            inner = node.args[0]
+    try:
+        return ast.literal_eval(inner)
+    except (ValueError, TypeError, RecursionError, MemoryError):
+        raise ValueError(f"{name} must be a literal, got {ast.unparse(node)[:200]!r}, which is not evaluated") from None
+
+
+def canonical(name: str, known: Mapping[str, Any], aliases: Mapping[str, str] | None = None) -> str:
+    """The canonical name of a source loss; ValueError with the nearest ones.
+
+    `aliases` are those of a source file: what its imports call a module, or a loss.
+    """
+    for spelling in _spellings(name, aliases or {}):
+        if spelling in known:
+            return spelling
+    near = _near(name, known)
+    raise ValueError(f"no loss of PyTorch, Keras or Optax is called {name!r}{near}")
+
+
+def _spellings(name: str, aliases: Mapping[str, str]) -> Iterable[str]:
+    yield name
+    for table in (aliases, SHORT):
+        for short, long in sorted(table.items(), key=lambda item: -len(item[0])):
+            if name == short or name.startswith(short + "."):
+                full = long + name[len(short) :]
+                yield full
+                if table is aliases:
+                    yield from _spellings(full, {})
+
+
+def _near(name: str, known: Mapping[str, Any]) -> str:
+    full = list(_spellings(name, {}))[-1]
+    near = difflib.get_close_matches(full, known, 4, 0.7)
+    last = name.rpartition(".")[2].lower()
+    ends = {full.rpartition(".")[2].lower(): full for full in known}
+    near += [ends[end] for end in difflib.get_close_matches(last, ends, 4, 0.6)]
+    return f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""

@@ -1,0 +1,98 @@
+"""A source loss itself, against what `multiloss.port` makes of it: values and gradients, in float64.
+
+The three libraries run here, so these tests are in the environment that has all of them (`@pytest.mark.cross`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import multiloss
+from arrays import to_native, to_numpy
+from multiloss import porting
+
+BACKENDS = ("numpy", "torch", "tensorflow", "jax")
+
+Arrays = Mapping[str, Any]
+
+
+def check(form: str, arrays: Arrays, *, backends: tuple[str, ...] = ("numpy", "torch", "jax"), rtol: float = 1e-10,
+          gradient: str | None = "y_pred", targets: str = "labels", peer: Any = None) -> None:  # fmt: skip
+    """The port of `form` gives the values and the gradient (of the sum) of the source on these arrays, by name here.
+
+    `peer`: the source as a function of its arrays in its own order, where calling it takes more than its name.
+    """
+    source, arguments = porting.resolve(form)
+    value, slope = run(source, arguments, arrays, gradient, peer)
+    for backend in backends:
+        loss = multiloss.port(form, to=backend, targets=targets)
+        inputs = {name: to_native(backend, x) for name, x in arrays.items()}
+        np.testing.assert_allclose(to_numpy(loss(**inputs)), value, rtol=rtol, atol=1e-300, err_msg=f"{form} {backend}")
+        if gradient is not None:
+            found = to_numpy(loss.value_and_grad(**inputs, wrt=gradient)[1])
+            scale = np.abs(slope).max(initial=0.0)
+            np.testing.assert_allclose(found, slope, rtol=rtol, atol=rtol * scale, err_msg=f"{form} {backend} gradient")
+
+
+def run(source: Any, arguments: dict[str, Any], arrays: Arrays, wrt: str | None, peer: Any = None) -> tuple[Any, Any]:
+    """Value and gradient of the source itself."""
+    library = source.name.partition(".")[0]
+    backend = {"torch": "torch", "keras": "tensorflow", "optax": "jax"}[library]
+    call = peer or native(source, arguments, backend)
+    names = list(source.data)
+    inputs = [to_native(backend, arrays[name]) for name in names]
+    at = None if wrt is None else names.index(wrt)
+    return DERIVATIVES[backend](call, inputs, at)
+
+
+def native(source: Any, arguments: dict[str, Any], backend: str) -> Any:
+    """The source as a function of its arrays."""
+    import importlib
+
+    module, _, name = source.name.rpartition(".")
+    theirs = getattr(importlib.import_module(module), name)
+    ready = {key: _array(backend, value) for key, value in arguments.items()}
+    if source.is_class:
+        return theirs(**ready, **({"dtype": "float64"} if backend == "tensorflow" and "dtype" not in ready else {}))
+    return lambda *inputs: theirs(*inputs, **ready)
+
+
+def _array(backend: str, value: Any) -> Any:
+    """torch takes weights as tensors."""
+    return to_native("torch", np.asarray(value, float)) if backend == "torch" and isinstance(value, list) else value
+
+
+def _torch(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:
+    import torch
+
+    if at is None:
+        return to_numpy(call(*inputs)), None
+    inputs[at] = inputs[at].clone().requires_grad_()
+    value = call(*inputs)
+    return to_numpy(value.detach()), to_numpy(torch.autograd.grad(value.sum(), inputs[at])[0])
+
+
+def _tensorflow(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        if at is not None:
+            tape.watch(inputs[at])
+        value = call(*inputs)
+        total = tf.reduce_sum(value)
+    return to_numpy(value), None if at is None else to_numpy(tf.convert_to_tensor(tape.gradient(total, inputs[at])))
+
+
+def _jax(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:
+    import jax
+
+    value = call(*inputs)
+    return to_numpy(value), None if at is None else to_numpy(
+        jax.grad(lambda x: call(*inputs[:at], x, *inputs[at + 1 :]).sum())(inputs[at])
+    )
+
+
+DERIVATIVES = {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}

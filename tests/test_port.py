@@ -1,0 +1,113 @@
+"""`multiloss.port`: written forms are data, what is unknown is named, and everything exported is ported or refused.
+
+That the numbers are the source's is in `test_port_*.py`, against the libraries themselves.
+"""
+
+import functools
+import sys
+
+import pytest
+
+import multiloss
+import peers
+from multiloss.porting import sources, written
+
+MODULES = {"torch": ("torch.nn", "torch.nn.functional"), "keras": ("keras.losses",) * 2, "optax": ("optax.losses",) * 2}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "torch.nn.MSELoss(reduction='sum')",
+        "nn.MSELoss(reduction='sum')",
+        "torch.nn.modules.loss.MSELoss(None, None, 'sum')",
+        "F.mse_loss(reduction='sum')",
+        "torch.nn.MSELoss(size_average=False)",
+        "tf.keras.losses.MeanSquaredError(reduction='sum')",
+    ],
+)
+def test_spellings(form: str) -> None:
+    """One loss, however it is written."""
+    assert multiloss.port(form, to="numpy")([[1.0, 2.0]], [[2.0, 4.0]]) == (2.5 if "keras" in form else 5.0)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "__import__('os').system('true')",
+        "torch.nn.MSELoss(reduction=__import__('os'))",
+        "torch.nn.MSELoss(**{'reduction': 'sum'})",
+        "torch.nn.MSELoss(reduction='su' + 'm')",
+        "torch.nn.MSELoss(); 1",
+        "[torch.nn.MSELoss()][0]",
+        "(lambda: 1)()",
+        "torch.nn.MSELoss(reduction=x)",
+        "torch.nn.MSELoss(" + "(" * 2000 + ")" * 2000 + ")",
+        "",
+    ],
+)
+def test_nothing_is_evaluated(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code in a written form is refused, and not run."""
+    monkeypatch.setattr("os.system", lambda command: pytest.fail("ran"))
+    with pytest.raises(ValueError, match="literal|dotted name|write each out"):
+        multiloss.port(form)
+
+
+def test_arrays_in_written_forms() -> None:
+    """A literal within a call that makes an array of it is that literal."""
+    assert written.parse("f(weight=torch.tensor([1.0, 2.0], dtype=torch.float64))") == ("f", (), {"weight": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="weight must be a literal"):
+        written.parse("f(weight=torch.load('x'))")
+
+
+def test_names_nearby() -> None:
+    """An unknown name gets the nearest."""
+    with pytest.raises(ValueError, match=r"'nn.MSEloss'; did you mean torch.nn.MSELoss"):
+        multiloss.port("nn.MSEloss()")
+
+
+def test_unknown_arguments() -> None:
+    """They are named, with those that there are."""
+    with pytest.raises(TypeError, match="MSELoss has no argument 'foo'.*size_average, reduce, reduction"):
+        multiloss.port("nn.MSELoss(foo=1)")
+    with pytest.raises(TypeError, match=r"leave out the arrays \(y_pred, y_true\)"):
+        multiloss.port("F.mse_loss(1, 2)")
+    with pytest.raises(ValueError, match="reduction must be"):
+        multiloss.port("nn.MSELoss(reduction='max')")
+    with pytest.raises(ValueError, match="targets must be 'labels' or 'probabilities', got 'x'"):
+        multiloss.port("nn.MSELoss()", targets="x")
+
+
+def test_other_objects() -> None:
+    """What is no loss of the three is said to be that."""
+    with pytest.raises(ValueError, match="source must be a loss of torch.nn.*got builtins.dict"):
+        multiloss.port({})
+
+
+def test_no_framework_is_imported() -> None:
+    """Not even for the written form of its loss."""
+    import subprocess
+
+    code = (
+        "import sys, multiloss; multiloss.port('nn.MSELoss()', to='numpy'); multiloss.port('keras.losses.Huber()')\n"
+        "print([m for m in ('torch', 'keras', 'tensorflow', 'jax', 'optax') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_partials_and_copies() -> None:
+    """Notes and source travel with the loss."""
+    loss = multiloss.port("optax.l2_loss")
+    assert loss.to_backend("numpy").notes == loss.notes != ()
+    assert loss.to_backend("numpy").source == "optax.losses.l2_loss"
+    assert functools.partial(loss)([1.0], [2.0]) == 0.5
+
+
+@pytest.mark.parametrize("library", MODULES)
+def test_everything_exported(library: str) -> None:
+    """Each name of the tables of peers, which follow what the libraries export, is ported or refused with a reason."""
+    classes, functions = MODULES[library]
+    table = {"torch": peers.TORCH, "keras": peers.KERAS, "optax": peers.OPTAX}[library]
+    wanted = {f"{classes if name[0].isupper() else functions}.{name}" for name in table}
+    assert {name for name in sources() if name.startswith(f"{library}.")} == wanted
