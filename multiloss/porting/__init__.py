@@ -6,10 +6,10 @@ import functools
 from typing import Any
 
 from multiloss import loss as losses
-from multiloss.porting import objects, written
+from multiloss.porting import native, objects, written
 from multiloss.porting.rows import RefusedError, Rows, Source
 
-__all__ = ["RefusedError", "port", "sources"]
+__all__ = ["RefusedError", "code", "port", "sources"]
 
 
 @functools.cache
@@ -25,14 +25,17 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
 
     Args:
         source: a written form, "torch.nn.KLDivLoss(reduction='batchmean')", whose library need not be installed; or
-            the object, class or function itself, or a `functools.partial` of it. The arrays that a function takes are
-            left out of its written form.
-        to: "numpy", "torch", "tensorflow", "jax" or "keras"; None takes it from the arrays at each call.
+            the object, class or function itself, or a `functools.partial` of it; or a loss of multiloss. The arrays
+            that a function takes are left out of its written form.
+        to: "numpy", "torch", "tensorflow", "jax" or "keras"; None takes it from the arrays at each call. Or a library,
+            "torch.nn", "keras.losses" or "optax": the way back, to an object of its own.
         targets: what `y_true` will be where the source takes both: integer "labels", or "probabilities".
 
     Returns:
         The loss of `multiloss.get`, which takes (y_true, y_pred), reduces as the source does and gives its values and
-        gradients to float precision. `.source` is the written form, `.notes` the conventions that differ.
+        gradients to float precision. `.source` is the written form, `.notes` the conventions that differ. For a
+        library: its own object, which takes its arrays in its own order; where it has none with these options, the
+        loss of multiloss in its framework, and the first of `.notes` says so.
 
     Raises:
         ValueError: a name that no loss has (with the nearest ones), or what cannot be ported exactly, with the reason.
@@ -46,11 +49,61 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
     """
     if targets not in ("labels", "probabilities"):
         raise ValueError(f"targets must be 'labels' or 'probabilities', got {targets!r}")
+    if to in native.LIBRARIES:
+        ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
+        found_there = native.find(ours.spec, to, sources())
+        return found_there.build() if found_there else _none_there(ours, to)
+    if isinstance(source, losses.Named):
+        return source.to_backend(to)
     found, arguments = resolve(source)
     row = found.to_row(arguments, targets)
     ported = losses.get(row.loss, backend=to, **row.options)
     ported.source, ported.notes = text_of(found, arguments), row.notes
     return ported
+
+
+def _none_there(ours: Any, library: str) -> Any:
+    loss = ours.to_backend(native.LIBRARIES[library])
+    loss.notes = (f"{library} has no loss with these numbers: this is multiloss's own", *ours.notes)
+    return loss
+
+
+def code(source: Any, to: str | None = None, *, targets: str = "labels") -> tuple[str, tuple[str, ...]]:
+    """What `port` makes, as code to paste, and its notes.
+
+    Args:
+        source: as for `port`.
+        to: as for `port`.
+        targets: as for `port`.
+
+    Returns:
+        An expression, and the notes.
+
+    Raises:
+        ValueError: as for `port`.
+        TypeError: as for `port`.
+
+    Example:
+        >>> from multiloss import porting
+        >>> porting.code("torch.nn.MSELoss()", to="jax")[0]
+        "multiloss.get('mean_squared_error', backend='jax', axis=())"
+    """
+    ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
+    if to in native.LIBRARIES:
+        if found := native.find(ours.spec, to, sources()):
+            return found.code, found.notes
+        ours = _none_there(ours, to)
+    return _call(ours.spec, native.LIBRARIES.get(to or "", to)), ours.notes
+
+
+def _call(spec: losses.Spec, backend: str | None) -> str:
+    usual = losses.make_spec(spec.name, {})
+    given = {name: value for name, value in spec.own if value != usual.kwargs[name]}
+    common = {
+        name: getattr(spec, name) for name in ("reduction", "axis") if getattr(spec, name) != getattr(usual, name)
+    }
+    named = ({} if backend is None else {"backend": backend}) | given | common
+    return f"multiloss.get({', '.join([repr(spec.name), *(f'{k}={v!r}' for k, v in named.items())])})"
 
 
 def resolve(source: Any) -> tuple[Source, dict[str, Any]]:

@@ -1,0 +1,172 @@
+"""The way back: the object of another library that a loss here is.
+
+There is no second table. What the options of a loss could be called over there is tried, and the port of each trial is
+compared with the loss: a trial whose port is the loss is right by construction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from multiloss.loss import Spec, make_spec
+from multiloss.porting.rows import RefusedError, Source
+
+LIBRARIES = {"torch.nn": "torch", "keras.losses": "keras", "optax": "jax", "optax.losses": "jax"}
+"""What `multiloss.port(..., to=...)` calls the libraries, with the backend whose arrays they take."""
+
+_ELSEWHERE = {
+    "eps": ("epsilon",),
+    "epsilon": ("poly_epsilon",),
+    "p": ("power",),
+    "norm_degree": ("power",),
+    "weight": ("class_weight",),
+    "ignore_class": ("ignore_index",),
+    "blank_id": ("blank",),
+    "alpha": ("beta",),  # Keras' Tversky has them the other way round
+    "beta": ("alpha",),
+}
+"""What their arguments may be called here, besides their own names."""
+_REDUCTIONS = {
+    "torch": ("mean", "sum", "none", "batchmean"),
+    "keras": ("sum_over_batch_size", "sum", None, "mean_with_sample_weight"),
+}
+_LEFT_ALONE = ("reduction", "size_average", "reduce", "name", "dtype", "device")
+
+
+@dataclasses.dataclass(frozen=True)
+class Native:
+    """A loss of another library."""
+
+    source: Source
+    arguments: dict[str, Any]
+    mean: str | None
+    """What is done with its values afterwards: "mean", "sum" or nothing."""
+    notes: tuple[str, ...]
+
+    @property
+    def code(self) -> str:
+        """To be pasted; it takes its arrays in its own order."""
+        name = self.source.name.replace("optax.losses.", "optax.")
+        listed = "".join(f", {key}={value!r}" for key, value in self.arguments.items())
+        if self.source.is_class:
+            return f"{name}({listed[2:]})"
+        call = f"{name}({', '.join(self.source.data)}{listed})"
+        return f"lambda {', '.join(self.source.data)}: {call}{f'.{self.mean}()' if self.mean else ''}"
+
+    def build(self) -> Any:
+        """The object itself, or a function of its arrays in its own order."""
+        module, _, name = self.source.name.rpartition(".")
+        theirs = getattr(importlib.import_module(module), name)
+        if self.source.is_class:
+            return theirs(**{key: _array(self.source, key, value) for key, value in self.arguments.items()})
+
+        def loss(*arrays: Any) -> Any:
+            values = theirs(*arrays, **self.arguments)
+            return getattr(values, self.mean)() if self.mean else values
+
+        return loss
+
+
+def _array(source: Source, name: str, value: Any) -> Any:
+    if name not in ("weight", "pos_weight") or not isinstance(value, tuple | list) or source.name[:5] != "torch":
+        return value
+    import torch
+
+    return torch.tensor(value)
+
+
+def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
+    """The library's own loss that gives the numbers of `spec`, or None."""
+    prefix = "optax.losses" if library == "optax" else library
+    for source in known.values():
+        if source.name.startswith(prefix + ".") and source.refusal is None and _may_be(source, spec):
+            for arguments, targets in _trials(source, spec):
+                if (found := _matches(source, arguments, targets, spec)) is not None:
+                    return found
+    return None
+
+
+def _may_be(source: Source, spec: Spec) -> bool:
+    """Classes where the library has them; Keras' functions give other shapes than its classes."""
+    return source.is_class or source.name.startswith("optax.")
+
+
+def _trials(source: Source, spec: Spec) -> Iterator[tuple[dict[str, Any], str]]:
+    library = source.name.partition(".")[0]
+    options = spec.kwargs | ({} if spec.definition.axis is None else {"axis": spec.axis})
+    choices: list[list[tuple[str, Any]]] = []
+    for name, parameter in source.parameters.items():
+        if name in _LEFT_ALONE:
+            continue
+        values: list[Any] = [parameter.default]
+        for own in (name, *_ELSEWHERE.get(name, ())):
+            if own in options and options[own] not in values:
+                values.insert(0, options[own])
+        if parameter.default is False:
+            values = [True, False] if name not in options else values
+        choices.append([(name, list(value) if isinstance(value, tuple) else value) for value in values[:3]])
+    if "reduction" in source.parameters:
+        choices.append([("reduction", value) for value in _REDUCTIONS.get(library, ())])
+    defaults = {name: parameter.default for name, parameter in source.parameters.items()}
+    kinds = ("labels", "probabilities") if source.chooses_targets else ("labels",)
+    for pairs in itertools.product(*choices):
+        arguments = {name: value for name, value in pairs if value != defaults[name]}
+        for targets in kinds:
+            yield arguments, targets
+
+
+def _matches(source: Source, arguments: dict[str, Any], targets: str, spec: Spec) -> Native | None:
+    try:
+        row = source.to_row(arguments, targets)
+        if row.loss != spec.name:
+            return None
+        theirs = make_spec(row.loss, row.options)
+    except (RefusedError, TypeError, ValueError):
+        return None
+    notes = list(row.notes)
+    ours, mean = spec, None
+    if theirs.reduction == "none" and spec.reduction in ("mean", "sum") and not source.is_class:
+        mean = spec.reduction
+        theirs = dataclasses.replace(theirs, reduction=mean)
+    for spec_of in (_plain, _two_axes, _no_ignored):
+        ours, theirs, note = spec_of(ours, theirs)
+        if note:
+            notes.append(note)
+    return Native(source, arguments, mean, tuple(notes)) if ours == theirs else None
+
+
+def _plain(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
+    """What makes no difference: the axis of a mean of means, the floor of logarithms that nobody takes."""
+
+    def plain(spec: Spec) -> Spec:
+        own = dict(spec.own)
+        if own.get("from_logits"):
+            own |= {name: None for name in ("epsilon", "normalize") if name in own}
+        axis = () if spec.definition.kind == "elementwise" and spec.reduction == "mean" else spec.axis
+        return dataclasses.replace(spec, own=tuple(own.items()), axis=axis, validate=None)
+
+    note = None
+    if ours.definition.kind == "elementwise" and ours.reduction == "mean" and ours.axis != theirs.axis:
+        note = "the same mean as long as no sample weights are given"
+    return plain(ours), plain(theirs), note
+
+
+def _two_axes(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
+    """torch has the classes on axis 1, which of (N, C) is the last."""
+    if ours.axis == -1 and theirs.axis == 1:
+        return dataclasses.replace(ours, axis=1), theirs, "for (N, C): torch has the classes on axis 1"
+    return ours, theirs, None
+
+
+def _no_ignored(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
+    """A label that is refused here may be ignored there."""
+    own = dict(ours.own)
+    if own.get("ignore_index", 0) is None and dict(theirs.own)["ignore_index"] is not None:
+        ignored = dict(theirs.own)["ignore_index"]
+        own["ignore_index"] = ignored
+        return dataclasses.replace(ours, own=tuple(own.items())), theirs, f"the label {ignored} is ignored there"
+    return ours, theirs, None
