@@ -1,4 +1,4 @@
-"""The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`.
+"""The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`, `port`, `scan`.
 
 Exit status: 0; 1 where a check failed; 2 for what the user got wrong, told in one line; 130 when interrupted.
 What a command needs is imported when it runs, so that `--help` is quick.
@@ -77,6 +77,20 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--examples", type=_count, default=25, metavar="N", help="random examples for each property (default: 25)"
     )
+
+    added = command("port", _port, "a loss of PyTorch, Keras or Optax: the code that gives its numbers elsewhere")
+    added.add_argument("source", metavar="SOURCE", help="as it is written, such as 'torch.nn.HuberLoss(delta=2.0)'")
+    targets = "a backend (numpy, torch, tensorflow, jax, keras), or a library: torch.nn, keras.losses, optax"
+    added.add_argument("--to", metavar="WHERE", help=targets)
+    kinds = "what y_true is, where the source takes both (default: labels)"
+    added.add_argument("--targets", choices=("labels", "probabilities"), default="labels", help=kinds)
+    added.add_argument("--code", action="store_true", help="print the code alone, for pasting")
+
+    added = command(
+        "scan", _scan, "the losses that a Python file uses, and what each becomes", "It is parsed, never run."
+    )
+    added.add_argument("file", type=Path, metavar="FILE")
+    added.add_argument("--to", metavar="BACKEND", help="the backend that the code names")
     return parser
 
 
@@ -257,3 +271,28 @@ def _first_lines(error: Exception, most: int = 12) -> str:
     if not isinstance(error, AssertionError):
         lines[0] = f"{type(error).__name__}: {lines[0]}"
     return "\n    ".join(lines[:most] + (["..."] if len(lines) > most else []))
+
+
+def _port(args: argparse.Namespace) -> int:
+    from multiloss import porting
+
+    code, notes = porting.code(args.source, args.to, targets=args.targets)
+    print(code)
+    if not args.code:
+        for note in notes:
+            print(f"  - {note}")
+    return 0
+
+
+def _scan(args: argparse.Namespace) -> int:
+    from multiloss.porting.scan import scan
+
+    uses = scan(args.file, args.to)
+    for use in uses:
+        print(f"{args.file}:{use.line}: {use.text}")
+        print(f"    {use.becomes or 'is not ported'}")
+        for note in use.notes:
+            print(f"    - {note}")
+    if not uses:
+        print(f"{args.file}: no loss of PyTorch, Keras or Optax")
+    return 0

@@ -86,14 +86,15 @@ def canonical(name: str, known: Mapping[str, Any], aliases: Mapping[str, str] | 
 
 
 def _spellings(name: str, aliases: Mapping[str, str]) -> Iterable[str]:
+    """The name as it stands, and with its first parts replaced by what they are short for."""
+    for short, long in sorted(aliases.items(), key=lambda item: -len(item[0])):
+        if name == short or name.startswith(short + "."):  # what a file imports under a short name is nothing else
+            name = long + name[len(short) :]
+            break
     yield name
-    for table in (aliases, SHORT):
-        for short, long in sorted(table.items(), key=lambda item: -len(item[0])):
-            if name == short or name.startswith(short + "."):
-                full = long + name[len(short) :]
-                yield full
-                if table is aliases:
-                    yield from _spellings(full, {})
+    for short, long in sorted(SHORT.items(), key=lambda item: -len(item[0])):
+        if name.startswith(short + "."):
+            yield long + name[len(short) :]
 
 
 def _near(name: str, known: Mapping[str, Any]) -> str:
