@@ -1,0 +1,109 @@
+"""`multiloss scan`: the losses of a source file, found through its own imports, and never run."""
+
+from pathlib import Path
+
+import pytest
+
+from multiloss import cli
+from multiloss.porting.scan import Use, scan
+
+FILE = """
+import torch.nn as nn, optax
+from torch.nn import functional as G, MSELoss as Squares
+import tensorflow as tf
+from keras import losses as L
+from flax import linen as F  # not torch's functional
+
+raise SystemExit("this file was run")
+
+loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0]), label_smoothing=0.1)
+x = G.kl_div(a, b, None, None, "batchmean", log_target=True)
+y = G.mse_loss(a, b, reduction=how)
+model.compile("adam", loss="mse")
+model.compile("adam", loss={"a": L.Huber(delta=2.0), "b": "sparse_categorical_crossentropy"})
+z = jax.vmap(optax.l2_loss)(p, t)
+s = Squares(reduction="sum")
+k = tf.keras.losses.MeanSquaredError(**settings)
+n = nn.Linear(3, 4), F.mse_loss(1), something.Huber()
+w = nn.AdaptiveLogSoftmaxWithLoss(3, 4, [1])
+"""
+
+
+@pytest.fixture
+def uses(tmp_path: Path) -> list[Use]:
+    file = tmp_path / "train.py"
+    file.write_text(FILE)
+    return scan(file, "jax")
+
+
+def test_what_is_found(uses: list[Use]) -> None:
+    """Every loss, by its canonical name, in the order of the file; nothing that only looks like one."""
+    assert [use.source for use in uses] == [
+        "torch.nn.CrossEntropyLoss",
+        "torch.nn.functional.kl_div",
+        "torch.nn.functional.mse_loss",
+        "keras.losses.MeanSquaredError",
+        "keras.losses.Huber",
+        "keras.losses.SparseCategoricalCrossentropy",
+        "optax.losses.l2_loss",
+        "torch.nn.MSELoss",
+        "keras.losses.MeanSquaredError",
+        "torch.nn.AdaptiveLogSoftmaxWithLoss",
+    ]
+
+
+def test_what_each_becomes(uses: list[Use]) -> None:
+    """Code with the arguments that are literals; a note for the others; the reason where there is no port."""
+    by_line = {use.line: use for use in uses}
+    assert by_line[11].becomes is not None and "log_target=True" in by_line[11].becomes
+    assert "reduction='batchmean'" in by_line[11].becomes
+    assert by_line[12].becomes == "multiloss.get('mean_squared_error', backend='jax', axis=())"
+    assert any("reduction=how is no literal" in note for note in by_line[12].notes)
+    assert by_line[15].becomes == "multiloss.get('half_squared_error', backend='jax', reduction='none', axis=())"
+    assert by_line[16].becomes == "multiloss.get('mean_squared_error', backend='jax', reduction='sum', axis=())"
+    assert "** hands on" in by_line[17].notes[0]
+    assert by_line[19].becomes is None and "owns the weights" in by_line[19].notes[0]
+
+
+def test_star_imports(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("from torch.nn import *\nloss = MSELoss()\n")
+    assert [use.source for use in scan(file)] == ["torch.nn.MSELoss"]
+
+
+def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No traceback: one line, and status 2."""
+    file = tmp_path / "a.py"
+    file.write_text("def (:")
+    for path, said in ((file, "is no Python source"), (tmp_path / "none.py", "No such file")):
+        assert cli.main(["scan", str(path)]) == 2
+        error = capsys.readouterr().err
+        assert said in error and len(error.splitlines()) == 1
+    file.write_bytes(b"\xff\xfe\x00")
+    assert cli.main(["scan", str(file)]) == 2
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("import optax\nx = optax.l2_loss(p, t)\n")
+    assert cli.main(["scan", str(file), "--to", "torch"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{file}:2: optax.l2_loss(p, t)" in shown
+    assert "multiloss.get('half_squared_error', backend='torch', reduction='none', axis=())" in shown
+    file.write_text("import numpy\n")
+    assert cli.main(["scan", str(file)]) == 0
+    assert "no loss of PyTorch, Keras or Optax" in capsys.readouterr().out
+
+
+def test_port_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["port", "optax.l2_loss", "--to", "jax"]) == 0
+    code, note = capsys.readouterr().out.splitlines()
+    assert code == "multiloss.get('half_squared_error', backend='jax', reduction='none', axis=())"
+    assert "factor 1/2" in note
+    assert cli.main(["port", "optax.l2_loss", "--code"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert cli.main(["port", "optax.l3_loss"]) == 2
+    assert "did you mean optax.losses.l2_loss" in capsys.readouterr().err
+    assert cli.main(["port", "open('x')"]) == 2
+    assert cli.main(["port", "optax.l2_loss", "--to", "mxnet"]) == 2
+    assert "mxnet" in capsys.readouterr().err
