@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("name", metavar="NAME", help="canonical or short name, such as huber or mse")
 
     options = "Options follow a colon: huber:delta=2, binary_crossentropy:from_logits=True,label_smoothing=0.1."
-    added = command("plot", _plot, "draw losses and their gradients", options)
+    added = command("plot", _plot, "draw losses and their gradients; of features, what is pulled and pushed", options)
     added.add_argument("names", nargs="+", metavar="NAME[:OPTION=VALUE,...]")
     added.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png, .pdf or .svg file")
 
@@ -205,15 +205,20 @@ def _fraction(match: re.Match[str]) -> str:
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from multiloss import plotting
+    from multiloss import arrows, plotting
 
     file_format = args.out.suffix[1:].lower()
     if file_format not in plotting.FORMATS:
         raise ValueError(f"--out {args.out}: the name must end in {', '.join('.' + f for f in plotting.FORMATS)}")
     if not args.out.absolute().parent.is_dir():
         raise ValueError(f"--out {args.out}: there is no folder {args.out.parent}")
-    curves = [plotting.curve(name, options) for name, options in map(_name_and_options, args.names)]
-    plotting.write(args.out, plotting.picture(curves, file_format))
+    asked = [(plotting.find(name), options) for name, options in map(_name_and_options, args.names)]
+    if all(arrows.has_arrows(definition) for definition, _ in asked):
+        content = arrows.picture([arrows.scene(definition.name, options) for definition, options in asked], file_format)
+    else:
+        curves = [plotting.curve(definition.name, options) for definition, options in asked]
+        content = plotting.picture(curves, file_format)
+    plotting.write(args.out, content)
     print(args.out)
     return 0
 

@@ -139,20 +139,11 @@ def _inputs(
 
 def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
     """Values on the left, slopes on the right; curves over the same number share a row."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "drawing needs matplotlib, which is not installed: pip install 'multiloss[demo]'", name="matplotlib"
-        ) from error
-
     rows: dict[str, list[Curve]] = {}
     for one in curves:
         rows.setdefault(one.axis_label, []).append(one)
-    figure = Figure(figsize=(10.5, 4.4 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    strips = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    drawn = figure(figsize=(10.5, 4.4 * len(rows)))
+    strips = drawn.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for (axis_label, group), strip in zip(rows.items(), strips, strict=True):
         left, right = strip.subplots(1, 2)
         for i, one in enumerate(group):
@@ -169,8 +160,22 @@ def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
         strip.legend(loc="outside upper center", ncols=max(1, min(len(group), 100 // (longest + 6))), frameon=False)
     buffer = io.BytesIO()
     metadata: dict[str, Any] = {"Date": None} if file_format == "svg" else {}
-    figure.savefig(buffer, format=file_format, dpi=150, metadata=metadata)
+    drawn.savefig(buffer, format=file_format, dpi=150, metadata=metadata)
     return buffer.getvalue()
+
+
+def figure(figsize: tuple[float, float]) -> Any:
+    """An empty figure of matplotlib, without its global state; ImportError that names the extra where it is missing."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "drawing needs matplotlib, which is not installed: pip install 'multiloss[demo]'", name="matplotlib"
+        ) from error
+    made = Figure(figsize=figsize, layout="constrained")
+    FigureCanvasAgg(made)
+    return made
 
 
 def _dress(axis: Any, axis_label: str, what: str) -> None:

@@ -26,7 +26,8 @@ FORTH = {
     "categorical_crossentropy": (
         {"from_logits": True, "label_smoothing": 0.1}, HOT, P, ("torch.nn", "keras.losses")),
     "binary_crossentropy": ({"from_logits": True}, (SIGNS + 1) / 2, P, ("torch.nn", "keras.losses", "optax")),
-    "kl_divergence": ({"log_input": True, "reduction": "batchmean", "epsilon": 0.0}, CHANCES, np.log(CHANCES[::-1]), ("torch.nn",)),
+    "kl_divergence": ({"log_input": True, "reduction": "batchmean", "epsilon": 0.0},
+                      CHANCES, np.log(CHANCES[::-1]), ("torch.nn",)),
     "multi_margin": ({"margin": 0.5, "power": 2}, LABELS, P, ("torch.nn",)),
     "soft_margin": ({"axis": ()}, SIGNS, P, ("torch.nn",)),
     "hinge": ({}, SIGNS, P, ("optax",)),
@@ -76,5 +77,5 @@ def test_there_and_back(library: str) -> None:
 def test_across_libraries() -> None:
     """From one library to another in one line."""
     assert porting.code("keras.losses.Huber(delta=2.0)", to="torch.nn")[0] == "torch.nn.HuberLoss(delta=2.0)"
-    code, notes = porting.code("torch.nn.MSELoss(reduction='none')", to="optax")
+    code, _ = porting.code("torch.nn.MSELoss(reduction='none')", to="optax")
     assert code == "lambda y_pred, y_true: optax.squared_error(y_pred, y_true)"

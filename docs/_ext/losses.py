@@ -14,11 +14,14 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
-from multiloss import plotting, registry
+from multiloss import arrows, plotting, registry
 from multiloss.definition import Definition
 from multiloss.definitions.center_family import FAMILY
 
 _FORMULA = re.compile(r"^\.\. math:: (.+(?:\n    +\S.*)*)$", re.MULTILINE)
+_ARROWS = """What a step against the gradient does, with the default options: a colour is a class, a cross a row of
+`weight`, a line joins what is compared (a triangle that points up is a positive, one that points down a negative). The
+longest arrow of each panel has the same length."""
 _NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False)
 
 
@@ -54,7 +57,7 @@ def write_pages(app: Sphinx) -> None:
     folder = Path(app.srcdir) / "families"
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
-        if old.stem not in families():
+        if old.stem.removesuffix("_arrows") not in families():
             old.unlink()
     for name, group in families().items():
         module = importlib.import_module(group[0].value.__module__)
@@ -64,6 +67,12 @@ def write_pages(app: Sphinx) -> None:
         if drawn:
             plotting.write(folder / f"{name}.png", plotting.picture([plotting.curve(one.name) for one in drawn]))
             parts.append(f"![Values and gradients of {', '.join(one.name for one in drawn)}]({name}.png)")
+        placed = [one for one in group if arrows.has_arrows(one)]
+        if placed:
+            plotting.write(folder / f"{name}_arrows.png", arrows.picture([arrows.scene(one.name) for one in placed]))
+            parts.append(
+                f"![What {', '.join(one.name for one in placed)} pull and push]({name}_arrows.png)\n\n{_ARROWS}"
+            )
         parts += [section(one) for one in group]
         text = "\n\n".join(parts) + "\n"
         page = folder / f"{name}.md"
