@@ -262,6 +262,6 @@ def placeholder(name: str) -> TypeError:
     )
 
 
-def two_devices(name: str, device: Any, wanted: Any) -> ValueError:
+def two_devices(name: str, device: Any, wanted: Any, other: str = "y_pred") -> ValueError:
     """The error for arguments on two devices."""
-    return ValueError(f"{name} is on {device}, but y_pred is on {wanted}; move one of them")
+    return ValueError(f"{name} is on {device}, but {other} is on {wanted}; move one of them")
