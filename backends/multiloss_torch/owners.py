@@ -94,9 +94,11 @@ class WithWeight(nn.Module):
             ValueError: features of another width or on another device than the weight; a label outside [0, C).
             TypeError: labels that are no integers.
         """
-        if isinstance(features, Tensor) and features.device != self.weight.device:
-            raise checks.two_devices("features", features.device, self.weight.device, "the loss's weight")
-        features = be.asarray(features, self.weight, "features")
+        device = self.weight.device
+        if not isinstance(features, Tensor):
+            features = be.asarray(features, None, "features").to(device)
+        elif features.device != device:
+            raise checks.two_devices("features", features.device, device, "the loss's weight")
         owners.check_width(features.shape, self.weight.shape[1])
         held = (self.weight,) if self.bias is None else (self.weight, self.bias)
         return self.pure(labels, features, *held, sample_weight=sample_weight, mask=mask)
