@@ -40,12 +40,14 @@ class WithWeight(keras.layers.Layer):
         TypeError: an unknown option; a size that is no integer.
 
     Example:
-        >>> import multiloss.keras  # doctest: +SKIP
-        >>> x, y = keras.Input((32,)), keras.Input((), dtype="int32")  # doctest: +SKIP
-        >>> features = backbone(x)  # doctest: +SKIP
-        >>> arcface = multiloss.keras.ArcFace(num_classes=10, loss_weight=1.0)  # doctest: +SKIP
-        >>> model = keras.Model([x, y], arcface(y, features))  # doctest: +SKIP
-        >>> model.compile("adam")  # doctest: +SKIP
+        >>> import keras, multiloss.keras
+        >>> x, y = keras.Input((4,)), keras.Input((), dtype="int32")
+        >>> features = keras.layers.Dense(2)(x)
+        >>> arcface = multiloss.keras.ArcFace(num_classes=10, loss_weight=1.0)
+        >>> model = keras.Model([x, y], arcface(y, features))
+        >>> model.compile("adam")  # and model.fit([x_train, y_train])
+        >>> tuple(arcface.weight.shape)
+        (10, 2)
     """
 
     def __init__(
