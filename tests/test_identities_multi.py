@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from arrays import native_grad, native_second, to_native, to_numpy
 
 
 def value(backend: str, name: str, *arrays: Any, **options: Any) -> Any:
@@ -89,3 +89,20 @@ def test_fenchel_young_of_logsumexp_is_the_cross_entropy(backend: str) -> None:
         multiloss.fenchel_young(lambda x: x, *native)
     with pytest.raises(ValueError, match="scores and targets must have equal shapes"):
         multiloss.fenchel_young(multiloss.logsumexp, native[0], native[1][..., :1])
+
+
+@pytest.mark.only("torch", "tensorflow", "jax")
+def test_ctc_has_second_derivatives(backend: str) -> None:
+    """Of a loop over frames, by two tapes around the plain call: as differences of its gradient."""
+    rng = np.random.default_rng(4)
+    z, along = rng.normal(size=(3, 4, 3)), rng.normal(size=(3, 4, 3))
+    loss = multiloss.get("ctc", backend)
+    others = [to_native(backend, np.array(x)) for x in ([[1, 2], [1, 1], [2, 1]], [2, 2, 0], [4, 3, 2])]
+
+    def of(x: Any) -> Any:
+        return loss(others[0], x, *others[1:])
+
+    step = 1e-5
+    ahead, behind = (native_grad(backend, of, to_native(backend, z + s * along)) for s in (step, -step))
+    second = native_second(backend, of, *(to_native(backend, x) for x in (z, along)))
+    np.testing.assert_allclose(second, (ahead - behind) / (2 * step), atol=1e-9)
