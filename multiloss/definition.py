@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multiloss import options as read
+from multiloss.checks import LABEL_SETS
 from multiloss.shapes import parse
 
 Function = Callable[..., Any]
@@ -68,7 +69,10 @@ class Definition:
         self.grad: Function | None = None
         self.hess: Function | None = None
         self.counts: Function | None = None
+        self.integer_targets = kind == "over_labels"
+        """Whether `y_true` holds integers: a label a sample, or sets of them."""
         self.options = _defaults(value, shapes)
+        self.integer_targets |= self.domain(self.options).get("y_true") is LABEL_SETS
         parameters = inspect.signature(value).parameters
         self.shapes = {name: parse(text) for name, text in (shapes or {"y_true": "...", "y_pred": "..."}).items()}
         self.inputs = tuple(self.shapes)
@@ -102,7 +106,7 @@ class Definition:
 
     @property
     def has_labels(self) -> bool:
-        """Whether `y_true` holds integer labels."""
+        """Whether `y_true` holds one integer label a sample."""
         return self.kind == "over_labels"
 
     @property

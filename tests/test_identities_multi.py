@@ -1,5 +1,6 @@
 """What one loss says in terms of another, or of itself, on every backend."""
 
+import importlib
 import itertools
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 import multiloss
 from arrays import native_grad, native_second, to_native, to_numpy
+from reference.information import CONTEXT as mp
+from test_catalogue import make
 
 
 def value(backend: str, name: str, *arrays: Any, **options: Any) -> Any:
@@ -106,3 +109,35 @@ def test_ctc_has_second_derivatives(backend: str) -> None:
     ahead, behind = (native_grad(backend, of, to_native(backend, z + s * along)) for s in (step, -step))
     second = native_second(backend, of, *(to_native(backend, x) for x in (z, along)))
     np.testing.assert_allclose(second, (ahead - behind) / (2 * step), atol=1e-9)
+
+
+def test_poisson_nll_in_full_has_a_gradient_by_the_counts(backend: str) -> None:
+    """log t! differentiated: digamma(t + 1), which is the harmonic number of t less Euler's constant."""
+    t, z = np.array([[0.0, 1.0, 4.0, 30.0]]), np.array([[0.5, -1.0, 2.0, 3.0]])
+    harmonic = np.array([[sum(1 / k for k in range(1, int(n) + 1)) for n in row] for row in t])
+    arrays = [to_native(backend, x, "float64") for x in (t, z)]
+    _, gradient = make(backend, "poisson_nll", "float64", full=True, axis=()).value_and_grad(*arrays, wrt="y_true")
+    np.testing.assert_allclose(4 * to_numpy(gradient), harmonic - np.euler_gamma - z, rtol=1e-12)
+
+
+@pytest.mark.only("numpy")
+def test_digamma(backend: str) -> None:
+    """On both sides of 0."""
+    ops = importlib.import_module("multiloss_numpy.ops")
+    x = np.array([1e-3, 0.25, 0.49, 0.51, 1.0, 2.5, 10.0, 170.0, 1e10])
+    x = np.concatenate([x, -x[1:4]])
+    np.testing.assert_allclose(ops.digamma(x), [float(mp.digamma(a)) for a in x], rtol=1e-13)
+
+
+def test_sets_of_labels_are_integers(backend: str) -> None:
+    """As labels are: whole numbers of a real dtype are refused, checked or not, and there is no gradient by them."""
+    scores = to_native(backend, np.array([[0.1, 0.2, 0.4, 0.8]]))
+    for validate in (None, False):
+        loss = multiloss.get("multilabel_margin", backend, validate=validate)
+        for sets in (np.array([[3.0, 0.0, -1.0, 1.0]]), np.array([[True, False, True, False]])):
+            with pytest.raises(TypeError, match="y_true must hold integer labels, got dtype"):
+                loss(to_native(backend, sets), scores)
+    sets = to_native(backend, np.array([[3, 0, -1, 1]]))
+    np.testing.assert_allclose(to_numpy(loss(sets, scores)), 0.85, rtol=1e-6)
+    with pytest.raises(ValueError, match="has integer labels, which have no gradient"):
+        loss.value_and_grad(sets, scores, wrt="y_true")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.checks import PROBABILITY, Domain
+from multiloss.checks import PROBABILITY, SIGN
 from multiloss.definition import of_inputs
 from multiloss.options import non_negative, one_of, real
 
 Array = Any
-_SIGN = Domain(-1.0, 1.0, "the targets -1 and 1", values=(-1.0, 1.0))
 
 
 def norm(xp: Any, x: Array) -> Array:
@@ -169,9 +168,7 @@ def triplet_margin(
     return hinge(xp, distance(anchor, positive) - far + margin)
 
 
-@of_inputs(
-    {"y_true": "...", "x1": "... D", "x2": "... D"}, readers={"margin": real}, domain=lambda _: {"y_true": _SIGN}
-)
+@of_inputs({"y_true": "...", "x1": "... D", "x2": "... D"}, readers={"margin": real}, domain=lambda _: {"y_true": SIGN})
 def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
     """Cosine embedding loss: similar pairs shall point the same way, others not, up to a margin.
 

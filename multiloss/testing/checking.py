@@ -201,14 +201,16 @@ def _masked_is_gone(
 
 def _plain(spec: Spec, samples: int) -> tuple[np.ndarray, np.ndarray]:
     true, pred = (np.full((samples, 2), _some(domain_of(spec, name)), np.float32) for name in ("y_true", "y_pred"))
-    return (np.zeros(samples, np.int64) if spec.definition.has_labels else true), pred
+    if spec.definition.integer_targets:
+        true = np.zeros(samples if spec.definition.has_labels else true.shape, np.int64)
+    return true, pred
 
 
 def _some(domain: checks.Domain | None) -> float:
     """A number that the domain has."""
     if domain is None:
         return 0.5
-    return 0.0 if domain is checks.LABEL_SETS else domain.values[-1] if domain.values else min(0.5, domain.high)
+    return domain.values[-1] if domain.values else min(0.5, domain.high)
 
 
 def _half_precision(backend: str, spec: Spec) -> None:
