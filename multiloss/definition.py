@@ -38,6 +38,7 @@ class Definition:
         shapes: of the inputs of a loss "of_inputs", by name.
         whole_batch: whether a loss "of_inputs" has one value for a batch, and not one for each sample.
         holds_constant: whether its gradient takes parts of the formula as constants, and so is no difference of values.
+        arrange: `(xp, inputs, options) -> inputs` as `shapes` has them, where an option lets them come otherwise.
         example: inputs for the property tests, from a NumPy generator, where shapes and domains do not say enough.
     """
 
@@ -55,6 +56,7 @@ class Definition:
         shapes: Mapping[str, str] | None = None,
         whole_batch: bool = False,
         holds_constant: bool = False,
+        arrange: Callable[[Any, list[Any], Mapping[str, Any]], list[Any]] | None = None,
         example: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         self.value = value
@@ -80,6 +82,7 @@ class Definition:
         self.optional = {name for name in self.inputs if shapes and parameters[name].default is None}
         self.whole_batch = whole_batch
         self.holds_constant = holds_constant
+        self.arrange = arrange or (lambda xp, inputs, options: inputs)
         self.example = example
         self.takes_keep = "keep" in parameters
         given = dict(readers or {})
