@@ -69,6 +69,9 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
         "weights of another length",
         (inputs, {"sample_weight": wrong}, ValueError, "sample_weight must have the shape"),
     )
+    if definition.whole_batch:
+        each = {"sample_weight": np.ones(samples)}
+        yield "weights of samples", (inputs, each, ValueError, r"must have the shape \(\) of the one value that .* has")
     yield "mask of another length", (inputs, {"mask": wrong > 0}, ValueError, "mask must have the shape")
     yield "mask of numbers", (inputs, {"mask": np.ones(samples)}, TypeError, "mask must be boolean")
 

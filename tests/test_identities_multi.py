@@ -141,3 +141,14 @@ def test_sets_of_labels_are_integers(backend: str) -> None:
     np.testing.assert_allclose(to_numpy(loss(sets, scores)), 0.85, rtol=1e-6)
     with pytest.raises(ValueError, match="has integer labels, which have no gradient"):
         loss.value_and_grad(sets, scores, wrt="y_true")
+
+
+@pytest.mark.parametrize("name", ["dice", "tversky", "focal_tversky", "jaccard"])
+def test_regions_of_rows_unless_the_axes_are_told(backend: str, name: str) -> None:
+    """The default axis takes N, H, W for rows; (1, 2) is that of flattened images."""
+    rng = np.random.default_rng(5)
+    t, p = rng.uniform(size=(2, 2, 3, 4))
+    rows = value(backend, name, t.reshape(6, 4), p.reshape(6, 4))
+    np.testing.assert_allclose(value(backend, name, t, p), rows.reshape(2, 3), rtol=1e-12)
+    images = value(backend, name, t.reshape(2, 12), p.reshape(2, 12))
+    np.testing.assert_allclose(value(backend, name, t, p, axis=(1, 2)), images, rtol=1e-12)

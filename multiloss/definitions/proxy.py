@@ -84,7 +84,8 @@ def proxy_anchor(
         One value for the batch; masked samples are in none of the sums.
 
     Raises:
-        ValueError: a label outside [0, C), where values can be read.
+        ValueError: a label outside [0, C), where values can be read. Weights of samples: the anchors, which weights
+            would apply to, are the proxies.
 
     Source: Kim et al. 2020, eq. 4.
 
