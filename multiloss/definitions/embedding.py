@@ -86,7 +86,7 @@ def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float =
     Returns:
         One value per pair, (...). The gradient of two equal points is 0.
 
-    Source: Hadsell, Chopra & LeCun 2006, eq. 4.
+    Source: Hadsell, Chopra & LeCun 2006.
 
     Example:
         >>> import multiloss
@@ -146,7 +146,7 @@ def triplet_margin(
     Returns:
         One value per triplet, (...). The gradient of two equal points, and at the kink, is 0.
 
-    Source: Schroff, Kalenichenko & Philbin 2015, eq. 3 has squared distances (`triplet`, squared=True); Balntas et al.
+    Source: Schroff, Kalenichenko & Philbin 2015 have squared distances (`triplet`, squared=True); Balntas et al.
         2016 have these and the swap. torch's `TripletMarginLoss` is `epsilon=1e-6`; Optax's `triplet_margin_loss` is
         `epsilon=1e-6, epsilon_in="root"`, and takes no absolute value before an odd power. Not in Keras.
 

@@ -63,7 +63,7 @@ def ctc(
     Raises:
         ValueError: `blank` is no class.
 
-    Source: Graves et al. 2006, eq. 6-8, in logarithms. torch: `ctc_loss`, which takes log-probabilities (T, N, C),
+    Source: Graves et al. 2006, in logarithms. torch: `ctc_loss`, which takes log-probabilities (T, N, C),
     gives such a sample a nan gradient, and whose mean is that of `normalize="length"`. Optax: `ctc_loss`, with paddings
     and 1e5 for inf. Keras: `CTC`, without input lengths, where a label of 0 is padding.
 
