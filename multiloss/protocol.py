@@ -167,6 +167,12 @@ class Adapter(Protocol):
     def fitted(self, spec: Any, *arrays: Array | None) -> tuple[Array | None, ...]:
         """Optional: (y_true, y_pred, sample_weight, mask) that must fit each other by lengths not known yet."""
 
+    def fitted_inputs(
+        self, wanted: list[Any], inputs: list[Array | None], mask: Array | None, weight: Array | None, rank: int
+    ) -> tuple[list[Array | None], Array | None, Array | None]:
+        """Optional: the same of a loss "of inputs" of these shapes (`multiloss.shapes.Wanted`), whose samples have
+        `rank` axes."""
+
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
         """A table of centers: float32, or float64 where `like` (features) is in double precision."""
 
