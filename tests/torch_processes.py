@@ -141,6 +141,8 @@ def main(rank: int, size: int, folder: Path) -> None:
             kept[f"{name} value {step}"], kept[f"{name} gradient {step}"] = value.numpy(), gradient.numpy()
         kept[f"{name} block"], kept[f"{name} first"] = loss.centers.numpy().copy(), loss.first
         loss.save_centers(folder / name)
+    loss.save_centers(folder / "again")
+    loss.save_centers(folder / ("again" if rank == 0 else "lost"))  # breaks off: the first one alone has written
     unread = center(7, sharded=True, validate=False)
     unread(torch.tensor([rank, -1]), torch.ones(2, D), mask=torch.tensor([True, False]))
     kept["shared unread block"] = unread.centers.numpy().copy()
@@ -152,12 +154,13 @@ def main(rank: int, size: int, folder: Path) -> None:
     dist.barrier()
     if rank == 0:  # as five processes would have left it
         for first in range(0, 7, 2):
-            state.save(state.piece(folder / "other", first, 7), table[first : first + 2])
+            state.save_piece(folder / "other", first, 7, table[first : first + 2], "five")
         state.save(folder / "whole", table)
     dist.barrier()
     for where in ("other", "whole"):
         loss.load_centers(folder / where)
         kept[f"shared from {where}"] = loss.centers.numpy().copy()
+    kept["refused broken save"] = refused(lambda: loss.load_centers(folder / "again"))
     kept["describe shared"] = loss.describe()
 
     loss = center(7, sharded=True)

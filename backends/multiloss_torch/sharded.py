@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -143,7 +144,15 @@ class ShardedCenter(TorchCenter):
     def save_centers(self, path: str | os.PathLike[str]) -> None:
         """Write this process's block as one of the files `path.FIRST-of-CLASSES`; all processes call it."""
         first, _ = self._block()
-        state.save(state.piece(path, first, self._shape()[0]), self._host_centers())
+        state.save_piece(path, first, self._shape()[0], self._host_centers(), self._save_id())
+
+    def _save_id(self) -> str:
+        """A new number that the first process draws for all."""
+        group, number = self._choice.processes(self.centers.device), secrets.randbits(62)
+        if group is not None:
+            own = torch.tensor([number if group.rank == 0 else 0], device=self.centers.device)
+            number = int(group.sum(own))
+        return f"{number:016x}"
 
     def load_centers(
         self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
