@@ -92,10 +92,16 @@ class ShardedCenter(TorchCenter):
     def _shape(self) -> tuple[int, int]:
         return int(self.options.num_classes or 0), int(self.options.feature_dim or 0)
 
-    def _step(self, given: tuple[Any, ...], moves: bool, leaf: bool = False) -> tuple[Any, Any, Any, Tensor]:
+    def _step(
+        self, given: tuple[Any, ...], moves: bool, leaf: bool = False, first_passes: Sequence[Any] = ()
+    ) -> tuple[Any, Any, Any, Tensor]:
         group = self._choice.processes(self.centers.device)
         if group is None:
-            return super()._step(given, moves, leaf)
+            return super()._step(given, moves, leaf, first_passes)
+        if moves and first_passes:
+            raise NotImplementedError(
+                "sharded centers inside activation checkpointing; call the center loss outside of it"
+            )
         (labels, features, sample_weight, mask), trusted = self._checked_everywhere(group, given, leaf)
         first, stop = self._block()
         if len(self.centers) != stop - first:
@@ -133,9 +139,6 @@ class ShardedCenter(TorchCenter):
                 be.xp, rows[mine], total, n, keep.sum().to(rows.dtype), self.options.alpha, self.options.rule
             )
         return value, own, new, features
-
-    def _remember(self, given: tuple[Any, ...], first_passes: list[Any]) -> None:
-        raise NotImplementedError("sharded centers inside activation checkpointing; call the center loss outside of it")
 
     def _synchronisation(self) -> str:
         first, stop = self._block()
