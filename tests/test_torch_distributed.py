@@ -132,6 +132,17 @@ def test_no_growth(ranks: list[dict[str, Any]]) -> None:
     assert all("pass num_classes" in str(kept["refused growth"]) for kept in ranks)
 
 
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("compiled", "cannot update with other processes inside a compiled function"),
+     ("compiled without num_classes", "a group of processes needs num_classes, too"),
+     ("compiled alone without num_classes", "pass num_classes to multiloss.get")],
+)  # fmt: skip
+def test_compiled_as_one_graph(ranks: list[dict[str, Any]], what: str, said: str) -> None:
+    """`torch.compile(fullgraph=True)` has an error of its own, and shows ours in it."""
+    assert all(said in str(kept[f"refused {what}"]) for kept in ranks)
+
+
 @pytest.mark.parametrize(("name", "options"), [("shared", {}), ("shared by batch size", {"preset": "kaiyangzhou"})])
 def test_classes_shared_out(ranks: list[dict[str, Any]], name: str, options: dict[str, Any]) -> None:
     """The numbers of one process with the whole table: values, gradients, and the blocks put together."""

@@ -132,6 +132,15 @@ def main(rank: int, size: int, folder: Path) -> None:
     loss(*good)
     kept["afterwards"] = loss.centers.numpy().copy()
 
+    # compiled as one graph: what cannot work there is said in our words
+    for what, options in (
+        ("compiled", {}), ("compiled without num_classes", {"num_classes": None}),
+        ("compiled alone without num_classes", {"num_classes": None, "process_group": False}),
+    ):  # fmt: skip
+        torch._dynamo.reset()
+        whole = torch.compile(center(5, **options), backend="eager", fullgraph=True)
+        kept[f"refused {what}"] = refused(lambda whole=whole: whole(good[0], good[1].requires_grad_()))
+
     # classes shared out: the same numbers, and files for any number of processes
     for name, classes, options in (("shared", 7, {}), ("shared by batch size", 7, {"preset": "kaiyangzhou"})):
         loss = center(classes, sharded=True, **options)
