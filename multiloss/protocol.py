@@ -176,6 +176,9 @@ class Adapter(Protocol):
     def write_rows(self, table: Any, labels: Array, rows: Array) -> None:
         """Optional: rows of the framework's variable in place, where it has one."""
 
+    def refuse_recomputation(self) -> None:
+        """Optional: RuntimeError where this call will be computed twice (activation checkpointing)."""
+
     def closed_form(self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
         """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred), itself
         differentiable. `axis` is what `value` consumed; () for one value per element."""

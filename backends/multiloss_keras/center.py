@@ -133,7 +133,8 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         table = ops.convert_to_tensor(self._table)
         value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted)
         if training and self.options.update == "auto":
-            _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=be.group())
+            group = self._moving_together()
+            _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=group)
             self._commit(where_to, rows)
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
@@ -152,8 +153,17 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         arrays, trusted = self._ready(labels, features, sample_weight, mask)
         self._in_graph = self._in_graph or (_HAS_GRAPHS and be.host(arrays[0]) is None)
         table = ops.convert_to_tensor(self._table)
-        group = be.group() if moves else None
+        group = self._moving_together() if moves else None
         return step(be, self.options, table, *arrays, training=moves, trusted=trusted, group=group)
+
+    def _moving_together(self) -> Any:
+        """What the centers move together with (`protocol.Group`)."""
+        be.refuse_recomputation()
+        return be.group()
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
+        """The call itself: under `keras.RematScope` a layer that moves its centers is not computed twice."""
+        return layer_call
 
     def _commit(self, labels: Any, rows: Any) -> None:
         rows = be.xp.stop_gradient(rows)
@@ -272,6 +282,11 @@ class WithCenterLoss(keras.Model):
         # `compute_loss` follows in the same step (and trace); Keras hands it outputs only.
         self._seen = features
         return outputs
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
+        """The call itself: under `keras.RematScope` the layers of the model are computed again, each on its own, and
+        what is kept for `compute_loss` is not of a computation that is thrown away."""
+        return layer_call
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True

@@ -56,6 +56,15 @@ def regions() -> tuple[list[Any], Recomputation | None]:
     return first_passes, None
 
 
+def refuse_recomputation() -> None:
+    """RuntimeError inside a checkpointed region, for what keeps nothing for the recomputation (Keras' layer)."""
+    if is_possible() and regions() != ([], None):
+        raise RuntimeError(
+            "activation checkpointing would compute the center loss again, and move the centers twice; call the loss "
+            "outside of the checkpointed region, or with training=False"
+        )
+
+
 def is_trained(first_passes: list[Any]) -> bool:
     """Whether a reentrant region, whose first pass records nothing, will be differentiated."""
     return any(any(getattr(region, "needs_input_grad", ())) for region in first_passes)
