@@ -49,7 +49,10 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         self._table: Any = None
         self._in_graph = False
         self._is_made_anew = False
-        chosen = self.options
+        self._agreed = False
+        chosen, self._processes = self.options, self.options.process_group
+        if self._processes is not None and keras.backend.backend() != "torch":
+            raise ValueError(f"process_group is an option of Keras on torch, got it on {keras.backend.backend()}")
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
 
@@ -129,11 +132,11 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         """The value, and its gradient with respect to the features; when training, the centers move once."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
-        arrays, trusted = self._ready(labels, features, sample_weight, mask)
+        moves = training and self.options.update == "auto"
+        arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
         table = ops.convert_to_tensor(self._table)
         value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted)
-        if training and self.options.update == "auto":
-            group = self._moving_together()
+        if moves:
             _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=group)
             self._commit(where_to, rows)
         return value, gradient if isinstance(wrt, str) else (gradient,)
@@ -150,16 +153,29 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return [labels, features, sample_weight, mask], self._labels_known(labels, mask, self._shape()[0])
 
     def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
-        arrays, trusted = self._ready(labels, features, sample_weight, mask)
+        arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
         self._in_graph = self._in_graph or (_HAS_GRAPHS and be.host(arrays[0]) is None)
         table = ops.convert_to_tensor(self._table)
-        group = self._moving_together() if moves else None
         return step(be, self.options, table, *arrays, training=moves, trusted=trusted, group=group)
 
-    def _moving_together(self) -> Any:
-        """What the centers move together with (`protocol.Group`)."""
+    def _checked(self, given: tuple[Any, ...], moves: bool) -> tuple[list[Any], bool, Any]:
+        """Arrays, whether the labels are known to be in range, and what the centers move together with."""
+        if not moves:
+            return (*self._ready(*given), None)
         be.refuse_recomputation()
-        return be.group()
+        # In such a scope Keras on torch only looks for shapes.
+        group: Any = None if in_stateless_scope() else be.group(getattr(self._table, "value", None), self._processes)
+        if not hasattr(group, "check"):
+            return (*self._ready(*given), group)
+        arrays, trusted = group.check(
+            self.options,
+            lambda: self._ready(*given),
+            lambda: self._table.value,
+            self._shape,
+            None if self._agreed else lambda: be.inner.checksum(self._host_centers()),
+        )
+        self._agreed = True
+        return arrays, trusted, group
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
         """The call itself: under `keras.RematScope` a layer that moves its centers is not computed twice."""
@@ -175,7 +191,13 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     def _shape(self) -> tuple[int, int]:
         return (0, 0) if self._table is None else tuple(self._table.shape)
 
+    def load_own_variables(self, store: Any) -> None:
+        """As Keras does; the processes of a group then compare their centers once more."""
+        self._agreed = False
+        super().load_own_variables(store)
+
     def _set(self, centers: np.ndarray, like: Any) -> None:
+        self._agreed = False
         if self._table is not None and tuple(self._table.shape) == centers.shape:
             self._table.assign(centers)
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,6 @@ from torch import Tensor, nn
 import multiloss_torch as be
 from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.center_methods import CenterMethods
-from multiloss.definitions.center import PRESETS
-from multiloss.registry import CENTER
 from multiloss_torch import checkpointing, distributed, ops
 
 
@@ -133,47 +130,24 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:
         """The same in all processes: what one refuses, all do, and none has changed."""
-        if torch.compiler.is_compiling():  # in all processes: they run one program
-            raise RuntimeError(
-                "a center loss cannot update with other processes inside a compiled function; call it outside of that "
-                "(a group of processes needs num_classes, too), or pass process_group=False"
-            )
-        before, checked, trusted, error = self.centers, None, False, None
-        own = dict(self.options.own)
+        before = self.centers
         try:
-            if self.options.num_classes is None:
-                raise ValueError(
-                    "the processes of a group cannot let the centers grow; pass num_classes to "
-                    "multiloss.get('center', ...)"
-                )
-            checked, trusted = self._checked(given, leaf, may_grow=False)
-        except (RuntimeError, TypeError, ValueError) as caught:
-            error = caught
-        try:
-            known = group.agree(
-                error,
-                0 if checked is None else checked[0].numel(),
-                trusted,
-                num_classes=self._shape()[0],
-                feature_dim=self._shape()[1],
-                alpha=self.options.alpha,
-                preset=list(PRESETS).index(self.options.preset),
-                loss=list(CENTER.values()).index(self.options.loss),
-                sharded=self.options.sharded,
-                moves_all=self.options.moves_all,
-                **{name: float(own.get(name, 0)) for name in ("weight", "margin", "delta")},
-                float_bits=torch.finfo(self.centers.dtype).bits,
-                checksum_of_centers=0 if error or self._agreed else self._checksum(),
+            checked = group.check(
+                self.options,
+                lambda: self._checked(given, leaf, may_grow=False),
+                lambda: self.centers,
+                self._shape,
+                None if self._agreed else self._checksum,
             )
-            self._agreed = True
         except BaseException:
             self.centers = before
             raise
-        return checked, known
+        self._agreed = True
+        return checked
 
     def _checksum(self) -> int:
         """Of centers that came from outside, which have to be the same in all processes; once is enough."""
-        return zlib.crc32(np.ascontiguousarray(self._host_centers()).data)
+        return distributed.checksum(self._host_centers())
 
     def _synchronisation(self) -> str:
         group = self._choice.processes(self.centers.device)
