@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -63,7 +64,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         config["loss"] = config.pop("name")
         if chosen.initial is not None and "centers_init" in config:
             config["centers_init"] = chosen.initial
-        return cls(**config)
+        return cls(**config, process_group=chosen.process_group)
 
     def build(self, labels_shape: Any, features_shape: Any = None) -> None:
         """Make the table where the number of classes is known."""
@@ -248,7 +249,8 @@ class WithCenterLoss(keras.Model):
         features: name of the layer whose output, (N, D), the center loss takes.
         num_classes: number of classes; the targets are labels (N,), (N, 1) or one-hot (N, num_classes).
         weight: lambda, what the center loss is multiplied with.
-        alpha: the step of the centers, in [0, 1].
+        alpha: the step of the centers, in [0, 1]; None: the loss's default.
+        loss_options: those of a loss of the family (`loss="island"` and the like), a `weight` of its own among them.
         options: further ones of `multiloss.get("center", ...)`.
 
     Example:
@@ -263,8 +265,9 @@ class WithCenterLoss(keras.Model):
         features: str,
         num_classes: int,
         weight: float = 0.05,
-        alpha: float = 0.5,
+        alpha: float | None = None,
         name: str | None = None,
+        loss_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(name=name)
@@ -284,14 +287,15 @@ class WithCenterLoss(keras.Model):
         found = model.get_layer(features).output
         if len(found.shape) != 2 or found.shape[-1] is None:
             raise ValueError(f"layer {features!r} must give feature vectors (N, D), got shape {found.shape}")
-        if options.get("loss") in ("island", "git", "ring"):
-            raise ValueError(f"weight is lambda here; for {options['loss']}, with a weight of its own, use the layer")
         self.model = model
         self.features = features
         self.weight = float(weight)
-        self.center = CenterLoss(
-            num_classes=num_classes, feature_dim=found.shape[-1], alpha=alpha, name="center", **options
-        )
+        if alpha is not None:
+            options["alpha"] = alpha
+        if options.get("loss") != "ring":  # which has one radius for all classes
+            options |= {"num_classes": num_classes, "feature_dim": found.shape[-1]}
+        self.center = CenterLoss(name="center", **options, **(loss_options or {}))
+        self._num_classes = num_classes
         self._both = keras.Model(ends[0], [ends[1], found])
         self.center._is_made_anew = True  # what `fit` compiles, by this model
         self._made_for: dict[str, tuple[int, ...]] = {}
@@ -318,7 +322,7 @@ class WithCenterLoss(keras.Model):
         features, self._seen = self._seen, None
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
-        labels = class_labels(y, self.center.options.num_classes)
+        labels = class_labels(y, self._classes())
         value = self.center(labels, features, sample_weight=sample_weight, training=bool(training))
         if self.center.options.reduction != "sum":
             value = scale_loss_for_distribution(value)  # as Keras scales the compiled loss
@@ -337,6 +341,10 @@ class WithCenterLoss(keras.Model):
         before, self._made_for = self._made_for, self._made_for | {name: shape}
         return before.get(name, shape) != shape
 
+    def _classes(self) -> Any:
+        """How many there are now; the radius of ring loss does not tell."""
+        return self._num_classes if self.center.options.loss == "ring" else self.center.options.num_classes
+
     @property
     def centers(self) -> Any:
         """The centers, (num_classes, feature_dim)."""
@@ -346,7 +354,10 @@ class WithCenterLoss(keras.Model):
         """What `from_config` takes."""
         options = self.center.options.config()
         options["loss"] = options.pop("name")
-        del options["feature_dim"]
+        for key in ("num_classes", "feature_dim"):
+            options.pop(key, None)
+        options["loss_options"] = {key: options.pop(key) for key, _ in self.center.options.own}
+        options["num_classes"] = self._classes()
         model = keras.saving.serialize_keras_object(self.model)
         return {"name": self.name, "model": model, "features": self.features, "weight": self.weight} | options
 
