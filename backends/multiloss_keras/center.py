@@ -337,7 +337,7 @@ class WithCenterLoss(keras.Model):
         return super().make_test_function(force or self._is_stale("test"))
 
     def _is_stale(self, name: str) -> bool:
-        shape = tuple(self.center.centers.shape)
+        shape = self.center._shape()  # `centers` would be a copy
         before, self._made_for = self._made_for, self._made_for | {name: shape}
         return before.get(name, shape) != shape
 
