@@ -14,6 +14,7 @@ from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
 from multiloss_tensorflow.distributed import write_rows as write_rows
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowGeneral, TensorflowLoss
+from multiloss_tensorflow.recomputation import refuse_recomputation as refuse_recomputation
 
 Array = Any
 

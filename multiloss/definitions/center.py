@@ -72,6 +72,8 @@ def distance(
 ) -> Array:
     """Center loss (Wen et al., ECCV 2016): half the squared distance of a feature vector to its class's center.
 
+    Per sample, Eq. 2 without its sum:
+
     .. math:: \\tfrac12 \\lVert x - c_y \\rVert^2
 
     While training, each class j that occurs n_j times in the batch moves by Eq. 4, with the centers from before:
