@@ -161,7 +161,8 @@ def make(backend: str | None, given: dict[str, Any]) -> Any:
         raise ValueError(f"{name} loss holds centers, so it needs a backend: multiloss.get({name!r}, backend='torch')")
     read = read_options(given)
     for name, owner in (("process_group", "torch"), ("sharded", "torch"), ("axis_name", "jax")):
-        if name in given and given[name] is not None and backend != owner:
+        by_keras = name == "process_group" and backend == "keras"  # which knows what it runs on
+        if name in given and given[name] is not None and backend != owner and not by_keras:
             raise ValueError(f"{name} is an option of the {owner} backend's center loss, got backend={backend!r}")
     return dispatch.backend(backend).center(read)
 

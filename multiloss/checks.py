@@ -34,13 +34,17 @@ POSITIVE = Domain(0.0, np.inf, "values above 0", open_low=True)
 LOG_PROBABILITY = Domain(
     -np.inf, 0.0, "log-probabilities (0 or below)", "of logits, log_softmax gives them; of probabilities, log"
 )
-SIGN = Domain(-1.0, 1.0, "the targets -1 and 1", 'of the labels 0 and 1, labels="01" makes them', values=(-1.0, 1.0))
+SIGN = Domain(
+    -1.0,
+    1.0,
+    "the targets -1 and 1",
+    '2 * y - 1 makes them of 0 and 1, as does the option labels="01", where a loss has it',
+    values=(-1.0, 1.0),
+)
 BINARY = Domain(0.0, 1.0, "the targets 0 and 1", values=(0.0, 1.0))
 LABEL_SETS = Domain(-1.0, np.inf, "class numbers, padded with -1")
-"""Whole numbers below the number of classes, which only the call knows."""
+"""Integers below the number of classes, which only the call knows."""
 ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
-VARIANCE = Domain(0.0, np.inf, "variances above 0", open_low=True)
-SIGNED = Domain(-1.0, 1.0, "targets of -1 or +1", "2 * y - 1 makes them of 0 and 1", values=(-1.0, 1.0))
 
 
 def _slack(dtype: Any) -> float:
@@ -74,7 +78,7 @@ def in_domain(
 
 def label_sets(name: str, values: np.ndarray, classes: int | None) -> None:
     """Refuse what is no class number in [0, classes) and no padding of -1."""
-    wrong = (values < -1) | (values != np.floor(values))
+    wrong = values < -1
     wrong = wrong if classes is None else wrong | (values >= classes)
     if wrong.any():
         raise ValueError(
@@ -262,6 +266,6 @@ def placeholder(name: str) -> TypeError:
     )
 
 
-def two_devices(name: str, device: Any, wanted: Any) -> ValueError:
+def two_devices(name: str, device: Any, wanted: Any, other: str = "y_pred") -> ValueError:
     """The error for arguments on two devices."""
-    return ValueError(f"{name} is on {device}, but y_pred is on {wanted}; move one of them")
+    return ValueError(f"{name} is on {device}, but {other} is on {wanted}; move one of them")

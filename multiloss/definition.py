@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multiloss import options as read
+from multiloss.checks import LABEL_SETS
 from multiloss.shapes import parse
 
 Function = Callable[..., Any]
@@ -37,6 +39,7 @@ class Definition:
         shapes: of the inputs of a loss "of_inputs", by name.
         whole_batch: whether a loss "of_inputs" has one value for a batch, and not one for each sample.
         holds_constant: whether its gradient takes parts of the formula as constants, and so is no difference of values.
+        arrange: `(xp, inputs, options) -> inputs` as `shapes` has them, where an option lets them come otherwise.
         example: inputs for the property tests, from a NumPy generator, where shapes and domains do not say enough.
     """
 
@@ -54,6 +57,7 @@ class Definition:
         shapes: Mapping[str, str] | None = None,
         whole_batch: bool = False,
         holds_constant: bool = False,
+        arrange: Callable[[Any, list[Any], Mapping[str, Any]], list[Any]] | None = None,
         example: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         self.value = value
@@ -67,7 +71,11 @@ class Definition:
         self.symmetric = symmetric
         self.grad: Function | None = None
         self.hess: Function | None = None
+        self.counts: Function | None = None
+        self.integer_targets = kind == "over_labels"
+        """Whether `y_true` holds integers: a label a sample, or sets of them."""
         self.options = _defaults(value, shapes)
+        self.integer_targets |= self.domain(self.options).get("y_true") is LABEL_SETS
         parameters = inspect.signature(value).parameters
         self.shapes = {name: parse(text) for name, text in (shapes or {"y_true": "...", "y_pred": "..."}).items()}
         self.inputs = tuple(self.shapes)
@@ -75,6 +83,7 @@ class Definition:
         self.optional = {name for name in self.inputs if shapes and parameters[name].default is None}
         self.whole_batch = whole_batch
         self.holds_constant = holds_constant
+        self.arrange = arrange or (lambda xp, inputs, options: inputs)
         self.example = example
         self.takes_keep = "keep" in parameters
         given = dict(readers or {})
@@ -94,9 +103,14 @@ class Definition:
         self.hess = function
         return function
 
+    def counting(self, function: Function) -> Function:
+        """Register how many each value counts for in a mean, 1 or 0 (by targets alone: it has no derivative)."""
+        self.counts = function
+        return function
+
     @property
     def has_labels(self) -> bool:
-        """Whether `y_true` holds integer labels."""
+        """Whether `y_true` holds one integer label a sample."""
         return self.kind == "over_labels"
 
     @property
@@ -112,10 +126,19 @@ class Definition:
     def __repr__(self) -> str:
         return f"<definition {self.name}>"
 
+    def __deepcopy__(self, memo: Any) -> Definition:
+        # The copy of a loss is the same loss, whatever its name has come to mean.
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         # By name: a pickled loss finds its definition again and carries no code.
         from multiloss import registry
 
+        if not registry.has(self):
+            raise pickle.PicklingError(
+                f"a pickle of a loss holds its name, but {self.name!r} is no longer the loss that it was when this one "
+                f"was made: it has been registered anew; make the loss again by multiloss.get({self.name!r})"
+            )
         return registry.find, (self.name,)
 
 

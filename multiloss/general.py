@@ -72,6 +72,8 @@ class GeneralInputs:
             integer = definition.shapes[name].integer
             if be.kind(x) not in ("iu" if integer else "fiu"):
                 raise checks.label_dtype(x.dtype, name) if integer else checks.real_dtype(name, x.dtype)
+        arranged = definition.arrange(be.xp, [arrays[name] for name in definition.inputs], spec.kwargs)
+        inputs = {name: x for name, x in zip(definition.inputs, arranged, strict=True) if x is not None}
         known = shapes.lengths(definition.shapes, {name: be.shape(x) for name, x in inputs.items()})
         samples = _sample_shape(known)
         if definition.whole_batch and arrays["sample_weight"] is not None and be.shape(arrays["sample_weight"]):
@@ -126,13 +128,18 @@ def evaluate(be: Any, spec: Spec, *arrays: Any, trusted: bool) -> Array:
     """The loss of (*inputs, sample_weight, mask). Pure, traceable."""
     xp, definition = be.xp, spec.definition
     *inputs, weight, mask = arrays
-    main = be.compute(inputs[1])
+    inputs = definition.arrange(xp, inputs, spec.kwargs)
     wanted_shapes = [definition.shapes[name] for name in definition.inputs]
     known = shapes.lengths(
         definition.shapes,
         {name: be.shape(x) for name, x in zip(definition.inputs, inputs, strict=True) if x is not None},
     )
     samples = _sample_shape(known)
+    if hasattr(be, "fitted_inputs"):
+        weighs = weight is not None and not definition.whole_batch
+        inputs, mask, spread = be.fitted_inputs(wanted_shapes, inputs, mask, weight if weighs else None, len(samples))
+        weight = spread if weighs else weight
+    main = be.compute(inputs[1])
     keep = None if mask is None else trailing(mask, len(be.shape(mask)), len(samples))
     if keep is not None:
         keep = xp.logical_and(keep, xp.ones_like(_first_of(be, inputs, wanted_shapes, len(samples)), dtype=xp.bool))

@@ -80,9 +80,9 @@ def check(
     checks.axis_fits(axis, pred_shape)
     if be.kind(y_pred) not in "fiu":
         raise checks.real_dtype("y_pred", y_pred.dtype)
+    if definition.integer_targets and be.kind(y_true) not in "iu":
+        raise checks.label_dtype(y_true.dtype)
     if definition.has_labels:
-        if be.kind(y_true) not in "iu":
-            raise checks.label_dtype(y_true.dtype)
         checks.label_shape(true_shape, pred_shape, axis)
     else:
         if be.kind(y_true) not in "fiub":

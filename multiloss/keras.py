@@ -1,9 +1,32 @@
-"""Center loss for Keras. Importing this module imports Keras (and makes saved models with these objects loadable)."""
+"""Losses with a state for Keras: center loss, and those that own a weight.
+
+Importing this module imports Keras (and makes saved models with these objects loadable).
+"""
 
 from multiloss import dispatch
 
 dispatch.backend("keras")
 
 from multiloss_keras.objects import CenterLoss, KerasLoss, WithCenterLoss  # noqa: E402  (Keras is there now)
+from multiloss_keras.owners import (  # noqa: E402
+    ArcFace,
+    CosFace,
+    LinearCrossEntropy,
+    ProxyAnchor,
+    ProxyNCA,
+    SphereFace,
+    WithWeight,
+)
 
-__all__ = ["CenterLoss", "KerasLoss", "WithCenterLoss"]
+__all__ = [
+    "ArcFace",
+    "CenterLoss",
+    "CosFace",
+    "KerasLoss",
+    "LinearCrossEntropy",
+    "ProxyAnchor",
+    "ProxyNCA",
+    "SphereFace",
+    "WithCenterLoss",
+    "WithWeight",
+]

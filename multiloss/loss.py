@@ -153,7 +153,7 @@ def wanted(wrt: Any, definition: Definition) -> tuple[int, ...]:
     for name in asked:
         if name not in names:
             raise ValueError(f"wrt must be among {', '.join(map(repr, names))}, got {name!r}")
-        if name == "y_true" and definition.has_labels:
+        if name == "y_true" and definition.integer_targets:
             raise ValueError(f"{definition.name} has integer labels, which have no gradient: wrt must be 'y_pred'")
     return tuple(names.index(name) for name in asked)
 

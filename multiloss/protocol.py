@@ -167,14 +167,24 @@ class Adapter(Protocol):
     def fitted(self, spec: Any, *arrays: Array | None) -> tuple[Array | None, ...]:
         """Optional: (y_true, y_pred, sample_weight, mask) that must fit each other by lengths not known yet."""
 
+    def fitted_inputs(
+        self, wanted: list[Any], inputs: list[Array | None], mask: Array | None, weight: Array | None, rank: int
+    ) -> tuple[list[Array | None], Array | None, Array | None]:
+        """Optional: the same of a loss "of inputs" of these shapes (`multiloss.shapes.Wanted`), whose samples have
+        `rank` axes."""
+
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
         """A table of centers: float32, or float64 where `like` (features) is in double precision."""
 
-    def group(self) -> Group | None:
-        """Optional: what an updating call runs together with, where the framework tells (`tf.distribute`)."""
+    def group(self, table: Any = None, chosen: Any = None) -> Group | None:
+        """Optional: what an updating call of a table runs together with, where the framework tells (`tf.distribute`,
+        `torch.distributed`); `chosen` is what the user chose."""
 
     def write_rows(self, table: Any, labels: Array, rows: Array) -> None:
         """Optional: rows of the framework's variable in place, where it has one."""
+
+    def refuse_recomputation(self) -> None:
+        """Optional: RuntimeError where this call will be computed twice (activation checkpointing)."""
 
     def closed_form(self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
         """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred), itself

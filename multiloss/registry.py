@@ -132,6 +132,11 @@ def find(name: str) -> Definition:
     raise ValueError(f"unknown loss {name!r}{hint}")
 
 
+def has(definition: Definition) -> bool:
+    """Whether its name still means this definition."""
+    return _definitions.get(definition.name) is definition
+
+
 def names() -> list[str]:
     """Canonical names, sorted."""
     return sorted(_definitions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,14 @@ def first_centers(init: str, seed: int, rows: int, dim: int, dtype: Any = np.flo
     return numbers.standard_normal((rows - first, dim)).astype(dtype)
 
 
-def save(path: str | os.PathLike[str], centers: np.ndarray) -> None:
-    """Write centers as a safetensors file; the file is complete or not there."""
+def save(path: str | os.PathLike[str], centers: np.ndarray, about: Mapping[str, str] | None = None) -> None:
+    """Write centers as a safetensors file; the file is complete or not there. `about` goes into its metadata."""
     from safetensors.numpy import save as to_bytes
 
     target = Path(path)
     data = to_bytes(
-        {"centers": np.ascontiguousarray(centers)}, metadata={"format": "multiloss.centers", "version": "1"}
+        {"centers": np.ascontiguousarray(centers)},
+        metadata={"format": "multiloss.centers", "version": "1", **(about or {})},
     )
     temporary = target.with_name(
         f".{target.name}.{uuid.uuid4().hex}"
@@ -81,6 +83,20 @@ def piece(path: str | os.PathLike[str], first: int, classes: int) -> Path:
     return Path(f"{os.fspath(path)}.{first:08d}-of-{classes:08d}")
 
 
+def save_piece(path: str | os.PathLike[str], first: int, classes: int, centers: np.ndarray, save_id: str) -> None:
+    """Write the block that starts at class `first`.
+
+    Args:
+        path: what the names of the pieces start with.
+        first: the first class of the block.
+        classes: of the whole table.
+        centers: the block.
+        save_id: the same for all pieces of one save, and for no other: a save that broke off leaves pieces of the one
+            before, which look alike.
+    """
+    save(piece(path, first, classes), centers, {"save": save_id})
+
+
 def _pieces(path: str | os.PathLike[str]) -> list[Path]:
     return sorted(Path(path).parent.glob(f"{glob.escape(Path(path).name)}.{'[0-9]' * 8}-of-{'[0-9]' * 8}"))
 
@@ -95,7 +111,7 @@ def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[
         shape: of the whole table.
 
     Raises:
-        ValueError: it is of another shape, or a piece is missing.
+        ValueError: it is of another shape, a piece is missing, or the pieces are of more than one save.
     """
     if Path(path).exists():
         whole = load(path)
@@ -107,24 +123,40 @@ def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[
     if not found:
         told = f"pieces of a table with another number of classes, {others[0].name}" if others else "no such file"
         raise (ValueError if others else FileNotFoundError)(f"{os.fspath(path)}: {told}; wanted {shape[0]} classes")
-    rows, reached = [np.zeros((0, shape[1]), np.float32)], 0
+    rows, reached, saves = [np.zeros((0, shape[1]), np.float32)], 0, {file: _save_of(file) for file in found}
     for file in found:
+        if saves[file] != saves[found[0]]:
+            raise ValueError(
+                f"{found[0]} and {file.name} are pieces of different saves ({saves[found[0]]} and {saves[file]}), of "
+                f"which one broke off or was by another number of processes; remove the old ones, or save again"
+            )
         start, (length, dim) = int(file.name[-20:].split("-of-")[0]), _shape(file)
         if dim != shape[1]:
             raise ValueError(f"{file} holds {dim} features, but these are {shape[1]}")
         if start > reached:
             break
         if start < reached:
-            raise ValueError(
-                f"{file} starts at class {start}, where the piece before has come to {reached}: pieces of saves by "
-                f"different numbers of processes; remove the old ones"
-            )
+            raise ValueError(f"{file} starts at class {start}, where the piece before has come to {reached}")
         if start < stop and start + length > first:
             rows.append(load(file)[max(first - start, 0) : stop - start])
         reached += length
     if reached < shape[0]:
         raise ValueError(f"the pieces of {os.fspath(path)} lack the classes from {reached} on")
     return np.concatenate(rows[1:] or rows)
+
+
+def _save_of(path: Path) -> str:
+    """The id of the save that a piece is of."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            save_id = (file.metadata() or {}).get("save")
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file: {error}") from None
+    if save_id is None:
+        raise ValueError(f"{path} does not say which save it is a piece of, so it cannot be put together with others")
+    return str(save_id)
 
 
 def _shape(path: Path) -> tuple[int, int]:

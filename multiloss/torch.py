@@ -4,5 +4,24 @@ from __future__ import annotations
 
 from multiloss_torch.center import TorchCenter as CenterLoss
 from multiloss_torch.distributed import keep_out_of_broadcast
+from multiloss_torch.owners import (
+    ArcFace,
+    CosFace,
+    LinearCrossEntropy,
+    ProxyAnchor,
+    ProxyNCA,
+    SphereFace,
+    WithWeight,
+)
 
-__all__ = ["CenterLoss", "keep_out_of_broadcast"]
+__all__ = [
+    "ArcFace",
+    "CenterLoss",
+    "CosFace",
+    "LinearCrossEntropy",
+    "ProxyAnchor",
+    "ProxyNCA",
+    "SphereFace",
+    "WithWeight",
+    "keep_out_of_broadcast",
+]

@@ -31,7 +31,7 @@ def good(name: str) -> dict[str, np.ndarray]:
     if spec.definition.has_labels:
         found["y_true"] = np.zeros(4, np.int64)
     elif name in ("multilabel_margin", "categorical_hinge"):
-        found["y_true"] = np.tile([1.0, 0.0, 0.0], (4, 1)) if name == "categorical_hinge" else np.zeros((4, 3))
+        found["y_true"] = np.tile([1.0, 0.0, 0.0], (4, 1)) if name == "categorical_hinge" else np.zeros((4, 3), int)
     return found
 
 
@@ -40,7 +40,7 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
     definition, inputs = registry.find(name), good(name)
     for one in definition.inputs:
         wanted = definition.shapes[one]
-        labels = wanted.integer or (definition.has_labels and one == "y_true")
+        labels = wanted.integer or (definition.integer_targets and one == "y_true")
         if one not in inputs:
             continue
         x = inputs[one]
@@ -49,7 +49,7 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
         if labels:
             yield f"{one} real", ({**inputs, one: x.astype(float)}, {}, TypeError, f"{one} must hold integer labels")
             yield f"{one} boolean", ({**inputs, one: x.astype(bool)}, {}, TypeError, f"{one} must hold integer labels")
-        if wanted.below is not None or (labels and definition.kind == "over_labels"):
+        if wanted.below is not None or (labels and definition.kind != "of_inputs"):
             yield f"{one} out of range", ({**inputs, one: np.full_like(x, 99)}, {}, ValueError, "99")
             yield f"{one} negative", ({**inputs, one: np.full_like(x, -7)}, {}, ValueError, "-7")
         more = np.concatenate([x, x])
@@ -69,6 +69,9 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
         "weights of another length",
         (inputs, {"sample_weight": wrong}, ValueError, "sample_weight must have the shape"),
     )
+    if definition.whole_batch:
+        each = {"sample_weight": np.ones(samples)}
+        yield "weights of samples", (inputs, each, ValueError, r"must have the shape \(\) of the one value that .* has")
     yield "mask of another length", (inputs, {"mask": wrong > 0}, ValueError, "mask must have the shape")
     yield "mask of numbers", (inputs, {"mask": np.ones(samples)}, TypeError, "mask must be boolean")
 

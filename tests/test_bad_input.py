@@ -484,8 +484,8 @@ def test_functions(backend: str) -> None:
 def test_targets_of_two_values() -> None:
     """A loss of -1 and +1 refuses 0 and 1, and says what makes one of the other; nan shows in the value."""
     ones = np.ones(2)
-    with pytest.raises(ValueError, match=r"y_true must hold targets of -1 or \+1, got 0; 2 \* y - 1 makes them"):
+    with pytest.raises(ValueError, match=r"y_true must hold the targets -1 and 1, got 0; 2 \* y - 1 makes them"):
         multiloss.get("margin_ranking", "numpy")([1.0, 0.0], ones, ones)
     assert np.isnan(multiloss.get("margin_ranking", "numpy")([1.0, np.nan], ones, ones))
-    with pytest.raises(ValueError, match="var must hold variances above 0, got 0"):
+    with pytest.raises(ValueError, match="var must hold values above 0, got 0"):
         multiloss.get("gaussian_nll", "numpy")(ones, ones, [1.0, 0.0])

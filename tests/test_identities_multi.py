@@ -1,5 +1,6 @@
 """What one loss says in terms of another, or of itself, on every backend."""
 
+import importlib
 import itertools
 from typing import Any
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from arrays import native_grad, native_second, to_native, to_numpy
+from reference.information import CONTEXT as mp
+from test_catalogue import make
 
 
 def value(backend: str, name: str, *arrays: Any, **options: Any) -> Any:
@@ -89,3 +92,63 @@ def test_fenchel_young_of_logsumexp_is_the_cross_entropy(backend: str) -> None:
         multiloss.fenchel_young(lambda x: x, *native)
     with pytest.raises(ValueError, match="scores and targets must have equal shapes"):
         multiloss.fenchel_young(multiloss.logsumexp, native[0], native[1][..., :1])
+
+
+@pytest.mark.only("torch", "tensorflow", "jax")
+def test_ctc_has_second_derivatives(backend: str) -> None:
+    """Of a loop over frames, by two tapes around the plain call: as differences of its gradient."""
+    rng = np.random.default_rng(4)
+    z, along = rng.normal(size=(3, 4, 3)), rng.normal(size=(3, 4, 3))
+    loss = multiloss.get("ctc", backend)
+    others = [to_native(backend, np.array(x)) for x in ([[1, 2], [1, 1], [2, 1]], [2, 2, 0], [4, 3, 2])]
+
+    def of(x: Any) -> Any:
+        return loss(others[0], x, *others[1:])
+
+    step = 1e-5
+    ahead, behind = (native_grad(backend, of, to_native(backend, z + s * along)) for s in (step, -step))
+    second = native_second(backend, of, *(to_native(backend, x) for x in (z, along)))
+    np.testing.assert_allclose(second, (ahead - behind) / (2 * step), atol=1e-9)
+
+
+def test_poisson_nll_in_full_has_a_gradient_by_the_counts(backend: str) -> None:
+    """log t! differentiated: digamma(t + 1), which is the harmonic number of t less Euler's constant."""
+    t, z = np.array([[0.0, 1.0, 4.0, 30.0]]), np.array([[0.5, -1.0, 2.0, 3.0]])
+    harmonic = np.array([[sum(1 / k for k in range(1, int(n) + 1)) for n in row] for row in t])
+    arrays = [to_native(backend, x, "float64") for x in (t, z)]
+    _, gradient = make(backend, "poisson_nll", "float64", full=True, axis=()).value_and_grad(*arrays, wrt="y_true")
+    np.testing.assert_allclose(4 * to_numpy(gradient), harmonic - np.euler_gamma - z, rtol=1e-12)
+
+
+@pytest.mark.only("numpy")
+def test_digamma(backend: str) -> None:
+    """On both sides of 0."""
+    ops = importlib.import_module("multiloss_numpy.ops")
+    x = np.array([1e-3, 0.25, 0.49, 0.51, 1.0, 2.5, 10.0, 170.0, 1e10])
+    x = np.concatenate([x, -x[1:4]])
+    np.testing.assert_allclose(ops.digamma(x), [float(mp.digamma(a)) for a in x], rtol=1e-13)
+
+
+def test_sets_of_labels_are_integers(backend: str) -> None:
+    """As labels are: whole numbers of a real dtype are refused, checked or not, and there is no gradient by them."""
+    scores = to_native(backend, np.array([[0.1, 0.2, 0.4, 0.8]]))
+    for validate in (None, False):
+        loss = multiloss.get("multilabel_margin", backend, validate=validate)
+        for sets in (np.array([[3.0, 0.0, -1.0, 1.0]]), np.array([[True, False, True, False]])):
+            with pytest.raises(TypeError, match="y_true must hold integer labels, got dtype"):
+                loss(to_native(backend, sets), scores)
+    sets = to_native(backend, np.array([[3, 0, -1, 1]]))
+    np.testing.assert_allclose(to_numpy(loss(sets, scores)), 0.85, rtol=1e-6)
+    with pytest.raises(ValueError, match="has integer labels, which have no gradient"):
+        loss.value_and_grad(sets, scores, wrt="y_true")
+
+
+@pytest.mark.parametrize("name", ["dice", "tversky", "focal_tversky", "jaccard"])
+def test_regions_of_rows_unless_the_axes_are_told(backend: str, name: str) -> None:
+    """The default axis takes N, H, W for rows; (1, 2) is that of flattened images."""
+    rng = np.random.default_rng(5)
+    t, p = rng.uniform(size=(2, 2, 3, 4))
+    rows = value(backend, name, t.reshape(6, 4), p.reshape(6, 4))
+    np.testing.assert_allclose(value(backend, name, t, p), rows.reshape(2, 3), rtol=1e-12)
+    images = value(backend, name, t.reshape(2, 12), p.reshape(2, 12))
+    np.testing.assert_allclose(value(backend, name, t, p, axis=(1, 2)), images, rtol=1e-12)

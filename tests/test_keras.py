@@ -389,6 +389,36 @@ def test_what_cannot_be_wrapped(backend: str) -> None:
         multiloss.keras.WithCenterLoss("model", features="features", num_classes=3)  # type: ignore[arg-type]
 
 
+OWN: dict[str, dict[str, Any]] = {
+    "contrastive_center": {"delta": 2.0},
+    "triplet_center": {"margin": 3.0},
+    "island": {"weight": 0.2},
+    "git": {"weight": 0.2},
+    "ring": {"weight": 0.2, "radius": 2.0},
+}
+
+
+@pytest.mark.parametrize("loss", OWN)
+def test_the_family_in_the_wrapper(backend: str, loss: str, tmp_path: Path) -> None:
+    """`weight` is lambda; the weight that some of them have themselves is one of `loss_options`. Saved and loaded."""
+    model = wrapped(weight=0.5, loss=loss, loss_options=OWN[loss])
+    shape = {} if loss == "ring" else {"num_classes": 3, "feature_dim": 2}
+    alone = multiloss.get(loss, backend="keras", **shape, **OWN[loss])
+    features = model.model.get_layer("features")(X)
+    for y, name in ((Y, "scce"), (ONE_HOT, "cce")):
+        base = multiloss.get(name, backend="keras", from_logits=True)
+        model.compile(keras.optimizers.SGD(0.0), loss=base)
+        expected = to_numpy(base(y, model.model(X))) + 0.5 * to_numpy(alone(Y, features, training=True))
+        assert fit(model, X, y)["loss"] == pytest.approx(expected, rel=1e-5)
+        np.testing.assert_allclose(centers(model), centers(alone), rtol=1e-5, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.get_config() | {"model": 0} == model.get_config() | {"model": 0}
+    assert again.center.config() == alone.config()
+    np.testing.assert_array_equal(centers(again), centers(model))
+    assert again.evaluate(X, y, verbose=0) == pytest.approx(model.evaluate(X, y, verbose=0))
+
+
 # --- the layer
 
 

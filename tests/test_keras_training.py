@@ -48,6 +48,20 @@ def test_every_loop_trains_the_same(backend: str) -> None:
             np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6, err_msg=str(compiled))
 
 
+def test_fit_copies_no_table(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of a million centers takes as long as thousands of steps."""
+
+    def copied(_: Any) -> Any:
+        raise AssertionError("the table was copied")
+
+    monkeypatch.setattr(multiloss.keras.CenterLoss, "centers", property(copied))
+    model = wrapped()
+    for _ in range(2):
+        model.fit(X, Y, batch_size=6, verbose=0)
+        model.evaluate(X, Y, batch_size=6, verbose=0)
+    assert np.abs(model.center._host_centers()).min() > 1e-3
+
+
 def test_labels_that_float32_cannot_hold(backend: str) -> None:
     """Two classes that are one number in float32 stay two: labels are never cast to it."""
     classes = 2**24 + 2

@@ -164,3 +164,34 @@ def test_images_need_an_axis_of_their_own() -> None:
     xp = dispatch.backend("numpy").xp
     with pytest.raises(ValueError, match="per_image"):
         lovasz_softmax(xp, np.zeros(3, int), np.ones((2, 3)), axis=0, per_image=True)
+
+
+def test_classes_on_an_axis_of_their_own(backend: str) -> None:
+    """Of `get`: a mask leaves pixels out, nan among them, and the gradient has the layout of what came."""
+    rng = np.random.default_rng(6)
+    labels, p = batch(1)
+    keep = rng.random(labels.shape) < 0.6
+    dirty = np.where(np.expand_dims(keep, 1), p, np.nan)
+    native = [to_native(backend, x) for x in (labels, dirty, keep)]
+    for per_image in (False, True):
+        first = multiloss.get("lovasz_softmax", backend, class_axis=1, per_image=per_image)
+        last = multiloss.get("lovasz_softmax", backend, per_image=per_image)
+        value, gradient = first.value_and_grad(*native[:2], mask=native[2])
+        moved = to_native(backend, np.moveaxis(dirty, 1, -1))
+        wanted, slope = last.value_and_grad(native[0], moved, mask=native[2])
+        np.testing.assert_allclose(to_numpy(value), to_numpy(wanted), rtol=1e-6)
+        np.testing.assert_allclose(np.moveaxis(to_numpy(gradient), 1, -1), to_numpy(slope), rtol=1e-6, atol=1e-9)
+    with pytest.raises(ValueError, match="axis 4 does not exist in y_pred"):
+        multiloss.get("lovasz_softmax", backend, class_axis=4)(*native[:2])
+    with pytest.raises(ValueError, match="y_true holds the label 3, but labels must be in"):
+        first(to_native(backend, labels + 1), to_native(backend, p[:, :3]))
+
+
+def test_classes_that_there_are_not(backend: str) -> None:
+    for wrong in ([], [0, 0], [-1], [0.5], 3, "some"):
+        with pytest.raises((ValueError, TypeError), match="classes"):
+            multiloss.get("lovasz_softmax", backend, classes=wrong)
+    loss = multiloss.get("lovasz_softmax", backend, classes=np.array([0, 2]))
+    assert loss.config()["classes"] == [0, 2]
+    with pytest.raises(ValueError, match="classes must be among the 2 classes, got 2"):
+        loss(to_native(backend, np.array([0, 1])), to_native(backend, np.full((2, 2), 0.5)))

@@ -323,6 +323,16 @@ def test_a_class_ruled_out_by_its_logit(backend: str) -> None:
         same(bce(t, certain), value)
 
 
+def test_the_derivative_by_a_target_of_infinite_logits(backend: str) -> None:
+    """0 where the target rules the infinite term out, which is a constant there; else -z."""
+    t, z = native(backend, np.array([1.0, 0.0, 1.0, 0.0, 0.5]), np.array([np.inf, -np.inf, -np.inf, np.inf, np.inf]))
+    loss = multiloss.get("bce", backend=backend, from_logits=True, axis=(), reduction="sum")
+    wanted = [0.0, 0.0, np.inf, -np.inf, -np.inf]
+    np.testing.assert_array_equal(to_numpy(loss.value_and_grad(t, z, wrt="y_true")[1]), wanted)
+    if backend != "numpy":
+        np.testing.assert_array_equal(native_grad(backend, lambda x: loss(x, z), t), wanted)
+
+
 def test_probabilities_are_renormalised_on_request_only(backend: str) -> None:
     t, p, label = native(backend, np.array([[1.0, 0.0]]), np.array([[0.25, 0.25]]), np.array([0]))
     for name, y_true in (("cce", t), ("scce", label), ("kl", t)):

@@ -53,6 +53,13 @@ WRONG_GRADIENTS: dict[str, Value] = {
 }
 
 
+@pytest.mark.only("numpy")
+@pytest.mark.parametrize("name", ["kl_divergence", "categorical_crossentropy", "sparse_categorical_focal_crossentropy"])
+def test_what_is_to_be_normalised_has_a_sum(backend: str, name: str) -> None:
+    """No case is drawn whose sum is 0: the truth itself would be nan, and a right loss fail."""
+    check(name, backends=[backend], normalize=True)
+
+
 @pytest.mark.only("numpy")  # the checker is the same everywhere
 @pytest.mark.parametrize("mutant", WRONG_VALUES)
 def test_a_wrong_value_is_caught(backend: str, mutant: str) -> None:

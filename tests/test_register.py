@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import pickle
@@ -71,6 +72,24 @@ def test_reductions_weights_and_masks(backend: str) -> None:
             close(loss.value_and_grad(t, p, **given)[1], slope)
     close(multiloss.get("soft_abs", backend=backend, epsilon=3, axis=(), reduction="none")(t, p), VALUES)
     close(multiloss.get("soft_abs", backend=backend, epsilon=3, axis=None)(t, p), VALUES.mean())
+
+
+def test_copies_of_a_loss_whose_name_was_given_away(backend: str) -> None:
+    """A copy keeps the formula; a pickle, which would find the new one, is refused."""
+    arrays = to_native(backend, T), to_native(backend, P)
+    multiloss.register("soft_abs")(soft_abs)
+    loss = multiloss.get("soft_abs", backend=backend, epsilon=3)
+    value = to_numpy(loss(*arrays))
+    multiloss.register("soft_abs", replace=True)(lambda xp, y_true, y_pred, *, epsilon=1e-3: 0 * y_pred + epsilon)
+    for other in (copy.copy(loss), copy.deepcopy(loss), copy.deepcopy([loss])[0]):
+        assert other == loss
+        np.testing.assert_array_equal(to_numpy(other(*arrays)), value)
+    if backend == "keras":
+        np.testing.assert_allclose(to_numpy(loss.call(*arrays)).mean(), value, rtol=1e-6)
+    with pytest.raises(pickle.PicklingError, match=r"'soft_abs' is no longer the loss .* make the loss again"):
+        pickle.dumps(loss)
+    again = multiloss.get("soft_abs", backend=backend, epsilon=3)
+    assert pickle.loads(pickle.dumps(again)) == again != loss
 
 
 def test_it_is_a_loss_like_any_other(backend: str) -> None:

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import multiloss
 from arrays import native_grad
 from arrays import to_numpy as read
+from multiloss import registry
 from reference.cases import fixed
+from test_bad_catalogue import NAMES, good
 from test_losses import ALL_OPTIONS, check_gradient, check_value, label, make, native
 
 
@@ -74,3 +77,53 @@ def test_a_batch_of_unknown_length_as_one_value(name: str) -> None:
     graph = tf.function(lambda t, p: loss(t, p), input_signature=[rows, rows])
     t, p = tf.constant([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), tf.constant([[0.5, 0.25, 0.25], [0.25, 0.75, 0.0]])
     np.testing.assert_allclose(graph(t, p), loss(t, p), rtol=1e-6)
+
+
+OF_INPUTS = [name for name in NAMES if registry.find(name).kind == "of_inputs"]
+
+
+def unknown(x: Any) -> tf.TensorSpec:
+    """A signature without the first length."""
+    return tf.TensorSpec([None, *x.shape[1:]], "float32" if x.dtype.kind == "f" else x.dtype)
+
+
+def as_tensors(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {key: tf.constant(x, tf.float32 if x.dtype.kind == "f" else None) for key, x in inputs.items()}
+
+
+@pytest.mark.parametrize("name", OF_INPUTS)
+def test_other_inputs_whose_lengths_are_not_known_while_tracing(name: str) -> None:
+    """The value is the one that is known, and nothing is broadcast: each input with one sample alone is an error."""
+    loss = multiloss.get(name, "tensorflow")
+    inputs = good(name)
+    signature = {key: unknown(x) for key, x in inputs.items()}
+    graph = tf.function(lambda **given: loss(**given)).get_concrete_function(**signature)
+    np.testing.assert_allclose(graph(**as_tensors(inputs)), loss(**as_tensors(inputs)), rtol=1e-5)
+    for one, wanted in loss.spec.definition.shapes.items():
+        if one in inputs and wanted.samples and len(inputs) > 1:
+            with pytest.raises(tf.errors.InvalidArgumentError):
+                graph(**as_tensors({**inputs, one: inputs[one][:1]}))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_weights_and_features_of_other_inputs_whose_lengths_are_not_known(jit_compile: bool) -> None:
+    """Also compiled by XLA, which drops assertions; weights and a mask of one are broadcast, as ever."""
+    loss = multiloss.get("cosine_embedding", "tensorflow", reduction="none", validate=False)
+    row, rows = tf.TensorSpec([None]), tf.TensorSpec([None, None])
+    graph = tf.function(
+        lambda t, a, b, w, m: loss(t, a, b, sample_weight=w, mask=m),
+        input_signature=[row, rows, rows, row, tf.TensorSpec([None], tf.bool)],
+        jit_compile=jit_compile,
+    )
+    t, a, w, m = -tf.ones(4), tf.ones((4, 3)), tf.fill((1,), 2.0), tf.constant([True])
+    np.testing.assert_allclose(graph(t, a, a, w, m), [2.0] * 4, rtol=1e-6)
+    one, ones, four = t[:1], a[:1], tf.ones(4)
+    for wrong in (
+        (t, a, a[:, :1], w, m),
+        (one, a, a, w, m),
+        (t, ones, a, w, m),
+        (one, ones, ones, four, m),
+        (one, ones, ones, w, four > 0),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            graph(*wrong)

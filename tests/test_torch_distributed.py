@@ -132,6 +132,17 @@ def test_no_growth(ranks: list[dict[str, Any]]) -> None:
     assert all("pass num_classes" in str(kept["refused growth"]) for kept in ranks)
 
 
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("compiled", "cannot update with other processes inside a compiled function"),
+     ("compiled without num_classes", "a group of processes needs num_classes, too"),
+     ("compiled alone without num_classes", "pass num_classes to multiloss.get")],
+)  # fmt: skip
+def test_compiled_as_one_graph(ranks: list[dict[str, Any]], what: str, said: str) -> None:
+    """`torch.compile(fullgraph=True)` has an error of its own, and shows ours in it."""
+    assert all(said in str(kept[f"refused {what}"]) for kept in ranks)
+
+
 @pytest.mark.parametrize(("name", "options"), [("shared", {}), ("shared by batch size", {"preset": "kaiyangzhou"})])
 def test_classes_shared_out(ranks: list[dict[str, Any]], name: str, options: dict[str, Any]) -> None:
     """The numbers of one process with the whole table: values, gradients, and the blocks put together."""
@@ -181,13 +192,24 @@ def test_files_of_shared_classes(ranks: list[dict[str, Any]], folder: Path) -> N
     finally:
         (folder / "away").rename(folder / "other.00000002-of-00000007")
     old = state.piece(folder / "other", 3, 7)  # what a save by other processes has left
-    state.save(old, np.zeros((4, D), np.float32))
-    try:
-        with pytest.raises(ValueError, match="3-of-00000007 starts at class 3, where .* come to 4.*the old ones"):
+    for about, said in (
+        ({"save": "old"}, r"3-of-00000007 are pieces of different saves \(five and old\).*remove the old ones"),
+        ({"save": "five"}, "3-of-00000007 starts at class 3, where the piece before has come to 4"),
+        ({}, "3-of-00000007 does not say which save it is a piece of"),
+    ):
+        state.save(old, np.zeros((4, D), np.float32), about)
+        with pytest.raises(ValueError, match=said):
             alone.load_centers(folder / "other")
-    finally:
-        old.unlink()
+    old.unlink()
     np.testing.assert_array_equal(alone.centers, table)
+
+
+def test_a_save_that_broke_off(ranks: list[dict[str, Any]], folder: Path) -> None:
+    """By the same number of processes, over an older save: the names and shapes say nothing, so the pieces do."""
+    for kept in ranks:
+        assert "are pieces of different saves" in str(kept["refused broken save"])
+    with pytest.raises(ValueError, match="00000000-of-00000007 and .* are pieces of different saves"):
+        center(7).load_centers(folder / "again")
 
 
 def test_shared_classes_inside_ddp(ranks: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch._dynamo.backends.debugging import aot_eager
 
 import multiloss
 
@@ -90,3 +91,20 @@ def test_ctc_of_many_frames_in_float32() -> None:
     off = (slope(z, True) - exact).abs().max()
     assert off < 2e-5
     assert off < (slope(z, False) - exact).abs().max() / 10
+
+
+def test_ctc_compiles_one_loop_and_not_a_copy_for_each_frame() -> None:
+    """The graph of fifty frames is no longer than that of five, and both are the loss and its gradient."""
+    labels, label_lengths = torch.tensor([[1, 2, 2], [3, 3, 1]]), torch.tensor([3, 2])
+    ours, sizes = loss("ctc"), []
+
+    def counted(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        sizes.append(len(graph.graph.nodes))
+        return aot_eager(graph, inputs)
+
+    for frames in (5, 50):
+        z, lengths = reals(2, frames, 5), torch.tensor([frames, frames - 1])
+        torch._dynamo.reset()
+        compiled = torch.compile(lambda x, n: ours(labels, x, label_lengths, n), fullgraph=True, backend=counted)
+        same(compiled(z, lengths), ours(labels, z, label_lengths, lengths), z)
+    assert sizes[0] == sizes[1]

@@ -83,6 +83,75 @@ def test_activation_checkpointing_of_the_family(kind: str, loss: str) -> None:
     torch.testing.assert_close(slopes, gradients, rtol=1e-12, atol=0)
 
 
+REGIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "two calls": lambda center, x, y: center(y, x).exp() + center((y + 1) % C, x * 2).exp(),
+    # torch leaves a recomputation once it has what the backward pass needs: the last call does not come again
+    "one that needs no gradient": lambda center, x, y: center(y, x).exp() + center((y + 1) % C, x.detach()),
+    "one that records nothing": lambda center, x, y: unrecorded(center, x, y) * center(y, x).exp(),
+    "value_and_grad": lambda center, x, y: center.value_and_grad(y, x)[0] * center(y, x).exp(),
+}
+
+
+def unrecorded(center: Any, x: Any, y: Any) -> Any:
+    with torch.no_grad():
+        return center(y, x)
+
+
+@pytest.mark.parametrize("kind", ["not reentrant", "not reentrant, twice", "without early stop"])
+@pytest.mark.parametrize("region", REGIONS)
+def test_backward_passes_over_a_retained_graph(kind: str, region: str) -> None:
+    """Each has the gradient of the run without checkpointing, and none moves anything."""
+    gradients, centers = [], []
+    for wrap in (lambda f: f, KINDS[kind]):
+        center, (y, x) = make().double(), BATCHES[0]
+        run = wrap(lambda x, y, center=center: REGIONS[region](center, torch.tanh(x), y))
+        leaf = x.clone().requires_grad_()
+        value = run(leaf, y) + run(leaf * 2, y)
+        moved = center.centers.clone()
+        gradients.append([torch.autograd.grad(value, [leaf], retain_graph=True)[0] for _ in range(3)])
+        assert torch.equal(center.centers, moved)
+        centers.append(moved)
+    assert torch.equal(*centers) and not torch.equal(centers[0], torch.ones(C, D))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["not reentrant", "reentrant"])
+@pytest.mark.parametrize("how", ["manual", "evaluation"])
+def test_centers_that_move_before_the_backward_pass(kind: str, how: str) -> None:
+    """Not in the region, but before it is recomputed: it reads the rows of its first pass all the same."""
+    gradients = []
+    for wrap in (lambda f: f, KINDS[kind]):
+        center, (y, x) = make(update="manual" if how == "manual" else "auto").double(), BATCHES[0]
+        center.train(how == "manual")
+        leaf = x.clone().requires_grad_()
+        value = wrap(lambda x, y, center=center: center(y, torch.tanh(x)))(leaf, y)
+        center.update(y, x)
+        value.backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("loss", ["center", "island"])
+@pytest.mark.parametrize("kind", ["not reentrant", "reentrant"])
+def test_a_label_out_of_range_that_is_not_read(kind: str, loss: str, masked: bool) -> None:
+    """The value is nan and the sample has no gradient, as without checkpointing; a masked one is no matter."""
+    gradients, centers = [], []
+    for wrap in (lambda f: f, KINDS[kind]):
+        center, (y, x) = make(loss, validate=False).double(), BATCHES[0]
+        y = y.index_fill(0, torch.tensor([1]), C + 3)
+        mask = torch.arange(len(y)) != 1 if masked else None
+        leaf = x.clone().requires_grad_()
+        value = wrap(lambda x, y, center=center, mask=mask: center(y, torch.tanh(x), mask=mask))(leaf, y)
+        assert value.isnan() != masked
+        value.backward()
+        gradients.append(leaf.grad)
+        centers.append(center.centers)
+    assert not gradients[0][1].any() and gradients[0].any()
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=0)
+    assert torch.equal(*centers)
+
+
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")  # torch's own
 @pytest.mark.parametrize("kind", ["not reentrant", "reentrant"])
 def test_checkpointing_in_a_validation_loop(kind: str) -> None:
@@ -100,9 +169,9 @@ def test_checkpointing_keeps_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is remembered goes with the graph."""
     center, (y, x), kept, remember = make(), BATCHES[0], [], checkpointing.remember
 
-    def watched(regions: Any, owner: Any, rows: Any) -> None:
-        kept.append(weakref.ref(rows))
-        remember(regions, owner, rows)
+    def watched(regions: Any, owner: Any, read: Any) -> None:
+        kept.append(weakref.ref(read.table))
+        remember(regions, owner, read)
 
     monkeypatch.setattr(checkpointing, "remember", watched)
     checkpoint(lambda x: center(y, x), x.clone().requires_grad_(), use_reentrant=False).backward()

@@ -132,6 +132,15 @@ def main(rank: int, size: int, folder: Path) -> None:
     loss(*good)
     kept["afterwards"] = loss.centers.numpy().copy()
 
+    # compiled as one graph: what cannot work there is said in our words
+    for what, options in (
+        ("compiled", {}), ("compiled without num_classes", {"num_classes": None}),
+        ("compiled alone without num_classes", {"num_classes": None, "process_group": False}),
+    ):  # fmt: skip
+        torch._dynamo.reset()
+        whole = torch.compile(center(5, **options), backend="eager", fullgraph=True)
+        kept[f"refused {what}"] = refused(lambda whole=whole: whole(good[0], good[1].requires_grad_()))
+
     # classes shared out: the same numbers, and files for any number of processes
     for name, classes, options in (("shared", 7, {}), ("shared by batch size", 7, {"preset": "kaiyangzhou"})):
         loss = center(classes, sharded=True, **options)
@@ -141,6 +150,8 @@ def main(rank: int, size: int, folder: Path) -> None:
             kept[f"{name} value {step}"], kept[f"{name} gradient {step}"] = value.numpy(), gradient.numpy()
         kept[f"{name} block"], kept[f"{name} first"] = loss.centers.numpy().copy(), loss.first
         loss.save_centers(folder / name)
+    loss.save_centers(folder / "again")
+    loss.save_centers(folder / ("again" if rank == 0 else "lost"))  # breaks off: the first one alone has written
     unread = center(7, sharded=True, validate=False)
     unread(torch.tensor([rank, -1]), torch.ones(2, D), mask=torch.tensor([True, False]))
     kept["shared unread block"] = unread.centers.numpy().copy()
@@ -152,12 +163,13 @@ def main(rank: int, size: int, folder: Path) -> None:
     dist.barrier()
     if rank == 0:  # as five processes would have left it
         for first in range(0, 7, 2):
-            state.save(state.piece(folder / "other", first, 7), table[first : first + 2])
+            state.save_piece(folder / "other", first, 7, table[first : first + 2], "five")
         state.save(folder / "whole", table)
     dist.barrier()
     for where in ("other", "whole"):
         loss.load_centers(folder / where)
         kept[f"shared from {where}"] = loss.centers.numpy().copy()
+    kept["refused broken save"] = refused(lambda: loss.load_centers(folder / "again"))
     kept["describe shared"] = loss.describe()
 
     loss = center(7, sharded=True)

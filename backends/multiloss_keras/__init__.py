@@ -27,8 +27,9 @@ host = inner.host
 labels_fit = getattr(inner, "labels_fit", None)
 closed_form = inner.closed_form
 centers_array = inner.centers_array
-group = getattr(inner, "group", lambda: None)
+group = getattr(inner, "group", lambda table, chosen: None)
 write_rows = getattr(inner, "write_rows", None)
+refuse_recomputation = getattr(inner, "refuse_recomputation", lambda: None)
 
 
 def is_native(x: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -49,7 +50,10 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         self._table: Any = None
         self._in_graph = False
         self._is_made_anew = False
-        chosen = self.options
+        self._agreed = False
+        chosen, self._processes = self.options, self.options.process_group
+        if self._processes is not None and keras.backend.backend() != "torch":
+            raise ValueError(f"process_group is an option of Keras on torch, got it on {keras.backend.backend()}")
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
 
@@ -60,7 +64,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         config["loss"] = config.pop("name")
         if chosen.initial is not None and "centers_init" in config:
             config["centers_init"] = chosen.initial
-        return cls(**config)
+        return cls(**config, process_group=chosen.process_group)
 
     def build(self, labels_shape: Any, features_shape: Any = None) -> None:
         """Make the table where the number of classes is known."""
@@ -129,11 +133,12 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         """The value, and its gradient with respect to the features; when training, the centers move once."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
-        arrays, trusted = self._ready(labels, features, sample_weight, mask)
+        moves = training and self.options.update == "auto"
+        arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
         table = ops.convert_to_tensor(self._table)
         value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted)
-        if training and self.options.update == "auto":
-            _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=be.group())
+        if moves:
+            _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=group)
             self._commit(where_to, rows)
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
@@ -149,11 +154,33 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return [labels, features, sample_weight, mask], self._labels_known(labels, mask, self._shape()[0])
 
     def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
-        arrays, trusted = self._ready(labels, features, sample_weight, mask)
+        arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
         self._in_graph = self._in_graph or (_HAS_GRAPHS and be.host(arrays[0]) is None)
         table = ops.convert_to_tensor(self._table)
-        group = be.group() if moves else None
         return step(be, self.options, table, *arrays, training=moves, trusted=trusted, group=group)
+
+    def _checked(self, given: tuple[Any, ...], moves: bool) -> tuple[list[Any], bool, Any]:
+        """Arrays, whether the labels are known to be in range, and what the centers move together with."""
+        if not moves:
+            return (*self._ready(*given), None)
+        be.refuse_recomputation()
+        # In such a scope Keras on torch only looks for shapes.
+        group: Any = None if in_stateless_scope() else be.group(getattr(self._table, "value", None), self._processes)
+        if not hasattr(group, "check"):
+            return (*self._ready(*given), group)
+        arrays, trusted = group.check(
+            self.options,
+            lambda: self._ready(*given),
+            lambda: self._table.value,
+            self._shape,
+            None if self._agreed else lambda: be.inner.checksum(self._host_centers()),
+        )
+        self._agreed = True
+        return arrays, trusted, group
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
+        """The call itself: under `keras.RematScope` a layer that moves its centers is not computed twice."""
+        return layer_call
 
     def _commit(self, labels: Any, rows: Any) -> None:
         rows = be.xp.stop_gradient(rows)
@@ -165,7 +192,13 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     def _shape(self) -> tuple[int, int]:
         return (0, 0) if self._table is None else tuple(self._table.shape)
 
+    def load_own_variables(self, store: Any) -> None:
+        """As Keras does; the processes of a group then compare their centers once more."""
+        self._agreed = False
+        super().load_own_variables(store)
+
     def _set(self, centers: np.ndarray, like: Any) -> None:
+        self._agreed = False
         if self._table is not None and tuple(self._table.shape) == centers.shape:
             self._table.assign(centers)
             return
@@ -216,7 +249,8 @@ class WithCenterLoss(keras.Model):
         features: name of the layer whose output, (N, D), the center loss takes.
         num_classes: number of classes; the targets are labels (N,), (N, 1) or one-hot (N, num_classes).
         weight: lambda, what the center loss is multiplied with.
-        alpha: the step of the centers, in [0, 1].
+        alpha: the step of the centers, in [0, 1]; None: the loss's default.
+        loss_options: those of a loss of the family (`loss="island"` and the like), a `weight` of its own among them.
         options: further ones of `multiloss.get("center", ...)`.
 
     Example:
@@ -231,8 +265,9 @@ class WithCenterLoss(keras.Model):
         features: str,
         num_classes: int,
         weight: float = 0.05,
-        alpha: float = 0.5,
+        alpha: float | None = None,
         name: str | None = None,
+        loss_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(name=name)
@@ -252,14 +287,15 @@ class WithCenterLoss(keras.Model):
         found = model.get_layer(features).output
         if len(found.shape) != 2 or found.shape[-1] is None:
             raise ValueError(f"layer {features!r} must give feature vectors (N, D), got shape {found.shape}")
-        if options.get("loss") in ("island", "git", "ring"):
-            raise ValueError(f"weight is lambda here; for {options['loss']}, with a weight of its own, use the layer")
         self.model = model
         self.features = features
         self.weight = float(weight)
-        self.center = CenterLoss(
-            num_classes=num_classes, feature_dim=found.shape[-1], alpha=alpha, name="center", **options
-        )
+        if alpha is not None:
+            options["alpha"] = alpha
+        if options.get("loss") != "ring":  # which has one radius for all classes
+            options |= {"num_classes": num_classes, "feature_dim": found.shape[-1]}
+        self.center = CenterLoss(name="center", **options, **(loss_options or {}))
+        self._num_classes = num_classes
         self._both = keras.Model(ends[0], [ends[1], found])
         self.center._is_made_anew = True  # what `fit` compiles, by this model
         self._made_for: dict[str, tuple[int, ...]] = {}
@@ -273,6 +309,11 @@ class WithCenterLoss(keras.Model):
         self._seen = features
         return outputs
 
+    def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
+        """The call itself: under `keras.RematScope` the layers of the model are computed again, each on its own, and
+        what is kept for `compute_loss` is not of a computation that is thrown away."""
+        return layer_call
+
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
@@ -281,7 +322,7 @@ class WithCenterLoss(keras.Model):
         features, self._seen = self._seen, None
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
-        labels = class_labels(y, self.center.options.num_classes)
+        labels = class_labels(y, self._classes())
         value = self.center(labels, features, sample_weight=sample_weight, training=bool(training))
         if self.center.options.reduction != "sum":
             value = scale_loss_for_distribution(value)  # as Keras scales the compiled loss
@@ -296,9 +337,13 @@ class WithCenterLoss(keras.Model):
         return super().make_test_function(force or self._is_stale("test"))
 
     def _is_stale(self, name: str) -> bool:
-        shape = tuple(self.center.centers.shape)
+        shape = self.center._shape()  # `centers` would be a copy
         before, self._made_for = self._made_for, self._made_for | {name: shape}
         return before.get(name, shape) != shape
+
+    def _classes(self) -> Any:
+        """How many there are now; the radius of ring loss does not tell."""
+        return self._num_classes if self.center.options.loss == "ring" else self.center.options.num_classes
 
     @property
     def centers(self) -> Any:
@@ -309,7 +354,10 @@ class WithCenterLoss(keras.Model):
         """What `from_config` takes."""
         options = self.center.options.config()
         options["loss"] = options.pop("name")
-        del options["feature_dim"]
+        for key in ("num_classes", "feature_dim"):
+            options.pop(key, None)
+        options["loss_options"] = {key: options.pop(key) for key, _ in self.center.options.own}
+        options["num_classes"] = self._classes()
         model = keras.saving.serialize_keras_object(self.model)
         return {"name": self.name, "model": model, "features": self.features, "weight": self.weight} | options
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -42,8 +43,7 @@ class KerasLoss(Named, keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The per-sample values, as Keras' own losses have it."""
         y_true, y_pred, _, _ = self._ready(y_true, y_pred, None, None)
-        config = self.spec.config() | {"reduction": "none"}
-        return make(make_spec(config.pop("name"), config), be.inner.name)(y_true, y_pred)
+        return make(dataclasses.replace(self.spec, reduction="none"), be.inner.name)(y_true, y_pred)
 
     def _ready(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
         """What the loss of the framework takes: `y_pred` in Keras' dtype, all else aligned with it."""
@@ -78,6 +78,9 @@ class KerasLoss(Named, keras.losses.Loss):
         _, given = _tensors(y_true, y_pred)
         gradient, second = self._native.grad_and_hess(*self._ready(y_true, y_pred, None, None)[:2])
         return _as_given(gradient, given), _as_given(second, given)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.spec,)  # Keras' own goes by the name, which may mean another loss by now
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` and `multiloss.get` take."""
@@ -131,6 +134,9 @@ class KerasGeneral(General, keras.losses.Loss):
                 x = keras.ops.cast(x, self.dtype)
             ready.append(x)
         return ready
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.spec,)  # Keras' own goes by the name, which may mean another loss by now
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` and `multiloss.get` take."""

@@ -75,6 +75,19 @@ def _log_gamma(x: float) -> float:
 _lgamma = np.vectorize(_log_gamma, otypes=[np.float64])
 
 
+def digamma(x: Array) -> Array:
+    """The derivative of lgamma."""
+    exact = np.asarray(x, np.float64)
+    low = exact < 0.5
+    z = np.where(low, 1 - exact, exact)
+    steps = sum(1 / (z + k) for k in range(10))
+    z = z + 10  # where the series has double precision
+    square = 1 / (z * z)
+    series = square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square / 132))))
+    found = np.log(z) - 0.5 / z - series - steps
+    return np.asarray(np.where(low, found - math.pi / np.tan(math.pi * exact), found), x.dtype)
+
+
 def constant(values: Any, like: Array) -> Array:
     """Numbers in the dtype of `like`."""
     return np.asarray(values, like.dtype)

@@ -8,11 +8,12 @@ from typing import Any
 import autograd
 import autograd.numpy as anp
 import numpy as np
-from autograd.extend import Box
+from autograd.extend import Box, defvjp, primitive
 
 import multiloss_numpy
 from multiloss import general, numerics, pipeline
 from multiloss.protocol import Combined
+from multiloss_numpy import ops
 
 Array = Any
 
@@ -21,6 +22,10 @@ def _value(x: Array) -> Array:
     while isinstance(x, Box):
         x = x._value
     return x
+
+
+_lgamma = primitive(ops.lgamma)
+defvjp(_lgamma, lambda _, x: lambda g: g * ops.digamma(x))
 
 
 def _traced_ops() -> dict[str, Any]:
@@ -66,6 +71,7 @@ def _traced_ops() -> dict[str, Any]:
         "concat": lambda arrays, *, axis=0: anp.concatenate(arrays, axis),
         "cumulative_sum": lambda x, *, axis=0: anp.cumsum(x, axis),
         "acos": anp.arccos,
+        "lgamma": _lgamma,
         "pow": anp.power,
         "astype": lambda x, dtype: x if x.dtype == dtype else x.astype(dtype),
         "log_softmax": log_softmax,

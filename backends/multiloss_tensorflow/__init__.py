@@ -14,6 +14,7 @@ from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
 from multiloss_tensorflow.distributed import write_rows as write_rows
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowGeneral, TensorflowLoss
+from multiloss_tensorflow.recomputation import refuse_recomputation as refuse_recomputation
 
 Array = Any
 
@@ -101,6 +102,41 @@ def fitted(
         return None if x is None else tf.broadcast_to(pipeline.trailing(x, x.shape.rank, len(known)), samples)
 
     return y_true, y_pred, spread(sample_weight), spread(mask)
+
+
+def fitted_inputs(
+    wanted: list[Any], inputs: list[Array | None], mask: Array | None, weight: Array | None, rank: int
+) -> tuple[list[Array | None], Array | None, Array | None]:
+    """The same of a loss "of inputs" of these shapes, whose samples have `rank` axes."""
+    if all(x is None or None not in x.shape for x in (*inputs, mask, weight)):
+        return inputs, mask, weight
+    lengths: dict[Any, Any] = {}
+    for shape, x in zip(wanted, inputs, strict=True):
+        if x is not None:
+            for name, known, length in zip(_names(shape, x), x.shape, tf.unstack(tf.shape(x)), strict=True):
+                if known is not None or name not in lengths:
+                    lengths[name] = length if known is None else known
+
+    def fit(shape: Any, x: Array | None) -> Array | None:
+        if x is None or None not in x.shape:
+            return x
+        full = tf.stack([lengths[name] for name in _names(shape, x)])
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), full, "the lengths of inputs differ")]):
+            return tf.ensure_shape(tf.reshape(x, full), x.shape)  # a reshape for XLA, as above
+
+    inputs = [fit(shape, x) for shape, x in zip(wanted, inputs, strict=True)]
+    first, shape = next((x, shape) for shape, x in zip(wanted, inputs, strict=True) if x is not None and shape.samples)
+    samples = tf.shape(first)[:rank]
+
+    def spread(x: Array | None) -> Array | None:
+        return None if x is None else tf.broadcast_to(pipeline.trailing(x, x.shape.rank, rank), samples)
+
+    return inputs, spread(mask), spread(weight)
+
+
+def _names(shape: Any, x: Array) -> list[Any]:
+    """What each axis is called: leading ones by number, the others by letter."""
+    return [*range(x.shape.rank - len(shape.letters)), *shape.letters]
 
 
 def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:

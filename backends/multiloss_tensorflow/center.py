@@ -59,6 +59,8 @@ class TensorflowCenter(HostCenter, tf.Module):
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
         self._traced = self._traced or not tf.executing_eagerly()
+        if moves:
+            be.refuse_recomputation()
         group = be.group() if moves else None
         return step(be, self.options, self._table, *arrays, training=moves, trusted=trusted, group=group)
 

@@ -49,7 +49,7 @@ def write_rows(table: Any, labels: Any, rows: Any) -> None:
     together.context.merge_call(everywhere, args=(labels, rows))
 
 
-def group() -> Replicas | None:
+def group(table: Any = None, chosen: Any = None) -> Replicas | None:
     """Those of the strategy that this runs under; None where there is one only."""
     context = tf.distribute.get_replica_context()
     return Replicas(context) if context is not None and context.num_replicas_in_sync > 1 else None

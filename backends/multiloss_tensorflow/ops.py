@@ -148,7 +148,20 @@ def hypot(x: Array, y: Array) -> Array:
 def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     # nan at a weight of 0 becomes 0 too, but where one end is nan so is the other.
-    return tf.math.multiply_no_nan(x, 1 - weight) + tf.math.multiply_no_nan(y, weight)
+    return _times(x, 1 - weight) + _times(y, weight)
+
+
+def _times(x: Array, weight: Array) -> Array:
+    # TensorFlow's own derivative of it by the weight is x, infinite where the product is the constant 0.
+    return _no_nan(x, weight) if x.shape == weight.shape else numerics.times(_BASIC, weight, x)
+
+
+@tf.custom_gradient
+def _no_nan(x: Array, weight: Array) -> Any:
+    def backward(g: Array) -> Any:
+        return g * weight, g * tf.where((weight == 0) & tf.math.is_inf(x), tf.zeros_like(x), x)
+
+    return tf.math.multiply_no_nan(x, weight), backward
 
 
 def log2(x: Array) -> Array:
@@ -287,32 +300,41 @@ def segment_sum(values: Array, segments: Array) -> Array:
 
 def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
     """The last state of state = step(state, frame), over the first axis of `frames`."""
+    if frames[0].shape[0] == 0:  # tf.scan refuses it
+        return start
+    return tuple(x[-1] for x in _states(step, start, frames))
 
-    # The derivative is a loop of its own, over the states that this one keeps as plain tensors: what TensorFlow's own
-    # derivative of a loop keeps cannot leave a function that XLA compiled, for a tape outside.
+
+def _states(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
+    """All states of `scan`, stacked."""
+    # The derivative is a loop of this kind, too, over the states as plain tensors: what TensorFlow's own derivative of
+    # a loop keeps cannot leave a function that XLA compiled, for a tape outside.
+    kept: list[Any] = []
+
     @tf.custom_gradient
     def run(*arrays: Array) -> Any:
         first, xs = arrays[: len(start)], arrays[len(start) :]
-        states = tf.scan(step, xs, first)
-        before = tuple(tf.concat([a[None], b[:-1]], 0) for a, b in zip(first, states, strict=True))
-        real = [x.dtype.is_floating for x in xs]
+        real = [i for i, x in enumerate(xs) if x.dtype.is_floating]
 
         def back(after: Any, at: Any) -> Any:
-            state, frame = at
-            by = [*state, *(x for x, is_real in zip(frame, real, strict=True) if is_real)]
+            upstream, state, frame = at[: len(first)], at[len(first) : 2 * len(first)], at[2 * len(first) :]
+            by = [*state, *(frame[i] for i in real)]
             with tf.GradientTape() as tape:
                 tape.watch(by)
-                last = step(state, frame)
-            found = tape.gradient(last, by, list(after[0]), unconnected_gradients="zero")
-            return tuple(found[: len(state)]), tuple(found[len(state) :])
+                last = step(tuple(state), tuple(frame))
+            slopes = [x + y for x, y in zip(after, upstream, strict=False)]
+            return tuple(tape.gradient(last, by, slopes, unconnected_gradients="zero"))
 
         def gradient(*upstream: Array) -> Any:
-            like = tuple(tf.zeros_like(x[0]) for x, is_real in zip(xs, real, strict=True) if is_real)
-            by_state, by_frame = tf.scan(back, (before, xs), (tuple(upstream), like), reverse=True)
-            frames_left = iter(by_frame)
-            return [x[0] for x in by_state] + [next(frames_left) if is_real else None for is_real in real]
+            # `kept` and not the states of this loop: what has the derivative given here has a second one.
+            before = [tf.concat([a[None], b[:-1]], 0) for a, b in zip(first, kept, strict=True)]
+            none = [tf.zeros_like(x) for x in (*first, *(xs[i][0] for i in real))]
+            reverse = tuple(tf.reverse(x, [0]) for x in (*upstream, *before, *xs))
+            found = _states(back, tuple(none), reverse)
+            by_frame = dict(zip(real, (tf.reverse(x, [0]) for x in found[len(first) :]), strict=True))
+            return [x[-1] for x in found[: len(first)]] + [by_frame.get(i) for i in range(len(xs))]
 
-        return tuple(x[-1] for x in states), gradient
+        return tuple(tf.scan(step, xs, first)), gradient
 
-    last: tuple[Array, ...] = run(*start, *frames)
-    return last
+    kept += run(*start, *frames)
+    return tuple(kept)

@@ -12,6 +12,9 @@ from multiloss import checks, dispatch
 from multiloss.protocol import namespace
 from multiloss_torch import kernels, ops
 from multiloss_torch.autograd import closed_form
+from multiloss_torch.checkpointing import refuse_recomputation as refuse_recomputation
+from multiloss_torch.distributed import checksum as checksum
+from multiloss_torch.distributed import group as group
 from multiloss_torch.objects import TorchCenter, TorchGeneral, TorchLoss
 
 __all__ = ["closed_form"]

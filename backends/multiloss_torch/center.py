@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,6 @@ from torch import Tensor, nn
 import multiloss_torch as be
 from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.center_methods import CenterMethods
-from multiloss.definitions.center import PRESETS
-from multiloss.registry import CENTER
 from multiloss_torch import checkpointing, distributed, ops
 
 
@@ -64,108 +62,92 @@ class TorchCenter(CenterMethods, nn.Module):
         """The value and the features (a new leaf of autograd on request); in training mode the centers move, where the
         caller's gradients are `recorded`."""
         recorded = torch.is_grad_enabled() if recorded is None else recorded
-        moves = self.training and recorded and self.options.update == "auto"
-        if self.training and self.options.update == "auto" and checkpointing.is_possible():
+        may_move = self.training and self.options.update == "auto"
+        moves = may_move and recorded
+        first_passes: list[Any] = []
+        if checkpointing.is_possible():
             first_passes, recomputed = checkpointing.regions()
-            if recomputed is not None:
-                return self._recompute(given, first_passes, checkpointing.recall(recomputed, self))
-            moves = moves or checkpointing.is_trained(first_passes)
-            if moves and first_passes:
-                self._remember(given, first_passes)
-        value, where_to, rows, features = self._step(given, moves, leaf)
+            read = None if recomputed is None else checkpointing.recall(recomputed, self)
+            if read is not None:
+                return self._recompute(given, leaf, first_passes, read)
+            moves = recomputed is None and (moves or (may_move and checkpointing.is_trained(first_passes)))
+        value, where_to, rows, features = self._step(given, moves, leaf, first_passes)
         if where_to is not None:
             self._commit(where_to, rows)
         return value, features
 
-    def _remember(self, given: tuple[Any, ...], first_passes: list[Any]) -> None:
-        """Keep the rows that are read now for the recomputation of checkpointed regions."""
-        try:
-            labels = self._checked(given, False, may_grow=True)[0][0].to(torch.int64)
-        except (RuntimeError, TypeError, ValueError):  # the step says so, to all processes
-            return
-        whole = self.options.loss != "center"  # the family compares with other centers, too
-        rows = self.centers.clone() if whole else self.centers[labels.clamp(0, self.centers.shape[0] - 1)]
-        checkpointing.remember(first_passes, self, rows)
+    def _remember(self, labels: Tensor, trusted: bool, first_passes: Sequence[Any]) -> None:
+        """Keep what is read now for the recomputation of checkpointed regions."""
+        if self.options.loss != "center":  # the family compares with other centers, too
+            table, places = self.centers.clone(), None
+        else:
+            labels = labels.to(torch.int64)
+            known = (labels >= 0) & (labels < self.centers.shape[0])
+            places = torch.arange(labels.numel(), device=labels.device).reshape(labels.shape).where(known, -1)
+            table = self.centers[labels.where(known, 0).reshape(-1)]
+        checkpointing.remember(first_passes, self, checkpointing.Read(table, places, trusted))
 
-    def _recompute(self, given: tuple[Any, ...], first_passes: list[Any], rows: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The value of a first pass again, with the rows of then; nothing moves."""
-        if rows is None:  # a first pass that did not train
-            return self._step(given, False)[0], given[1]
-        checkpointing.remember(first_passes, self, rows)
-        (labels, *rest), trusted = self._checked(given, False, may_grow=None)
-        table = rows.reshape(-1, rows.shape[-1])
-        if self.options.loss == "center":
-            labels = torch.arange(labels.numel(), device=rows.device).reshape(labels.shape)
-        value, _, _ = step(be, self.options, table, labels, *rest, training=False, trusted=trusted)
-        return value, rest[0]
+    def _recompute(
+        self, given: tuple[Any, ...], leaf: bool, first_passes: list[Any], read: checkpointing.Read
+    ) -> tuple[Tensor, Tensor]:
+        """The value of a first pass again, with what was read then; nothing moves, and all was checked then."""
+        checkpointing.remember(first_passes, self, read)
+        labels, features, *rest = native_arrays(be, *given)
+        features = _leaf_of(features) if leaf else features
+        places = labels if read.places is None else read.places
+        value, _, _ = step(
+            be, self.options, read.table, places, features, *rest, training=False, trusted=read.trusted
+        )  # fmt: skip
+        return value, features
 
-    def _step(self, given: tuple[Any, ...], moves: bool, leaf: bool = False) -> tuple[Any, Any, Any, Tensor]:
+    def _step(
+        self, given: tuple[Any, ...], moves: bool, leaf: bool = False, first_passes: Sequence[Any] = ()
+    ) -> tuple[Any, Any, Any, Tensor]:
         group = self._choice.processes(self.centers.device) if moves else None
         if group is None:
             checked, trusted = self._checked(given, leaf, may_grow=not torch.compiler.is_compiling())
         else:
             checked, trusted = self._checked_everywhere(group, given, leaf)
+        if first_passes:
+            self._remember(checked[0], trusted, first_passes)
         if moves and torch.compiler.is_compiling():
             checked = ops.in_first_pass(checked[0]), *checked[1:]
         done = step(be, self.options, self.centers, *checked, training=moves, trusted=trusted, group=group)
         return *done, checked[1]
 
-    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool | None) -> tuple[tuple[Any, ...], bool]:
-        """Arrays that can be computed, a table that fits them (`may_grow` None: as it is), and whether the labels are
-        known to be in range."""
+    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
+        """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
         labels, features, sample_weight, mask = native_arrays(be, *given)
         if _transformed(features) or _transformed(labels):
             raise RuntimeError(
                 "a center loss holds state, which torch.func cannot see; use the pure init_state() and step() there"
             )
         self._check(labels, features, sample_weight, mask, self._shape()[1])
-        if may_grow is not None:
-            self._fit(labels, features, mask, may_grow)
-        if leaf:
-            features = (features if features.is_floating_point() else be.compute(features)).detach().requires_grad_()
+        self._fit(labels, features, mask, may_grow)
+        features = _leaf_of(features) if leaf else features
         trusted = self._labels_known(labels, mask, self._shape()[0])
         return (labels, features, sample_weight, mask), trusted
 
     def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:
         """The same in all processes: what one refuses, all do, and none has changed."""
-        if torch.compiler.is_compiling():  # in all processes: they run one program
-            raise RuntimeError("a center loss cannot update with other processes inside a compiled function")
-        before, checked, trusted, error = self.centers, None, False, None
-        own = dict(self.options.own)
+        before = self.centers
         try:
-            if self.options.num_classes is None:
-                raise ValueError(
-                    "the processes of a group cannot let the centers grow; pass num_classes to "
-                    "multiloss.get('center', ...)"
-                )
-            checked, trusted = self._checked(given, leaf, may_grow=False)
-        except (RuntimeError, TypeError, ValueError) as caught:
-            error = caught
-        try:
-            known = group.agree(
-                error,
-                0 if checked is None else checked[0].numel(),
-                trusted,
-                num_classes=self._shape()[0],
-                feature_dim=self._shape()[1],
-                alpha=self.options.alpha,
-                preset=list(PRESETS).index(self.options.preset),
-                loss=list(CENTER.values()).index(self.options.loss),
-                sharded=self.options.sharded,
-                moves_all=self.options.moves_all,
-                **{name: float(own.get(name, 0)) for name in ("weight", "margin", "delta")},
-                float_bits=torch.finfo(self.centers.dtype).bits,
-                checksum_of_centers=0 if error or self._agreed else self._checksum(),
+            checked = group.check(
+                self.options,
+                lambda: self._checked(given, leaf, may_grow=False),
+                lambda: self.centers,
+                self._shape,
+                None if self._agreed else self._checksum,
             )
-            self._agreed = True
         except BaseException:
             self.centers = before
             raise
-        return checked, known
+        self._agreed = True
+        return checked
 
     def _checksum(self) -> int:
         """Of centers that came from outside, which have to be the same in all processes; once is enough."""
-        return zlib.crc32(np.ascontiguousarray(self._host_centers()).data)
+        return distributed.checksum(self._host_centers())
 
     def _synchronisation(self) -> str:
         group = self._choice.processes(self.centers.device)
@@ -205,6 +187,11 @@ class TorchCenter(CenterMethods, nn.Module):
         self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self.centers = self.centers.float()
+
+
+def _leaf_of(features: Tensor) -> Tensor:
+    """The features as a new leaf of autograd."""
+    return (features if features.is_floating_point() else be.compute(features)).detach().requires_grad_()
 
 
 def _transformed(x: Tensor) -> bool:

@@ -1,15 +1,17 @@
 """Activation checkpointing (`torch.utils.checkpoint`): what is computed twice must move the centers once.
 
-The first pass of a checkpointed region remembers the rows that each call of a center loss read; the recomputation, in
-the backward pass, reads those and moves nothing. The region is an object of torch's own that both passes see on the
-Python stack: the autograd context of the reentrant kind, the `_CheckpointFrame` of the other.
+The first pass of a checkpointed region remembers the rows that each call of a center loss read, whether it moves them
+or not (another call may, before the backward pass); the recomputation reads those and moves nothing. The region is an
+object of torch's own that both passes see on the Python stack: the autograd context of the reentrant kind, the
+`_CheckpointFrame` of the other.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.utils.checkpoint
@@ -27,8 +29,16 @@ def is_possible() -> bool:
     )
 
 
-def regions() -> tuple[list[Any], Any]:
-    """The regions whose first pass this is, from the inside out, and the one that is recomputed (or None)."""
+class Recomputation(NamedTuple):
+    """One recomputation of a region: a retained graph may have several, and a region that is left early is not run to
+    its end."""
+
+    region: Any
+    number: Any
+
+
+def regions() -> tuple[list[Any], Recomputation | None]:
+    """The regions whose first pass this is, from the inside out, and what is recomputed (or None)."""
     first_passes: list[Any] = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -38,10 +48,21 @@ def regions() -> tuple[list[Any], Any]:
                 first_passes.append(here["ctx"])
             elif name == "checkpoint" and "gen" in here:
                 first_passes.append(here["gen"].gi_frame.f_locals["new_frame"])
-            elif name in ("backward", "unpack_hook"):
-                return first_passes, here.get("ctx", here.get("frame"))
+            elif name == "backward":
+                return first_passes, Recomputation(here["ctx"], torch._C._current_graph_task_id())
+            elif name == "unpack_hook":
+                return first_passes, Recomputation(here["frame"], here["gid"])
         frame = frame.f_back
     return first_passes, None
+
+
+def refuse_recomputation() -> None:
+    """RuntimeError inside a checkpointed region, for what keeps nothing for the recomputation (Keras' layer)."""
+    if is_possible() and regions() != ([], None):
+        raise RuntimeError(
+            "activation checkpointing would compute the center loss again, and move the centers twice; call the loss "
+            "outside of the checkpointed region, or with training=False"
+        )
 
 
 def is_trained(first_passes: list[Any]) -> bool:
@@ -49,19 +70,30 @@ def is_trained(first_passes: list[Any]) -> bool:
     return any(any(getattr(region, "needs_input_grad", ())) for region in first_passes)
 
 
-def remember(first_passes: list[Any], owner: Any, rows: Tensor) -> None:
-    """Keep the rows for the recomputation of these regions."""
+class Read(NamedTuple):
+    """What a call read in the first pass."""
+
+    table: Tensor
+    """The rows of the batch, or the whole table."""
+    places: Tensor | None
+    """Where in it each sample finds its row, -1: nowhere; None: at its label."""
+    trusted: bool
+
+
+def remember(first_passes: Sequence[Any], owner: Any, read: Read) -> None:
+    """Keep it for the recomputation of these regions."""
     for region in first_passes:
-        if not hasattr(region, "multiloss_rows"):
-            region.multiloss_rows = {}
-        region.multiloss_rows.setdefault(id(owner), []).append(rows)
+        if not hasattr(region, "multiloss_reads"):
+            region.multiloss_reads = {}
+        region.multiloss_reads.setdefault(id(owner), []).append(read)
 
 
-def recall(region: Any, owner: Any) -> Tensor | None:
-    """The rows of the call that is recomputed: they come back in the order of the first pass, time and again."""
-    kept = getattr(region, "multiloss_rows", {}).get(id(owner))
-    if not kept:
-        return None
-    kept.append(kept.pop(0))
-    rows: Tensor = kept[-1]
-    return rows
+def recall(recomputed: Recomputation, owner: Any) -> Read | None:
+    """What the call that is recomputed read: the calls come in the order of the first pass."""
+    region, number = recomputed
+    kept: list[Read] = getattr(region, "multiloss_reads", {}).get(id(owner), [])
+    if getattr(region, "multiloss_number", None) != number:
+        region.multiloss_number, region.multiloss_done = number, {}
+    done: int = region.multiloss_done.get(id(owner), 0)
+    region.multiloss_done[id(owner)] = done + 1
+    return kept[done] if done < len(kept) else None

@@ -6,11 +6,18 @@ Nothing here is specific to a communication backend: tensors travel on the devic
 from __future__ import annotations
 
 import struct
+import zlib
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from multiloss.center import CenterOptions
+from multiloss.definitions.center import PRESETS
+from multiloss.registry import CENTER
 
 _MESSAGE = 240
 
@@ -77,6 +84,54 @@ class Processes:
         self.lengths = [each[0] for each in told]
         return all(each[1] for each in told)
 
+    def check(
+        self,
+        chosen: CenterOptions,
+        check: Callable[[], tuple[tuple[Any, ...], bool]],
+        table: Callable[[], Tensor],
+        shape: Callable[[], tuple[int, int]],
+        checksum: Callable[[], int] | None,
+    ) -> tuple[tuple[Any, ...], bool]:
+        """What `check` gives, in all processes or in none.
+
+        Args:
+            chosen: the options.
+            check: gives the arrays of a call, labels first, and whether these are known to be in range.
+            table: the centers here, once they are checked. shape: that of the whole table.
+            checksum: of centers that the processes have not agreed on yet.
+        """
+        if torch.compiler.is_compiling():  # in all processes: they run one program
+            raise RuntimeError(
+                "a center loss cannot update with other processes inside a compiled function; call it outside of that "
+                "(a group of processes needs num_classes, too), or pass process_group=False"
+            )
+        checked, trusted, error, own = (None,), False, None, dict(chosen.own)
+        try:
+            if chosen.num_classes is None:
+                raise ValueError(
+                    "the processes of a group cannot let the centers grow; pass num_classes to "
+                    "multiloss.get('center', ...)"
+                )
+            checked, trusted = check()
+        except (RuntimeError, TypeError, ValueError) as caught:
+            error = caught
+        known = self.agree(
+            error,
+            0 if checked[0] is None else checked[0].numel(),
+            trusted,
+            num_classes=shape()[0],
+            feature_dim=shape()[1],
+            alpha=chosen.alpha,
+            preset=list(PRESETS).index(chosen.preset),
+            loss=list(CENTER.values()).index(chosen.loss),
+            sharded=chosen.sharded,
+            moves_all=chosen.moves_all,
+            **{name: float(own.get(name, 0)) for name in ("weight", "margin", "delta")},
+            float_bits=0 if error else torch.finfo(table().dtype).bits,
+            checksum_of_centers=0 if error or checksum is None else checksum(),
+        )
+        return checked, known
+
     def gathers(self, classes: int, dim: int, samples: int) -> bool:
         """Whether the batch travels (its rows to every process), and not one sum a class (there and back)."""
         return sum(self.lengths) <= 2 * classes
@@ -97,6 +152,16 @@ class Processes:
         total = x.detach().clone()
         dist.all_reduce(total, group=self.group)
         return total
+
+
+def checksum(centers: np.ndarray) -> int:
+    """Of a table."""
+    return zlib.crc32(np.ascontiguousarray(centers).data)
+
+
+def group(table: Any = None, chosen: Any = None) -> Processes | None:
+    """The processes that a table moves together with, for Keras' layer; `chosen` is a `process_group`."""
+    return Choice(chosen).processes(torch.device("cpu") if table is None else table.device)
 
 
 def keep_out_of_broadcast(model: torch.nn.Module) -> torch.nn.Module:

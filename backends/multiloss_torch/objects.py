@@ -136,6 +136,10 @@ class TorchGeneral(General, nn.Module):
         return self._value(arrays, trusted)
 
     def _value(self, arrays: list[Any], trusted: bool) -> Tensor:
+        device = arrays[1].device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):  # which would make half-precision products of float32 inputs
+                return general.evaluate(be, self.spec, *arrays, trusted=trusted)
         return general.evaluate(be, self.spec, *arrays, trusted=trusted)
 
     def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:

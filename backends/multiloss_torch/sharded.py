@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,10 +92,16 @@ class ShardedCenter(TorchCenter):
     def _shape(self) -> tuple[int, int]:
         return int(self.options.num_classes or 0), int(self.options.feature_dim or 0)
 
-    def _step(self, given: tuple[Any, ...], moves: bool, leaf: bool = False) -> tuple[Any, Any, Any, Tensor]:
+    def _step(
+        self, given: tuple[Any, ...], moves: bool, leaf: bool = False, first_passes: Sequence[Any] = ()
+    ) -> tuple[Any, Any, Any, Tensor]:
         group = self._choice.processes(self.centers.device)
         if group is None:
-            return super()._step(given, moves, leaf)
+            return super()._step(given, moves, leaf, first_passes)
+        if moves and first_passes:
+            raise NotImplementedError(
+                "sharded centers inside activation checkpointing; call the center loss outside of it"
+            )
         (labels, features, sample_weight, mask), trusted = self._checked_everywhere(group, given, leaf)
         first, stop = self._block()
         if len(self.centers) != stop - first:
@@ -133,9 +140,6 @@ class ShardedCenter(TorchCenter):
             )
         return value, own, new, features
 
-    def _remember(self, given: tuple[Any, ...], first_passes: list[Any]) -> None:
-        raise NotImplementedError("sharded centers inside activation checkpointing; call the center loss outside of it")
-
     def _synchronisation(self) -> str:
         first, stop = self._block()
         return f"classes shared out over the processes; this one owns {first} to {stop - 1}"
@@ -143,7 +147,15 @@ class ShardedCenter(TorchCenter):
     def save_centers(self, path: str | os.PathLike[str]) -> None:
         """Write this process's block as one of the files `path.FIRST-of-CLASSES`; all processes call it."""
         first, _ = self._block()
-        state.save(state.piece(path, first, self._shape()[0]), self._host_centers())
+        state.save_piece(path, first, self._shape()[0], self._host_centers(), self._save_id())
+
+    def _save_id(self) -> str:
+        """A new number that the first process draws for all."""
+        group, number = self._choice.processes(self.centers.device), secrets.randbits(62)
+        if group is not None:
+            own = torch.tensor([number if group.rank == 0 else 0], device=self.centers.device)
+            number = int(group.sum(own))
+        return f"{number:016x}"
 
     def load_centers(
         self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None

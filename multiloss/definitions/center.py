@@ -70,7 +70,9 @@ PRESETS: Mapping[str | None, tuple[Rule, Mapping[str, Any]]] = {
 def distance(
     xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, per_feature: bool = False, factor: float = 1.0
 ) -> Array:
-    """Center loss (Wen et al., ECCV 2016, Eq. 2): half the squared distance of a feature vector to its class's center.
+    """Center loss (Wen et al., ECCV 2016): half the squared distance of a feature vector to its class's center.
+
+    Per sample, Eq. 2 without its sum:
 
     .. math:: \\tfrac12 \\lVert x - c_y \\rVert^2
 

@@ -133,7 +133,7 @@ def info_nce(
     Returns:
         One value per row, (N,). Costs N x N.
 
-    Source: van den Oord, Li & Vinyals 2018, eq. 4, with cosines; Radford et al. 2021 (CLIP) is `symmetric=True`.
+    Source: van den Oord, Li & Vinyals 2018, with cosines; Radford et al. 2021 (CLIP) is `symmetric=True`.
         Not in Keras, torch and Optax.
 
     Example:
@@ -187,7 +187,7 @@ def multi_similarity(
     Returns:
         One value per anchor, (N,); all count in the mean. No pair is mined away.
 
-    Source: Wang et al. 2019, eq. 15, of all pairs (the paper mines them before). Not in Keras, torch and Optax.
+    Source: Wang et al. 2019, of all pairs (the paper mines them before). Not in Keras, torch and Optax.
 
     Example:
         >>> import multiloss
@@ -236,7 +236,7 @@ def circle(
     Returns:
         One value per anchor, (N,); an anchor without a positive or without a negative has 0 and leaves the mean.
 
-    Source: Sun et al. 2020, eqs. 6 and 8. Keras's `Circle` is `detach=False` of features of unit length, and its mean
+    Source: Sun et al. 2020. Keras's `Circle` is `detach=False` of features of unit length, and its mean
         is over the anchors whose value is above 0. Not in torch and Optax.
 
     Example:

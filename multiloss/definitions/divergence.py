@@ -84,7 +84,7 @@ def kl_divergence(
     Returns:
         One value per sample, in nats; never negative for distributions, but for rounding and `epsilon`.
 
-    Source: Kullback & Leibler 1951, eq. 2.4. `keras.losses.KLDivergence`; `torch.nn.KLDivLoss(reduction="batchmean")`
+    Source: Kullback & Leibler 1951. `keras.losses.KLDivergence`; `torch.nn.KLDivLoss(reduction="batchmean")`
     and `optax.losses.kl_divergence` with `log_input`.
 
     Example:
@@ -213,7 +213,7 @@ def generalized_kl_divergence(
         One value per sample, in the unit of the amounts; never negative, but for rounding and `epsilon`. Of
         distributions it is `kl_divergence`.
 
-    Source: Csiszar 1975; Lee & Seung 2001, eq. 3. `optax.losses.generalized_kl_divergence` with `log_input`.
+    Source: Csiszar 1975; Lee & Seung 2001. `optax.losses.generalized_kl_divergence` with `log_input`.
 
     Example:
         >>> import multiloss
@@ -266,7 +266,7 @@ def js_divergence(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsi
     Returns:
         One value per sample, in nats, from 0 to log 2, but for rounding and `epsilon`.
 
-    Source: Lin 1991, eq. 4.1. (`scipy.spatial.distance.jensenshannon` is its square root.) Keras, torch and Optax have
+    Source: Lin 1991. (`scipy.spatial.distance.jensenshannon` is its square root.) Keras, torch and Optax have
     none.
 
     Example:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.checks import PROBABILITY, Domain
+from multiloss.checks import PROBABILITY, SIGN
 from multiloss.definition import of_inputs
 from multiloss.options import non_negative, one_of, real
 
 Array = Any
-_SIGN = Domain(-1.0, 1.0, "the targets -1 and 1", values=(-1.0, 1.0))
 
 
 def norm(xp: Any, x: Array) -> Array:
@@ -87,7 +86,7 @@ def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float =
     Returns:
         One value per pair, (...). The gradient of two equal points is 0.
 
-    Source: Hadsell, Chopra & LeCun 2006, eq. 4.
+    Source: Hadsell, Chopra & LeCun 2006.
 
     Example:
         >>> import multiloss
@@ -147,7 +146,7 @@ def triplet_margin(
     Returns:
         One value per triplet, (...). The gradient of two equal points, and at the kink, is 0.
 
-    Source: Schroff, Kalenichenko & Philbin 2015, eq. 3 has squared distances (`triplet`, squared=True); Balntas et al.
+    Source: Schroff, Kalenichenko & Philbin 2015 have squared distances (`triplet`, squared=True); Balntas et al.
         2016 have these and the swap. torch's `TripletMarginLoss` is `epsilon=1e-6`; Optax's `triplet_margin_loss` is
         `epsilon=1e-6, epsilon_in="root"`, and takes no absolute value before an odd power. Not in Keras.
 
@@ -169,9 +168,7 @@ def triplet_margin(
     return hinge(xp, distance(anchor, positive) - far + margin)
 
 
-@of_inputs(
-    {"y_true": "...", "x1": "... D", "x2": "... D"}, readers={"margin": real}, domain=lambda _: {"y_true": _SIGN}
-)
+@of_inputs({"y_true": "...", "x1": "... D", "x2": "... D"}, readers={"margin": real}, domain=lambda _: {"y_true": SIGN})
 def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
     """Cosine embedding loss: similar pairs shall point the same way, others not, up to a margin.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from multiloss.checks import MEMBERSHIP
+from multiloss.checks import MEMBERSHIP, axis_fits
 from multiloss.definition import of_inputs
-from multiloss.options import flag, one_of
+from multiloss.options import flag, integer, non_negative_integer, one_of
 
 Array = Any
 
@@ -20,33 +21,14 @@ def lovasz_softmax(
     keep: Array | None = None,
     axis: int = -1,
     per_image: bool = False,
-    classes: str = "present",
+    classes: str | tuple[int, ...] = "present",
 ) -> Array:
-    """Lovasz-softmax: the mean over classes of the Lovasz extension of the Jaccard loss.
-
-    .. math:: \\tfrac{1}{|C|} \\sum_{c \\in C} \\sum_k m_{\\pi_k} (J_k - J_{k-1}), \\quad
-        J_k = 1 - \\frac{|y = c| - |y = c \\cap \\{\\pi_1 \\dots \\pi_k\\}|}{|y = c \\cup \\{\\pi_1 \\dots \\pi_k\\}|}
-
-    with the errors m = 1 - p_c where y = c, else p_c, which the permutation pi sorts, the largest first.
-
-    Args:
-        y_true: integer labels y in [0, C), the shape of `y_pred` without `axis`.
-        y_pred: probabilities p over the C classes.
-        axis: the axis of the classes (1 for N, C, H, W).
-        keep: boolean, the shape of `y_true`; pixels where it is False are left out.
-        per_image: one value for each index of the first axis, and not one of the whole batch.
-        classes: "present" averages over the classes that the labels (of the image) have, "all" over all C.
-
-    Returns:
-        A number, or one for each image; 0 where no pixel is kept. Pixels of equal errors are taken in their order,
-        which the value does not depend on, but the gradient does.
-
-    Source: Berman et al. 2018, whose code has these defaults.
-    """
-    p, kept, inside, weights = _steps(xp, y_true, y_pred, keep, axis, per_image)
+    """The value of the whole batch, or one of each image (see `lovasz_softmax_of_a_batch`); 0 where no pixel is kept.
+    The classes are on `axis`; `keep` has the shape of `y_true`."""
+    p, inside, weights = _steps(xp, y_true, y_pred, keep, axis, per_image)
     errors = (p - inside) * xp.stop_gradient(xp.sign(p - inside))  # its derivative at 0 is 0 on every backend
     # A product, not `where`: a nan shows also in a class that is not counted.
-    values = xp.sum(xp.sum(errors * weights, axis=-1) * _share(xp, inside, kept, classes), axis=-1)
+    values = xp.sum(xp.sum(errors * weights, axis=-1) * _share(xp, inside, classes), axis=-1)
     return values if per_image else xp.sum(values)
 
 
@@ -58,11 +40,11 @@ def lovasz_softmax_gradient(
     keep: Array | None = None,
     axis: int = -1,
     per_image: bool = False,
-    classes: str = "present",
+    classes: str | tuple[int, ...] = "present",
 ) -> Array:
     """The derivative by `y_pred` of the value that each element takes part in; 0 at an error of 0."""
-    p, kept, inside, weights = _steps(xp, y_true, y_pred, keep, axis, per_image)
-    slope = weights * xp.sign(p - inside) * xp.expand_dims(_share(xp, inside, kept, classes), axis=-1)
+    p, inside, weights = _steps(xp, y_true, y_pred, keep, axis, per_image)
+    slope = weights * xp.sign(p - inside) * xp.expand_dims(_share(xp, inside, classes), axis=-1)
     order = _order(y_pred, axis, per_image)
     unknown = order.index(0) if axis % len(order) else 1  # the batch, whose length a graph may not know
     moved = xp.reshape(slope, tuple(-1 if i == unknown else y_pred.shape[a] for i, a in enumerate(order)))
@@ -81,10 +63,10 @@ def _order(y_pred: Array, axis: int, per_image: bool) -> list[int]:
 
 def _steps(
     xp: Any, y_true: Array, y_pred: Array, keep: Array | None, axis: int, per_image: bool
-) -> tuple[Array, Array | None, Array, Array]:
-    """p, what is kept, 1 where the label is the class, and J_k - J_(k-1) of each pixel.
+) -> tuple[Array, Array, Array]:
+    """p, 1 where the label is the class, and J_k - J_(k-1) of each pixel.
 
-    All have shape (images, classes, pixels); what is kept has one class.
+    All have shape (images, classes, pixels).
     """
     order = _order(y_pred, axis, per_image)
     labels_order = [i - (i > axis % len(order)) for i in order if i != axis % len(order)]
@@ -112,24 +94,50 @@ def _steps(
     ratio = xp.where(none, xp.ones_like(before), missed / xp.where(none, xp.ones_like(before), before))
     steps = (inside_sorted + (1 - inside_sorted) * ratio) / union
     back = xp.argsort(by_error, axis=-1, stable=True)
-    return p, kept, inside, xp.stop_gradient(xp.take_along_axis(steps, back, axis=-1))
+    return p, inside, xp.stop_gradient(xp.take_along_axis(steps, back, axis=-1))
 
 
-def _share(xp: Any, inside: Array, kept: Array | None, classes: str) -> Array:
+def _share(xp: Any, inside: Array, classes: str | tuple[int, ...]) -> Array:
     """What each class counts for in the mean of an image, (images, classes)."""
     size = xp.sum(inside, axis=-1)
-    if classes == "present":
-        counted = xp.astype(size > 0, inside.dtype)
-        return counted / xp.at_least(xp.sum(counted, axis=-1, keepdims=True), 1.0)
-    return xp.ones_like(size) / xp.length(size, 1)
+    if isinstance(classes, str):
+        counted = size > 0 if classes == "present" else size >= 0
+    else:
+        number = xp.class_count(size, 1)
+        if isinstance(number, int) and max(classes) >= number:
+            raise ValueError(f"classes must be among the {number} classes, got {max(classes)}")
+        counted = size < 0
+        for one in classes:
+            counted = counted | (xp.class_range(size, 1) == one)
+    share = xp.astype(counted, inside.dtype)
+    return share / xp.at_least(xp.sum(share, axis=-1, keepdims=True), 1.0)
+
+
+def _classes(name: str, value: Any) -> str | tuple[int, ...]:
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return one_of("present", "all")(name, value)
+    numbers = tuple(non_negative_integer(f"{name}[{i}]", item) for i, item in enumerate(value))
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(f"{name} must name classes, each once, got {numbers}")
+    return numbers
+
+
+def _classes_last(xp: Any, inputs: list[Array], options: Mapping[str, Any]) -> list[Array]:
+    axis, rank = options["class_axis"], len(inputs[1].shape)
+    axis_fits(axis, inputs[1].shape)
+    if axis % rank == rank - 1:
+        return inputs
+    order = [i for i in range(rank) if i != axis % rank]
+    return [inputs[0], xp.permute_dims(inputs[1], (*order, axis % rank))]
 
 
 @of_inputs(
     {"y_true": "... int<C", "y_pred": "... C"},
     name="lovasz_softmax",
-    readers={"per_image": flag, "classes": one_of("present", "all")},
+    readers={"per_image": flag, "classes": _classes, "class_axis": integer},
     domain=lambda _: {"y_pred": MEMBERSHIP},
     whole_batch=True,
+    arrange=_classes_last,
 )
 def lovasz_softmax_of_a_batch(
     xp: Any,
@@ -138,7 +146,8 @@ def lovasz_softmax_of_a_batch(
     *,
     keep: Array | None = None,
     per_image: bool = False,
-    classes: str = "present",
+    classes: str | tuple[int, ...] = "present",
+    class_axis: int = -1,
 ) -> Array:
     """Lovasz-softmax: the mean over classes of the Lovasz extension of the Jaccard loss.
 
@@ -149,13 +158,18 @@ def lovasz_softmax_of_a_batch(
 
     Args:
         y_true: integer labels y in [0, C), (...): (N, H, W) for images.
-        y_pred: probabilities p over the C classes, (..., C): the classes are the last axis.
+        y_pred: probabilities p over the C classes, (..., C), or with the classes on `class_axis`.
         per_image: the mean of one value for each index of the first axis, and not one of the whole batch.
-        classes: "present" averages over the classes that the labels (of the image) have, "all" over all C.
+        classes: "present" averages over the classes that the labels (of the image) have, "all" over all C, a list of
+            classes over these.
+        class_axis: the axis of the classes in `y_pred`: 1 for N, C, H, W.
 
     Returns:
         One value for the batch (with `per_image` one for each image, before the reduction). A mask leaves pixels out.
         Pixels of equal errors are taken in their order, which the value does not depend on, but the gradient does.
+
+    Raises:
+        ValueError: a label outside [0, C), where values can be read; a class or an axis that there is not.
 
     Source: Berman et al. 2018, whose code has these defaults.
 

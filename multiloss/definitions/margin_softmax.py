@@ -91,7 +91,7 @@ def arcface(
     Raises:
         ValueError: a label outside [0, C), where values can be read.
 
-    Source: Deng et al. 2019, eq. 3; beyond pi as pytorch-metric-learning's `ArcFaceLoss` and the authors' first code,
+    Source: Deng et al. 2019; beyond pi as pytorch-metric-learning's `ArcFaceLoss` and the authors' first code,
     so that a larger angle never costs less.
 
     Example:
@@ -149,7 +149,7 @@ def cosface(
     Raises:
         ValueError: a label outside [0, C), where values can be read.
 
-    Source: Wang et al. 2018 (CosFace), eq. 4; AM-Softmax, Wang et al. 2018, is the same.
+    Source: Wang et al. 2018 (CosFace); AM-Softmax, Wang et al. 2018, is the same.
 
     Example:
         >>> import multiloss
@@ -182,7 +182,7 @@ def sphereface(xp: Any, labels: Array, features: Array, weight: Array, *, margin
     Raises:
         ValueError: a label outside [0, C), where values can be read.
 
-    Source: Liu et al. 2017, eq. 7, without the annealing of the authors' code.
+    Source: Liu et al. 2017, without the annealing of the authors' code.
 
     Example:
         >>> import multiloss

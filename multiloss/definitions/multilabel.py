@@ -55,7 +55,8 @@ def multilabel_margin(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) 
     It compares all pairs of classes: samples x classes x classes numbers.
 
     Args:
-        y_true: the numbers of the right classes Y, the shape of `y_pred`; what follows the first -1 does not count.
+        y_true: the numbers of the right classes Y, integers, the shape of `y_pred`; what follows the first -1 does not
+            count.
         y_pred: scores z over the K classes.
         axis: the axis of the classes.
 
@@ -65,6 +66,7 @@ def multilabel_margin(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) 
         at the kinks.
 
     Raises:
+        TypeError: class numbers that are no integers.
         ValueError: what is no class number, nor -1, by the first call, where values can be read.
 
     Source: `torch.nn.MultiLabelMarginLoss`.

@@ -35,7 +35,7 @@ def proxy_nca(
     Raises:
         ValueError: a label outside [0, C), where values can be read.
 
-    Source: Movshovitz-Attias et al. 2017, eq. 4; Teh et al. 2020 (ProxyNCA++) is `plus=True, scale=9`.
+    Source: Movshovitz-Attias et al. 2017; Teh et al. 2020 (ProxyNCA++) is `plus=True, scale=9`.
     pytorch-metric-learning's `ProxyNCALoss` is `plus=True, scale=1`.
 
     Example:
@@ -84,9 +84,10 @@ def proxy_anchor(
         One value for the batch; masked samples are in none of the sums.
 
     Raises:
-        ValueError: a label outside [0, C), where values can be read.
+        ValueError: a label outside [0, C), where values can be read. Weights of samples: the anchors, which weights
+            would apply to, are the proxies.
 
-    Source: Kim et al. 2020, eq. 4.
+    Source: Kim et al. 2020.
 
     Example:
         >>> import multiloss

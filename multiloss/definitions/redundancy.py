@@ -26,7 +26,7 @@ def barlow_twins(xp: Any, x1: Array, x2: Array, *, keep: Array | None = None, of
         One value for the batch: a sum over the D x D entries. Mean and variance are those of the samples that are not
         masked, the variance divided by their number.
 
-    Source: Zbontar et al. 2021, eq. 1 and 2; the 1e-5 is that of the batch normalisation in the authors' code.
+    Source: Zbontar et al. 2021, eq. 1; the 1e-5 is that of the batch normalisation in the authors' code.
 
     Example:
         >>> import multiloss
@@ -76,7 +76,7 @@ def vicreg(
         One value for the batch. Covariances are those of the samples that are not masked, divided by their number less
         1; a single sample has none: 0. The gradient at the kink, a deviation of 1, is 0.
 
-    Source: Bardes et al. 2022, eq. 1 to 6, with the factors of the authors' code: a mean over D too for the agreement,
+    Source: Bardes et al. 2022, with the factors of the authors' code: a mean over D too for the agreement,
     half for the variance.
 
     Example:

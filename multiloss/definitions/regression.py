@@ -59,7 +59,7 @@ def half_squared_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
     Returns:
         One value per element, in the squared unit of the inputs; averaged over `axis`.
 
-    Source: Bishop 2006, eq. 1.2. `optax.losses.l2_loss`.
+    Source: Bishop 2006. `optax.losses.l2_loss`.
 
     Example:
         >>> import multiloss
@@ -331,7 +331,7 @@ def charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-3)
     Returns:
         One value per element, in the unit of the inputs; averaged over `axis`. An exact fit has `epsilon`, not 0.
 
-    Source: the form of Lai et al. 2017, eq. 4, and of image restoration since. Charbonnier et al. 1994 have
+    Source: the form of Lai et al. 2017 and of image restoration since. Charbonnier et al. 1994 have
     2 sqrt(1 + e^2) - 2. Keras, torch and Optax have none.
 
     Example:

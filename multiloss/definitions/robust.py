@@ -54,7 +54,7 @@ def generalized_cross_entropy(
         TypeError: labels that are no integers.
         ValueError: a label outside [0, K), where values can be read.
 
-    Source: Zhang & Sabuncu 2018, eq. 6. `keras.losses.CategoricalGeneralizedCrossEntropy` (q = 0.5 by default, and a
+    Source: Zhang & Sabuncu 2018. `keras.losses.CategoricalGeneralizedCrossEntropy` (q = 0.5 by default, and a
     nan gradient at p = 0).
 
     Example:

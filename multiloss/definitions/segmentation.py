@@ -38,8 +38,9 @@ def dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, smooth: float
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
         y_pred: probabilities p, the shape of `y_true`.
-        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; -1 takes
-            flattened images (N, P) or (N, C, P); None makes the whole batch one region.
+        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes
+            the whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it
+            makes each row a region of its own.
         smooth: s, 0 or above, added to both terms of the fraction.
         squared: square t and p in the denominator, as the paper does.
 
@@ -179,8 +180,9 @@ def tversky(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: flo
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
         y_pred: probabilities p, the shape of `y_true`.
-        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; -1 takes
-            flattened images (N, P) or (N, C, P); None makes the whole batch one region.
+        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes
+            the whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it
+            makes each row a region of its own.
         alpha: the weight of false positives, 0 or above.
         beta: the weight of false negatives, 0 or above.
 
@@ -252,8 +254,9 @@ def focal_tversky(
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
         y_pred: probabilities p, the shape of `y_true`.
-        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; -1 takes
-            flattened images (N, P) or (N, C, P); None makes the whole batch one region.
+        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes
+            the whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it
+            makes each row a region of its own.
         alpha: the weight of false positives, 0 or above.
         beta: the weight of false negatives, 0 or above.
         gamma: the power, positive; below 1 it raises the gradient of regions that fit well already. 1 is `tversky`.
@@ -313,8 +316,9 @@ def jaccard(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
         y_pred: probabilities p, the shape of `y_true`.
-        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; -1 takes
-            flattened images (N, P) or (N, C, P); None makes the whole batch one region.
+        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes
+            the whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it
+            makes each row a region of its own.
 
     Returns:
         One value in [0, 1] per sample (and class); 0 with gradient 0 where both regions are empty. With Dice loss D it

@@ -57,12 +57,13 @@ def ctc(
 
     Returns:
         One value per sample, (N,). Without any alignment (more labels, and blanks between equal ones, than frames; a
-        blank among the labels) it is inf and its gradient 0. Costs N x T x L.
+        blank among the labels; T may be 0) it is inf and its gradient 0. Costs N x T x L. Under
+        `torch.compile` the frames are one loop from torch 2.13 on; older ones unroll it, which takes them minutes.
 
     Raises:
         ValueError: `blank` is no class.
 
-    Source: Graves et al. 2006, eq. 6-8, in logarithms. torch: `ctc_loss`, which takes log-probabilities (T, N, C),
+    Source: Graves et al. 2006, in logarithms. torch: `ctc_loss`, which takes log-probabilities (T, N, C),
     gives such a sample a nan gradient, and whose mean is that of `normalize="length"`. Optax: `ctc_loss`, with paddings
     and 1e5 for inf. Keras: `CTC`, without input lengths, where a label of 0 is padding.
 
@@ -90,9 +91,9 @@ def ctc(
 
     # Before the first frame all are at the blank before the first label. The probabilities are relative to `total`, so
     # that long sequences keep their digits.
-    zero = xp.zeros_like(log_p[:, 0, :1])
+    zero = xp.sum(log_p[:, :0, :1], axis=1)  # of no frames, for there may be none
     never = xp.full_like(zero, NEVER)
-    at_label = xp.full_like(of_labels[:, 0, :], NEVER)
+    at_label = xp.full_like(xp.sum(of_labels[:, :0, :], axis=1), NEVER)
     repeated = y_true == xp.concat([y_true[:, :1], y_true[:, :-1]], axis=1)
     closed = xp.where(repeated, at_label, xp.zeros_like(at_label))
     start = (xp.concat([zero, at_label], axis=1), at_label, zero, closed)

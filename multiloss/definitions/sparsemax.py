@@ -55,7 +55,7 @@ def sparsemax(
         TypeError: labels that are no integers.
         ValueError: a label outside [0, K), where values can be read.
 
-    Source: Martins & Astudillo 2016, eq. 18. `optax.losses.multiclass_sparsemax_loss`.
+    Source: Martins & Astudillo 2016. `optax.losses.multiclass_sparsemax_loss`.
 
     Example:
         >>> import multiloss

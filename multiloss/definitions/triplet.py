@@ -100,7 +100,7 @@ def triplet(
         are above 0, so that the mean is over those. Anchors without a positive or without a negative have 0 and leave
         the mean. Takes N x N memory and N x N x D time.
 
-    Source: `"hard"` and `"all"`: Hermans, Beyer & Leibe 2017, eqs. 5 and 6 (batch hard, and batch all over the non-zero
+    Source: `"hard"` and `"all"`: Hermans, Beyer & Leibe 2017 (eq. 5, batch hard, and batch all over the non-zero
         ones). `"semihard"`: Schroff, Kalenichenko & Philbin 2015, sec. 3.2, whose distances are `squared=True,
         normalize=True`. Not in Keras, torch and Optax; torch's `triplet_margin` takes given ones.
 

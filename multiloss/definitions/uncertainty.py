@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.checks import VARIANCE
+from multiloss.checks import POSITIVE
 from multiloss.definition import of_inputs
 from multiloss.options import flag, non_negative
 
@@ -15,7 +15,7 @@ Array = Any
 @of_inputs(
     {"y_true": "...", "y_pred": "...", "var": "..."},
     readers={"full": flag, "epsilon": non_negative},
-    domain=lambda _: {"var": VARIANCE},
+    domain=lambda _: {"var": POSITIVE},
 )
 def gaussian_nll(
     xp: Any, y_true: Array, y_pred: Array, var: Array, *, full: bool = False, epsilon: float = 1e-6

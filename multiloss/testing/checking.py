@@ -79,6 +79,13 @@ class _Truth:
         loss = get(self.spec.name, "numpy", axis=case.axis, reduction="none", validate=False, **self.spec.kwargs)
         return np.asarray(loss(case.y_true, y_pred))
 
+    def counts(self, case: Case, y_pred: np.ndarray) -> Any:
+        """How many each value counts for in a mean."""
+        counts = self.spec.definition.counts
+        if counts is None:
+            return 1.0
+        return counts(dispatch.backend("numpy").xp, case.y_true, y_pred, **self.spec.kwargs, axis=case.axis)
+
     def reduced(self, case: Case, y_pred: np.ndarray) -> np.ndarray:
         """The rules of weights, masks and reductions, written out."""
         values = self.values(case, y_pred)
@@ -92,10 +99,11 @@ class _Truth:
         weighted = np.where(keep, weight * values, 0.0)
         if case.reduction == "none":
             return weighted
+        counts = keep * self.counts(case, y_pred)
         by = {
             "sum": 1,
-            "mean": keep.sum(),
-            "weighted_mean": weight[keep].sum(),
+            "mean": counts.sum(),
+            "weighted_mean": (weight * counts).sum(),
             "batchmean": values.shape[0] if values.ndim else 1,
         }[case.reduction]
         return weighted.sum() / by if by else np.zeros(())
@@ -193,14 +201,16 @@ def _masked_is_gone(
 
 def _plain(spec: Spec, samples: int) -> tuple[np.ndarray, np.ndarray]:
     true, pred = (np.full((samples, 2), _some(domain_of(spec, name)), np.float32) for name in ("y_true", "y_pred"))
-    return (np.zeros(samples, np.int64) if spec.definition.has_labels else true), pred
+    if spec.definition.integer_targets:
+        true = np.zeros(samples if spec.definition.has_labels else true.shape, np.int64)
+    return true, pred
 
 
 def _some(domain: checks.Domain | None) -> float:
     """A number that the domain has."""
     if domain is None:
         return 0.5
-    return 0.0 if domain is checks.LABEL_SETS else domain.values[-1] if domain.values else min(0.5, domain.high)
+    return domain.values[-1] if domain.values else min(0.5, domain.high)
 
 
 def _half_precision(backend: str, spec: Spec) -> None:

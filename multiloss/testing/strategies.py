@@ -68,7 +68,8 @@ def _inputs(spec: Spec, name: str, shape: tuple[int, ...], axis: Any) -> st.Sear
     if domain is not None and domain.values:
         return arrays(np.float64, shape, elements=st.sampled_from(domain.values))
     if domain is None:
-        return floats(shape, -20.0, 20.0)
+        # What is divided by its sum must have one, and logarithms.
+        return floats(shape, 0.05 if spec.kwargs.get("normalize") else -20.0, 20.0)
     return floats(shape, max(domain.low, -20.0) + 0.05, min(domain.high, 20.0))
 
 

@@ -61,7 +61,7 @@ add(
 
 
 def info_nce(x1: list[Vector], x2: list[Vector], temperature: float = 0.07, symmetric: bool = False) -> list[Number]:
-    """Oord et al. 2018, eq. 4, row by row."""
+    """Oord et al. 2018, row by row."""
     tau, size, values = mp.mpf(temperature), len(x1), []
     for i in range(size):
         own = mp.exp(cosine(x1[i], x2[i]) / tau)
@@ -98,7 +98,7 @@ add(
 def multi_similarity(
     labels: list[int], x: list[Vector], alpha: float = 2.0, beta: float = 50.0, base: float = 0.5
 ) -> list[Number]:
-    """Wang et al. 2019, eq. 15, anchor by anchor, of all pairs."""
+    """Wang et al. 2019, anchor by anchor, of all pairs."""
     a, b, lam, values = mp.mpf(alpha), mp.mpf(beta), mp.mpf(base), []
     for i in range(len(x)):
         positives, negatives = split(labels, i)
@@ -128,7 +128,7 @@ add(
 def circle(
     labels: list[int], x: list[Vector], gamma: float = 80.0, margin: float = 0.4, detach: bool = True
 ) -> tuple[Any, Any]:
-    """Sun et al. 2020, eqs. 6 and 8, anchor by anchor; where the weights are constants, they are those of the inputs
+    """Sun et al. 2020, anchor by anchor; where the weights are constants, they are those of the inputs
     that differences step away from: these have few digits.
     """
     g, m, values, counts = mp.mpf(gamma), mp.mpf(margin), [], []

@@ -58,7 +58,7 @@ def kl_divergence(
     log_input: bool = False,
     log_target: bool = False,
 ) -> Any:
-    """Kullback & Leibler 1951, eq. 2.4."""
+    """Kullback & Leibler 1951."""
     t, p = plain(t, p, log_input, log_target)
     if normalize:
         t, p = [x / mp.fsum(t) for x in t], [x / mp.fsum(p) for x in p]
@@ -69,7 +69,7 @@ def kl_divergence(
 def generalized_kl(
     t: Vector, p: Vector, epsilon: float = 1e-7, log_input: bool = False, log_target: bool = False
 ) -> Any:
-    """Lee & Seung 2001, eq. 3."""
+    """Lee & Seung 2001."""
     t, p = plain(t, p, log_input, log_target)
     of_t, of_p = floors(epsilon, log_input, log_target)
     return mp.fsum(xlog(a, a, of_t) - xlog(a, b, of_p) - a + b for a, b in zip(t, p, strict=True))

@@ -210,7 +210,7 @@ def projected(z: Row) -> tuple[Row, Number]:
 
 
 def sparsemax(y: int, z: Row) -> Number:
-    """Their eq. 18."""
+    """Their loss of one label."""
     p, tau = projected(z)
     return -z[y] + mp.fsum(v * v - tau * tau for v, q in zip(z, p, strict=True) if q > 0) / 2 + mp.mpf(1) / 2
 

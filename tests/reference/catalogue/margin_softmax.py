@@ -117,7 +117,7 @@ def softmax_loss(labels: list[int], logits: list[Vector]) -> Vector:
 def arcface(
     labels: list[int], x: list[Vector], weight: list[Vector], scale: float = 64.0, margin: float = 0.5
 ) -> Vector:
-    """Deng et al. 2019, eq. 3, by the angle itself."""
+    """Deng et al. 2019, by the angle itself."""
     m, rows = mp.mpf(margin), []
     for y, a in zip(labels, x, strict=True):
         z = [cosine(a, w) for w in weight]
@@ -172,7 +172,7 @@ add("arcface", arcface, "batch", near, options=({"scale": 2.0},), **WRT)
 def cosface(
     labels: list[int], x: list[Vector], weight: list[Vector], scale: float = 64.0, margin: float = 0.35
 ) -> Vector:
-    """Wang et al. 2018, eq. 4."""
+    """Wang et al. 2018."""
     return softmax_loss(
         labels,
         [
@@ -201,7 +201,7 @@ add(
 
 
 def sphereface(labels: list[int], x: list[Vector], weight: list[Vector], margin: int = 4) -> Vector:
-    """Liu et al. 2017, eq. 7, by the angle itself."""
+    """Liu et al. 2017, by the angle itself."""
     rows = []
     for y, a in zip(labels, x, strict=True):
         z = [length(a) * cosine(a, w) for w in weight]

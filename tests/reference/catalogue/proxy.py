@@ -29,7 +29,7 @@ def normalised(a: Vector) -> Vector:
 def proxy_nca(
     labels: list[int], x: list[Vector], proxies: list[Vector], scale: float = 1.0, plus: bool = False
 ) -> Vector:
-    """Movshovitz-Attias et al. 2017, eq. 4, distance by distance."""
+    """Movshovitz-Attias et al. 2017, distance by distance."""
     values = []
     for y, a in zip(labels, x, strict=True):
         near = [mp.exp(-scale * distance(normalised(a), normalised(p)) ** 2) for p in proxies]
@@ -60,7 +60,7 @@ add(
 def proxy_anchor(
     labels: list[int], x: list[Vector], proxies: list[Vector], alpha: float = 32.0, margin: float = 0.1
 ) -> Number:
-    """Kim et al. 2020, eq. 4, proxy by proxy."""
+    """Kim et al. 2020, proxy by proxy."""
     drawn, repelled = [], []
     for k, p in enumerate(proxies):
         s = [cosine(a, p) for a in x]

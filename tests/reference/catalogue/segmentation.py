@@ -131,11 +131,13 @@ def lovasz_extension(foreground: list[bool], errors: list[Number]) -> Number:
     )
 
 
-def lovasz_of_pixels(pixels: Any, classes: str) -> Number:
+def lovasz_of_pixels(pixels: Any, classes: Any) -> Number:
     """The mean over classes, of pixels (label, probabilities)."""
     found = []
     for c in range(len(pixels[0][1])) if pixels else ():
         foreground = [label == c for label, _ in pixels]
+        if not isinstance(classes, str) and c not in classes:
+            continue
         if classes == "present" and not any(foreground):
             continue
         errors = [1 - p[c] if inside else p[c] for inside, (_, p) in zip(foreground, pixels, strict=True)]
@@ -144,7 +146,7 @@ def lovasz_of_pixels(pixels: Any, classes: str) -> Number:
 
 
 def lovasz_softmax(
-    labels: Any, probabilities: Any, axis: int = -1, per_image: bool = False, classes: str = "present", keep: Any = None
+    labels: Any, probabilities: Any, axis: int = -1, per_image: bool = False, classes: Any = "present", keep: Any = None
 ) -> Any:
     """Of the whole batch, or of each image, over the pixels that are kept."""
     lengths = _lengths(probabilities)
@@ -298,6 +300,21 @@ add(
     lovasz_softmax,
     "batch",
     pixels,
-    options=({}, {"classes": "all"}),
+    options=({}, {"classes": "all"}, {"classes": (0, 2)}),
     edges=(Edge(([0, 1], [[1.0, 0.0], [0.0, 1.0]]), 0.0, "no error", gradient=[[0.0, 0.0]] * 2),),
+)
+
+
+def pixels_of_channels(rng: np.random.Generator) -> tuple[Any, ...]:
+    """The same as N, C, P."""
+    labels, p = pixels(rng)
+    return labels, np.moveaxis(p, -1, 1)
+
+
+add(
+    "lovasz_softmax",
+    lambda labels, p, class_axis, **options: lovasz_softmax(labels, p, axis=class_axis, **options),
+    "batch",
+    pixels_of_channels,
+    options=({"class_axis": 1}, {"class_axis": -2, "classes": (1,)}),
 )

@@ -58,6 +58,7 @@ def blank_last(rng: np.random.Generator) -> tuple[Any, ...]:
 
 
 UNIFORM = np.zeros((1, 2, 3))
+NO_FRAMES = np.zeros((1, 0, 3))
 LARGE = np.array([[[-1e4, 1e4, 0.0], [0.0, -1e4, 1e4]]])
 # Of two frames, class 2 cannot be: masked logits.
 MASKED = np.array([[[0.0, 0.0, -np.inf], [0.0, 0.0, -np.inf]]])
@@ -82,6 +83,9 @@ add(
         Edge(([[1, 0]], UNIFORM, [0], [2]), [2 * LOG3], "an empty label: --", gradient=[[[-2 / 3, 1 / 3, 1 / 3]] * 2]),
         Edge(([[1, 0]], UNIFORM, [0], [0]), [0.0], "no frames for no labels", gradient=[[[0.0] * 3] * 2]),
         Edge(([[1, 0]], UNIFORM, [1], [0]), [np.inf], "no frames for one label", gradient=[[[0.0] * 3] * 2]),
+        Edge(([[1, 0]], NO_FRAMES, [0], [0]), [0.0], "T = 0 for no labels", gradient=np.zeros((1, 0, 3))),
+        Edge(([[1, 0]], NO_FRAMES, [1], [0]), [np.inf], "T = 0 for one label", gradient=np.zeros((1, 0, 3))),
+        Edge((np.zeros((1, 0), int), NO_FRAMES), [0.0], "T = 0 and L = 0", gradient=np.zeros((1, 0, 3))),
         Edge((np.zeros((1, 0), int), UNIFORM), [2 * LOG3], "L = 0", gradient=[[[-2 / 3, 1 / 3, 1 / 3]] * 2]),
         Edge(([[1]], UNREAD, [1], [1]), [LOG3], "nan behind", gradient=[[[1 / 3, -2 / 3, 1 / 3], [0.0] * 3]]),
         Edge(([[1, 2]], LARGE), [0.0], "certain", gradient=[[[0.0] * 3] * 2]),

@@ -32,7 +32,7 @@ def triplet(
     squared: bool = False,
     normalize: bool = False,
 ) -> tuple[Any, Any]:
-    """Hermans et al. 2017, eqs. 5 and 6, and Schroff et al. 2015, sec. 3.2: triplet by triplet."""
+    """Hermans et al. 2017, and Schroff et al. 2015, sec. 3.2: triplet by triplet."""
     if normalize:
         x = [[v / distance(row, [mp.mpf(0)] * len(row)) for v in row] for row in x]
     size, zero = len(x), mp.mpf(0)

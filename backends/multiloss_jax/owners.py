@@ -1,0 +1,90 @@
+"""Losses that own their weight, as Flax NNX modules."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+import multiloss_jax as be
+from multiloss import options, owners
+from multiloss_jax.objects import JaxGeneral
+
+
+class WithWeight(nnx.Module):
+    """A loss of labels and features that owns its weight, one row a class, as an `nnx.Param`.
+
+    The weight is drawn Glorot-uniform, in float32, and computed with in float32 at least. `ArcFace`, `CosFace`,
+    `SphereFace`, `ProxyNCA`, `ProxyAnchor` and `LinearCrossEntropy` are this class with its first argument given.
+
+    Args:
+        loss: its name: "arcface", "cosface", "sphereface", "proxy_nca", "proxy_anchor", "linear_cross_entropy".
+        num_classes: C, the number of classes.
+        feature_dim: D, the length of a feature vector.
+        bias: whether there is a bias (C,), too, zero at first (`linear_cross_entropy` only).
+        rngs: what the weight is drawn with, by the stream "params".
+        given: options of the loss, as of `multiloss.get`: scale, margin, reduction, ...
+
+    Raises:
+        ValueError: an unknown loss, or one that owns no weight; a size below 1; an option out of range.
+        TypeError: an unknown option; a size that is no integer; `rngs` that are none.
+
+    Example:
+        >>> import jax.numpy as jnp, multiloss.flax
+        >>> from flax import nnx
+        >>> loss = multiloss.flax.ArcFace(num_classes=10, feature_dim=4, scale=30.0, rngs=nnx.Rngs(0))
+        >>> gradient = nnx.grad(lambda loss: loss(jnp.array([3, 7]), jnp.ones((2, 4))))(loss)
+        >>> gradient["weight"].shape
+        (10, 4)
+    """
+
+    def __init__(
+        self,
+        loss: str,
+        num_classes: int,
+        feature_dim: int,
+        *,
+        rngs: nnx.Rngs,
+        bias: bool = False,
+        **given: Any,
+    ) -> None:
+        made = owners.read(loss, num_classes, options.count("feature_dim", feature_dim), given, bias=bias)
+        if not isinstance(rngs, nnx.Rngs):
+            raise TypeError(f"rngs must be nnx.Rngs, such as nnx.Rngs(0), got {type(rngs).__name__}")
+        pure = JaxGeneral(made.spec)
+        self.pure = nnx.static(pure) if hasattr(nnx, "static") else pure
+        shape = made.num_classes, made.feature_dim
+        self.weight = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(made.num_classes, jnp.float32)) if made.bias else None
+
+    def __call__(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The loss.
+
+        Args:
+            labels: integer classes in [0, C), (N,).
+            features: (N, D).
+            sample_weight: (N,), or None.
+            mask: boolean, (N,), True keeps; or None.
+
+        Returns:
+            The reduced loss, differentiable by the features and the weight.
+
+        Raises:
+            ValueError: features of another width than the weight; a label outside [0, C), where it can be read.
+            TypeError: labels that are no integers.
+        """
+        weight = self.weight[...]
+        features = be.asarray(features, weight, "features")
+        owners.check_width(features.shape, weight.shape[1])
+        held = (weight,) if self.bias is None else (weight, self.bias[...])
+        return self.pure(labels, features, *held, sample_weight=sample_weight, mask=mask)
+
+
+ArcFace = partial(WithWeight, "arcface")
+CosFace = partial(WithWeight, "cosface")
+SphereFace = partial(WithWeight, "sphereface")
+ProxyNCA = partial(WithWeight, "proxy_nca")
+ProxyAnchor = partial(WithWeight, "proxy_anchor")
+LinearCrossEntropy = partial(WithWeight, "linear_cross_entropy")

@@ -1,0 +1,117 @@
+"""Losses that own their weight, as `nn.Module`s."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import multiloss_torch as be
+from multiloss import checks, options, owners
+from multiloss_torch.objects import TorchGeneral
+
+
+class WithWeight(nn.Module):
+    """A loss of labels and features that owns its weight, one row a class, as an `nn.Parameter`.
+
+    The weight is drawn Xavier-uniform, in float32 (float64 where that is the default dtype), and computed with in
+    float32 at least, under autocast too. `ArcFace`, `CosFace`, `SphereFace`, `ProxyNCA`, `ProxyAnchor` and
+    `LinearCrossEntropy` are this class with its first argument given.
+
+    Args:
+        loss: its name: "arcface", "cosface", "sphereface", "proxy_nca", "proxy_anchor", "linear_cross_entropy".
+        num_classes: C, the number of classes.
+        feature_dim: D, the length of a feature vector.
+        bias: whether there is a bias (C,), too, zero at first (`linear_cross_entropy` only).
+        seed: what the weight is drawn with; None: torch's own generator (`torch.manual_seed`).
+        given: options of the loss, as of `multiloss.get`: scale, margin, reduction, ...
+
+    Raises:
+        ValueError: an unknown loss, or one that owns no weight; a size below 1; an option out of range.
+        TypeError: an unknown option; a size that is no integer.
+
+    Example:
+        >>> import torch, multiloss.torch
+        >>> loss = multiloss.torch.ArcFace(num_classes=10, feature_dim=4, scale=30.0, seed=0)
+        >>> loss(torch.tensor([3, 7]), torch.ones(2, 4)).backward()
+        >>> loss.weight.grad.shape
+        torch.Size([10, 4])
+    """
+
+    weight: nn.Parameter
+    """(num_classes, feature_dim)."""
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        loss: str,
+        num_classes: int,
+        feature_dim: int,
+        *,
+        bias: bool = False,
+        seed: int | None = None,
+        **given: Any,
+    ) -> None:
+        super().__init__()
+        made = owners.read(loss, num_classes, options.count("feature_dim", feature_dim), given, bias=bias, seed=seed)
+        self.pure = TorchGeneral(made.spec)
+        """The loss that takes the weight as an argument."""
+        self.seed = made.seed
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        self.weight = nn.Parameter(torch.empty(made.num_classes, made.feature_dim, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(made.num_classes, dtype=dtype)) if made.bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weight anew; the bias becomes zero."""
+        if self.seed is None:
+            nn.init.xavier_uniform_(self.weight)
+        else:  # on the CPU, so that a seed means the same weight on every device
+            drawn = torch.empty(self.weight.shape, dtype=self.weight.dtype, device="cpu")
+            nn.init.xavier_uniform_(drawn, generator=torch.Generator().manual_seed(self.seed))
+            with torch.no_grad():
+                self.weight.copy_(drawn)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(
+        self, labels: Tensor, features: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """The loss.
+
+        Args:
+            labels: integer classes in [0, C), (N,).
+            features: (N, D).
+            sample_weight: (N,), or None.
+            mask: boolean, (N,), True keeps; or None.
+
+        Returns:
+            The reduced loss, differentiable by the features and the weight.
+
+        Raises:
+            ValueError: features of another width or on another device than the weight; a label outside [0, C).
+            TypeError: labels that are no integers.
+        """
+        device = self.weight.device
+        if not isinstance(features, Tensor):
+            features = be.asarray(features, None, "features").to(device)
+        elif features.device != device:
+            raise checks.two_devices("features", features.device, device, "the loss's weight")
+        owners.check_width(features.shape, self.weight.shape[1])
+        held = (self.weight,) if self.bias is None else (self.weight, self.bias)
+        return self.pure(labels, features, *held, sample_weight=sample_weight, mask=mask)
+
+    def extra_repr(self) -> str:
+        """The sizes, in `print(model)`; the options are those of `pure`."""
+        classes, dim = self.weight.shape
+        return f"num_classes={classes}, feature_dim={dim}, bias={self.bias is not None}"
+
+
+ArcFace = partial(WithWeight, "arcface")
+CosFace = partial(WithWeight, "cosface")
+SphereFace = partial(WithWeight, "sphereface")
+ProxyNCA = partial(WithWeight, "proxy_nca")
+ProxyAnchor = partial(WithWeight, "proxy_anchor")
+LinearCrossEntropy = partial(WithWeight, "linear_cross_entropy")

@@ -1,0 +1,88 @@
+"""Losses with a weight of their own: which losses these are, and what their modules need to know before they draw it.
+
+The pure form takes the weight, one row a class, as an argument: `arcface(labels, features, weight)`. The modules
+(`multiloss.torch.WithWeight`, `multiloss.keras.WithWeight`, `multiloss.flax.WithWeight`) hold it as a parameter that is
+trained. They know a loss by the names and shapes of its inputs, so a new one with such inputs needs no code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from multiloss import options, registry
+from multiloss.definition import Definition
+from multiloss.loss import Spec, make_spec
+
+_INPUTS = ("features", "weight")
+
+
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """A loss, and the size of the weight that it is to own: `feature_dim` is None where the features will tell."""
+
+    spec: Spec
+    num_classes: int
+    feature_dim: int | None
+    bias: bool
+    seed: int | None
+
+
+def owns(definition: Definition) -> bool:
+    """Whether a loss takes (labels, features, weight), and perhaps a bias, with a weight of one row a class."""
+    named = definition.inputs[1:3] == _INPUTS and definition.inputs[3:] in ((), ("bias",))
+    return named and definition.shapes["weight"].letters == ("C", "D")
+
+
+def names() -> list[str]:
+    """The losses that can own a weight."""
+    return [name for name in registry.names() if owns(registry.find(name))]
+
+
+def read(
+    loss: str,
+    num_classes: Any,
+    feature_dim: Any,
+    given: Mapping[str, Any],
+    *,
+    bias: Any = False,
+    seed: Any = None,
+) -> Owner:
+    """The checked arguments of a module.
+
+    Args:
+        loss: name of a loss that owns a weight (`names()`).
+        num_classes: rows of the weight.
+        feature_dim: columns of the weight.
+        given: the options of the loss, as of `multiloss.get`.
+        bias: whether it also owns a bias, (num_classes,).
+        seed: what the first weight is drawn with; None: the framework's own generator.
+
+    Returns:
+        What the module is made of.
+
+    Raises:
+        TypeError: an option that there is none of, or a size that is no integer.
+        ValueError: an unknown loss, one that owns no weight or no bias, a size below 1, an option out of range.
+    """
+    definition = registry.find(loss)
+    if not owns(definition):
+        raise ValueError(f"{definition.name} owns no weight; those that do: {', '.join(names())}")
+    bias = options.flag("bias", bias)
+    if bias and "bias" not in definition.inputs:
+        having = [name for name in names() if "bias" in registry.find(name).inputs]
+        raise ValueError(f"{definition.name} has no bias, got bias=True; those that do: {', '.join(having)}")
+    return Owner(
+        make_spec(definition.name, dict(given)),
+        options.count("num_classes", num_classes),
+        None if feature_dim is None else options.count("feature_dim", feature_dim),
+        bias,
+        options.optional(options.integer)("seed", seed),
+    )
+
+
+def check_width(shape: Sequence[int | None], feature_dim: int) -> None:
+    """Refuse features of another width than the weight's."""
+    if not shape or shape[-1] not in (None, feature_dim):
+        raise ValueError(f"features must have feature_dim = {feature_dim} columns, got shape {tuple(shape)}")

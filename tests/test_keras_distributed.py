@@ -1,0 +1,83 @@
+"""Keras on torch, several processes (gloo): the layer has one table, that of a single process fed the whole batch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import multiloss.keras
+
+if keras.backend.backend() != "torch":
+
+    def test_process_groups_are_of_torch(backend: str) -> None:
+        with pytest.raises(ValueError, match="process_group is an option of Keras on torch, got it on"):
+            multiloss.keras.CenterLoss(num_classes=2, process_group=False)
+
+else:
+    import torch
+
+    import keras_processes
+    from keras_processes import STEPS, D, batches, layer
+
+    HERE = Path(__file__).parent
+    SIZE = 2
+
+    @pytest.fixture(scope="module")
+    def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+        """What each process kept."""
+        folder = tmp_path_factory.mktemp("processes")
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+        command = [sys.executable, str(HERE / "keras_processes.py")]
+        running = [
+            subprocess.Popen([*command, str(rank), str(SIZE), str(folder)], env=environment, stderr=subprocess.PIPE)
+            for rank in range(SIZE)
+        ]
+        try:
+            errors = [process.communicate(timeout=240)[1].decode() for process in running]
+        finally:
+            for process in running:
+                process.kill()
+        assert all(process.returncode == 0 for process in running), "\n".join(errors)
+        return [dict(np.load(folder / f"{rank}.npz")) for rank in range(SIZE)]
+
+    def same_everywhere(ranks: list[dict[str, Any]], name: str) -> Any:
+        np.testing.assert_array_equal(ranks[0][name], ranks[1][name])  # bit for bit
+        return ranks[0][name]
+
+    def test_inside_ddp(backend: str, ranks: list[dict[str, Any]]) -> None:
+        model = keras_processes.made()
+        keras_processes.trained(model, model, [(y.ravel(), x.reshape(-1, D)) for y, x in batches(SIZE)])
+        for name, one in (("centers", model.center.centers), ("kernel", model.dense.kernel.value)):
+            np.testing.assert_allclose(same_everywhere(ranks, name), one.detach(), rtol=1e-5, atol=1e-6)
+
+    def test_uneven_batches(backend: str, ranks: list[dict[str, Any]]) -> None:
+        """And an empty one; `process_group=False` and an evaluation touch no other process."""
+        one = layer()
+        for step, (y, x) in zip(range(STEPS), batches(SIZE), strict=True):
+            lengths = [0 if (rank, step) == (1, 0) else 1 + rank + step for rank in range(SIZE)]
+            parts = [(y[rank][:n], x[rank][:n]) for rank, n in enumerate(lengths)]
+            one(np.concatenate([y for y, _ in parts]), torch.from_numpy(np.concatenate([x for _, x in parts])))
+        np.testing.assert_allclose(same_everywhere(ranks, "uneven"), one.centers.detach(), rtol=1e-5, atol=1e-6)
+        for rank, kept in enumerate(ranks):
+            own = layer()
+            own([0, 1], torch.full((2, D), float(rank)))
+            np.testing.assert_array_equal(kept["own"], own.centers.detach())
+
+    def test_bad_input_on_one_process(backend: str, ranks: list[dict[str, Any]]) -> None:
+        """An error on every process, no hang, and nothing has changed."""
+        for rank, kept in enumerate(ranks):
+            for what, said in (("label", "label 9"), ("width", "4 features")):
+                told = str(kept[f"refused {what}"])
+                assert said in told and ("rank 1 refused its batch" in told) == (rank != 1), told
+            np.testing.assert_array_equal(kept["afterwards"], kept["uneven"])
+            for what in ("feature_dim", "alpha", "checksum_of_centers"):
+                told = str(kept["refused other centers" if what == "checksum_of_centers" else f"refused {what}"])
+                assert f"{what} must be the same in all processes" in told
+            assert "pass num_classes" in str(kept["refused growth"])
