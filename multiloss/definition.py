@@ -67,6 +67,7 @@ class Definition:
         self.symmetric = symmetric
         self.grad: Function | None = None
         self.hess: Function | None = None
+        self.counts: Function | None = None
         self.options = _defaults(value, shapes)
         parameters = inspect.signature(value).parameters
         self.shapes = {name: parse(text) for name, text in (shapes or {"y_true": "...", "y_pred": "..."}).items()}
@@ -92,6 +93,11 @@ class Definition:
     def hessian(self, function: Function) -> Function:
         """Register the closed-form second derivative of each value with respect to its own element."""
         self.hess = function
+        return function
+
+    def counting(self, function: Function) -> Function:
+        """Register how many each value counts for in a mean, 1 or 0 (by targets alone: it has no derivative)."""
+        self.counts = function
         return function
 
     @property

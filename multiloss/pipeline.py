@@ -134,15 +134,19 @@ def _denominator(be: Any, spec: Any, s: Samples, values: Array) -> Any:
         return None
     if reduction == "batchmean":
         return xp.length(values, 0) if len(be.shape(values)) else None
+    counts = spec.definition.counts
+    if counts is not None:
+        counts = counts(xp, s.y_true, s.y_pred, **spec.kwargs, axis=spec.axis)
     if reduction == "weighted_mean" and s.weight is not None:
-        weights = s.weight + xp.zeros_like(values)
-        weights = weights if s.keep is None else xp.where(s.keep, weights, xp.zeros_like(weights))
-        total = xp.sum(weights)
-        return xp.where(xp.any(weights != 0), total, xp.ones_like(total))
-    if s.keep is None:
+        amounts = s.weight + xp.zeros_like(values)
+        amounts = amounts if counts is None else amounts * counts
+    elif s.keep is None and counts is None:
         return xp.length(values, None)
-    kept = xp.sum(xp.where(s.keep, xp.ones_like(values), xp.zeros_like(values)))
-    return xp.where(kept == 0, xp.ones_like(kept), kept)
+    else:
+        amounts = xp.ones_like(values) if counts is None else counts
+    amounts = amounts if s.keep is None else xp.where(s.keep, amounts, xp.zeros_like(amounts))
+    total = xp.sum(amounts)
+    return xp.where(xp.any(amounts != 0), total, xp.ones_like(total))
 
 
 def reduce(be: Any, spec: Any, s: Samples, values: Array) -> Array:

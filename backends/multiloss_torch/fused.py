@@ -87,7 +87,7 @@ def _sums(spec: Any) -> bool:
     """Whether the reduction divides the sum of all values by a number."""
     options = spec.kwargs
     weighted = options.get("class_weight") is not None or options.get("ignore_index") is not None
-    return not weighted and spec.reduction != "none"
+    return not weighted and spec.definition.counts is None and spec.reduction != "none"
 
 
 def _count(spec: Any, shape: Any) -> int:

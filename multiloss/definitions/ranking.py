@@ -23,7 +23,7 @@ def ranknet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, pairs: str
         pairs: "mean" divides by the number n of the list's pairs, "sum" (the paper) does not.
 
     Returns:
-        One value per list, in nats; 0 for a list without such a pair.
+        One value per list, in nats; 0 for a list without such a pair, which leaves the mean (not `batchmean`).
 
     Source: Burges et al. 2005, the cross entropy with target probability 1. `torch.nn.SoftMarginLoss` of z_i - z_j is
     one pair of it.
@@ -36,6 +36,14 @@ def ranknet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, pairs: str
     """
     wins, gaps = _pairs(xp, y_true, y_pred, axis=axis)
     return xp.sum(xp.times(wins, xp.softplus(-gaps)), axis=_both(y_pred, axis)) / _number(xp, wins, axis, pairs)
+
+
+@ranknet.counting
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, pairs: str) -> Array:
+    if y_true.shape[axis] == 0:  # of nothing there is no largest
+        return xp.sum(y_true, axis=axis)
+    one = xp.ones_like(top := xp.max(y_true, axis=axis))
+    return xp.where(top == xp.min(y_true, axis=axis), 0 * one, one)  # a list with nan counts
 
 
 @ranknet.gradient

@@ -79,6 +79,13 @@ class _Truth:
         loss = get(self.spec.name, "numpy", axis=case.axis, reduction="none", validate=False, **self.spec.kwargs)
         return np.asarray(loss(case.y_true, y_pred))
 
+    def counts(self, case: Case, y_pred: np.ndarray) -> Any:
+        """How many each value counts for in a mean."""
+        counts = self.spec.definition.counts
+        if counts is None:
+            return 1.0
+        return counts(dispatch.backend("numpy").xp, case.y_true, y_pred, **self.spec.kwargs, axis=case.axis)
+
     def reduced(self, case: Case, y_pred: np.ndarray) -> np.ndarray:
         """The rules of weights, masks and reductions, written out."""
         values = self.values(case, y_pred)
@@ -92,10 +99,11 @@ class _Truth:
         weighted = np.where(keep, weight * values, 0.0)
         if case.reduction == "none":
             return weighted
+        counts = keep * self.counts(case, y_pred)
         by = {
             "sum": 1,
-            "mean": keep.sum(),
-            "weighted_mean": weight[keep].sum(),
+            "mean": counts.sum(),
+            "weighted_mean": (weight * counts).sum(),
             "batchmean": values.shape[0] if values.ndim else 1,
         }[case.reduction]
         return weighted.sum() / by if by else np.zeros(())

@@ -32,7 +32,7 @@ class Entry:
     name: str
     formula: Callable[..., Any]
     kind: str
-    """"element", "row" or "batch": what the formula takes."""
+    """"element", "row" or "batch": what the formula takes. It gives values, or (values, counts in the mean)."""
     inputs: Callable[[np.random.Generator], tuple[Array, ...]]
     options: tuple[dict[str, Any], ...] = ({},)
     wrt: tuple[str, ...] = ("y_pred",)
@@ -52,6 +52,8 @@ class Entry:
         samples = list(zip(_rows(t, len(shape)), _rows(p, len(shape)), strict=True))
         if self.kind == "row":
             values = [self.formula(a, b, **options) for a, b in samples]
+            if isinstance(values[0], tuple):
+                return [value for value, _ in values], [count for _, count in values], shape
         else:
             values = [
                 mp.fsum(self.formula(x, y, **options) for x, y in zip(a, b, strict=True)) / len(b) for a, b in samples

@@ -26,8 +26,16 @@ def columns(rng: np.random.Generator) -> tuple[Any, Any]:
     return rng.integers(0, 3, size=(2, 4, 3)).astype(np.float64), rng.normal(size=(2, 4, 3))
 
 
-def ranknet(t: list[Number], z: list[Number], pairs: str = "mean") -> Number:
-    """The sum of log(1 + exp(-(z_i - z_j))) over t_i > t_j, divided by how many they are."""
+def with_a_tied_list(rng: np.random.Generator) -> tuple[Any, Any]:
+    """The same, and one list all of whose items are as relevant."""
+    t, z = lists(rng)
+    t[1] = 2.0
+    return t, z
+
+
+def ranknet(t: list[Number], z: list[Number], pairs: str = "mean") -> tuple[Number, Number]:
+    """The sum of log(1 + exp(-(z_i - z_j))) over t_i > t_j, divided by how many they are; lists of none do not count
+    in a mean."""
     found = [
         mp.log1p(mp.exp(-(z[i] - z[j]))) if z[i] - z[j] > -50 else z[j] - z[i] + mp.log1p(mp.exp(z[i] - z[j]))
         for i in range(len(t))
@@ -35,8 +43,8 @@ def ranknet(t: list[Number], z: list[Number], pairs: str = "mean") -> Number:
         if t[i] > t[j]
     ]
     if not found:
-        return mp.mpf(0)
-    return mp.fsum(found) / (len(found) if pairs == "mean" else 1)
+        return mp.mpf(0), mp.mpf(0)
+    return mp.fsum(found) / (len(found) if pairs == "mean" else 1), mp.mpf(1)
 
 
 def softmax(x: list[Number]) -> list[Number]:
@@ -95,7 +103,8 @@ add(
         Edge(([[0.0, 0.0]], [[0.0, float("nan")]]), [float("nan")], "a score of nan in no pair"),
     ),
 )  # fmt: skip
-add("ranknet", along_middle(ranknet), "batch", columns, options=({"axis": 1}, {"axis": 1, "pairs": "sum"}))
+add("ranknet", ranknet, "row", with_a_tied_list, options=({}, {"pairs": "sum"}))
+add("ranknet", along_middle(lambda *rows, **options: ranknet(*rows, **options)[0]), "batch", columns, options=({"axis": 1}, {"axis": 1, "pairs": "sum"}))
 add(
     "listnet",
     listnet,
