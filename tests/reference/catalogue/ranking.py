@@ -104,7 +104,13 @@ add(
     ),
 )  # fmt: skip
 add("ranknet", ranknet, "row", with_a_tied_list, options=({}, {"pairs": "sum"}))
-add("ranknet", along_middle(lambda *rows, **options: ranknet(*rows, **options)[0]), "batch", columns, options=({"axis": 1}, {"axis": 1, "pairs": "sum"}))
+add(
+    "ranknet",
+    along_middle(lambda *rows, **options: ranknet(*rows, **options)[0]),
+    "batch",
+    columns,
+    options=({"axis": 1}, {"axis": 1, "pairs": "sum"}),
+)
 add(
     "listnet",
     listnet,
