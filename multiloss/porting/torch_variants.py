@@ -20,8 +20,8 @@ from multiloss.porting.variants import add
 
 Array = Any
 
-_SMALLEST = float(np.float32(1e-12))
-"""What torch divides by at least in the derivative of `binary_cross_entropy`, a constant of float32 there."""
+_EPSILON = float(np.float32(1e-12))
+"""torch's 1e-12 of losses, in any dtype: a constant of float32 there, which shows in the ninth digit."""
 
 
 def weights(name: str, value: Any) -> Any:
@@ -188,7 +188,7 @@ def binary_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = (
 
 @binary_cross_entropy.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, weight: Any) -> Array:
-    slope = (y_pred - y_true) / xp.at_least((1 - y_pred) * y_pred, _SMALLEST)
+    slope = (y_pred - y_true) / xp.at_least((1 - y_pred) * y_pred, _EPSILON)
     return _share(xp, _factor(xp, "weight", weight, y_pred) * slope, axis)
 
 
@@ -247,7 +247,7 @@ def margin_ranking_loss(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin:
 )
 def cosine_embedding_loss(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
     """Cosine embedding loss with 1e-12 added to each squared length; a target that is neither 1 nor -1 counts 0."""
-    square = [xp.sum(x * x, axis=-1) + 1e-12 for x in (x1, x2)]
+    square = [xp.sum(x * x, axis=-1) + _EPSILON for x in (x1, x2)]
     cosine = xp.sum(x1 * x2, axis=-1) / xp.sqrt(square[0] * square[1])
     zero = xp.zeros_like(cosine)
     return xp.where(y_true == 1, 1 - cosine, xp.where(y_true == -1, _clamped(xp, cosine - margin), zero))
