@@ -404,11 +404,11 @@ def cosine_embedding(margin: float = 0.0, size_average: Any = None, reduce: Any 
     return Row("torch.cosine_embedding_loss", *notes, margin=margin, reduction=reduction)
 
 
-def _triplet(margin: Any, power: float, eps: Any, swap: Any, reduction: str) -> Row:
+def _triplet(margin: Any, power: Any, eps: Any, swap: Any, reduction: str) -> Row:
     if real("margin", margin) <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
-    if not math.isfinite(power) or power < 1:
-        raise RefusedError(f"p={power:g} is not ported: it must be a finite number, 1 or above")
+    if power in (math.inf, -math.inf) or real("p", power) < 1:
+        raise RefusedError(f"p={power} is not ported: it must be a finite number, 1 or above")
     notes = (
         *of_mean(reduction),
         "eps is added to each difference, with its sign; Optax adds it under the root",
@@ -432,7 +432,7 @@ def triplet_margin(
     reduction: str = "mean",
 ) -> Row:
     """max(0, d(a, p) - d(a, n) + margin), the norm of the difference with eps added to each entry."""
-    return _triplet(margin, float(p), eps, swap, _reduction(reduction, size_average, reduce))
+    return _triplet(margin, p, eps, swap, _reduction(reduction, size_average, reduce))
 
 
 @source("torch.nn.TripletMarginWithDistanceLoss", "torch.nn.functional.triplet_margin_with_distance_loss",
