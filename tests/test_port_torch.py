@@ -185,12 +185,13 @@ def test_cosine_embedding(reduction: str, size: float, wrt: str) -> None:
 @pytest.mark.parametrize("swap", [False, True])
 @pytest.mark.parametrize("arguments", [{}, {"p": 1}, {"p": 3.5, "margin": 0.5}, {"p": 1.5}, {"eps": 0}, {"eps": 0.1}])
 def test_triplet_margin(arguments: dict[str, Any], swap: bool, wrt: str) -> None:
-    """Equal points, points at equal distances, and those at the kink among them."""
+    """Equal points, points at equal distances and at the kink among them."""
     rng = generator(arguments, swap, wrt)
     points = {name: rng.normal(size=(6, 3)) for name in ("anchor", "positive", "negative")}
     a, p, n = points.values()
     p[0] = a[0]
-    a[1], p[1], n[1] = [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0 + arguments.get("margin", 1.0), 0.0, 0.0]
+    if arguments.get("eps") == 0:  # else rounding decides on which side of the kink it is
+        a[1], p[1], n[1] = [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [2.0, 0.0, 0.0]
     a[2], p[2], n[2] = [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.0, 0.0]
     reduction = REDUCTIONS[rng.integers(3)]
     name = rng.choice(["TripletMarginLoss", "functional.triplet_margin_loss"])

@@ -218,7 +218,7 @@ def test_weights_that_do_not_fit(weight: Any) -> None:
     ("thing", "written"),
     [
         (torch.nn.MSELoss(reduction="sum"), "nn.MSELoss(reduction='sum')"),
-        (torch.nn.MSELoss(size_average=False), "nn.MSELoss(reduction='sum')"),
+        (functools.partial(torch.nn.MSELoss, size_average=False), "nn.MSELoss(reduction='sum')"),
         (torch.nn.MSELoss, "nn.MSELoss()"),
         (torch.nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0])), "nn.CrossEntropyLoss(weight=[1.0, 2.0, 3.0])"),
         (torch.nn.NLLLoss(torch.tensor([1.0, 2.0]), ignore_index=1), "nn.NLLLoss([1.0, 2.0], ignore_index=1)"),

@@ -279,4 +279,4 @@ def triplet_margin_loss(
     if swap:
         other = distance(positive, negative)
         far = xp.where(other == far, 0.5 * (far + other), xp.where(other < far, other, far))
-    return _clamped(xp, distance(anchor, positive) - far + margin)
+    return _clamped(xp, margin + distance(anchor, positive) - far)

@@ -1,8 +1,15 @@
-"""Sentences that several rows of the table for torch share."""
+"""What the rows of the tables for torch share: reductions, and sentences of their notes."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from multiloss.porting.rows import Row, Rows, adder
+
+ROWS: Rows = {}
+source = adder(ROWS, "y_pred y_true")
+
+REDUCTIONS = ("mean", "sum", "none")
 
 ORDER = "torch takes (input, target), this (y_true, y_pred)"
 DIGITS = "torch loses the digits of confident, right answers (loss and gradient become 0): not reproduced"
@@ -43,3 +50,22 @@ def of_weights(weight: Any) -> tuple[str, ...]:
     if weight is None:
         return ()
     return ("weight is broadcast from the last axis, and the mean is over the number of elements, not its sum",)
+
+
+def read_reduction(
+    reduction: Any, size_average: Any = None, reduce: Any = None, names: tuple[str, ...] = REDUCTIONS
+) -> str:
+    """The reduction, by its name or by the two flags that came before it, which win."""
+    if size_average is not None or reduce is not None:
+        size_average = True if size_average is None else size_average
+        reduction = "none" if reduce is False else "mean" if size_average else "sum"
+    if reduction == "elementwise_mean":  # its first name
+        reduction = "mean"
+    if reduction not in names:
+        raise ValueError(f"reduction must be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}, got {reduction!r}")
+    return str(reduction)
+
+
+def elements(loss: str, reduction: str, *notes: str, **options: Any) -> Row:
+    """A loss of single elements. torch checks no values, so neither is done here."""
+    return Row(loss, ORDER, *of_elements(reduction), *notes, reduction=reduction, axis=(), **options)
