@@ -1,7 +1,9 @@
 """What is not the same in a port of a loss of PyTorch: notes that are true, refusals; and its objects and functions."""
 
 import functools
+import json
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -242,6 +244,32 @@ def test_objects(thing: Any, written: str) -> None:
     found, wanted = (multiloss.port(source, to="jax") for source in (thing, written))
     assert found.config() == wanted.config()
     assert found.notes == wanted.notes
+
+
+@pytest.mark.parametrize("to", ["numpy", "torch", "jax", "tensorflow", "keras"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "nn.BCELoss(weight=[[1.0], [2.0]])",
+        "nn.BCEWithLogitsLoss(pos_weight=[1.0, 2.0, 3.0])",
+        "nn.CrossEntropyLoss(weight=[1.0, 0.0, 2.0], label_smoothing=0.1)",
+        "nn.MarginRankingLoss()",
+    ],
+)
+def test_variants_are_data(written: str, to: str) -> None:
+    """Their configuration is JSON, and makes them again; so does a pickle."""
+    loss = multiloss.port(written, to=to)
+    assert multiloss.get(**json.loads(json.dumps(loss.config()))).config() == loss.config()
+    if to != "keras":
+        assert pickle.loads(pickle.dumps(loss)).config() == loss.config()
+
+
+def test_all_weights_of_zero() -> None:
+    """torch: nan, and with smoothing no number either; here a finite one."""
+    assert math.isnan(slope(lambda x: F.cross_entropy(x, torch.tensor([1]), tensor(1.0, 0.0)), [[1.0, 2.0]])[0])
+    assert ours("nn.CrossEntropyLoss(weight=[1.0, 0.0])", [1], [[1.0, 2.0]])[0] == 0
+    assert math.isfinite(ours("nn.CrossEntropyLoss(weight=[1.0, 0.0], label_smoothing=0.1)", [1], [[1.0, 2.0]])[0])
+    has_note("nn.CrossEntropyLoss(weight=[1.0, 0.0])", "no weight above 0", "not reproduced")
 
 
 def test_other_distances() -> None:
