@@ -54,15 +54,16 @@ def native(source: Any, arguments: dict[str, Any], backend: str) -> Any:
 
     module, _, name = source.name.rpartition(".")
     theirs = getattr(importlib.import_module(module), name)
-    ready = {key: _array(backend, value) for key, value in arguments.items()}
+    ready = {key: _array(backend, key, value) for key, value in arguments.items()}
     if source.is_class:
         return theirs(**ready, **({"dtype": "float64"} if backend == "tensorflow" and "dtype" not in ready else {}))
-    return lambda *inputs: theirs(*inputs, **ready)
+    return lambda *inputs, **named: theirs(*inputs, **ready, **named)
 
 
-def _array(backend: str, value: Any) -> Any:
+def _array(backend: str, name: str, value: Any) -> Any:
     """torch takes weights as tensors."""
-    return to_native("torch", np.asarray(value, float)) if backend == "torch" and isinstance(value, list) else value
+    tensor = backend == "torch" and value is not None and (isinstance(value, list) or name in ("weight", "pos_weight"))
+    return to_native("torch", np.asarray(value, float)) if tensor else value
 
 
 def _torch(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:

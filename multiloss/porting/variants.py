@@ -6,11 +6,22 @@ They run through the same pipeline on every backend. Their names have the librar
 
 from __future__ import annotations
 
+import importlib
+
 from multiloss.definition import Definition
 
 DEFINITIONS: dict[str, Definition] = {}
 
 
+def add(definition: Definition) -> Definition:
+    """Makes a variant known, as a decorator above that of its kind."""
+    DEFINITIONS[definition.name] = definition
+    return definition
+
+
 def find(name: str) -> Definition | None:
     """The variant of this name, or None."""
+    library = name.partition(".")[0]
+    if library in ("torch", "keras"):
+        importlib.import_module(f"multiloss.porting.{library}_variants")
     return DEFINITIONS.get(name)

@@ -1,0 +1,307 @@
+"""What is not the same in a port of a loss of PyTorch: notes that are true, refusals; and its objects and functions."""
+
+import functools
+import json
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import multiloss
+from multiloss.porting import RefusedError
+from port_cases import check
+from test_port_torch import form
+
+pytestmark = [
+    pytest.mark.cross,
+    pytest.mark.filterwarnings("ignore:size_average and reduce", "ignore:reduction. .mean. divides"),
+]
+
+
+def slope(loss: Any, x: list[Any]) -> tuple[float, list[Any]]:
+    """Value and gradient of torch's own."""
+    p = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    value = loss(p)
+    return value.sum().item(), torch.autograd.grad(value.sum(), p)[0].tolist()
+
+
+def tensor(*numbers: Any) -> torch.Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def ours(written: str, y_true: Any, y_pred: Any, **how: Any) -> tuple[Any, Any]:
+    """Value and gradient of the port, and its notes are those of the fault."""
+    value, gradient = multiloss.port(written, to="numpy", **how).value_and_grad(np.asarray(y_true), np.asarray(y_pred))
+    return value.tolist(), gradient.tolist()
+
+
+def has_note(written: str, *words: str, **how: Any) -> None:
+    notes = multiloss.port(written, **how).notes
+    assert any(all(word in note for word in words) for note in notes), notes
+
+
+def test_notes_of_empty_batches() -> None:
+    """torch: nan."""
+    empty = torch.zeros(0, 3)
+    assert math.isnan(F.mse_loss(empty, empty).item())
+    assert ours("nn.MSELoss()", np.zeros((0, 3)), np.zeros((0, 3)))[0] == 0
+    has_note("nn.MSELoss()", "empty batch")
+    assert not any("empty" in note for note in multiloss.port("nn.MSELoss(reduction='sum')").notes)
+
+
+def test_notes_of_labels() -> None:
+    """torch: nan where all are ignored, and where an ignored sample is nan its gradient is, too."""
+    z = [[1.0, 2.0], [3.0, 4.0]]
+    assert math.isnan(slope(lambda x: F.cross_entropy(x, torch.tensor([-100, -100])), z)[0])
+    assert ours("nn.CrossEntropyLoss()", [-100, -100], z) == (0.0, [[0.0, 0.0], [0.0, 0.0]])
+    has_note("nn.CrossEntropyLoss()", "all ignored", "not reproduced")
+    z[1][0] = math.nan
+    assert math.isnan(slope(lambda x: F.cross_entropy(x, torch.tensor([0, -100])), z)[1][1][0])
+    assert ours("nn.CrossEntropyLoss()", [0, -100], z)[1][1] == [0.0, 0.0]
+    has_note("nn.CrossEntropyLoss()", "nan logits", "not reproduced")
+    has_note("nn.CrossEntropyLoss(weight=[1.0, 2.0])", "sum of the labels' weights")
+    has_note("nn.CrossEntropyLoss(weight=[1.0, 2.0])", "of labels it is over", targets="probabilities")
+
+
+def test_notes_of_infinite_logits() -> None:
+    """torch: nan of a class that is ruled out."""
+    z, t = [[1.0, -math.inf]], [[1.0, 0.0]]
+    assert math.isnan(slope(lambda x: F.cross_entropy(x, tensor(*t)), z)[0])
+    for weight in ("", "weight=[1.0, 2.0]"):
+        assert ours(f"nn.CrossEntropyLoss({weight})", t, z, targets="probabilities")[0] == 0
+    has_note("nn.CrossEntropyLoss()", "-inf", "not reproduced", targets="probabilities")
+
+
+def test_notes_of_divergences() -> None:
+    """torch: nan for 0 log 0, of both kinds of targets."""
+    assert math.isnan(slope(lambda x: F.kl_div(x, tensor(0.0), reduction="sum"), [-math.inf])[0])
+    assert ours("nn.KLDivLoss(reduction='sum')", [0.0], [-math.inf])[0] == 0
+    assert math.isnan(slope(lambda x: F.kl_div(x, tensor(-math.inf), reduction="sum", log_target=True), [-1.0])[0])
+    assert ours("nn.KLDivLoss(reduction='sum', log_target=True)", [-math.inf], [-1.0])[0] == 0
+    has_note("nn.KLDivLoss()", "target is 0", "not reproduced")
+    has_note("nn.KLDivLoss(log_target=True)", "log-target", "not reproduced")
+    has_note("nn.KLDivLoss()", "batchmean")
+    assert not any("batchmean" in note for note in multiloss.port("nn.KLDivLoss(reduction='batchmean')").notes)
+    assert math.isnan(slope(lambda x: F.poisson_nll_loss(x, tensor(0.0), log_input=False, eps=0), [0.0])[0])
+    assert ours("nn.PoissonNLLLoss(log_input=False, eps=0)", [0.0], [0.0]) == (0.0, [1.0])
+    has_note("nn.PoissonNLLLoss(log_input=False, eps=0)", "rate of 0", "not reproduced")
+
+
+def test_notes_of_digits() -> None:
+    """torch: confident, right answers count exactly 0, with a gradient of 0; far margins overflow."""
+    assert slope(lambda x: F.binary_cross_entropy_with_logits(x, tensor(0.0)), [-40.0])[0] == 0
+    assert slope(lambda x: F.binary_cross_entropy_with_logits(x, tensor(1.0)), [40.0])[1] == [0.0]
+    value, gradient = ours("nn.BCEWithLogitsLoss()", [1.0], [40.0])
+    assert value == pytest.approx(math.exp(-40.0), rel=1e-15)
+    assert gradient[0] == pytest.approx(-math.exp(-40.0), rel=1e-15)
+    has_note("nn.BCEWithLogitsLoss()", "confident", "not reproduced")
+    found = slope(lambda x: F.soft_margin_loss(x, tensor(1.0)), [-800.0])
+    assert found[0] == math.inf
+    assert math.isnan(found[1][0])
+    assert ours("nn.SoftMarginLoss()", [1.0], [-800.0]) == (800.0, [-1.0])
+    has_note("nn.SoftMarginLoss()", "overflows", "not reproduced")
+
+
+def test_notes_of_nan_scores() -> None:
+    """torch: 0."""
+    assert slope(lambda x: F.multi_margin_loss(x, torch.tensor([0])), [[math.nan, 1.0]])[0] == 0
+    assert math.isnan(ours("nn.MultiMarginLoss()", [0], [[math.nan, 1.0]])[0])
+    has_note("nn.MultiMarginLoss()", "nan", "not reproduced")
+
+
+def test_notes_of_alignments() -> None:
+    """torch: a sample without any has a nan gradient."""
+    z = [[[0.0, 1.0, 2.0]]]
+    lengths = torch.tensor([1]), torch.tensor([2])
+    found = slope(lambda x: F.ctc_loss(x.log_softmax(-1).transpose(0, 1), torch.tensor([[1, 2]]), *lengths), z)
+    assert found[0] == math.inf
+    assert np.isnan(found[1]).all()
+    value, gradient = multiloss.port("nn.CTCLoss()", to="numpy").value_and_grad([[1, 2]], np.array(z))
+    assert value == math.inf
+    assert (gradient == 0).all()
+    has_note("nn.CTCLoss()", "alignment", "not reproduced")
+    assert not any("alignment" in note for note in multiloss.port("nn.CTCLoss(zero_infinity=True)").notes)
+
+
+def test_notes_of_kinks() -> None:
+    """There multiloss's own gradient is 0, but the port's is torch's."""
+    inputs = {"y_true": np.array([1.0]), "x1": np.array([2.0]), "x2": np.array([2.0])}
+    own = multiloss.get("margin_ranking", "numpy").value_and_grad(**inputs)
+    assert own == (0.0, np.array([0.0]))
+    assert multiloss.port("nn.MarginRankingLoss()", to="numpy").value_and_grad(**inputs) == (0.0, np.array([-1.0]))
+    has_note("nn.MarginRankingLoss()", "kink")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "torch.nn.AdaptiveLogSoftmaxWithLoss(4, 10, [2])",
+        "torch.nn.LinearCrossEntropyLoss(4, 10)",
+        "F.mse_loss(weight=[1.0, 2.0])",
+        "F.l1_loss(weight=[1.0, 2.0])",
+        "F.huber_loss(weight=[1.0, 2.0])",
+        "F.linear_cross_entropy(linear_bias=[1.0])",
+        "F.linear_cross_entropy(options=1)",
+        "nn.TripletMarginLoss(p=0.5)",
+        "nn.TripletMarginLoss(p=1e999)",
+        torch.nn.TripletMarginLoss(p=math.inf),
+        torch.nn.TripletMarginWithDistanceLoss(distance_function=lambda x, y: x),
+        torch.nn.TripletMarginWithDistanceLoss(distance_function=torch.nn.PairwiseDistance(keepdim=True)),
+        functools.partial(F.mse_loss, weight=torch.ones(2)),
+    ],
+)
+def test_refusals(source: Any) -> None:
+    """With a reason."""
+    with pytest.raises(RefusedError, match="layer|data|leave them out|must be a finite|may compute anything"):
+        multiloss.port(source)
+
+
+def test_probabilities_of_a_linear_layer() -> None:
+    with pytest.raises(RefusedError, match="port cross_entropy"):
+        multiloss.port("F.linear_cross_entropy()", targets="probabilities")
+    with pytest.raises(ValueError, match="ignore_index is for labels"):
+        multiloss.port("F.cross_entropy(ignore_index=1)", targets="probabilities")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("nn.MSELoss(reduction='max')", "reduction must be 'mean', 'sum' or 'none', got 'max'"),
+        ("nn.KLDivLoss(reduction='max')", "'batchmean'"),
+        ("nn.L1Loss(reduction='batchmean')", "got 'batchmean'"),
+        ("F.kl_div(size_average=True, reduction='batchmean')", "does not go with size_average"),
+        ("nn.CrossEntropyLoss(label_smoothing=2)", r"label_smoothing must be in \[0, 1\], got 2"),
+        ("nn.CrossEntropyLoss(label_smoothing=2, weight=[1, 2])", r"label_smoothing must be in \[0, 1\], got 2"),
+        ("nn.CrossEntropyLoss(ignore_index=1.5)", "ignore_index must be an integer"),
+        ("nn.CrossEntropyLoss(weight=2.0)", "weight must be a list"),
+        ("nn.CrossEntropyLoss(weight=['a'])", r"weight\[0\] must be a number"),
+        ("nn.BCELoss(weight=[[1.0], [2.0, 3.0]])", "weight must be an array of numbers"),
+        ("nn.BCELoss(weight='a')", "weight must be an array of numbers"),
+        ("nn.BCEWithLogitsLoss(pos_weight=[1e999, 1.0])", "pos_weight must be finite"),
+        ("nn.MultiMarginLoss(p=3)", "p must be 1 or 2, got 3"),
+        ("nn.MultiMarginLoss(margin='a')", "margin must be a number"),
+        ("nn.MarginRankingLoss(margin='a')", "margin must be a number"),
+        ("nn.HingeEmbeddingLoss(margin=None)", "margin must be a number"),
+        ("nn.TripletMarginLoss(margin=0)", "margin must be greater than 0, got 0"),
+        ("nn.TripletMarginLoss(swap='a')", "swap must be True or False"),
+        ("nn.TripletMarginLoss(p='a')", "p must be a number"),
+        ("nn.HuberLoss(delta=0)", "delta must be positive"),
+        ("nn.SmoothL1Loss(beta=-1)", "beta must not be negative"),
+        ("nn.SmoothL1Loss(beta='a')", "beta must be a number"),
+        ("nn.GaussianNLLLoss(eps=-1)", "eps must not be negative"),
+        ("nn.PoissonNLLLoss(eps='a')", "eps must be a number"),
+        ("nn.PoissonNLLLoss(full=2)", "full must be True or False"),
+        ("nn.CTCLoss(blank=-1)", "blank must not be negative"),
+        ("nn.MSELoss(weight=[1.0])", "has no argument 'weight'"),
+    ],
+)
+def test_impossible_arguments(written: str, message: str) -> None:
+    """They are named."""
+    with pytest.raises((ValueError, TypeError), match=message):
+        multiloss.port(written, to="numpy")
+
+
+@pytest.mark.parametrize("weight", [[1.0, 2.0], [[1.0], [2.0], [3.0]], [[[1.0] * 4]]])
+def test_weights_that_do_not_fit(weight: Any) -> None:
+    """The shapes of both are named."""
+    loss = multiloss.port(form("BCELoss", weight=weight), to="numpy")
+    with pytest.raises(ValueError, match=r"weight of shape \(.*\) cannot be broadcast to y_pred of shape \(2, 4\)"):
+        loss(np.full((2, 4), 0.5), np.full((2, 4), 0.5))
+    classes = multiloss.port(form("CrossEntropyLoss", weight=[1.0, 2.0], label_smoothing=0.1), to="numpy")
+    with pytest.raises(ValueError, match="weight must be one for each of the 3 classes, got 2"):
+        classes(np.array([0]), np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("thing", "written"),
+    [
+        (torch.nn.MSELoss(reduction="sum"), "nn.MSELoss(reduction='sum')"),
+        (functools.partial(torch.nn.MSELoss, size_average=False), "nn.MSELoss(reduction='sum')"),
+        (torch.nn.MSELoss, "nn.MSELoss()"),
+        (torch.nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0])), "nn.CrossEntropyLoss(weight=[1.0, 2.0, 3.0])"),
+        (torch.nn.NLLLoss(torch.tensor([1.0, 2.0]), ignore_index=1), "nn.NLLLoss([1.0, 2.0], ignore_index=1)"),
+        (torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(2.5)), "nn.BCEWithLogitsLoss(pos_weight=2.5)"),
+        (torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor([[1.0], [2.0]])),
+         "nn.BCEWithLogitsLoss(pos_weight=[[1.0], [2.0]])"),
+        (torch.nn.TripletMarginWithDistanceLoss(swap=True), "nn.TripletMarginWithDistanceLoss(swap=True)"),
+        (torch.nn.MultiMarginLoss(p=2, weight=torch.tensor([1.0])), "nn.MultiMarginLoss(p=2, weight=[1.0])"),
+        (torch.nn.KLDivLoss(reduction="batchmean", log_target=True),
+         "nn.KLDivLoss(reduction='batchmean', log_target=True)"),
+        (torch.nn.CTCLoss(1, "sum"), "nn.CTCLoss(1, 'sum')"),
+        (F.gaussian_nll_loss, "F.gaussian_nll_loss"),
+        (functools.partial(F.cross_entropy, weight=torch.tensor([1.0, 2.0]), label_smoothing=0.1),
+         "F.cross_entropy(weight=[1.0, 2.0], label_smoothing=0.1)"),
+        (functools.partial(functools.partial(F.huber_loss, delta=2.0), reduction="none"),
+         "F.huber_loss(delta=2.0, reduction='none')"),
+    ],
+)  # fmt: skip
+def test_objects(thing: Any, written: str) -> None:
+    """Modules, classes, functions and partials of them are what their written form is."""
+    found, wanted = (multiloss.port(source, to="jax") for source in (thing, written))
+    assert found.config() == wanted.config()
+    assert found.notes == wanted.notes
+
+
+@pytest.mark.parametrize("to", ["numpy", "torch", "jax", "tensorflow", "keras"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "nn.BCELoss(weight=[[1.0], [2.0]])",
+        "nn.BCEWithLogitsLoss(pos_weight=[1.0, 2.0, 3.0])",
+        "nn.CrossEntropyLoss(weight=[1.0, 0.0, 2.0], label_smoothing=0.1)",
+        "nn.MarginRankingLoss()",
+    ],
+)
+def test_variants_are_data(written: str, to: str) -> None:
+    """Their configuration is JSON, and makes them again; so does a pickle."""
+    loss = multiloss.port(written, to=to)
+    assert multiloss.get(**json.loads(json.dumps(loss.config()))).config() == loss.config()
+    if to != "keras":
+        assert pickle.loads(pickle.dumps(loss)).config() == loss.config()
+
+
+def test_all_weights_of_zero() -> None:
+    """torch: nan, and with smoothing no number either; here a finite one."""
+    assert math.isnan(slope(lambda x: F.cross_entropy(x, torch.tensor([1]), tensor(1.0, 0.0)), [[1.0, 2.0]])[0])
+    assert ours("nn.CrossEntropyLoss(weight=[1.0, 0.0])", [1], [[1.0, 2.0]])[0] == 0
+    assert math.isfinite(ours("nn.CrossEntropyLoss(weight=[1.0, 0.0], label_smoothing=0.1)", [1], [[1.0, 2.0]])[0])
+    has_note("nn.CrossEntropyLoss(weight=[1.0, 0.0])", "no weight above 0", "not reproduced")
+
+
+def test_other_distances() -> None:
+    """torch's own module of a distance is understood."""
+    module = torch.nn.TripletMarginWithDistanceLoss(distance_function=torch.nn.PairwiseDistance(p=3, eps=0.1))
+    assert multiloss.port(module).config() == multiloss.port("nn.TripletMarginLoss(p=3, eps=0.1)").config()
+
+
+def test_subclasses() -> None:
+    """They may compute anything."""
+
+    class Mine(torch.nn.MSELoss):
+        pass
+
+    with pytest.raises(ValueError, match="source must be a loss of torch.nn"):
+        multiloss.port(Mine())
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("MSELoss()", "MSELoss(reduction='sum')"),
+        ("HuberLoss()", "SmoothL1Loss(beta=0.5)"),
+        ("KLDivLoss()", "KLDivLoss(reduction='batchmean')"),
+        ("SoftMarginLoss()", "HingeEmbeddingLoss()"),
+    ],
+)
+def test_a_wrong_row_is_found(theirs: str, ours: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison that all these tests make fails where a row gives another loss."""
+    port = multiloss.port
+    monkeypatch.setattr(multiloss, "port", lambda source, **how: port(f"torch.nn.{ours}", **how))
+    rng = np.random.default_rng(0)
+    arrays = {"y_true": rng.choice([-1.0, 1.0], (4, 3)) if "Soft" in theirs else rng.random((4, 3))}
+    with pytest.raises(AssertionError, match="Mismatched elements"):
+        check(f"torch.nn.{theirs}", arrays | {"y_pred": -5 * rng.random((4, 3))}, backends=("numpy",))
