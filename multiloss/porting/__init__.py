@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from multiloss import dispatch
 from multiloss import loss as losses
 from multiloss.porting import native, objects, written
 from multiloss.porting.rows import RefusedError, Rows, Source
 
 __all__ = ["RefusedError", "code", "port", "sources"]
+
+_NONE = "{} has no loss with these numbers: this is multiloss's own"
 
 
 @functools.cache
@@ -64,7 +67,7 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
 
 def _none_there(ours: Any, library: str) -> Any:
     loss = ours.to_backend(native.LIBRARIES[library])
-    loss.notes = (f"{library} has no loss with these numbers: this is multiloss's own", *ours.notes)
+    loss.notes = (_NONE.format(library), *ours.notes)
     return loss
 
 
@@ -92,8 +95,11 @@ def code(source: Any, to: str | None = None, *, targets: str = "labels") -> tupl
     if to in native.LIBRARIES:
         if found := native.find(ours.spec, to, sources()):
             return found.code, found.notes
-        ours = _none_there(ours, to)
-    return _call(ours.spec, native.LIBRARIES.get(to or "", to)), ours.notes
+        return _call(ours.spec, native.LIBRARIES[to]), (_NONE.format(to), *ours.notes)
+    if to is not None and to not in dispatch.list_backends():
+        known = ", ".join(map(repr, [*dispatch.list_backends(), *native.LIBRARIES]))
+        raise ValueError(f"to must be one of {known}, got {to!r}")
+    return _call(ours.spec, to), ours.notes
 
 
 def _call(spec: losses.Spec, backend: str | None) -> str:
