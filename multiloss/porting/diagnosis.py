@@ -1,0 +1,140 @@
+"""Why two sides differ: hypotheses, each tested on the same data, the simplest that explain all of it first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multiloss.porting import changes, patterns
+from multiloss.porting.evidence import Evidence, close
+from multiloss.porting.relations import relation
+from multiloss.porting.sides import Side
+
+_MOST = 64
+
+
+def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray], weight: np.ndarray | None,
+           kinds: set[str], dtype: str) -> list[str]:  # fmt: skip
+    """The likely causes, in words, the likeliest first.
+
+    Args:
+        sides: of the comparison.
+        outcomes: what each gave.
+        arrays: on what.
+        weight: the sample weights.
+        kinds: in what they differ: "values", "shape", "gradients"; empty where one failed.
+        dtype: the narrower of the two.
+    """
+    a, b = outcomes
+    e = Evidence(sides[0], sides[1], *_fewer(sides, arrays, weight), dtype)
+    with np.errstate(all="ignore"):
+        failed = [f"{name} failed: {side.error}" for name, side in (("a", a), ("b", b)) if side.error]
+        if failed:
+            return [*(changes.explained(e) if len(failed) == 1 else []), *failed]
+        found: list[str] = []
+        if "values" in kinds:
+            found = _values(e, a, b)
+        elif kinds == {"gradients"}:
+            found = patterns.slopes(e, a.gradient, b.gradient)
+        if "shape" in kinds:
+            found.append(_shape(a, b, "values" in kinds))
+            if "gradients" in kinds and "values" not in kinds:
+                found += patterns.slopes(e, *(x.gradient if x.gradient is None else x.gradient / x.value.size for x in (a, b)))
+    return found
+
+
+def _fewer(sides: list[Side], arrays: dict[str, np.ndarray], weight: np.ndarray | None) -> tuple[Any, Any]:
+    """Of many samples the first, if they still differ there."""
+    y_pred = list(arrays.values())[1]
+    if y_pred.ndim == 0 or y_pred.shape[0] <= _MOST:
+        return arrays, weight
+    for picked in (np.arange(_MOST), np.linspace(0, y_pred.shape[0] - 1, _MOST).astype(int)):
+        some = {name: x[picked] if x.shape[:1] == y_pred.shape[:1] else x for name, x in arrays.items()}
+        weights = weight[picked] if weight is not None and weight.ndim else weight
+        means = [side.mean(some, weights) for side in sides]
+        if not close(*means, 1e-6):
+            return some, weights
+    return arrays, weight
+
+
+def _values(e: Evidence, a: Any, b: Any) -> list[str]:
+    """The first kind of explanation that holds."""
+    strange = _not_finite(e, a, b)
+    small = close(e.plain.whole_a, e.plain.whole_b, e.tolerance)
+    for found in (
+        patterns.precision,
+        lambda e: [] if small else relation(e.plain),
+        changes.explained,
+        patterns.clipping,
+        patterns.smoothing,
+        patterns.balance,
+        patterns.epsilon,
+        lambda e: patterns.constant(*(x.gradient / (x.value.size if a.value.shape != b.value.shape else 1)
+                                      if x.gradient is not None else None for x in (a, b))),
+        lambda e: changes.related(e, relation),
+        patterns.powers,
+    ):  # fmt: skip
+        if causes := found(e):
+            return [*causes, *strange]
+    return strange or [_unknown(e)]
+
+
+def _not_finite(e: Evidence, a: Any, b: Any) -> list[str]:
+    found = []
+    for x, y, bad, good in (("a", "b", a.value, b.value), ("b", "a", b.value, a.value)):
+        if not np.isfinite(bad).all() and np.isfinite(good).all():
+            kind = "nan" if np.isnan(bad).any() else "inf"
+            rows = e.rows(x)
+            wrong = np.flatnonzero(~np.isfinite(rows))
+            where = ""
+            if len(wrong) and wrong[0] < e.count:
+                i = int(wrong[0])
+                shown = [f"{name}[{i}] = {np.array2string(value[i], precision=4, threshold=6)}"
+                         for name, value in e.arrays.items() if value.ndim and value.shape[0] == e.count]  # fmt: skip
+                where = f" from sample {i}, {', '.join(shown)}"
+            found.append(f"{kind} in {x} only{where}; {y} is finite there")
+    return found
+
+
+def _shape(a: Any, b: Any, differ: bool) -> str:
+    one, other = ("a", "b") if a.value.size > b.value.size else ("b", "a")
+    large, small = (a, b) if one == "a" else (b, a)
+    mean = "" if differ else f"; the mean of {one} is {other}"
+    return f"reduction: {one} gives values of shape {large.value.shape}, {other} of shape {small.value.shape}{mean}"
+
+
+def _unknown(e: Evidence) -> str:
+    one, other = e.plain.rows_a, e.plain.rows_b
+    used = np.isfinite(one) & np.isfinite(other) & (one != 0)
+    ratios = (other[used] / one[used]) if used.any() else np.zeros(0)
+    seen = f": b / a goes from {ratios.min():.4g} to {ratios.max():.4g} over the samples" if ratios.size else ""
+    return f"no convention that is known explains it{seen}"
+
+
+def reduction(side: Side, arrays: dict[str, np.ndarray], weight: np.ndarray | None, per: np.ndarray | None) -> str:
+    """How a single value is made of the values per sample, found from the numbers."""
+    value = side.mean(arrays, weight)
+    if per is not None and per.size and np.isfinite(per).all() and np.isfinite(value):
+        total, count = float(per.sum()), per.shape[0] if per.ndim else 1
+        used = int((per != 0).sum())
+        options = [(f"sum / {per.size}, the mean over {per.size} values", total / per.size), ("sum", total)]
+        if per.ndim:
+            options.append((f"sum / {count}, the batch", total / count))
+        if used:
+            options.append((f"sum / {used}, those that are not 0", total / used))
+        if weight is not None and weight.sum():
+            options.append((f"sum / {weight.sum():.6g}, the sum of the weights", total / float(weight.sum())))
+        for text, expected in options:
+            if close(value, expected, 1e-5):
+                return text
+        return f"sum / {total / value:.6g}" if value else ""
+    y_pred = list(arrays.values())[1]
+    if y_pred.ndim and weight is None:
+        twice = {name: np.concatenate([x, x]) if x.shape[:1] == y_pred.shape[:1] else x for name, x in arrays.items()}
+        again = side.mean(twice)
+        if value and close(again, value, 1e-5):
+            return "a mean (repeating the batch leaves it)"
+        if value and close(again, 2 * value, 1e-5):
+            return "a sum (repeating the batch doubles it)"
+    return ""
