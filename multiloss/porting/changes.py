@@ -95,8 +95,10 @@ def _moved(arrays: Arrays, t: str, p: str, source: int, to: int) -> Arrays:
 
 def explained(e: Evidence) -> list[str]:
     """The changes after which both agree."""
-    found = []
+    found: list[str] = []
     for hypothesis in hypotheses(e):
+        if found and hypothesis.text.startswith("the logarithm"):
+            continue  # that of probabilities is a logit, so it says the same
         for x, y in (("a", "b"), ("b", "a")):
             if _explains(e, _pair(e, hypothesis, x)):
                 found.append(hypothesis.text.format(x=x, y=y))

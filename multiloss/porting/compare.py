@@ -235,7 +235,9 @@ def _generate(
     best: tuple[int, str, dict[str, np.ndarray], list[str | None]] | None = None
     for kind, arrays in samples.candidates(definitions, seed, shape):
         errors = [side.settle(arrays, None) for side in sides]
-        finite = [error is None and bool(np.isfinite(side.mean(arrays))) for side, error in zip(sides, errors, strict=True)]
+        finite = [
+            error is None and bool(np.isfinite(side.mean(arrays))) for side, error in zip(sides, errors, strict=True)
+        ]
         if all(finite):
             return f"{kind}, seed {seed}", arrays, errors
         score = sum(finite) + sum(error is None for error in errors)

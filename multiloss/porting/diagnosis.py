@@ -40,7 +40,9 @@ def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray]
         if "shape" in kinds:
             found.append(_shape(a, b, "values" in kinds))
             if "gradients" in kinds and "values" not in kinds:
-                found += patterns.slopes(e, *(x.gradient if x.gradient is None else x.gradient / x.value.size for x in (a, b)))
+                found += patterns.slopes(
+                    e, *(x.gradient if x.gradient is None else x.gradient / x.value.size for x in (a, b))
+                )
     return found
 
 

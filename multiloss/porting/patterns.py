@@ -44,7 +44,9 @@ def _interiors(e: Evidence) -> list[tuple[str, str, Arrays]]:
             both = {**e.arrays, t: away, p: np.clip(y_pred, _INSIDE, max(1 - _INSIDE, float(y_pred.max()) - _INSIDE))}
             moved.append(("y_true or y_pred", "near 0 or 1", both))
     if (np.abs(y_pred) > 5).any():
-        moved.append(("y_pred", "large (as a logit: a probability near 0 or 1)", {**e.arrays, p: np.clip(y_pred, -5, 5)}))
+        moved.append(
+            ("y_pred", "large (as a logit: a probability near 0 or 1)", {**e.arrays, p: np.clip(y_pred, -5, 5)})
+        )
     if not (y_pred >= 0).all() or (y_pred > 1).any():
         sign = np.where(y_pred < 0, -1.0, 1.0)
         moved.append(("y_pred", "near 0", {**e.arrays, p: np.where(np.abs(y_pred) < _INSIDE, sign * _INSIDE, y_pred)}))
@@ -146,7 +148,9 @@ def _smoothing_of_two(e: Evidence) -> list[str]:
         return []
     if np.allclose(targets["a"], targets["b"], atol=1e-4):
         return []
-    text = ", ".join(f"{name} uses {t[0]:.4g} for 0 and {t[1]:.4g} for 1" for name, t in targets.items() if t is not None)
+    text = ", ".join(
+        f"{name} uses {t[0]:.4g} for 0 and {t[1]:.4g} for 1" for name, t in targets.items() if t is not None
+    )
     return [f"label smoothing: {text}"]
 
 
@@ -158,7 +162,11 @@ def _targets_of_two(e: Evidence, name: str) -> tuple[float, float] | None:
     f = {}
     for label in (0.0, 1.0):
         for sign, value in ((1, up), (-1, down)):
-            arrays = {**e.arrays, e.target: np.full(e.y_true.shape, label), e.prediction: np.full(e.y_pred.shape, value)}
+            arrays = {
+                **e.arrays,
+                e.target: np.full(e.y_true.shape, label),
+                e.prediction: np.full(e.y_pred.shape, value),
+            }
             f[label, sign] = e.mean(name, arrays)
     l1, l0 = float(np.log1p(np.exp(-x))), float(np.log1p(np.exp(x)))
     scale = {label: (f[label, 1] + f[label, -1]) / (l0 + l1) for label in (0.0, 1.0)}
@@ -189,12 +197,14 @@ def balance(e: Evidence) -> list[str]:
     shown = f"b / a is {k1:.4g} where y_true = 1 and {k0:.4g} where it is 0"
     for x, y, f1, f0 in (("b", "a", k1, k0), ("a", "b", 1 / k1, 1 / k0)):
         if close(f1 + f0, 1, tolerance):
-            return [f"focal alpha: {x} weighs y = 1 by alpha = {f1:.4g} and y = 0 by 1 - alpha, {y} ignores alpha ({shown})"]
-        if close(f1, 1, tolerance) and f0 < 1:
-            return [f"class balance: {x} weighs y = 0 by {f0:.4g}, {y} does not: alpha on y = 1 only ({shown})"]
+            return [
+                f"focal alpha: {x} weighs y = 1 by alpha = {f1:.4g} and y = 0 by 1 - alpha, {y} ignores alpha ({shown})"
+            ]
     if close(k0 * k1, 1, tolerance):
         return [f"focal alpha is on the other class: alpha and 1 - alpha are exchanged ({shown})"]
-    return [f"class balance: alpha or pos_weight, on one side only or on y = 1 only ({shown})"]
+    only = next((text for k, text in ((k0, "1"), (k1, "0")) if close(k, 1, tolerance)), None)
+    one = f" the class y = {only} alone is weighed differently" if only else " the classes are weighed differently"
+    return [f"class balance (focal alpha, pos_weight):{one} ({shown})"]
 
 
 def powers(e: Evidence) -> list[str]:
@@ -202,7 +212,9 @@ def powers(e: Evidence) -> list[str]:
     growth = {name: _growth(e, name) for name in ("a", "b")}
     for x, y in (("a", "b"), ("b", "a")):
         if close(growth[x], 4, 0.02) and close(growth[y], 2, 0.02):
-            return [f"squared against not squared: {x} grows with the square of the distance, {y} with the distance itself"]
+            return [
+                f"squared against not squared: {x} grows with the square of the distance, {y} with the distance itself"
+            ]
     return []
 
 
@@ -245,11 +257,17 @@ def slopes(e: Evidence, a: np.ndarray | None, b: np.ndarray | None) -> list[str]
     if differ.any() and (~differ | ties).all():
         return ["gradient only: they differ where y_true equals y_pred, a tie: the subgradient there is another"]
     if differ.any() and (~differ | (e.y_pred <= 1e-6) | (np.abs(e.y_pred - 1) <= 1e-6)).all():
-        return [f"gradient only: they differ where y_pred is at 0 or 1 or beyond ({at(e, differ)}): clipping or a tie there"]
+        return [
+            f"gradient only: they differ where y_pred is at 0 or 1 or beyond ({at(e, differ)}): clipping or a tie there"
+        ]
     rng = np.random.default_rng(0)
     moved = {**e.arrays, e.prediction: e.y_pred + 1e-3 * rng.normal(size=e.y_pred.shape)}
     found = [side.gradient(moved, e.prediction, e.weight)[0] for side in (e.a, e.b)]
-    if found[0] is not None and found[1] is not None and np.allclose(*found, rtol=1e-5, atol=1e-5 * np.abs(found[0]).max()):
+    if (
+        found[0] is not None
+        and found[1] is not None
+        and np.allclose(*found, rtol=1e-5, atol=1e-5 * np.abs(found[0]).max())
+    ):
         return [f"gradient only: they differ at a kink or tie ({at(e, differ)}) and agree beside it: the subgradient there is "
                 f"another"]  # fmt: skip
     factor = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0.0

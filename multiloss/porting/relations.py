@@ -132,7 +132,9 @@ def _huber_delta(pair: Pair) -> float | None:
         curve = [pair.of(name, {e.target: np.zeros(e.y_pred.shape), e.prediction: np.full(e.y_pred.shape, t)})
                  for t in (1e-3, 2e-3, 1e5, 2e5)]  # fmt: skip
         small, large = curve[0] * 2e6, (curve[3] - curve[2]) / 1e5
-        if not (close(curve[1], 4 * curve[0], 1e-3) and small > 0 and large > 0 and close(curve[3], 2 * curve[2], 1e-2)):
+        if not (
+            close(curve[1], 4 * curve[0], 1e-3) and small > 0 and large > 0 and close(curve[3], 2 * curve[2], 1e-2)
+        ):
             return None
         deltas.append(large / small)
     return float(deltas[0]) if close(*deltas, 1e-3) else None
@@ -204,12 +206,15 @@ def _weights(pair: Pair, a: np.ndarray, b: np.ndarray, alive: np.ndarray) -> lis
     per_class = None
     if labels is not None and len(np.unique(labels)) < used.sum():
         groups = {int(k): ratios[used & (labels == k)] for k in np.unique(labels[used])}
-        if all(len(x) and np.ptp(x) <= 10 * e.tolerance * np.abs(x).max() for x in groups.values()):
+        alike = all(np.ptp(x) <= 10 * e.tolerance * np.abs(x).max() for x in groups.values())
+        if alike and _stays(pair, ratios, used, alive):
             per_class = {k: float(x[0]) for k, x in groups.items()}
     given = None
     if e.weight is not None and e.weight.shape == (e.count,):
         w = e.weight[: len(alive)][alive]
-        given = next((s for s in (1, -1) if np.allclose(ratios[used], w[used] ** float(s), rtol=10 * e.tolerance)), None)
+        given = next(
+            (s for s in (1, -1) if np.allclose(ratios[used], w[used] ** float(s), rtol=10 * e.tolerance)), None
+        )
     if per_class is None and given is None:
         return []
     what = "sample weights" if given is not None else "class weights"
@@ -224,6 +229,17 @@ def _weights(pair: Pair, a: np.ndarray, b: np.ndarray, alive: np.ndarray) -> lis
         return [f"{unweighted} ignores the sample weights"]
     shown = ", ".join(f"{k}: {v:.4g}" for k, v in list((per_class or {}).items())[:6])
     return [f"class weights: b / a depends on the class only ({shown})"]
+
+
+def _stays(pair: Pair, ratios: np.ndarray, used: np.ndarray, alive: np.ndarray) -> bool:
+    """Whether the ratios are the labels' own: the predictions of other samples leave them."""
+    e = pair.evidence
+    rolled = {**e.arrays, e.prediction: np.roll(e.y_pred, 1, axis=0)}
+    for i, ratio, counts in zip(np.flatnonzero(alive), ratios, used, strict=True):
+        one = {name: x[i : i + 1] if x.shape[:1] == e.y_pred.shape[:1] else x for name, x in rolled.items()}
+        if counts and not close(pair.ratio_of(one), ratio, 10 * e.tolerance):
+            return False
+    return True
 
 
 def _labels(e: Evidence) -> np.ndarray | None:

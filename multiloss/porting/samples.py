@@ -96,7 +96,9 @@ def _kinds(definition: Any, options: Mapping[str, Any]) -> tuple[str, str]:
         return "labels", y_pred
     y_true = found.get("y_true", "real numbers")
     if y_true == "probabilities":
-        y_true = "0 and 1" if "binary" in definition.name else "one-hot targets" if "categ" in definition.name else y_true
+        y_true = (
+            "0 and 1" if "binary" in definition.name else "one-hot targets" if "categ" in definition.name else y_true
+        )
     return y_true, y_pred
 
 
