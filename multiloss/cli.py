@@ -1,7 +1,7 @@
 """The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`, `compare`.
 
-Exit status: 0; 1 where a check failed or two losses differ; 2 for what the user got wrong, told in one line; 130 when interrupted.
-What a command needs is imported when it runs, so that `--help` is quick.
+Exit status: 0; 1 where a check failed or two losses differ; 2 for what the user got wrong, told in one line; 130 when
+interrupted. What a command needs is imported when it runs, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     forms = (
-        "A and B are written forms, which are parsed and never evaluated: \"torch.nn.KLDivLoss(reduction='batchmean')\", "
+        "A and B are written forms, parsed and never evaluated: \"torch.nn.KLDivLoss(reduction='batchmean')\", "
         'optax.l2_loss, "huber(delta=2.0)" for a loss of this library. The exit status is 1 where they differ.'
     )
     added = command("compare", _compare, "two losses on the same arrays: their numbers, and why they differ", forms)

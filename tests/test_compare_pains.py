@@ -1,13 +1,15 @@
 """`multiloss.compare` on the porting pains that users had (`users.md`, section 2): it names each one's cause.
 
-One test a pain, with its number, on the two sides that the issue is about. Each wants the right family of causes first or
-second, and no family that has nothing to do with it.
+One test a pain, with its number, on the two sides that the issue is about. Each wants the right family of causes first
+or second, and no family that has nothing to do with it.
 
-Not here, as no convention of a loss is behind them: 23 (Keras' `add_loss` on JAX was not traced: a bug), 24 (an evaluation
-loop that averaged over padded batches: what of it is a denominator is the pain of ignored samples, 26), 30 (a crash on one
-device). Of 5 and 6 the issue's convention is taken (5: the thread says only "the loss functions are different"; the
-commonest way is a softmax once more; 6: a sum of weighted terms against a mean), of 18 the label offset (the other half is
-a CUDA kernel's bug).
+Not here, as no convention of a loss is behind them:
+23: Keras' `add_loss` was not seen on JAX, a bug.
+24: an evaluation loop averaged over padded batches; what of it is a denominator is the pain of ignored samples, 26.
+30: a crash on one device.
+
+Of some the convention that the issue names is taken, and not all of it. 5 says only "the loss functions are different":
+here a softmax once more. 6 is a sum of terms against their mean. 18 is the label offset; its other half is a kernel.
 """
 
 from __future__ import annotations
@@ -25,15 +27,38 @@ from multiloss.porting.compare import Report
 pytestmark = pytest.mark.cross
 
 FAMILIES = {
-    "half": "factor 1/2", "percent": "percent", "elements": r"mean over elements|over N x C", "batch": "over the batch",
-    "swapped": "arguments swapped", "logits": "logits taken as", "log": "the logarithm: ", "clipping": "clipping or an eps",
-    "epsilon": "epsilon is added", "smoothing": "label smoothing", "k-1": "K against K - 1", "weighted": "weighted mean",
-    "class weights": "class weights: |class balance", "ignored": "ignored or masked", "axis": "class axis", "root": "root against",
-    "squared": "squared against not", "whole": "whole batch as one", "broadcast": "broadcasting", "gradient": "gradient only",
-    "precision": "precision only", "finite": "(nan|inf) in", "sign": "the sign|1 - s", "offset": "constant offset|normalising constant 0.5",
-    "renormalised": "renormalised", "focal": "focal alpha", "huber": "smooth L1", "shape": "reduction: ",
-    "labels": "label offset", "constant": "does not depend on y_pred", "factor": "constant factor|the factor is",
-}  # fmt: skip
+    "half": "factor 1/2",
+    "percent": "percent",
+    "elements": "mean over elements|over N x C",
+    "batch": "over the batch",
+    "swapped": "arguments swapped",
+    "logits": "logits taken as",
+    "log": "the logarithm: ",
+    "clipping": "clipping or an eps",
+    "epsilon": "epsilon is added",
+    "smoothing": "label smoothing",
+    "k-1": "K against K - 1",
+    "weighted": "weighted mean",
+    "class weights": "class weights: |class balance",
+    "ignored": "ignored or masked",
+    "axis": "class axis",
+    "root": "root against",
+    "squared": "squared against not",
+    "whole": "whole batch as one",
+    "broadcast": "broadcasting",
+    "gradient": "gradient only",
+    "precision": "precision only",
+    "finite": "(nan|inf) in",
+    "sign": "the sign|1 - s",
+    "offset": "constant offset|normalising constant 0.5",
+    "renormalised": "renormalised",
+    "focal": "focal alpha",
+    "huber": "smooth L1",
+    "shape": "reduction: ",
+    "labels": "label offset",
+    "constant": "does not depend on y_pred",
+    "factor": "constant factor|the factor is",
+}
 RNG = np.random.default_rng(7)
 N, C = 6, 5
 LOGITS = 2 * RNG.normal(size=(N, C))
@@ -129,8 +154,8 @@ def test_6_sum_against_mean() -> None:
     """The sum over all elements, where the other took the mean."""
     import torch
 
-    def summed(input: Any, target: Any) -> Any:
-        return torch.nn.functional.binary_cross_entropy_with_logits(input, target, reduction="sum")
+    def summed(inputs: Any, target: Any) -> Any:
+        return torch.nn.functional.binary_cross_entropy_with_logits(inputs, target, reduction="sum")
 
     report = multiloss.compare(keras_of("BinaryCrossentropy", from_logits=True), summed, BINARY, LOGITS)
     named(report, "elements", "batch")
@@ -164,10 +189,10 @@ def label_smoothed(s: float, of_others: bool) -> Any:
     """Smoothing over the others alone, s / (K - 1), as fairseq and icefall had it; or over all."""
     import torch
 
-    def loss(input: Any, target: Any) -> Any:
-        log_p = torch.log_softmax(input, dim=-1)
-        hot = torch.nn.functional.one_hot(target, input.shape[-1])
-        k = input.shape[-1]
+    def loss(inputs: Any, target: Any) -> Any:
+        log_p = torch.log_softmax(inputs, dim=-1)
+        hot = torch.nn.functional.one_hot(target, inputs.shape[-1])
+        k = inputs.shape[-1]
         soft = (1 - s) * hot + (s / (k - 1) * (1 - hot) if of_others else s / k)
         return -(soft * log_p).sum(dim=-1).mean()
 
@@ -258,8 +283,8 @@ def test_16_focal_of_two_libraries() -> None:
 def test_17_focal_alpha() -> None:
     """alpha on y = 1 only, on both, or ignored (Keras without apply_class_balancing)."""
     named(multiloss.compare(focal(0.25, 0.75), focal(1.0, 0.75), BINARY, LOGITS), "focal", beside=("class weights",))
-    ignored = multiloss.compare(keras_of("BinaryFocalCrossentropy", from_logits=True, alpha=0.25), focal(0.25, 0.75), BINARY,
-                                LOGITS)  # fmt: skip
+    keras_focal = keras_of("BinaryFocalCrossentropy", from_logits=True, alpha=0.25)
+    ignored = multiloss.compare(keras_focal, focal(0.25, 0.75), BINARY, LOGITS)
     named(ignored, "focal")
     assert "a ignores alpha" in ignored.causes[0]
 
@@ -268,13 +293,13 @@ def test_18_label_offset() -> None:
     """Class 0 is the background in one."""
     import torch
 
-    def from_one(input: Any, target: Any) -> Any:
+    def from_one(inputs: Any, target: Any) -> Any:
         hot = torch.nn.functional.one_hot(target, C + 1)[:, 1:].double()
-        return torch.nn.functional.binary_cross_entropy_with_logits(input, hot)
+        return torch.nn.functional.binary_cross_entropy_with_logits(inputs, hot)
 
-    def from_zero(input: Any, target: Any) -> Any:
+    def from_zero(inputs: Any, target: Any) -> Any:
         hot = torch.nn.functional.one_hot(target, C).double()
-        return torch.nn.functional.binary_cross_entropy_with_logits(input, hot)
+        return torch.nn.functional.binary_cross_entropy_with_logits(inputs, hot)
 
     named(multiloss.compare(from_zero, from_one, LABELS % 4, LOGITS), "labels")
 
@@ -282,9 +307,9 @@ def test_18_label_offset() -> None:
 def test_19_dice_over_the_batch() -> None:
     """Keras' Dice is of the whole batch, the other of each sample."""
 
-    def per_sample(input: Any, target: Any) -> Any:
-        shared = (input * target).sum(dim=1)
-        return (1 - 2 * shared / (input.sum(dim=1) + target.sum(dim=1) + 1e-7)).mean()
+    def per_sample(inputs: Any, target: Any) -> Any:
+        shared = (inputs * target).sum(dim=1)
+        return (1 - 2 * shared / (inputs.sum(dim=1) + target.sum(dim=1) + 1e-7)).mean()
 
     p = RNG.uniform(0.1, 0.9, (N, C))
     report = multiloss.compare(keras_of("Dice"), per_sample, BINARY, p)
@@ -341,8 +366,11 @@ def test_22_gradient_only() -> None:
     named(report, "gradient")
     assert "0.5 times" in report.causes[0]
     same = multiloss.compare(
-        lambda y, p: torch.linalg.vector_norm(p - y, dim=1).mean(), lambda y, p: jnp.sqrt(((p - y) ** 2).sum(axis=1)).mean(),
-        Y, np.concatenate([Y[:1], X[1:]]))  # fmt: skip
+        lambda y, p: torch.linalg.vector_norm(p - y, dim=1).mean(),
+        lambda y, p: jnp.sqrt(((p - y) ** 2).sum(axis=1)).mean(),
+        Y,
+        np.concatenate([Y[:1], X[1:]]),
+    )
     named(same, "gradient")
     assert "nan" in same.causes[0]
 
@@ -367,8 +395,8 @@ def test_26_ignored() -> None:
     labels = LABELS.copy()
     labels[[1, 4]] = -100
 
-    def divides_by_all(input: Any, target: Any) -> Any:
-        return torch.nn.functional.cross_entropy(input, target, reduction="none").mean()
+    def divides_by_all(inputs: Any, target: Any) -> Any:
+        return torch.nn.functional.cross_entropy(inputs, target, reduction="none").mean()
 
     report = multiloss.compare(torch.nn.CrossEntropyLoss(), divides_by_all, labels, LOGITS)
     named(report, "ignored")
@@ -378,8 +406,8 @@ def test_26_ignored() -> None:
 def test_27_mape() -> None:
     """Percent or a fraction; the epsilon of the denominator."""
 
-    def fraction(input: Any, target: Any) -> Any:
-        return ((input - target).abs() / target.abs().clamp(min=1.17e-6)).mean()
+    def fraction(inputs: Any, target: Any) -> Any:
+        return ((inputs - target).abs() / target.abs().clamp(min=1.17e-6)).mean()
 
     named(multiloss.compare(keras_of("MeanAbsolutePercentageError"), fraction, Y, X), "percent")
     y = Y.copy()
@@ -395,13 +423,16 @@ def test_28_cosine_sign() -> None:
 
     cosine = keras_of("CosineSimilarity")
     named(multiloss.compare(cosine, lambda y, p: torch.cosine_similarity(p, y, dim=-1).mean(), Y, X), "sign")
-    named(multiloss.compare(cosine, lambda y, p: optax.cosine_distance(p, y).mean(), Y, X), "sign")
-    named(multiloss.compare(lambda y, p: optax.cosine_similarity(p, y).mean(), lambda y, p: optax.cosine_distance(p, y).mean(),
-                            Y, X), "sign")  # fmt: skip
+
+    def distance(y: Any, p: Any) -> Any:
+        return optax.cosine_distance(p, y).mean()
+
+    named(multiloss.compare(cosine, distance, Y, X), "sign")
+    named(multiloss.compare(lambda y, p: optax.cosine_similarity(p, y).mean(), distance, Y, X), "sign")
 
 
 def test_29_poisson() -> None:
-    """torch takes the log-rate unless told, Keras the rate; torch's full adds Stirling's terms; and the epsilons differ."""
+    """torch takes the log-rate unless told, Keras the rate; `full` adds Stirling's terms; the epsilons differ."""
     counts = RNG.poisson(3.0, (N, C)).astype(float)
     rate = np.exp(0.3 * X)
     named(multiloss.compare(torch_of("PoissonNLLLoss"), keras_of("Poisson"), counts, rate), "log")

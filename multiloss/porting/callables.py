@@ -113,12 +113,16 @@ def _live(name: str, item: Any, arrays_of: str | None) -> Side:
     if root in _OF_ROOT and root != "numpy":
         return Side(name, item, text, order, (_OF_ROOT[root],), definition, options, root)
     for module, base, framework in (("torch", "nn.Module", "torch"), ("keras", "losses.Loss", "keras")):
-        if module in sys.modules and isinstance(inner, functools.reduce(getattr, base.split("."), sys.modules[module])):
+        if module in sys.modules and _is_a(inner, sys.modules[module], base):
             return Side(name, item, text, order, (framework,))
     named = [found for found in _mentioned(inner) if found != "numpy"]
     tried = [*named, *([arrays_of] if arrays_of else []), "numpy", "torch", "jax", "tensorflow"]
     here = tuple(dict.fromkeys(framework for framework in tried if framework in sys.modules))
     return Side(name, item, text, order, here)
+
+
+def _is_a(item: Any, module: Any, base: str) -> bool:
+    return isinstance(item, functools.reduce(getattr, base.split("."), module))
 
 
 def _root(item: Any) -> str:
@@ -153,7 +157,7 @@ def _mentioned(item: Any) -> list[str]:
     """The frameworks whose modules, functions or objects the code of a function names."""
     function = getattr(item, "__func__", item)
     if not hasattr(function, "__code__"):
-        function = getattr(type(item), "forward", None) or getattr(type(item), "__call__", None)
+        function = getattr(type(item), "forward", None) or vars(type(item)).get("__call__")
     if not hasattr(function, "__code__"):
         return []
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))

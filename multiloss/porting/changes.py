@@ -27,35 +27,47 @@ def hypotheses(e: Evidence) -> list[Hypothesis]:
 
     found = []
     if len(e.arrays) == 2 and e.y_true.shape == e.y_pred.shape:
-        found.append(Hypothesis(lambda arrays: {**arrays, t: arrays[p], p: arrays[t].astype(np.float64)},
-                                "arguments swapped: {x} of (y_pred, y_true) is {y} of (y_true, y_pred)"))  # fmt: skip
+        text = "arguments swapped: {x} of (y_pred, y_true) is {y} of (y_true, y_pred)"
+        found.append(Hypothesis(lambda arrays: {**arrays, t: arrays[p], p: arrays[t].astype(np.float64)}, text))
     if _trailing_one(e):
-        found.append(Hypothesis(lambda arrays: {**arrays, t: arrays[t].reshape(arrays[p].shape)},
-                                f"broadcasting: {{x}} compares y_true {e.y_true.shape} with y_pred {e.y_pred.shape} as "
-                                f"every sample with every other; {{y}} does not"))  # fmt: skip
-        found.append(Hypothesis(lambda arrays: {**arrays, p: arrays[p].reshape(arrays[t].shape)},
-                                f"broadcasting: {{x}} compares y_true {e.y_true.shape} with y_pred {e.y_pred.shape} as "
-                                f"every sample with every other; {{y}} does not"))  # fmt: skip
+        shapes = f"y_true {e.y_true.shape} with y_pred {e.y_pred.shape}"
+        text = f"broadcasting: {{x}} compares {shapes}, every sample with every other, {{y}} does not"
+        found += [
+            Hypothesis(lambda arrays: {**arrays, t: arrays[t].reshape(arrays[p].shape)}, text),
+            Hypothesis(lambda arrays: {**arrays, p: arrays[p].reshape(arrays[t].shape)}, text),
+        ]
     if e.is_labels:
-        for step in (1, -1):
-            found.append(Hypothesis(lambda arrays, step=step: {**arrays, t: arrays[t] + step},  # type: ignore[misc]
-                                    f"label offset: the classes of {{x}} begin {'one above' if step > 0 else 'one below'} "
-                                    f"those of {{y}}"))  # fmt: skip
+        text = "label offset: the classes of {x} begin one %s those of {y}"
+        found += [
+            Hypothesis(lambda arrays: {**arrays, t: arrays[t] + 1}, text % "above"),
+            Hypothesis(lambda arrays: {**arrays, t: arrays[t] - 1}, text % "below"),
+        ]
     found += [
         of_prediction(_expit, "logits taken as probabilities: {x} takes probabilities (of a sigmoid), {y} logits"),
-        of_prediction(_softmax, "logits taken as probabilities: {x} takes probabilities (of a softmax), {y} logits, or "
-                                "applies the softmax once more"),  # fmt: skip
-        of_prediction(_log_softmax, "logits taken as log-probabilities: {x} takes log-probabilities (of log_softmax), {y} "
-                                    "logits"),  # fmt: skip
-        Hypothesis(lambda arrays: _log(arrays, p),
-                   "the logarithm: {x} takes log(y_pred) (log-probabilities, or Poisson's log_input), {y} takes y_pred"),
+        of_prediction(
+            _softmax,
+            "logits taken as probabilities: {x} takes probabilities (of a softmax), {y} logits, or applies the softmax "
+            "once more",
+        ),
+        of_prediction(
+            _log_softmax,
+            "logits taken as log-probabilities: {x} takes log-probabilities (of log_softmax), {y} logits",
+        ),
+        Hypothesis(
+            lambda arrays: _log(arrays, p),
+            "the logarithm: {x} takes log(y_pred) (log-probabilities, or Poisson's log_input), {y} takes y_pred",
+        ),
         of_prediction(_normalised, "renormalised: {y} divides probabilities by their sum, {x} does not"),
-    ]  # fmt: skip
+    ]
     if e.y_pred.ndim > 2:
-        found.append(Hypothesis(lambda arrays: _moved(arrays, t, p, -1, 1),
-                                "class axis: {x} has the classes on axis 1, {y} on the last"))  # fmt: skip
-        found.append(Hypothesis(lambda arrays: _moved(arrays, t, p, 1, -1),
-                                "class axis: {x} has the classes on the last axis, {y} on axis 1"))  # fmt: skip
+        first, last = (
+            "class axis: {x} has the classes on axis 1, {y} on the last",
+            ("class axis: {x} has the classes on the last axis, {y} on axis 1"),
+        )
+        found += [
+            Hypothesis(lambda arrays: _moved(arrays, t, p, -1, 1), first),
+            Hypothesis(lambda arrays: _moved(arrays, t, p, 1, -1), last),
+        ]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def _numbers(array: np.ndarray | None) -> str:
     return shown + (f" ... ({flat.size})" if flat.size > _SHOWN else "")
 
 
-_ROWS = (
+_ROWS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
     ("loss", lambda side: side.loss if len(side.loss) < 70 else side.loss[:67] + "..."),
     ("framework", lambda side: side.framework),
     ("called with", lambda side: f"({', '.join(side.order)})"),
@@ -215,8 +215,9 @@ def _names(sides: list[Side], given: Mapping[str, Any]) -> tuple[str, ...]:
     """What the arrays are called; a user's function takes those of a loss known to have others."""
     known = [side.definition.inputs for side in sides if side.definition is not None]
     names = tuple(given) or next((inputs for inputs in known if inputs != ("y_true", "y_pred")), ("y_true", "y_pred"))
-    names = tuple(name for name in names if not any(name in side.definition.optional for side in sides
-                                                    if side.definition is not None)) if not given else names  # fmt: skip
+    if not given:
+        left_out = {name for side in sides if side.definition is not None for name in side.definition.optional}
+        names = tuple(name for name in names if name not in left_out)
     for side in sides:
         if set(side.order) == {"y_true", "y_pred"} != set(names):
             side.order = names if side.order[0] == "y_true" or len(names) != 2 else names[::-1]
@@ -251,9 +252,9 @@ def _generate(
 def _outcome(
     side: Side, arrays: dict[str, np.ndarray], weight: np.ndarray | None, wrt: str, error: str | None
 ) -> Outcome:
-    about = {"loss": side.text, "framework": side.version, "order": side.order}
+    about: dict[str, Any] = {"loss": side.text, "framework": side.version, "order": side.order}
     if error is not None:
-        return Outcome(**about, notes=tuple(side.notes), error=error)  # type: ignore[arg-type]
+        return Outcome(**about, notes=tuple(side.notes), error=error)
     native = side.run_quietly(arrays, weight)
     value = to_numpy(native).astype(np.float64)
     dtype = str(getattr(native.dtype, "name", native.dtype)).removeprefix("torch.") if hasattr(native, "dtype") else (
@@ -269,7 +270,7 @@ def _outcome(
     per_sample = value if value.ndim else bare.values(arrays, weight) if bare else None
     reduction = "none" if value.ndim else diagnosis.reduction(side, arrays, weight, per_sample)
     return Outcome(**about, dtype=dtype, value=value, per_sample=per_sample, gradient=gradient, gradient_by=how,
-                   reduction=reduction, notes=tuple(side.notes))  # type: ignore[arg-type]  # fmt: skip
+                   reduction=reduction, notes=tuple(side.notes))  # fmt: skip
 
 
 def _report(sides: list[Side], outcomes: list[Outcome], arrays: dict[str, np.ndarray], weight: np.ndarray | None,

@@ -55,7 +55,7 @@ def _fewer(sides: list[Side], arrays: dict[str, np.ndarray], weight: np.ndarray 
         some = {name: x[picked] if x.shape[:1] == y_pred.shape[:1] else x for name, x in arrays.items()}
         weights = weight[picked] if weight is not None and weight.ndim else weight
         means = [side.mean(some, weights) for side in sides]
-        if not close(*means, 1e-6):
+        if not close(means[0], means[1], 1e-6):
             return some, weights
     return arrays, weight
 

@@ -83,7 +83,7 @@ class Evidence:
         """Each sample alone, with its weight; of few samples, variants of them too."""
         if self.y_pred.ndim == 0 or not self.count:
             return []
-        found = []
+        found: list[tuple[Arrays, np.ndarray | None]] = []
         for i in range(min(self.count, _MOST_SAMPLES)):
             one = {name: x[i : i + 1] if x.shape[:1] == self.y_pred.shape[:1] else x for name, x in self.arrays.items()}
             weight = None if self.weight is None else self.weight[i : i + 1] if self.weight.ndim else self.weight
@@ -176,3 +176,8 @@ class Pair:
 def close(a: Any, b: Any, tolerance: float) -> bool:
     """Whether two numbers are equal to a relative tolerance."""
     return bool(abs(a - b) <= tolerance * max(abs(a), abs(b)))
+
+
+def told(cause: str) -> list[str]:
+    """A single cause."""
+    return [cause]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss.porting.evidence import Arrays, Evidence, close
+from multiloss.porting.evidence import Arrays, Evidence, close, told
 
 _INSIDE = 0.01
 _SMALL = 1e-5
@@ -21,21 +21,27 @@ def clipping(e: Evidence) -> list[str]:
         a, b = e.mean("a", moved), e.mean("b", moved)
         before = abs(e.plain.whole_a - e.plain.whole_b)
         small = close(a, b, e.rtol) or (close(a, b, _SMALL) and abs(a - b) <= 1e-3 * before)
-        if np.isfinite(a) and (small or not np.isfinite(before) and close(a, b, _SMALL)):
+        if np.isfinite(a) and (small or (not np.isfinite(before) and close(a, b, _SMALL))):
             found.append(f"differs only where {name} is {where}: clipping or an epsilon" + _ends(e))
             break
     return found
 
 
 def _interiors(e: Evidence) -> list[tuple[str, str, Arrays]]:
-    t, p, = e.target, e.prediction  # fmt: skip
+    (
+        t,
+        p,
+    ) = e.target, e.prediction
     y_true, y_pred = e.y_true, e.y_pred
     moved: list[tuple[str, str, Arrays]] = []
     if (y_pred >= 0).all() and (y_pred <= 1).all():
         inside = np.clip(y_pred, _INSIDE, 1 - _INSIDE)
         only_0, only_1 = np.maximum(y_pred, _INSIDE), np.minimum(y_pred, 1 - _INSIDE)
-        moved += [("y_pred", "near 0", {**e.arrays, p: only_0}), ("y_pred", "near 1", {**e.arrays, p: only_1}),
-                  ("y_pred", "near 0 or 1", {**e.arrays, p: inside})]  # fmt: skip
+        moved += [
+            ("y_pred", "near 0", {**e.arrays, p: only_0}),
+            ("y_pred", "near 1", {**e.arrays, p: only_1}),
+            ("y_pred", "near 0 or 1", {**e.arrays, p: inside}),
+        ]
     if y_true.dtype.kind == "f":
         sign = np.where(y_true < 0, -1.0, 1.0)
         away = np.where(np.abs(y_true) < _INSIDE, sign * _INSIDE, y_true)
@@ -84,8 +90,10 @@ def epsilon(e: Evidence) -> list[str]:
             a, b = e.mean("a", arrays), e.mean("b", arrays)
             gaps.append(abs(a - b) / (max(abs(a), abs(b)) if key == e.target else 1.0))
         if all(np.isfinite(gaps)) and gaps[0] > 0 and all(gaps[i + 1] > 4 * gaps[i] for i in (0, 1)):
-            return [f"a small difference everywhere that grows as {name} nears 0: an epsilon is added in a logarithm or "
-                    f"denominator on one side, or is another there"]  # fmt: skip
+            return told(
+                f"a small difference everywhere that grows as {name} nears 0: an epsilon is added in a logarithm or "
+                f"denominator on one side, or is another there"
+            )
     return []
 
 
@@ -108,18 +116,22 @@ def _smoothing_of_classes(e: Evidence) -> list[str]:
     if abs(a - b) < 1e-4:
         return []
     if min(abs(a), abs(b)) < 1e-5:
-        return [f"label smoothing in {'a' if abs(a) > abs(b) else 'b'} only (s = {max(abs(a), abs(b)):.4g} to K = {k} "
-                f"classes)"]  # fmt: skip
+        return told(
+            f"label smoothing in {'a' if abs(a) > abs(b) else 'b'} only (s = {max(abs(a), abs(b)):.4g} to K = {k} "
+            f"classes)"
+        )
     low, high = sorted(("a", "b"), key=lambda name: abs(float(own[name] or 0.0)))
     s = float(own[low] or 0.0)
     if close(float(own[high] or 0.0) / s, k / (k - 1), 1e-4):
-        return [f"label smoothing of s = {s:.4g} over K against K - 1 (K = {k}): {low} gives every class s / K, {high} gives "
-                f"the K - 1 others s / (K - 1)"]  # fmt: skip
-    return [f"label smoothing differs: a has s = {a:.4g}, b s = {b:.4g}, in the convention s / K"]
+        return told(
+            f"label smoothing of s = {s:.4g} over K against K - 1 (K = {k}): {low} gives every class s / K, {high} "
+            f"gives the K - 1 others s / (K - 1)"
+        )
+    return told(f"label smoothing differs: a has s = {a:.4g}, b s = {b:.4g}, in the convention s / K")
 
 
 def _uniform_part(e: Evidence, name: str, k: int, hot: bool) -> float | None:
-    """s where the value for class j is (1 - s) CE_j + s mean(CE), of logits or of probabilities; None where it is not."""
+    """s where the value for class j is (1 - s) CE_j + s mean(CE), of logits or of probabilities; else None."""
     one = e.y_pred[:1]
     values = []
     for j in range(k):
@@ -151,7 +163,7 @@ def _smoothing_of_two(e: Evidence) -> list[str]:
     text = ", ".join(
         f"{name} uses {t[0]:.4g} for 0 and {t[1]:.4g} for 1" for name, t in targets.items() if t is not None
     )
-    return [f"label smoothing: {text}"]
+    return told(f"label smoothing: {text}")
 
 
 def _targets_of_two(e: Evidence, name: str) -> tuple[float, float] | None:
@@ -182,7 +194,7 @@ def balance(e: Evidence) -> list[str]:
         return []
     factors = {}
     for label in (0.0, 1.0):
-        pair = e.pair(*(lambda arrays, v=label: {**arrays, e.target: np.full(arrays[e.target].shape, v)},) * 2)  # type: ignore[misc]
+        pair = e.pair(*(lambda arrays, v=label: {**arrays, e.target: np.full(arrays[e.target].shape, v)},) * 2)
         a, b = pair.rows_a, pair.rows_b
         if not (np.isfinite(a).all() and np.isfinite(b).all() and len(a) > 1 and (a > 0).all() and (b > 0).all()):
             return []
@@ -197,14 +209,14 @@ def balance(e: Evidence) -> list[str]:
     shown = f"b / a is {k1:.4g} where y_true = 1 and {k0:.4g} where it is 0"
     for x, y, f1, f0 in (("b", "a", k1, k0), ("a", "b", 1 / k1, 1 / k0)):
         if close(f1 + f0, 1, tolerance):
-            return [
+            return told(
                 f"focal alpha: {x} weighs y = 1 by alpha = {f1:.4g} and y = 0 by 1 - alpha, {y} ignores alpha ({shown})"
-            ]
+            )
     if close(k0 * k1, 1, tolerance):
-        return [f"focal alpha is on the other class: alpha and 1 - alpha are exchanged ({shown})"]
+        return told(f"focal alpha is on the other class: alpha and 1 - alpha are exchanged ({shown})")
     only = next((text for k, text in ((k0, "1"), (k1, "0")) if close(k, 1, tolerance)), None)
     one = f" the class y = {only} alone is weighed differently" if only else " the classes are weighed differently"
-    return [f"class balance (focal alpha, pos_weight):{one} ({shown})"]
+    return told(f"class balance (focal alpha, pos_weight):{one} ({shown})")
 
 
 def powers(e: Evidence) -> list[str]:
@@ -212,9 +224,9 @@ def powers(e: Evidence) -> list[str]:
     growth = {name: _growth(e, name) for name in ("a", "b")}
     for x, y in (("a", "b"), ("b", "a")):
         if close(growth[x], 4, 0.02) and close(growth[y], 2, 0.02):
-            return [
+            return told(
                 f"squared against not squared: {x} grows with the square of the distance, {y} with the distance itself"
-            ]
+            )
     return []
 
 
@@ -238,7 +250,7 @@ def precision(e: Evidence) -> list[str]:
         still = {side: bool(e.mean(side, moved) == getattr(e.plain, f"whole_{side}")) for side in ("a", "b")}
         for x in ("a", "b"):
             if still[x] and not still["b" if x == "a" else "a"]:
-                return [f"precision only: {x} computes in {name}, and the difference has the size of its rounding"]
+                return told(f"precision only: {x} computes in {name}, and the difference has the size of its rounding")
     return []
 
 
@@ -246,41 +258,46 @@ def slopes(e: Evidence, a: np.ndarray | None, b: np.ndarray | None) -> list[str]
     """Equal values, other gradients."""
     for x, y, none, some in (("a", "b", a, b), ("b", "a", b, a)):
         if some is not None and np.any(some) and (none is None or not np.any(none)):
-            return [f"gradient only: {x} has none (detached, or cut off by clipping), {y} has one"]
+            return told(f"gradient only: {x} has none (detached, or cut off by clipping), {y} has one")
     if a is None or b is None or a.shape != b.shape:
         return []
     for x, y, bad, good in (("a", "b", a, b), ("b", "a", b, a)):
         if (where := ~np.isfinite(bad) & np.isfinite(good)).any():
-            return [f"gradient only: that of {x} is {bad[where].flat[0]} {at(e, where)}, that of {y} is finite"]
+            return told(f"gradient only: that of {x} is {bad[where].flat[0]} {at(e, where)}, that of {y} is finite")
     differ = ~np.isclose(a, b, rtol=100 * e.rtol, atol=100 * e.rtol * np.abs(b[np.isfinite(b)]).max(initial=0.0))
     ties = e.y_true == e.y_pred if e.y_true.shape == e.y_pred.shape else np.zeros(e.y_pred.shape, bool)
     if differ.any() and (~differ | ties).all():
-        return ["gradient only: they differ where y_true equals y_pred, a tie: the subgradient there is another"]
+        return told("gradient only: they differ where y_true equals y_pred, a tie: the subgradient there is another")
     if differ.any() and (~differ | (e.y_pred <= 1e-6) | (np.abs(e.y_pred - 1) <= 1e-6)).all():
-        return [
+        return told(
             f"gradient only: they differ where y_pred is at 0 or 1 or beyond ({at(e, differ)}): clipping or a tie there"
-        ]
+        )
     rng = np.random.default_rng(0)
     moved = {**e.arrays, e.prediction: e.y_pred + 1e-3 * rng.normal(size=e.y_pred.shape)}
     found = [side.gradient(moved, e.prediction, e.weight)[0] for side in (e.a, e.b)]
     if (
         found[0] is not None
         and found[1] is not None
-        and np.allclose(*found, rtol=1e-5, atol=1e-5 * np.abs(found[0]).max())
+        and np.allclose(found[0], found[1], rtol=1e-5, atol=1e-5 * np.abs(found[0]).max())
     ):
-        return [f"gradient only: they differ at a kink or tie ({at(e, differ)}) and agree beside it: the subgradient there is "
-                f"another"]  # fmt: skip
+        return told(
+            f"gradient only: they differ at a kink or tie ({at(e, differ)}) and agree beside it: the subgradient "
+            f"there is another"
+        )
     factor = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0.0
     if factor and np.allclose(factor * a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max()):
-        return [f"gradient only: that of b is {factor:.6g} times that of a"]
-    return [f"gradient only: they differ {at(e, differ)}; parts of one are taken as constants, or clipped"]
+        return told(f"gradient only: that of b is {factor:.6g} times that of a")
+    return told(f"gradient only: they differ {at(e, differ)}; parts of one are taken as constants, or clipped")
 
 
 def at(e: Evidence, where: np.ndarray) -> str:
     """The first place, and the arrays there."""
     index = tuple(int(i) for i in np.argwhere(where)[0])
-    shown = [f"{name}{list(index[: x.ndim])} = {x[index[: x.ndim]]:.6g}" for name, x in e.arrays.items()
-             if x.ndim and x.shape == where.shape[: x.ndim]]  # fmt: skip
+    shown = [
+        f"{name}{list(index[: x.ndim])} = {x[index[: x.ndim]]:.6g}"
+        for name, x in e.arrays.items()
+        if x.ndim and x.shape == where.shape[: x.ndim]
+    ]
     return f"at {', '.join(shown) or list(index)}"
 
 
@@ -289,6 +306,8 @@ def constant(a: Any, b: Any) -> list[str]:
     if a is None or b is None or a.shape != b.shape or not np.any(a):
         return []
     if np.allclose(a, b, rtol=1e-6, atol=1e-6 * np.abs(b).max()):
-        return ["the values differ, the gradients do not: a term that does not depend on y_pred (the targets' entropy, "
-                "log y!, 0.5 log(2 pi)) is in one only"]  # fmt: skip
+        return told(
+            "the values differ, the gradients do not: a term that does not depend on y_pred (the targets' entropy, "
+            "log y!, 0.5 log(2 pi)) is in one only"
+        )
     return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from multiloss.porting.evidence import Evidence, Pair, close
+from multiloss.porting.evidence import Evidence, Pair, close, told
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -63,13 +63,14 @@ def _factors(pair: Pair, factor: float) -> list[str]:
     power = next((p for p in (1, -1) if e.count > 1 and close(whole, factor * float(e.count) ** p, e.tolerance)), 0)
     if not power and not close(whole, factor, 10 * e.tolerance):
         return []
-    found, rest = [], factor
+    found: list[str] = []
+    rest = factor
     wide = pair.ratio_of(e.repeated(-1)) / whole
     for size, text in ((e.classes, f"C = {e.classes}"), (e.elements, f"{e.elements} in a sample")):
         for sign in (1, -1):
             grows = close(wide, 2.0**sign, e.tolerance)
             equal = close(abs(factor), float(size) ** sign, e.tolerance)
-            if size > 1 and not found and (equal and not close(wide, 1, e.tolerance) or grows and equal):
+            if size > 1 and not found and ((equal and not close(wide, 1, e.tolerance)) or (grows and equal)):
                 found.append(_elements(sign, text, power, e))
                 rest = factor / float(size) ** sign
     if not found and e.classes > 1 and not close(wide, 1, e.tolerance):
@@ -87,13 +88,11 @@ def _factors(pair: Pair, factor: float) -> list[str]:
 def _elements(sign: int, text: str, power: int, e: Evidence) -> str:
     summed, averaged = ("b", "a") if sign > 0 else ("a", "b")
     if power == sign:
-        return (
-            f"b = {'N C a' if sign > 0 else 'a / (N C)'} (N = {e.count}, {text}): {summed} is the sum, {averaged} the mean "
-            f"over N x C elements"
-        )
+        factor = "N C a" if sign > 0 else "a / (N C)"
+        return f"b = {factor} (N = {e.count}, {text}): {summed} is the sum, {averaged} the mean over N x C elements"
     return (
-        f"b = {'C a' if sign > 0 else 'a / C'} ({text}): {averaged} takes the mean over elements, {summed} sums over them "
-        f"and takes the mean over the batch (torch's KLDivLoss: reduction='mean' against 'batchmean')"
+        f"b = {'C a' if sign > 0 else 'a / C'} ({text}): {averaged} takes the mean over elements, {summed} sums over "
+        f"them and takes the mean over the batch (torch's KLDivLoss: reduction='mean' against 'batchmean')"
     )
 
 
@@ -129,15 +128,17 @@ def _huber_delta(pair: Pair) -> float | None:
         return None
     deltas = []
     for name in ("a", "b"):
-        curve = [pair.of(name, {e.target: np.zeros(e.y_pred.shape), e.prediction: np.full(e.y_pred.shape, t)})
-                 for t in (1e-3, 2e-3, 1e5, 2e5)]  # fmt: skip
+        curve = [
+            pair.of(name, {e.target: np.zeros(e.y_pred.shape), e.prediction: np.full(e.y_pred.shape, t)})
+            for t in (1e-3, 2e-3, 1e5, 2e5)
+        ]
         small, large = curve[0] * 2e6, (curve[3] - curve[2]) / 1e5
         if not (
             close(curve[1], 4 * curve[0], 1e-3) and small > 0 and large > 0 and close(curve[3], 2 * curve[2], 1e-2)
         ):
             return None
         deltas.append(large / small)
-    return float(deltas[0]) if close(*deltas, 1e-3) else None
+    return float(deltas[0]) if close(deltas[0], deltas[1], 1e-3) else None
 
 
 def _root(pair: Pair, a: np.ndarray, b: np.ndarray) -> list[str]:
@@ -146,7 +147,7 @@ def _root(pair: Pair, a: np.ndarray, b: np.ndarray) -> list[str]:
         if (of >= 0).all() and _fits(e, np.sqrt(of), root, of):
             wholes = {"a": pair.whole_a, "b": pair.whole_b}
             per = "" if close(wholes[name], np.sqrt(abs(wholes[other])), 1e-6) else " of each sample"
-            return [f"{name} is the square root of {other}{per}: root against squared"]
+            return told(f"{name} is the square root of {other}{per}: root against squared")
     return []
 
 
@@ -160,16 +161,24 @@ def _affine(pair: Pair, a: np.ndarray, b: np.ndarray) -> list[str]:
     if close(slope, 1, e.tolerance):
         for value, name in ((0.5 * _LOG_2PI, "0.5 log(2 pi)"), (_LOG_2PI, "log(2 pi)"), (np.log(2), "log 2")):
             if e.elements and (close(abs(offset), value, 1e-5) or close(abs(offset), value * e.elements, 1e-5)):
-                return [f"b = a {'+' if offset > 0 else '-'} {abs(offset):.6g}: the normalising constant {name} is in "
-                        f"{'b' if offset > 0 else 'a'} only"]  # fmt: skip
+                return told(
+                    f"b = a {'+' if offset > 0 else '-'} {abs(offset):.6g}: the normalising constant {name} is in "
+                    f"{'b' if offset > 0 else 'a'} only"
+                )
         if close(abs(offset), 1, e.tolerance):
-            return [f"b = a {'+' if offset > 0 else '-'} 1: one is 1 - s, the other -s (the cosine distance against "
-                    f"Keras' negative cosine)"]  # fmt: skip
-        return [f"b = a {'+' if offset > 0 else '-'} {abs(offset):.6g} on every sample: a constant offset, such as a "
-                f"normalising constant"]  # fmt: skip
+            return told(
+                f"b = a {'+' if offset > 0 else '-'} 1: one is 1 - s, the other -s (the cosine distance against "
+                f"Keras' negative cosine)"
+            )
+        return told(
+            f"b = a {'+' if offset > 0 else '-'} {abs(offset):.6g} on every sample: a constant offset, such as a "
+            f"normalising constant"
+        )
     if close(slope, -1, e.tolerance) and close(offset, 1, e.tolerance):
-        return ["b = 1 - a: the sign; one is a similarity, the other the distance 1 - s"]
-    return [f"b = {slope:.6g} a {'+' if offset > 0 else '-'} {abs(offset):.6g} on every sample: a factor and an offset"]
+        return told("b = 1 - a: the sign; one is a similarity, the other the distance 1 - s")
+    return told(
+        f"b = {slope:.6g} a {'+' if offset > 0 else '-'} {abs(offset):.6g} on every sample: a factor and an offset"
+    )
 
 
 def _combined(pair: Pair, alive: np.ndarray) -> list[str]:
@@ -184,15 +193,21 @@ def _combined(pair: Pair, alive: np.ndarray) -> list[str]:
     if len(zero) == e.count and 0 < left < e.count:
         for power, count_all, count_left in ((1, "a", "b"), (-1, "b", "a")):
             if close(ratio, (e.count / left) ** power, e.tolerance):
-                return [f"{count_all} counts ignored or masked samples in the mean's denominator (N = {e.count}), "
-                        f"{count_left} only the {left} others"]  # fmt: skip
+                return told(
+                    f"{count_all} counts ignored or masked samples in the mean's denominator (N = {e.count}), "
+                    f"{count_left} only the {left} others"
+                )
     a, b = float(np.mean(pair.rows_a)), float(np.mean(pair.rows_b))
-    for name, other, of, rest in (("a", "b", (pair.whole_a, a), (pair.whole_b, b)),
-                                  ("b", "a", (pair.whole_b, b), (pair.whole_a, a))):  # fmt: skip
+    for name, other, of, rest in (
+        ("a", "b", (pair.whole_a, a), (pair.whole_b, b)),
+        ("b", "a", (pair.whole_b, b), (pair.whole_a, a)),
+    ):
         if close(*rest, e.tolerance) and not close(*of, e.tolerance):
-            return [f"{name} takes the whole batch as one (its value is not the mean over samples), {other} is the mean "
-                    f"of values per sample"]  # fmt: skip
-    return ["each sample alone gives the same, the batch does not: the samples are combined in other ways"]
+            return told(
+                f"{name} takes the whole batch as one (its value is not the mean over samples), {other} is the "
+                f"mean of values per sample"
+            )
+    return told("each sample alone gives the same, the batch does not: the samples are combined in other ways")
 
 
 def _weights(pair: Pair, a: np.ndarray, b: np.ndarray, alive: np.ndarray) -> list[str]:
@@ -223,12 +238,12 @@ def _weights(pair: Pair, a: np.ndarray, b: np.ndarray, alive: np.ndarray) -> lis
         factors = ratios if divides == "a" else 1 / ratios
         for total, by in ((factors.mean(), f"by the number of samples, N = {e.count}"), (factors.sum(), "by nothing")):
             if close(value, float(total), 10 * e.tolerance):
-                return [f"weighted mean: {divides} divides by the sum of the {what}, {other} {by}"]
+                return told(f"weighted mean: {divides} divides by the sum of the {what}, {other} {by}")
     if given is not None:
         unweighted = ("b", "a")[given > 0]
-        return [f"{unweighted} ignores the sample weights"]
+        return told(f"{unweighted} ignores the sample weights")
     shown = ", ".join(f"{k}: {v:.4g}" for k, v in list((per_class or {}).items())[:6])
-    return [f"class weights: b / a depends on the class only ({shown})"]
+    return told(f"class weights: b / a depends on the class only ({shown})")
 
 
 def _stays(pair: Pair, ratios: np.ndarray, used: np.ndarray, alive: np.ndarray) -> bool:

@@ -9,7 +9,7 @@ import importlib
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class Side:
 
     name: str
     """"a" or "b"."""
-    call: Callable[..., Any]
+    call: Any
     text: str
     order: tuple[str, ...]
     candidates: tuple[str, ...]
@@ -143,7 +143,7 @@ class Side:
         if isinstance(self.call, Named):
             try:
                 weights = {} if weight is None else {"sample_weight": self.native(weight)}
-                found = self.call.value_and_grad(*inputs, **weights, wrt=wrt)[1]  # type: ignore[attr-defined]
+                found = self.call.value_and_grad(*inputs, **weights, wrt=wrt)[1]
                 return to_numpy(found).astype(np.float64), "value_and_grad"
             except (ImportError, NotImplementedError):  # NumPy without a closed form
                 return self._differences(arrays, wrt, weight), "central differences"
@@ -181,7 +181,7 @@ class Side:
         gradient = np.zeros(at.shape)
         for index in np.ndindex(at.shape):
             slopes = []
-            for step in (1e-4 * max(1.0, abs(at[index])), 5e-5 * max(1.0, abs(at[index]))):
+            for step in (1e-4 * max(1.0, abs(float(at[index]))), 5e-5 * max(1.0, abs(float(at[index])))):
                 ends = []
                 for sign in (1, -1):
                     moved = at.copy()
