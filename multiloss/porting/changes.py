@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from multiloss.porting.evidence import Arrays, Change, Evidence, Pair
+from multiloss.porting.evidence import Arrays, Change, Evidence, Pair, close
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +29,6 @@ def hypotheses(e: Evidence) -> list[Hypothesis]:
     if len(e.arrays) == 2 and e.y_true.shape == e.y_pred.shape:
         text = "arguments swapped: {x} of (y_pred, y_true) is {y} of (y_true, y_pred)"
         found.append(Hypothesis(lambda arrays: {**arrays, t: arrays[p], p: arrays[t].astype(np.float64)}, text))
-    if _trailing_one(e):
-        shapes = f"y_true {e.y_true.shape} with y_pred {e.y_pred.shape}"
-        text = f"broadcasting: {{x}} compares {shapes}, every sample with every other, {{y}} does not"
-        found += [
-            Hypothesis(lambda arrays: {**arrays, t: arrays[t].reshape(arrays[p].shape)}, text),
-            Hypothesis(lambda arrays: {**arrays, p: arrays[p].reshape(arrays[t].shape)}, text),
-        ]
     if e.is_labels:
         text = "label offset: the classes of {x} begin one %s those of {y}"
         found += [
@@ -71,9 +64,27 @@ def hypotheses(e: Evidence) -> list[Hypothesis]:
     return found
 
 
-def _trailing_one(e: Evidence) -> bool:
+def trailing_one(e: Evidence) -> bool:
+    """Whether the arrays have shapes (N,) and (N, 1), or the like."""
     a, b = e.y_true.shape, e.y_pred.shape
     return a == (*b, 1) or b == (*a, 1)
+
+
+def broadcasting(e: Evidence) -> list[str]:
+    """What each side makes of the shapes (N,) and (N, 1): alike only if all compare what belongs together."""
+    if not trailing_one(e):
+        return []
+    larger = e.y_true.shape if e.y_true.ndim > e.y_pred.ndim else e.y_pred.shape
+    done = {}
+    for name in ("a", "b"):
+        raw, equal = e.mean(name, e.arrays), e.mean(name, {key: x.reshape(larger) for key, x in e.arrays.items()})
+        done[name] = (
+            "refuses them" if not np.isfinite(raw) else "compares what belongs together" if close(raw, equal, 1e-9)
+            else "compares every sample with every other"
+        )  # fmt: skip
+    if done["a"] == done["b"] or not any("every" in what for what in done.values()):
+        return []
+    return [f"broadcasting of y_true {e.y_true.shape} with y_pred {e.y_pred.shape}: a {done['a']}, b {done['b']}"]
 
 
 def _expit(x: np.ndarray) -> np.ndarray:

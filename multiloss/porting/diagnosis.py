@@ -31,7 +31,8 @@ def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray]
     with np.errstate(all="ignore"):
         failed = [f"{name} failed: {side.error}" for name, side in (("a", a), ("b", b)) if side.error]
         if failed:
-            return [*(changes.explained(e) if len(failed) == 1 else []), *failed]
+            told = changes.broadcasting(e) or changes.explained(e) if len(failed) == 1 else []
+            return [*told, *failed]
         found: list[str] = []
         if "values" in kinds:
             found = _values(e, a, b)
@@ -65,6 +66,7 @@ def _values(e: Evidence, a: Any, b: Any) -> list[str]:
     strange = _not_finite(e, a, b)
     small = close(e.plain.whole_a, e.plain.whole_b, e.tolerance)
     for found in (
+        changes.broadcasting,
         patterns.precision,
         lambda e: [] if small else relation(e.plain),
         changes.explained,

@@ -81,10 +81,10 @@ class Evidence:
     @functools.cached_property
     def samples(self) -> list[tuple[Arrays, np.ndarray | None]]:
         """Each sample alone, with its weight; of few samples, variants of them too."""
-        if self.y_pred.ndim == 0 or not self.count:
+        if not self.y_pred.size:
             return []
-        found: list[tuple[Arrays, np.ndarray | None]] = []
-        for i in range(min(self.count, _MOST_SAMPLES)):
+        found: list[tuple[Arrays, np.ndarray | None]] = [] if self.y_pred.ndim else [(self.arrays, self.weight)]
+        for i in range(min(self.count, _MOST_SAMPLES) if self.y_pred.ndim else 0):
             one = {name: x[i : i + 1] if x.shape[:1] == self.y_pred.shape[:1] else x for name, x in self.arrays.items()}
             weight = None if self.weight is None else self.weight[i : i + 1] if self.weight.ndim else self.weight
             found.append((one, weight))
@@ -112,6 +112,8 @@ class Evidence:
 
     def explains(self, pair: Pair) -> bool:
         """Whether the two now agree, and by far better than unchanged."""
+        if not (np.isfinite(pair.whole_a) and np.isfinite(pair.whole_b)):
+            return False
         gap, before = abs(pair.whole_a - pair.whole_b), abs(self.plain.whole_a - self.plain.whole_b)
         scale = max(abs(pair.whole_a), abs(pair.whole_b))
         limit = min(self.tolerance * scale, 1e-3 * before if np.isfinite(before) else np.inf)
@@ -126,7 +128,7 @@ class Evidence:
     def repeated(self, axis: int) -> Arrays | None:
         """The data twice, along samples (0) or along the last axis (-1)."""
         shape = self.y_pred.shape
-        if axis == 0:
+        if axis == 0 and shape:
             return {name: np.concatenate([x, x]) if x.shape[:1] == shape[:1] else x for name, x in self.arrays.items()}
         if len(shape) < 2:
             return None

@@ -31,6 +31,7 @@ _MAKERS: dict[str, Maker] = {
     "real numbers": lambda rng, shape: rng.normal(size=shape),
     "positive numbers": lambda rng, shape: np.exp(rng.normal(size=shape) * 0.5),
     "probabilities": _softmax,
+    "memberships": lambda rng, shape: rng.uniform(0.05, 0.95, size=shape),
     "log-probabilities": lambda rng, shape: np.log(_softmax(rng, shape)),
     "logits": lambda rng, shape: 2 * rng.normal(size=shape),
     "labels": _labels,
@@ -45,7 +46,7 @@ _PAIRS = (
     ("labels", "logits"),
     ("0 and 1", "logits"),
     ("one-hot targets", "logits"),
-    ("0 and 1", "probabilities"),
+    ("0 and 1", "memberships"),
     ("labels", "probabilities"),
     ("one-hot targets", "probabilities"),
     ("probabilities", "probabilities"),
@@ -55,13 +56,29 @@ _PAIRS = (
     ("-1 and 1", "real numbers"),
 )
 _KIND_OF_DOMAIN = (
-    (checks.PROBABILITY, "probabilities"), (checks.MEMBERSHIP, "probabilities"),
-    (checks.LOG_PROBABILITY, "log-probabilities"), (checks.NON_NEGATIVE, "positive numbers"),
-    (checks.POSITIVE, "positive numbers"), (checks.ABOVE_MINUS_ONE, "positive numbers"), (checks.SIGN, "-1 and 1"),
-    (checks.SIGNED, "-1 and 1"), (checks.BINARY, "0 and 1"),
-)  # fmt: skip
-_NARROWNESS = ("real numbers", "logits", "positive numbers", "log-probabilities", "probabilities", "one-hot targets",
-               "0 and 1", "-1 and 1", "labels")  # fmt: skip
+    (checks.PROBABILITY, "probabilities"),
+    (checks.MEMBERSHIP, "memberships"),
+    (checks.LOG_PROBABILITY, "log-probabilities"),
+    (checks.NON_NEGATIVE, "positive numbers"),
+    (checks.POSITIVE, "positive numbers"),
+    (checks.VARIANCE, "positive numbers"),
+    (checks.ABOVE_MINUS_ONE, "positive numbers"),
+    (checks.SIGN, "-1 and 1"),
+    (checks.SIGNED, "-1 and 1"),
+    (checks.BINARY, "0 and 1"),
+)
+_NARROWNESS = (
+    "real numbers",
+    "logits",
+    "positive numbers",
+    "log-probabilities",
+    "memberships",
+    "probabilities",
+    "one-hot targets",
+    "0 and 1",
+    "-1 and 1",
+    "labels",
+)
 
 
 def candidates(
@@ -95,7 +112,9 @@ def _kinds(definition: Any, options: Mapping[str, Any]) -> tuple[str, str]:
     if definition.has_labels:
         return "labels", y_pred
     y_true = found.get("y_true", "real numbers")
-    if y_true == "probabilities":
+    if "binary" in definition.name and y_pred == "probabilities":
+        y_pred = "memberships"
+    if y_true in ("probabilities", "memberships"):
         y_true = (
             "0 and 1" if "binary" in definition.name else "one-hot targets" if "categ" in definition.name else y_true
         )
@@ -107,10 +126,12 @@ def _of_inputs(definition: Any, seed: int) -> dict[str, np.ndarray]:
     if definition.example is not None:
         return {name: np.asarray(array) for name, array in definition.example(rng).items()}
     sizes = {"N": 8, "C": 4, "D": 5}
+    domain = definition.domain(definition.options)
     made = {}
     for name, wanted in definition.shapes.items():
         if name not in definition.optional:
             lengths = (8,) * wanted.leading + tuple(sizes.setdefault(letter, 3) for letter in wanted.letters)
             below = sizes.setdefault(wanted.below, 3) if wanted.below else 3
-            made[name] = rng.integers(0, below, size=lengths) if wanted.integer else rng.normal(size=lengths)
+            kind = next((kind for known, kind in _KIND_OF_DOMAIN if domain.get(name) is known), "real numbers")
+            made[name] = rng.integers(0, below, size=lengths) if wanted.integer else _MAKERS[kind](rng, lengths)
     return made

@@ -22,6 +22,10 @@ from multiloss.version import __version__
 Arrays = Mapping[str, np.ndarray]
 
 _MOST_DIFFERENCES = 2000
+_WAYS = (("float64", True, False), ("float64", False, False), ("float32", True, False), ("float32", False, False),
+         ("float64", True, True), ("float32", True, True))  # fmt: skip
+COARSE = "coarse central differences"
+"""How a gradient of what is computed in float32 was found."""
 
 
 @dataclasses.dataclass
@@ -45,6 +49,8 @@ class Side:
     dtype: str = "float64"
     integers: bool = True
     """Whether integer arrays are given as such; False gives them as floating-point numbers."""
+    one_hot: bool = False
+    """Whether it takes labels encoded."""
 
     @functools.cached_property
     def takes_weight(self) -> bool:
@@ -56,8 +62,10 @@ class Side:
         none."""
         first = None
         for candidate in self.candidates:
-            for dtype, integers in (("float64", True), ("float64", False), ("float32", True), ("float32", False)):
-                self.framework, self.dtype, self.integers = candidate, dtype, integers
+            for dtype, integers, one_hot in _WAYS:
+                if one_hot and not labels_in(self.order, arrays):
+                    continue
+                self.framework, self.dtype, self.integers, self.one_hot = candidate, dtype, integers, one_hot
                 try:
                     with warnings.catch_warnings(record=True) as caught:
                         warnings.simplefilter("always")
@@ -72,7 +80,7 @@ class Side:
                     self.framework = found
                 self.notes += [f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2]]
                 return None
-        self.framework, self.dtype, self.integers = self.candidates[0], "float64", True
+        self.framework, self.dtype, self.integers, self.one_hot = self.candidates[0], *_WAYS[0]
         return first or "there is no framework to run it in"
 
     def inputs(self, arrays: Arrays) -> list[Any]:
@@ -80,6 +88,9 @@ class Side:
         missing = [name for name in self.order if name not in arrays]
         if missing:
             raise TypeError(f"it takes ({', '.join(self.order)}), and {missing[0]} is missing")
+        if self.one_hot and (name := labels_in(self.order, arrays)):
+            classes = arrays["y_pred"].shape[-1]
+            arrays = {**arrays, name: (arrays[name][..., None] == np.arange(classes)).astype(np.float64)}
         return [self.native(arrays[name]) for name in self.order]
 
     def native(self, array: np.ndarray) -> Any:
@@ -143,10 +154,11 @@ class Side:
         if isinstance(self.call, Named):
             try:
                 weights = {} if weight is None else {"sample_weight": self.native(weight)}
-                found = self.call.value_and_grad(*inputs, **weights, wrt=wrt)[1]
+                named: Any = self.call
+                found = named.value_and_grad(*inputs, **weights, wrt=wrt)[1]
                 return to_numpy(found).astype(np.float64), "value_and_grad"
             except (ImportError, NotImplementedError):  # NumPy without a closed form
-                return self._differences(arrays, wrt, weight), "central differences"
+                return self._differences(arrays, wrt, weight)
 
         def total(x: Any) -> Any:
             out = self.apply([*inputs[:at], x, *inputs[at + 1 :]], weight)
@@ -168,28 +180,36 @@ class Side:
         elif kind == "jax":
             found = sys.modules["jax"].grad(total)(inputs[at])
         else:
-            return self._differences(arrays, wrt, weight), "central differences"
+            return self._differences(arrays, wrt, weight)
         how = {"torch": "torch.autograd", "tensorflow": "tf.GradientTape", "jax": "jax.grad"}[kind]
         return (None, "none: the value does not depend on it") if found is None else (
             to_numpy(found).astype(np.float64), how)  # fmt: skip
 
-    def _differences(self, arrays: Arrays, wrt: str, weight: np.ndarray | None) -> np.ndarray:
-        """Central differences of the sum, extrapolated once."""
+    def _differences(self, arrays: Arrays, wrt: str, weight: np.ndarray | None) -> tuple[np.ndarray | None, str]:
+        """Central differences of the sum, extrapolated once; larger ones where it sees no small ones."""
         at = arrays[wrt].astype(np.float64)
         if at.size > _MOST_DIFFERENCES:
             raise ValueError(f"no differences of more than {_MOST_DIFFERENCES} elements are taken")
+        value = self.values(arrays, weight)
+        step, how = 1e-4, "central differences"
+        for blind, larger in ((1e-11, 1e-2), (1e-6, None)):
+            moved = self.values({**arrays, wrt: at * (1 + blind)}, weight)
+            if moved is not None and np.array_equal(moved, value) and np.any(value) and np.any(at):
+                if larger is None:
+                    return None, "none: it sees no differences that are small enough to take"
+                step, how = larger, COARSE
         gradient = np.zeros(at.shape)
         for index in np.ndindex(at.shape):
             slopes = []
-            for step in (1e-4 * max(1.0, abs(float(at[index]))), 5e-5 * max(1.0, abs(float(at[index])))):
+            for h in (step * max(1.0, abs(float(at[index]))), step / 2 * max(1.0, abs(float(at[index])))):
                 ends = []
                 for sign in (1, -1):
                     moved = at.copy()
-                    moved[index] += sign * step
+                    moved[index] += sign * h
                     ends.append(to_numpy(self.run({**arrays, wrt: moved}, weight)).astype(np.float64).sum())
-                slopes.append((ends[0] - ends[1]) / (2 * step))
+                slopes.append((ends[0] - ends[1]) / (2 * h))
             gradient[index] = (4 * slopes[1] - slopes[0]) / 3
-        return gradient
+        return gradient, how
 
     def unreduced(self) -> Side | None:
         """The same with one value for each sample, where it has a `reduction`."""
@@ -212,6 +232,14 @@ class Side:
         parts += [] if self.framework in parts else [str(self.framework)]
         parts += [concrete(str(self.framework))] if self.framework == "keras" else []
         return " on ".join(f"{part} {_version(part)}".strip() for part in parts)
+
+
+def labels_in(order: tuple[str, ...], arrays: Arrays) -> str | None:
+    """The name of integer labels of the classes of y_pred, if there are."""
+    if set(order) != {"y_true", "y_pred"} or not set(order) <= set(arrays):
+        return None
+    y_true, y_pred = arrays["y_true"], arrays["y_pred"]
+    return "y_true" if y_true.dtype.kind in "iu" and y_true.ndim == y_pred.ndim - 1 else None
 
 
 def _version(module: str) -> str:
