@@ -298,12 +298,16 @@ def _report(sides: list[Side], outcomes: list[Outcome], arrays: dict[str, np.nda
             loose = 1e-3 if COARSE in found_by else 1e-7 if "differences" in found_by else 0.0
             if not agree(grads[0], grads[1], max(tolerance, loose), dtype):
                 kinds.add("gradients")
-        elif any(grad is None and "does not depend" in x.gradient_by and np.any(other)
-                 for x, grad, other in ((a, *grads), (b, *grads[::-1]))):  # fmt: skip
+        elif _cut(a, grads[1]) or _cut(b, grads[0]):
             kinds.add("gradients")
         same = not kinds
     causes = () if same else diagnosis.causes(sides, outcomes, arrays, weight, kinds, dtype)
     return Report(a, b, arrays, generated, wrt, same, tolerance, values, gradients, tuple(causes))
+
+
+def _cut(side: Outcome, other: np.ndarray | None) -> bool:
+    """Whether a side has no gradient where the other has one."""
+    return side.gradient is None and "does not depend" in side.gradient_by and other is not None and bool(np.any(other))
 
 
 def difference(a: Any, b: Any, dtype: str) -> Difference:

@@ -30,6 +30,8 @@ def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray]
     e = Evidence(sides[0], sides[1], *_fewer(sides, arrays, weight), dtype)
     with np.errstate(all="ignore"):
         failed = [f"{name} failed: {side.error}" for name, side in (("a", a), ("b", b)) if side.error]
+        if e.y_pred.size == 0 and not failed:
+            return [f"an empty batch: a gives {a.value.tolist()}, b gives {b.value.tolist()}"]
         if failed:
             told = changes.broadcasting(e) or changes.explained(e) if len(failed) == 1 else []
             return [*told, *failed]

@@ -63,10 +63,10 @@ def _interiors(e: Evidence) -> list[tuple[str, str, Arrays]]:
 def _ends(e: Evidence) -> str:
     """What both give on the sample that differs most."""
     a, b = e.plain.rows_a, e.plain.rows_b
-    both = np.isfinite(a) & np.isfinite(b)
-    if not both.any():
+    gap = np.where(np.isfinite(a) != np.isfinite(b), np.inf, np.where(np.isfinite(a), np.abs(a - b), -1.0))
+    if not (gap > 0).any():
         return ""
-    i = int(np.argmax(np.where(both, np.abs(a - b), -1.0)))
+    i = int(np.argmax(gap))
     text = f" (sample {i}: a = {a[i]:.6g}, b = {b[i]:.6g}"
     for name, value in (("a", a[i]), ("b", b[i])):
         power = float(np.exp(-value))

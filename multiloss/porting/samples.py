@@ -132,6 +132,10 @@ def _of_inputs(definition: Any, seed: int) -> dict[str, np.ndarray]:
         if name not in definition.optional:
             lengths = (8,) * wanted.leading + tuple(sizes.setdefault(letter, 3) for letter in wanted.letters)
             below = sizes.setdefault(wanted.below, 3) if wanted.below else 3
-            kind = next((kind for known, kind in _KIND_OF_DOMAIN if domain.get(name) is known), "real numbers")
+            kind = next((kind for known, kind in _KIND_OF_DOMAIN if _alike(domain.get(name), known)), "real numbers")
             made[name] = rng.integers(0, below, size=lengths) if wanted.integer else _MAKERS[kind](rng, lengths)
     return made
+
+
+def _alike(domain: Any, known: checks.Domain) -> bool:
+    return domain is known or (domain is not None and bool(domain.values) and domain.values == known.values)

@@ -194,7 +194,13 @@ class Side:
         step, how = 1e-4, "central differences"
         for blind, larger in ((1e-11, 1e-2), (1e-6, None)):
             moved = self.values({**arrays, wrt: at * (1 + blind)}, weight)
-            if moved is not None and np.array_equal(moved, value) and np.any(value) and np.any(at):
+            if (
+                moved is not None
+                and value is not None
+                and np.array_equal(moved, value)
+                and np.any(value)
+                and np.any(at)
+            ):
                 if larger is None:
                     return None, "none: it sees no differences that are small enough to take"
                 step, how = larger, COARSE
