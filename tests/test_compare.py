@@ -95,12 +95,13 @@ def test_other_inputs_are_the_same() -> None:
         (mse, lambda y, p: np.log(2) * mse(y, p), "the base of the logarithm is 2"),
         (mse, lambda y, p: -mse(y, p), "b = -a: the sign"),
         (mse, lambda y, p: 1 - mse(y, p), "b = 1 - a: the sign"),
-        (mse, lambda y, p: mse(y, p) + 0.5 * np.log(2 * np.pi), "b = a + 0.918939: the normalising constant 0.5 log(2 pi)"),
+        (mse, lambda y, p: mse(y, p) + 0.5 * np.log(2 * np.pi), "b = a + 0.918939: the normalising constant 0.5 log"),
         (mse, lambda y, p: mse(y, p) - 0.3, "b = a - 0.3 on every sample: a constant offset"),
         (mse, lambda y, p: mse(y, p) ** 0.5, "b is the square root of a: root against squared"),
         (mse, lambda y, p: (((p - y) ** 2).mean(axis=1) ** 0.5).mean(), "b is the square root of a of each sample"),
         (mse, lambda y, p: ((p - y) ** 2).sum(), "b = N C a (N = 6, C = 4): b is the sum, a the mean"),
-        (mse, lambda y, p: ((p - y) ** 2).sum() / 6, "b = C a (C = 4): a takes the mean over elements, b sums over them"),
+        (mse, lambda y, p: ((p - y) ** 2).sum() / 6, "b = C a (C = 4): a takes the mean over elements, b sums"),
+        (mse, lambda y, p: ((p - y) ** 2).sum(axis=1).mean(), "b = C a (C = 4): a takes the mean over elements"),
         (mse, lambda y, p: np.abs(p - y).mean(), "squared against not squared: a grows with the square"),
         (lambda y, p: (p - 2 * y).mean(), lambda y, p: (y - 2 * p).mean(), "arguments swapped"),
         (mse, lambda y, p: mse(np.float32(y), np.float32(p)).astype(float), "precision only: b computes in float32"),
@@ -119,13 +120,10 @@ def test_causes_of_probabilities() -> None:
     """Between losses of this library."""
     cce = functools.partial(multiloss.get, "categorical_crossentropy")
     assert "logits taken as probabilities: b takes probabilities" in first(cce(from_logits=True), cce(), Q, P)
-    assert "renormalised: b divides" in first(cce(), cce(normalize=True), Q, 0.7 * P)
+    assert "renormalised: b divides" in first(cce(), cce(normalize=True), Q, RNG.uniform(0.5, 0.9, (6, 1)) * P)
     assert "does not depend on y_pred" in first(cce(), multiloss.get("kl_divergence"), Q, P)
     assert "label smoothing in b only (s = 0.1 " in first(cce(), cce(label_smoothing=0.1), np.eye(4)[LABELS], P)
-    assert (
-        "the logarithm: b takes log(y_pred)" in first(multiloss.get("kl_divergence"), multiloss.get("nll"), LABELS, P)
-        or True
-    )
+    assert "the logarithm: b takes log(y_pred)" in first(multiloss.get("scce"), multiloss.get("nll"), LABELS, P)
     p = P.copy()
     p[1, 1] = 0.0
     report = multiloss.compare(cce(), lambda y, p: -(y * np.log(p)).sum(axis=1).mean(), Q, p)
@@ -358,7 +356,7 @@ def test_every_framework_is_found() -> None:
         "torch": (lambda y, p: torch.nn.functional.mse_loss(p, y), "torch.autograd"),
         "jax": (lambda y, p: jnp.mean((p - y) ** 2), "jax.grad"),
         "tensorflow": (lambda y, p: tf.reduce_mean(tf.square(p - y)), "tf.GradientTape"),
-        "numpy": (lambda y, p: np.mean((p - y) ** 2), "central differences"),
+        "numpy": (lambda y, p: np.asarray((np.asarray(p) - np.asarray(y)) ** 2).mean(), "central differences"),
         "keras": (in_keras, {"tensorflow": "tf.GradientTape", "torch": "torch.autograd", "jax": "jax.grad"}[
             keras.backend.backend()]),
     }  # fmt: skip
@@ -407,8 +405,8 @@ def test_integer_targets_and_weights_of_a_dtype() -> None:
 
     report = multiloss.compare(torch.nn.BCEWithLogitsLoss(), multiloss.get("bce", from_logits=True), (Y > 0) * 1, X)
     assert report.same, report
-    weighted = multiloss.compare(torch.nn.CrossEntropyLoss(weight=torch.ones(4)), multiloss.get("scce", from_logits=True),
-                                 LABELS, X)  # fmt: skip
+    theirs = torch.nn.CrossEntropyLoss(weight=torch.ones(4))
+    weighted = multiloss.compare(theirs, multiloss.get("scce", from_logits=True), LABELS, X)
     assert weighted.same, weighted
     assert weighted.a.dtype == "float32" and "float32 arrays" in weighted.a.notes[-1]
     assert weighted.rtol == 1e-5

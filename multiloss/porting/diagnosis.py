@@ -50,17 +50,24 @@ def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray]
 
 
 def _fewer(sides: list[Side], arrays: dict[str, np.ndarray], weight: np.ndarray | None) -> tuple[Any, Any]:
-    """Of many samples the first, if they still differ there."""
+    """Of many samples some that differ."""
     y_pred = list(arrays.values())[1]
-    if y_pred.ndim == 0 or y_pred.shape[0] <= _MOST:
+    if y_pred.ndim == 0:
         return arrays, weight
-    for picked in (np.arange(_MOST), np.linspace(0, y_pred.shape[0] - 1, _MOST).astype(int)):
-        some = {name: x[picked] if x.shape[:1] == y_pred.shape[:1] else x for name, x in arrays.items()}
-        weights = weight[picked] if weight is not None and weight.ndim else weight
-        means = [side.mean(some, weights) for side in sides]
-        if not close(means[0], means[1], 1e-6):
-            return some, weights
-    return arrays, weight
+    picked = np.arange(y_pred.shape[0])
+
+    def of(samples: np.ndarray) -> tuple[Any, Any]:
+        some = {name: x[samples] if x.shape[:1] == y_pred.shape[:1] else x for name, x in arrays.items()}
+        return some, weight[samples] if weight is not None and weight.ndim else weight
+
+    while len(picked) > _MOST:  # the half that differs more
+        halves = np.array_split(picked, 2)
+        means = [[side.mean(*of(half)) for side in sides] for half in halves]
+        gaps = [abs(a - b) / max(abs(a), abs(b), 1e-300) for a, b in means]
+        if not max(gaps) > 1e-12:  # also where one is nan
+            break
+        picked = halves[0] if not gaps[0] < gaps[1] else halves[1]
+    return of(picked)
 
 
 def _values(e: Evidence, a: Any, b: Any) -> list[str]:

@@ -63,6 +63,9 @@ def _factors(pair: Pair, factor: float) -> list[str]:
     power = next((p for p in (1, -1) if e.count > 1 and close(whole, factor * float(e.count) ** p, e.tolerance)), 0)
     if not power and not close(whole, factor, 10 * e.tolerance):
         return []
+    sizes = (e.classes, e.elements)
+    if power and any(close(whole, float(size) ** sign, e.tolerance) for size in sizes for sign in (1, -1)):
+        factor, power = whole, 0  # divided by this batch's size, written out
     found: list[str] = []
     rest = factor
     wide = pair.ratio_of(e.repeated(-1)) / whole
@@ -207,6 +210,8 @@ def _combined(pair: Pair, alive: np.ndarray) -> list[str]:
                 f"{name} takes the whole batch as one (its value is not the mean over samples), {other} is the "
                 f"mean of values per sample"
             )
+    if len(zero) < e.count:  # the others may tell more
+        return []
     return told("each sample alone gives the same, the batch does not: the samples are combined in other ways")
 
 

@@ -78,6 +78,10 @@ class Side:
                 found = dispatch.framework_of(out)
                 if len(self.candidates) > 1 and candidate == "numpy" and found not in (None, "numpy"):
                     self.framework = found
+                elif len(self.candidates) > 1 and candidate != "numpy" and found in (None, "numpy"):
+                    self.framework = "numpy"
+                    if self.values(arrays, weight) is None:
+                        self.framework = candidate
                 self.notes += [f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2]]
                 return None
         self.framework, self.dtype, self.integers, self.one_hot = self.candidates[0], *_WAYS[0]
@@ -241,11 +245,11 @@ class Side:
 
 
 def labels_in(order: tuple[str, ...], arrays: Arrays) -> str | None:
-    """The name of integer labels of the classes of y_pred, if there are."""
+    """The name of integer labels, one a sample, of the classes of y_pred (N, C), if there are."""
     if set(order) != {"y_true", "y_pred"} or not set(order) <= set(arrays):
         return None
     y_true, y_pred = arrays["y_true"], arrays["y_pred"]
-    return "y_true" if y_true.dtype.kind in "iu" and y_true.ndim == y_pred.ndim - 1 else None
+    return "y_true" if y_true.dtype.kind in "iu" and y_true.ndim == 1 and y_pred.ndim == 2 else None
 
 
 def _version(module: str) -> str:
