@@ -94,7 +94,7 @@ def _live(name: str, item: Any, arrays_of: str | None) -> Side:
         raise TypeError(f"{name} is {type(item).__name__}, which holds state that a comparison would move")
     if isinstance(item, Named):
         candidate = item.backend or arrays_of or "numpy"
-        return Side(name, item, repr(item), item.spec.definition.inputs, (candidate,), item.spec.definition,
+        return Side(name, item, _call_of(item), item.spec.definition.inputs, (candidate,), item.spec.definition,
                     {**item.spec.kwargs, "axis": item.spec.axis}, "multiloss")  # fmt: skip
     inner = item.func if isinstance(item, functools.partial) else item
     root = _root(inner)
@@ -119,6 +119,13 @@ def _live(name: str, item: Any, arrays_of: str | None) -> Side:
     tried = [*named, *([arrays_of] if arrays_of else []), "numpy", "torch", "jax", "tensorflow"]
     here = tuple(dict.fromkeys(framework for framework in tried if framework in sys.modules))
     return Side(name, item, text, order, here)
+
+
+def _call_of(item: Named) -> str:
+    """The `multiloss.get` of a loss, without what is its default."""
+    usual = losses.make_spec(item.spec.name, {}).config()
+    given = {key: value for key, value in item.config().items() if key not in usual or usual[key] != value}
+    return f"multiloss.get({item.spec.name!r}{''.join(f', {key}={value!r}' for key, value in given.items())})"
 
 
 def _is_a(item: Any, module: Any, base: str) -> bool:

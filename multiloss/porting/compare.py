@@ -14,7 +14,7 @@ from multiloss.porting.sides import COARSE, Side, to_numpy
 
 _RTOL = {"float64": 1e-9, "float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2}
 _ORDER = tuple(_RTOL)
-_SHOWN = 8
+_SHOWN = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,13 +234,18 @@ def _generate(
     """Arrays on which both run and give finite values; else those on which one does."""
     definitions = [(side.definition, side.options) for side in sides if side.definition is not None]
     best: tuple[int, str, dict[str, np.ndarray], list[str | None]] | None = None
-    for kind, arrays in samples.candidates(definitions, seed, shape):
-        errors = [side.settle(arrays, None) for side in sides]
+    found = list(samples.candidates(definitions, seed, shape))
+    known = len(definitions) > 1  # then the first suits both, encoded or not
+    for encode, (kind, arrays) in [(encode, one) for encode in ((True,) if known else (False, True)) for one in found]:
+        noted = [len(side.notes) for side in sides]
+        errors = [side.settle(arrays, None, encode=encode) for side in sides]
         finite = [
             error is None and bool(np.isfinite(side.mean(arrays))) for side, error in zip(sides, errors, strict=True)
         ]
         if all(finite):
             return f"{kind}, seed {seed}", arrays, errors
+        for side, length in zip(sides, noted, strict=True):
+            del side.notes[length:]  # of arrays that are not used
         score = sum(finite) + sum(error is None for error in errors)
         if best is None or score > best[0]:
             best = score, kind, arrays, errors

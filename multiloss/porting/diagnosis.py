@@ -27,7 +27,8 @@ def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray]
         dtype: the narrower of the two.
     """
     a, b = outcomes
-    e = Evidence(sides[0], sides[1], *_fewer(sides, arrays, weight), dtype)
+    data = _fewer(sides, arrays, weight) if "values" in kinds else (arrays, weight)
+    e = Evidence(sides[0], sides[1], *data, dtype)
     with np.errstate(all="ignore"):
         failed = [f"{name} failed: {side.error}" for name, side in (("a", a), ("b", b)) if side.error]
         if e.y_pred.size == 0 and not failed:
@@ -43,9 +44,7 @@ def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray]
         if "shape" in kinds:
             found.append(_shape(a, b, "values" in kinds))
             if "gradients" in kinds and "values" not in kinds:
-                found += patterns.slopes(
-                    e, *(x.gradient if x.gradient is None else x.gradient / x.value.size for x in (a, b))
-                )
+                found += patterns.slopes(e, *_gradients(a, b))
     return found
 
 
@@ -83,14 +82,19 @@ def _values(e: Evidence, a: Any, b: Any) -> list[str]:
         patterns.smoothing,
         patterns.balance,
         patterns.epsilon,
-        lambda e: patterns.constant(*(x.gradient / (x.value.size if a.value.shape != b.value.shape else 1)
-                                      if x.gradient is not None else None for x in (a, b))),
+        lambda e: patterns.constant(e, *_gradients(a, b)),
         lambda e: changes.related(e, relation),
         patterns.powers,
-    ):  # fmt: skip
+    ):
         if causes := found(e):
             return [*causes, *strange]
     return strange or [_unknown(e)]
+
+
+def _gradients(a: Any, b: Any) -> list[Any]:
+    """Of the means, where one side is reduced and the other is not."""
+    reduced = a.value.shape != b.value.shape
+    return [x.gradient if x.gradient is None or not reduced else x.gradient / x.value.size for x in (a, b)]
 
 
 def _not_finite(e: Evidence, a: Any, b: Any) -> list[str]:
@@ -121,6 +125,10 @@ def _unknown(e: Evidence) -> str:
     one, other = e.plain.rows_a, e.plain.rows_b
     used = np.isfinite(one) & np.isfinite(other) & (one != 0)
     ratios = (other[used] / one[used]) if used.any() else np.zeros(0)
+    whole_a, whole_b = e.plain.whole_a, e.plain.whole_b
+    if close(whole_a, whole_b, 1e-4):
+        gap = abs(whole_a - whole_b) / max(abs(whole_a), abs(whole_b))
+        return f"a small difference ({gap:.2g} relative): an epsilon on one side, or rounding"
     seen = f": b / a goes from {ratios.min():.4g} to {ratios.max():.4g} over the samples" if ratios.size else ""
     return f"no convention that is known explains it{seen}"
 

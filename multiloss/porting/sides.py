@@ -57,13 +57,13 @@ class Side:
         """Whether it has a parameter `sample_weight`."""
         return any(name == "sample_weight" for name in parameters(self.call))
 
-    def settle(self, arrays: Arrays, weight: np.ndarray | None) -> str | None:
-        """Find the framework and dtype it runs with on these arrays; the error of the likeliest where it runs with
-        none."""
+    def settle(self, arrays: Arrays, weight: np.ndarray | None, *, encode: bool = True) -> str | None:
+        """Find the framework and dtype it runs with on these arrays, labels encoded where it takes none (`encode`);
+        the error of the likeliest where it runs with none."""
         first = None
         for candidate in self.candidates:
             for dtype, integers, one_hot in _WAYS:
-                if one_hot and not labels_in(self.order, arrays):
+                if one_hot and not (encode and labels_in(self.order, arrays)):
                     continue
                 self.framework, self.dtype, self.integers, self.one_hot = candidate, dtype, integers, one_hot
                 try:
@@ -82,7 +82,8 @@ class Side:
                     self.framework = "numpy"
                     if self.values(arrays, weight) is None:
                         self.framework = candidate
-                self.notes += [f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2]]
+                warned = [f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2]]
+                self.notes += [note for note in dict.fromkeys(warned) if note not in self.notes]
                 return None
         self.framework, self.dtype, self.integers, self.one_hot = self.candidates[0], *_WAYS[0]
         return first or "there is no framework to run it in"
