@@ -27,7 +27,7 @@ def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray]
         dtype: the narrower of the two.
     """
     a, b = outcomes
-    data = _fewer(sides, arrays, weight) if "values" in kinds else (arrays, weight)
+    data: tuple[Any, Any] = _fewer(sides, arrays, weight) if "values" in kinds else (arrays, weight)
     e = Evidence(sides[0], sides[1], *data, dtype)
     with np.errstate(all="ignore"):
         failed = [f"{name} failed: {side.error}" for name, side in (("a", a), ("b", b)) if side.error]
