@@ -298,6 +298,34 @@ def test_what_is_no_loss() -> None:
         multiloss.compare(loss, loss, inputs={"y_true": Y})
 
 
+@pytest.mark.parametrize(
+    "options", [{"rtol": -1}, {"seed": -1}, {"seed": "a"}, {"shape": (0, 3)}, {"shape": (3,)}, {"shape": "x"}], ids=str
+)
+def test_options_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
+        multiloss.compare(mse, mse, **options)
+
+
+def test_few_samples_that_are_not_zero() -> None:
+    """Any factor fits a single one; it is no cause if it does not fit others."""
+
+    def hinge(power: float) -> Any:
+        return lambda y, p: (np.maximum(0, 1 - y[:, 0] * p[:, 0]) ** power).mean()
+
+    x = np.full((6, 4), 5.0)
+    x[2] = 0.2
+    report = multiloss.compare(hinge(1), hinge(3), np.ones((6, 4)), x)
+    assert report.causes[0].startswith("no convention that is known")
+
+
+def test_values_that_are_not_finite() -> None:
+    """Alike on both sides is the same."""
+    for value in (np.nan, np.inf):
+        x = X.copy()
+        x[1, 1] = value
+        assert multiloss.compare(multiloss.get("mse"), mse, Y, x).same
+
+
 def test_failures_are_reported() -> None:
     """Of one side, of both, of shapes that do not fit, of results that are no numbers."""
     report = multiloss.compare(lambda y, p: 1 / 0, mse, Y, X)

@@ -130,11 +130,11 @@ def explained(e: Evidence) -> list[str]:
 
 
 def related(e: Evidence, relation: object) -> list[str]:
-    """The changes after which a factor, an offset or a denominator is all the difference that is left."""
+    """The changes after which a factor, an offset or a denominator with a name is all the difference that is left."""
     for hypothesis in hypotheses(e):
         for x, y in (("a", "b"), ("b", "a")):
             causes = relation(_pair(e, hypothesis, x))  # type: ignore[operator]
-            if causes and not any("of its own" in cause or "other ways" in cause for cause in causes):
+            if causes and not any("on every sample" in cause or "other ways" in cause for cause in causes):
                 return [hypothesis.text.format(x=x, y=y), *causes]
     return []
 

@@ -140,7 +140,8 @@ def compare(
 ) -> Report:
     """Run two losses on the same arrays, and say by how much and why they differ.
 
-    Both are run in float64 where they can, whatever dtype the arrays have.
+    Both are run in float64 where they can, whatever dtype the arrays have; and many times where they differ, on parts of
+    the arrays and on changed ones, to find out why.
 
     Args:
         a: a loss of this library, an object or function of torch, Keras or Optax, any function of arrays in any
@@ -163,7 +164,7 @@ def compare(
 
     Raises:
         TypeError: `a` or `b` is not callable.
-        ValueError: a written form that names no loss.
+        ValueError: a written form that names no loss; an option out of range.
 
     Example:
         >>> import multiloss
@@ -173,6 +174,7 @@ def compare(
         >>> print(report.causes[0])
         b = 0.5 a: one has the factor 1/2
     """
+    _check_options(rtol, seed, shape)
     given = dict(inputs or {})
     if (y_true is None) != (y_pred is None):
         raise TypeError(f"compare takes y_true and y_pred, or neither; {'y_pred' if y_pred is None else 'y_true'} is "
@@ -182,13 +184,13 @@ def compare(
     names = _names(sides, given)
     if y_true is not None:
         given |= dict(zip(names, (y_true, y_pred), strict=False))
-    weight = None if sample_weight is None else np.asarray(to_numpy(sample_weight), np.float64)
+    weight = None if sample_weight is None else _array("sample_weight", sample_weight, floats=True)
     generated = None
     if given:
         arrays = {name: _array(name, x, floats=name == names[1]) for name, x in given.items()}
         errors = [side.settle(arrays, weight) for side in sides]
     else:
-        generated, arrays, errors = _generate(sides, seed, shape)
+        generated, arrays, errors = _generate(sides, seed, tuple(shape))
     if weight is not None:
         for side in sides:
             if not side.takes_weight:
@@ -196,6 +198,16 @@ def compare(
     wrt = names[1]
     outcomes = [_outcome(side, arrays, weight, wrt, error) for side, error in zip(sides, errors, strict=True)]
     return _report(sides, outcomes, arrays, weight, generated, wrt, rtol)
+
+
+def _check_options(rtol: Any, seed: Any, shape: Any) -> None:
+    if rtol is not None and not (isinstance(rtol, int | float) and 0 <= rtol < 1):
+        raise ValueError(f"rtol must be a number in [0, 1), got {rtol!r}")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be a whole number of 0 or above, got {seed!r}")
+    lengths = isinstance(shape, tuple | list) and all(isinstance(n, int | np.integer) and n >= 1 for n in shape)
+    if not lengths or len(shape) < 2:
+        raise ValueError(f"shape must be two lengths or more of at least 1, such as (8, 5), got {shape!r}")
 
 
 def _framework(arrays: list[Any]) -> str | None:

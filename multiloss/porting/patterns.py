@@ -239,7 +239,8 @@ def _growth(e: Evidence, name: str) -> float:
     step = np.random.default_rng(1).uniform(0.5, 1.5, e.y_true.shape)
     others = {key: e.y_true if x.shape == e.y_true.shape else x for key, x in e.arrays.items()}
     f = [e.mean(name, {**others, e.prediction: e.y_true + t * step}) for t in (1e3, 2e3, 4e3)]
-    return (f[2] - f[1]) / (f[1] - f[0]) if f[1] != f[0] else float("nan")
+    back = e.mean(name, {**others, e.prediction: e.y_true - 2e3 * step})
+    return (f[2] - f[1]) / (f[1] - f[0]) if f[1] != f[0] and close(back, f[1], 1e-2) else float("nan")
 
 
 def precision(e: Evidence) -> list[str]:

@@ -63,6 +63,10 @@ def _factors(pair: Pair, factor: float) -> list[str]:
     power = next((p for p in (1, -1) if e.count > 1 and close(whole, factor * float(e.count) ** p, e.tolerance)), 0)
     if not power and not close(whole, factor, 10 * e.tolerance):
         return []
+    for scale in (0.97, 1.02):  # where few samples are not 0, any factor fits them: it must fit others too
+        other = pair.ratio_of({**e.arrays, e.prediction: e.y_pred * scale})
+        if np.isfinite(other) and not close(other, whole, 100 * e.tolerance):
+            return []
     sizes = (e.classes, e.elements)
     if power and any(close(whole, float(size) ** sign, e.tolerance) for size in sizes for sign in (1, -1)):
         factor, power = whole, 0  # divided by this batch's size, written out
@@ -159,7 +163,11 @@ def _affine(pair: Pair, a: np.ndarray, b: np.ndarray) -> list[str]:
     if len(a) < 3 or np.ptp(a) <= 1e-6 * np.abs(a).max():
         return []
     slope, offset = (float(x) for x in np.polyfit(a, b, 1))
-    if not _fits(e, slope * a + offset, b, a) or not close(pair.whole_b, slope * pair.whole_a + offset, 1e-5):
+    if (
+        abs(slope) * np.ptp(a) <= 1e-3 * abs(offset) * e.tolerance
+        or not _fits(e, slope * a + offset, b, a)
+        or not close(pair.whole_b, slope * pair.whole_a + offset, 1e-5)
+    ):
         return []
     if close(slope, 1, e.tolerance):
         for value, name in ((0.5 * _LOG_2PI, "0.5 log(2 pi)"), (_LOG_2PI, "log(2 pi)"), (np.log(2), "log 2")):

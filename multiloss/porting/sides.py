@@ -196,6 +196,8 @@ class Side:
         if at.size > _MOST_DIFFERENCES:
             raise ValueError(f"no differences of more than {_MOST_DIFFERENCES} elements are taken")
         value = self.values(arrays, weight)
+        if value is None or not np.isfinite(value).all():
+            return None, "none: the value is not finite"
         step, how = 1e-4, "central differences"
         for blind, larger in ((1e-11, 1e-2), (1e-6, None)):
             moved = self.values({**arrays, wrt: at * (1 + blind)}, weight)
