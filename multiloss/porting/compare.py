@@ -140,7 +140,7 @@ def compare(
 ) -> Report:
     """Run two losses on the same arrays, and say by how much and why they differ.
 
-    Both are run in float64 where they can, whatever dtype the arrays have; and many times where they differ, on parts of
+    Both are run in float64 where they can, whatever dtype the arrays have; and often where they differ, on parts of
     the arrays and on changed ones, to find out why.
 
     Args:
