@@ -192,6 +192,13 @@ def test_gradient_of_many_samples() -> None:
     assert found == "gradient only: they differ where y_true equals y_pred, a tie: the subgradient there is another"
 
 
+def test_equal_values_beside_which_they_differ() -> None:
+    """Log-probabilities are logits that a softmax leaves."""
+    found = first(multiloss.get("nll"), multiloss.get("scce", from_logits=True), LABELS, np.log(P))
+    assert found.startswith("logits taken as log-probabilities: a takes log-probabilities")
+    assert first(multiloss.get("nll"), multiloss.get("scce", from_logits=True)) == found
+
+
 # What is reported.
 
 

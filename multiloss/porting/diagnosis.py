@@ -40,12 +40,19 @@ def causes(sides: list[Side], outcomes: list[Any], arrays: dict[str, np.ndarray]
         if "values" in kinds:
             found = _values(e, a, b)
         elif kinds == {"gradients"}:
-            found = patterns.slopes(e, a.gradient, b.gradient)
+            found = _beside(e) or patterns.slopes(e, a.gradient, b.gradient)
         if "shape" in kinds:
             found.append(_shape(a, b, "values" in kinds))
             if "gradients" in kinds and "values" not in kinds:
                 found += patterns.slopes(e, *_gradients(a, b))
     return found
+
+
+def _beside(e: Evidence) -> list[str]:
+    """What explains that values beside these differ (log-probabilities are logits whose softmax changes nothing)."""
+    moved = e.y_pred + 1e-2 * np.random.default_rng(0).normal(size=e.y_pred.shape)
+    other = Evidence(e.a, e.b, {**e.arrays, e.prediction: moved}, e.weight, e.dtype)
+    return [] if close(other.plain.whole_a, other.plain.whole_b, 1e-4) else changes.explained(other)
 
 
 def _fewer(sides: list[Side], arrays: dict[str, np.ndarray], weight: np.ndarray | None) -> tuple[Any, Any]:

@@ -272,7 +272,8 @@ def slopes(e: Evidence, a: np.ndarray | None, b: np.ndarray | None) -> list[str]
     ties = e.y_true == e.y_pred if e.y_true.shape == e.y_pred.shape else np.zeros(e.y_pred.shape, bool)
     if differ.any() and (~differ | ties).all():
         return told("gradient only: they differ where y_true equals y_pred, a tie: the subgradient there is another")
-    if differ.any() and (~differ | (e.y_pred <= 1e-6) | (np.abs(e.y_pred - 1) <= 1e-6)).all():
+    inside = (e.y_pred >= 0).all() and (e.y_pred <= 1).all()
+    if inside and differ.any() and (~differ | (e.y_pred <= 1e-6) | (np.abs(e.y_pred - 1) <= 1e-6)).all():
         return told(
             f"gradient only: they differ where y_pred is at 0 or 1 or beyond ({at(e, differ)}): clipping or a tie there"
         )

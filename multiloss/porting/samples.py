@@ -97,6 +97,12 @@ def candidates(
     tried = []
     if known:
         narrow = tuple(max(kinds, key=_NARROWNESS.index) for kinds in zip(*known, strict=True))
+        y_preds = {y_pred for _, y_pred in known}
+        if (
+            len(y_preds) == 2 and "log-probabilities" in y_preds
+        ):  # on arrays of the other kind it shows which takes them
+            other = next(iter(y_preds - {"log-probabilities"}))
+            narrow = (narrow[0], "probabilities" if narrow[0] == "probabilities" else other)
         tried = [narrow, *known]
     for y_true, y_pred in dict.fromkeys([*tried, *_PAIRS]):
         rng = np.random.default_rng(seed)
