@@ -13,11 +13,13 @@ from multiloss.dispatch import list_backends
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax
 from multiloss.loss import get
 from multiloss.porting import port
+from multiloss.porting.compare import compare
 from multiloss.registry import register
 from multiloss.version import __version__
 
 __all__ = [
     "__version__",
+    "compare",
     "fenchel_young",
     "get",
     "info",

@@ -1,7 +1,7 @@
-"""The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`, `port`, `scan`.
+"""The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`, `port`, `scan`, `compare`.
 
-Exit status: 0; 1 where a check failed; 2 for what the user got wrong, told in one line; 130 when interrupted.
-What a command needs is imported when it runs, so that `--help` is quick.
+Exit status: 0; 1 where a check failed or two losses differ; 2 for what the user got wrong, told in one line; 130 when
+interrupted. What a command needs is imported when it runs, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -91,6 +91,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("file", type=Path, metavar="FILE")
     added.add_argument("--to", metavar="BACKEND", help="the backend that the code names")
+
+    forms = (
+        "A and B are written forms, parsed and never evaluated: \"torch.nn.KLDivLoss(reduction='batchmean')\", "
+        'optax.l2_loss, "huber(delta=2.0)" for a loss of this library. The exit status is 1 where they differ.'
+    )
+    added = command("compare", _compare, "two losses on the same arrays: their numbers, and why they differ", forms)
+    added.add_argument("a", metavar="A", help="the written form of a loss")
+    added.add_argument("b", metavar="B", help="another")
+    added.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of the generated arrays (default: 0)")
+    added.add_argument("--shape", type=_shape, default=None, metavar="NxC", help="their shape (default: 8x5)")
+    added.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="a .npz file with y_true and y_pred (sample_weight), instead of generated",
+    )
     return parser
 
 
@@ -98,6 +114,18 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-9]\d{0,3}(x[1-9]\d{0,3}){1,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape such as 8x5")
+    return tuple(int(length) for length in text.split("x"))
 
 
 def _tolerate_narrow_encodings() -> None:
@@ -301,3 +329,24 @@ def _scan(args: argparse.Namespace) -> int:
     if not uses:
         print(f"{args.file}: no loss of PyTorch, Keras or Optax")
     return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from multiloss import compare
+
+    given = {}
+    if args.data is not None:
+        with np.load(args.data, allow_pickle=False) as file:
+            given = {name: file[name] for name in file.files}
+        names = ("y_true", "y_pred", "sample_weight")
+        wrong = next((name for name in given if name not in names), None)
+        missing = next((name for name in names[:2] if name not in given), None)
+        if wrong or missing:
+            told = f"holds {wrong!r}" if wrong else f"lacks {missing!r}"
+            raise ValueError(f"--data {args.data} {told}; it holds y_true and y_pred, and may hold sample_weight")
+    shape = {} if args.shape is None else {"shape": args.shape}
+    report = compare(args.a, args.b, **given, seed=args.seed, **shape)
+    print(report)
+    return 0 if report.same else 1

@@ -27,7 +27,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("command", ["demo", "list", "show", "plot", "verify"])
+@pytest.mark.parametrize("command", ["demo", "list", "show", "plot", "verify", "compare"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
