@@ -61,10 +61,8 @@ _KIND_OF_DOMAIN = (
     (checks.LOG_PROBABILITY, "log-probabilities"),
     (checks.NON_NEGATIVE, "positive numbers"),
     (checks.POSITIVE, "positive numbers"),
-    (checks.VARIANCE, "positive numbers"),
     (checks.ABOVE_MINUS_ONE, "positive numbers"),
     (checks.SIGN, "-1 and 1"),
-    (checks.SIGNED, "-1 and 1"),
     (checks.BINARY, "0 and 1"),
 )
 _NARROWNESS = (
