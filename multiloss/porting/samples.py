@@ -27,6 +27,11 @@ def _labels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.permutation(np.arange(count) % shape[-1]).reshape(shape[:-1])
 
 
+def _sets(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    classes = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
+    return np.where(np.arange(shape[-1]) < 2, classes, -1)  # two each, then the end
+
+
 _MAKERS: dict[str, Maker] = {
     "real numbers": lambda rng, shape: rng.normal(size=shape),
     "positive numbers": lambda rng, shape: np.exp(rng.normal(size=shape) * 0.5),
@@ -35,6 +40,7 @@ _MAKERS: dict[str, Maker] = {
     "log-probabilities": lambda rng, shape: np.log(_softmax(rng, shape)),
     "logits": lambda rng, shape: 2 * rng.normal(size=shape),
     "labels": _labels,
+    "sets of labels": _sets,
     "one-hot targets": _one_hot,
     "0 and 1": lambda rng, shape: rng.permutation(np.arange(int(np.prod(shape))) % 2).reshape(shape).astype(float),
     "-1 and 1": lambda rng, shape: (
@@ -64,6 +70,7 @@ _KIND_OF_DOMAIN = (
     (checks.ABOVE_MINUS_ONE, "positive numbers"),
     (checks.SIGN, "-1 and 1"),
     (checks.BINARY, "0 and 1"),
+    (checks.LABEL_SETS, "sets of labels"),
 )
 _NARROWNESS = (
     "real numbers",
@@ -76,6 +83,7 @@ _NARROWNESS = (
     "0 and 1",
     "-1 and 1",
     "labels",
+    "sets of labels",
 )
 
 
