@@ -61,8 +61,10 @@ def native(source: Any, arguments: dict[str, Any], backend: str) -> Any:
 
 
 def _array(backend: str, value: Any) -> Any:
-    """torch takes weights as tensors."""
-    return to_native("torch", np.asarray(value, float)) if backend == "torch" and isinstance(value, list) else value
+    """torch and Optax take weights as arrays."""
+    if backend == "tensorflow" or not isinstance(value, list):
+        return value
+    return to_native(backend, np.asarray(value, float))
 
 
 def _torch(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from multiloss import loss as losses
@@ -82,4 +83,6 @@ def text_of(source: Source, arguments: dict[str, Any]) -> str:
 def _literal(value: Any) -> Any:
     if hasattr(value, "numpy") and not hasattr(value, "tolist"):
         value = value.numpy()
+    if inspect.isroutine(value):  # `reduce_fn=jnp.mean`
+        return value.__name__
     return value.tolist() if hasattr(value, "tolist") else value

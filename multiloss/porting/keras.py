@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from multiloss.options import real
 from multiloss.porting.rows import RefusedError, Row, Rows, adder, refuses
 
 ROWS: Rows = {}
@@ -28,6 +29,11 @@ _DTYPES = {
     None: ("a Keras class casts its arrays to floatx first, float32 unless changed; here float64 stays float64",),
 }
 
+_SHAPES = (
+    "Keras aligns (N,) with (N, 1), and broadcasts other shapes (its functions hinge, kl_divergence and poisson those, "
+    "too, to N x N); here unequal shapes are refused, and the keras backend alone aligns (N,) with (N, 1)"
+)
+_NOTHING = "an empty batch gives an array of shape (0,) in Keras; here 0"
 _LOGITS = "logits given as probabilities are clipped, with a loss of about 0 or 16 and gradient 0, and no error"
 _CLIPPED = "probabilities are clipped to [1e-7, 1 - 1e-7], and the gradient is 0 outside"
 _INFINITE = "an infinite logit gives nan in Keras; here the limit, where there is one"
@@ -51,7 +57,9 @@ def _reduction(reduction: Any) -> str:
 
 def _row(loss: str, reduction: Any, dtype: Any, *notes: str, **options: Any) -> Row:
     other = (f"dtype {dtype} says what Keras computes in; here it is float32 at least, and that of the arrays",)
-    return Row(loss, *notes, *_DTYPES.get(dtype, other), reduction=_reduction(reduction), **options)
+    reduced = _reduction(reduction)
+    shared = (_SHAPES,) if reduced == "none" else (_SHAPES, _NOTHING)
+    return Row(loss, *notes, *_DTYPES.get(dtype, other), *shared, reduction=reduced, **options)
 
 
 @source("keras.losses.MeanSquaredError", "keras.losses.mean_squared_error")
@@ -216,7 +224,7 @@ def binary_focal_crossentropy(
     notes = ["alpha weighs the label 1, 1 - alpha the label 0"]
     if not apply_class_balancing:
         notes = ["alpha has no effect without apply_class_balancing=True"]
-    if gamma < 1:
+    if real("gamma", gamma) < 1:
         notes.append(
             "for gamma < 1 Keras' gradient is nan or infinite where a sample is predicted with certainty, and right; "
             "here it is finite"
@@ -226,8 +234,7 @@ def binary_focal_crossentropy(
         return _row("keras.binary_focal_crossentropy", reduction, dtype, *notes, axis=axis, **options)
     notes += [
         "Keras takes 1 - p_t as a difference, which loses the digits of confident samples; here they are kept",
-        "Keras' other backends clip sigmoid(z), so certain and wrong logits have gradient 0; its TensorFlow backend "
-        "finds the logits again, as here",
+        "Keras' other backends clip sigmoid(z): certain, wrong logits have gradient 0; on TensorFlow it is as here",
     ]
     return _row(
         "binary_focal_crossentropy", reduction, dtype, *notes, axis=axis, from_logits=True, validate=False, **options
@@ -240,7 +247,7 @@ def _smoothing_notes(label_smoothing: Any, axis: Any, alpha: Any = None) -> list
         notes.append("labels are smoothed to t (1 - s) + s / K")
     if axis != -1 and label_smoothing:
         notes.append("K is the length of the last axis, whatever axis is: a fault of Keras, kept here")
-    if axis != -1 and isinstance(alpha, list | tuple):
+    if axis != -1 and not isinstance(alpha, int | float | None):
         notes.append("the weights of alpha go along the last axis, whatever axis is: a fault of Keras, kept here")
     return notes
 
@@ -255,14 +262,16 @@ def categorical_crossentropy(
     dtype: Any = None,
 ) -> Row:
     """-sum(t log p), p divided by its sum and clipped to [1e-7, 1 - 1e-7], or of logits."""
-    options = {"label_smoothing": label_smoothing, "axis": axis}
+    options: dict[str, Any] = {"label_smoothing": label_smoothing, "axis": axis}
     notes = _smoothing_notes(label_smoothing, axis)
     if not from_logits:
         notes += ["probabilities are divided by their sum first; torch's nll_loss does not", _CLIPPED, _LOGITS]
         return _row("keras.categorical_crossentropy", reduction, dtype, *notes, _SWITCHED, **options)
-    # Keras' smoothing of another axis than the last is its own.
-    name, more = ("categorical_crossentropy", {"validate": False}) if axis == -1 else ("keras.categorical_crossentropy", {})
-    return _row(name, reduction, dtype, *notes, _SOFTMAX, _INFINITE, from_logits=True, **options, **more)
+    notes += [_SOFTMAX, _INFINITE]
+    options["from_logits"] = True
+    if axis == -1:
+        return _row("categorical_crossentropy", reduction, dtype, *notes, **options, validate=False)
+    return _row("keras.categorical_crossentropy", reduction, dtype, *notes, **options)  # which smooths as Keras does
 
 
 @source("keras.losses.CategoricalFocalCrossentropy", "keras.losses.categorical_focal_crossentropy")
@@ -317,8 +326,7 @@ def sparse_categorical_crossentropy(
         more = {"from_logits": True}
         return _row("sparse_categorical_crossentropy", reduction, dtype, *notes, _INFINITE, **options, **more)
     notes += [
-        "probabilities are clipped before they are divided by their sum (TensorFlow); on Keras' other backends after "
-        "it, with another gradient",
+        "probabilities are clipped before they are divided by their sum; on Keras' other backends after it",
         _CLIPPED,
         _LOGITS,
         _SWITCHED,
@@ -338,9 +346,9 @@ def categorical_generalized_cross_entropy(
     q: Any = 0.5, reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None
 ) -> Row:
     """(1 - p_y^q) / q of integer labels and probabilities, q in (0, 1)."""
-    if not 0 < q < 1:
+    if not 0 < real("q", q) < 1:
         raise ValueError(f"q must be in (0, 1), got {q!r}")
-    return _row("generalized_cross_entropy", reduction, dtype, *_GENERALIZED, q=q, validate=None)
+    return _row("generalized_cross_entropy", reduction, dtype, *_GENERALIZED, q=q)
 
 
 @source("keras.losses.categorical_generalized_cross_entropy")

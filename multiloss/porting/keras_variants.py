@@ -176,9 +176,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, ignore_index: Any, ep
 
 
 @add
-@over_axis(
-    name="keras.categorical_focal_crossentropy", readers=_FOCAL | {"alpha": number_or_vector}, **_CLASSES
-)
+@over_axis(name="keras.categorical_focal_crossentropy", readers=_FOCAL | {"alpha": number_or_vector}, **_CLASSES)
 def categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,

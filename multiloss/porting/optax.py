@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from multiloss.options import integer, positive, real
 from multiloss.porting.rows import RefusedError, Row, Rows, adder, refuses
 
 ROWS: Rows = {}
@@ -21,6 +22,7 @@ _LABELS = (
     "ignore_index leaves samples out"
 )
 _ELEMENTS = "one value per element, not reduced"
+_BROADCAST = "arrays of unequal shapes are broadcast in Optax, (N, 1) against (N,) to N x N; here they are refused"
 _KINK = "at the kink the gradient is 0 here, half the slope in JAX"
 
 
@@ -28,8 +30,12 @@ def _row(loss: str, *notes: str, **options: Any) -> Row:
     return Row(loss, *notes, **({"reduction": "none"} | options))
 
 
+def _of_two(loss: str, *notes: str, **options: Any) -> Row:
+    return _row(loss, *notes, _BROADCAST, **options)
+
+
 def _element(loss: str, *notes: str, **options: Any) -> Row:
-    return _row(loss, _ELEMENTS, *notes, axis=(), **options)
+    return _of_two(loss, _ELEMENTS, *notes, axis=(), **options)
 
 
 def _no_where(where: Any, instead: str) -> None:
@@ -43,23 +49,23 @@ _ENTRIES = "pass mask at the call to leave out whole samples; single entries can
 
 def _one_axis(axis: Any) -> int:
     if isinstance(axis, list | tuple) and len(axis) == 1:
-        return int(axis[0])
+        return integer("axis", axis[0])
     if axis is None or isinstance(axis, list | tuple):
         raise RefusedError(f"axis={axis!r}: the classes are on one axis here; reshape several into one first")
-    return int(axis)
+    return integer("axis", axis)
 
 
 @source("optax.losses.squared_error")
 def squared_error() -> Row:
     """Each squared error."""
-    return _element("mean_squared_error")
+    return _row("mean_squared_error", _ELEMENTS, axis=())
 
 
 @source("optax.losses.l2_loss")
 def half_squared_error() -> Row:
     """Half of each squared error."""
     note = "has the factor 1/2, which mean squared errors elsewhere do not have"
-    return _element("half_squared_error", note)
+    return _row("half_squared_error", _ELEMENTS, note, axis=())
 
 
 @source("optax.losses.huber_loss")
@@ -90,7 +96,7 @@ def cosine_similarity(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> 
     """The cosine of two vectors, each squared norm at least epsilon."""
     _no_where(where, _ENTRIES)
     note = "plus the cosine, so more is better; Keras' loss is minus the cosine"
-    return _row("optax.cosine_similarity", note, *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
+    return _of_two("optax.cosine_similarity", note, *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
 
 
 @source("optax.losses.cosine_distance")
@@ -98,8 +104,8 @@ def cosine_distance(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> Ro
     """1 minus the cosine of two vectors, each squared norm at least epsilon."""
     _no_where(where, _ENTRIES)
     if epsilon == 0:
-        return _row("cosine_distance", *_cosine_notes(epsilon), axis=axis)
-    return _row("optax.cosine_distance", *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
+        return _of_two("cosine_distance", *_cosine_notes(epsilon), axis=axis)
+    return _of_two("optax.cosine_distance", *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
 
 
 def _divergence(loss: str, axis: Any, where: Any, *notes: str, **options: Any) -> Row:
@@ -107,7 +113,7 @@ def _divergence(loss: str, axis: Any, where: Any, *notes: str, **options: Any) -
     first = "the prediction is given as log-probabilities; probabilities give plausible, negative numbers"
     impossible = "0 log 0 is 0 here: where the target is 0 and the log-prediction -inf, Optax gives nan"
     more = {"axis": axis, "epsilon": 0.0, "log_input": True, "validate": False}
-    return _row(loss, first, impossible, *notes, **more, **options)
+    return _of_two(loss, first, impossible, *notes, **more, **options)
 
 
 @source("optax.losses.kl_divergence")
@@ -156,7 +162,7 @@ def hinge() -> Row:
 @source("optax.losses.perceptron_loss")
 def perceptron() -> Row:
     """max(0, -t z) of labels -1 and 1."""
-    return _element("perceptron", _SIGNS, _KINK, validate=False)
+    return _row("perceptron", _ELEMENTS, _SIGNS, _KINK, axis=(), validate=False)
 
 
 @source("optax.losses.sparsemax_loss")
@@ -190,13 +196,13 @@ def sparsemax() -> Row:
 def softmax_cross_entropy(axis: Any = -1, where: Any = None) -> Row:
     """-sum(t log softmax(z)) of one-hot or soft targets."""
     _no_where(where, _CLASSES)
-    return _row("categorical_crossentropy", _MASKED, axis=_one_axis(axis), from_logits=True, validate=False)
+    return _of_two("categorical_crossentropy", _MASKED, axis=_one_axis(axis), from_logits=True, validate=False)
 
 
 @source("optax.losses.safe_softmax_cross_entropy")
 def safe_softmax_cross_entropy() -> Row:
     """-sum(t log softmax(z)), where a target of 0 against a logit of -inf adds nothing."""
-    return _row("categorical_crossentropy", from_logits=True, validate=False)
+    return _of_two("categorical_crossentropy", from_logits=True, validate=False)
 
 
 @source("optax.losses.softmax_cross_entropy_with_integer_labels")
@@ -212,7 +218,7 @@ def poly_loss_cross_entropy(epsilon: Any = 2.0, axis: Any = -1, where: Any = Non
     _no_where(where, _CLASSES)
     options = {"poly_epsilon": epsilon, "axis": _one_axis(axis)}
     note = "epsilon is the weight of the added term, 2 by default; 0 is cross entropy"
-    return _row("poly_cross_entropy", note, _MASKED, from_logits=True, validate=False, **options)
+    return _of_two("poly_cross_entropy", note, _MASKED, from_logits=True, validate=False, **options)
 
 
 @source("optax.losses.ranking_softmax_loss")
@@ -225,7 +231,7 @@ def ranking_softmax(where: Any = None, weights: Any = None, reduce_fn: Any = "me
     if reduction not in ("mean", "sum", "none"):
         raise RefusedError(f"reduce_fn must be jnp.mean, jnp.sum or None, got {reduce_fn!r}")
     note = "relevances are taken as they are, and need not sum to 1"
-    return _row("ranking_softmax", note, reduction=reduction)
+    return _of_two("ranking_softmax", note, reduction=reduction)
 
 
 _PADDINGS = (
@@ -237,7 +243,7 @@ _PADDINGS = (
 @source("optax.losses.ctc_loss", data="y_pred input_lengths y_true label_lengths")
 def ctc(blank_id: Any = 0, log_epsilon: Any = -1e5) -> Row:
     """Connectionist temporal classification of logits (N, T, C)."""
-    if log_epsilon > -1e4:
+    if real("log_epsilon", log_epsilon) > -1e4:
         raise RefusedError(
             f"log_epsilon stands for the logarithm of 0, and {log_epsilon!r} is no such number; here that is exact"
         )
@@ -305,6 +311,7 @@ def generalized_dice(smooth: Any = 1.0, apply_softmax: Any = True, ignore_backgr
     notes = (
         *_dice_notes(smooth),
         "one number for the batch; a class that the batch lacks has nearly all of the weight",
+        "an empty batch gives nan in Optax; here 0",
         "not the ratio of weighted sums of Sudre et al., which is multiloss.get('generalized_dice')",
     )
     options = {"smooth": smooth, "apply_softmax": apply_softmax, "ignore_background": ignore_background}
@@ -332,7 +339,7 @@ def triplet_margin(axis: Any = -1, norm_degree: Any = 2, margin: Any = 1.0, eps:
         raise RefusedError(f"axis={axis!r}: embeddings are on the last axis here; move it there first")
     inside = "eps is added under the root; torch adds it to each difference"
     equal = "with eps=0, Optax' gradient of two equal points is nan; here 0"
-    if norm_degree % 2 == 0:
+    if positive("norm_degree", norm_degree) % 2 == 0:
         options = {"power": norm_degree, "margin": margin, "epsilon": eps, "epsilon_in": "root"}
         return _row("triplet_margin", inside, equal, _KINK, **options)
     signed = "Optax takes no absolute value before the power: with this norm_degree differences cancel, or give nan"

@@ -7,8 +7,8 @@ from typing import Any
 
 from multiloss.definition import of_inputs, over_axis
 from multiloss.definitions.embedding import hinge
-from multiloss.options import flag, non_negative, one_of, optional, positive, real, vector
 from multiloss.options import axis as read_axis
+from multiloss.options import flag, non_negative, one_of, optional, positive, real, vector
 from multiloss.porting.keras_variants import cosine, cosine_gradient
 from multiloss.porting.variants import add
 
@@ -111,9 +111,7 @@ def dice_loss(
 
 @add
 @of_inputs({"y_true": "...", "y_pred": "..."}, name="optax.binary_dice_loss", readers=_DICE)
-def binary_dice_loss(
-    xp: Any, y_true: Array, y_pred: Array, *, keep: Array | None = None, smooth: float = 1.0
-) -> Array:
+def binary_dice_loss(xp: Any, y_true: Array, y_pred: Array, *, keep: Array | None = None, smooth: float = 1.0) -> Array:
     """`optax.dice_loss` of one class, from its logits, with or without an axis for it."""
     _refuse_mask(keep)
     if y_pred.shape[-1] != 1:
