@@ -103,7 +103,9 @@ def test_smoothing_of_another_axis() -> None:
     np.testing.assert_allclose(found, 0.9 * np.log(2), rtol=1e-12)  # 0.7 + 2 * 0.3 / 3, not 1
 
 
-@pytest.mark.parametrize("form", ["binary_crossentropy(from_logits=True)", "categorical_crossentropy(from_logits=True)"])
+@pytest.mark.parametrize(
+    "form", ["binary_crossentropy(from_logits=True)", "categorical_crossentropy(from_logits=True)"]
+)
 def test_infinite_logits(form: str) -> None:
     noted(form, "an infinite logit gives nan")
     assert np.isnan(theirs(form, [[1.0, 0.0]], [[np.inf, 0.0]])[0]).all()
@@ -143,7 +145,10 @@ def test_own_sigmoid_is_taken_back() -> None:
 
 def test_logits_taken_for_probabilities() -> None:
     noted("binary_crossentropy", "clipped, with a loss of about 0 or 16 and gradient 0")
-    for value, gradient in (theirs("binary_crossentropy", [[1.0]], [[3.0]]), ours("binary_crossentropy", [[1.0]], [[3.0]])):
+    for value, gradient in (
+        theirs("binary_crossentropy", [[1.0]], [[3.0]]),
+        ours("binary_crossentropy", [[1.0]], [[3.0]]),
+    ):
         assert value == pytest.approx(1e-7, rel=1e-5) and gradient == 0
 
 

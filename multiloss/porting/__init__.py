@@ -76,7 +76,7 @@ def text_of(source: Source, arguments: dict[str, Any]) -> str:
     """The written form."""
     usual = {name: parameter.default for name, parameter in source.parameters.items()}
     given = {name: _literal(value) for name, value in arguments.items()}
-    listed = ", ".join(f"{name}={value!r}" for name, value in given.items() if value != usual[name])
+    listed = ", ".join(f"{name}={given[name]!r}" for name in usual if name in given and given[name] != usual[name])
     return f"{source.name}({listed})" if source.is_class or listed else source.name
 
 
