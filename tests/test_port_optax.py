@@ -18,7 +18,6 @@ from port_data import SHAPES, make
 
 pytestmark = [pytest.mark.cross, pytest.mark.filterwarnings("ignore:The function convex_kl_divergence")]
 EAGER = ("numpy", "torch")
-AXIS = st.sampled_from([-1, 0])
 AXES = st.sampled_from([-1, 0, None, (0,)])
 PART = st.sampled_from([0.05, 0.5, 1.3])  # few, so that JAX compiles few
 
@@ -39,16 +38,16 @@ LOSSES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "hinge_loss": ("sign", "real", {}),
     "perceptron_loss": ("sign", "real", {}),
-    "softmax_cross_entropy": ("hot", "real", {"axis": AXIS}),
+    "softmax_cross_entropy": ("hot", "real", {"axis": AXES}),
     "safe_softmax_cross_entropy": ("soft", "real", {}),
-    "poly_loss_cross_entropy": ("soft", "real", {"epsilon": st.sampled_from([0.0, 2.0, -0.5]), "axis": AXIS}),
+    "poly_loss_cross_entropy": ("soft", "real", {"epsilon": st.sampled_from([0.0, 2.0, -0.5]), "axis": AXES}),
     "ranking_softmax_loss": ("count", "real", {"reduce_fn": st.sampled_from([None, "mean"])}),
     "softmax_cross_entropy_with_integer_labels": ("label", "real", {}),
     "multiclass_hinge_loss": ("label", "real", {}),
     "multiclass_perceptron_loss": ("label", "real", {}),
     "dice_loss": (
         "hot", "real",
-        {"smooth": st.sampled_from([0.0, 1.0]), "alpha": PART, "beta": PART,
+        {"smooth": st.sampled_from([0.1, 1.0]), "alpha": PART, "beta": PART,
          "class_weights": st.sampled_from([None, [0.5, 1.0, 2.0]]), "ignore_background": st.booleans(),
          "reduction": st.sampled_from(["mean", "sum", "none"]), "axis": st.sampled_from([None, 0, (0,)])},
     ),
@@ -113,6 +112,14 @@ def test_classes_on_another_axis(axis: Any) -> None:
     check(f"optax.losses.softmax_cross_entropy_with_integer_labels(axis={axis})", arrays)
 
 
+@pytest.mark.parametrize("form", ["softmax_cross_entropy", "poly_loss_cross_entropy"])
+@pytest.mark.parametrize("axis", [(1, 2), (-1, 0), None])
+def test_classes_on_several_axes(form: str, axis: Any) -> None:
+    arrays = make({"y_true": "chance", "y_pred": "wide"}, (2, 3, 3))
+    arrays["y_pred"] = np.clip(arrays["y_pred"], -1e3, 1e3)
+    check(f"optax.losses.{form}(axis={axis})", arrays, backends=("numpy", "torch", "jax", "tensorflow"))
+
+
 @pytest.mark.parametrize("temperature", [0.07, 0.5, 2.0])
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1, 0, 2], [0, 1, 2, 3, 4, 4]])
 def test_ntxent(temperature: float, labels: list[int]) -> None:
@@ -156,6 +163,11 @@ def test_ctc(blank: int) -> None:
         return optax.losses.ctc_loss(z, no_frame, labels, no_label, blank_id=blank)
 
     check(f"optax.losses.ctc_loss(blank_id={blank})", arrays, peer=peer, backends=("numpy", "jax"))
+
+
+def test_dice_without_smoothing() -> None:
+    arrays = make({"y_true": "hot", "y_pred": "real"}, (2, 5, 3))
+    check("optax.losses.dice_loss(smooth=0.0, alpha=0.3, beta=0.9)", arrays)
 
 
 def test_dice_of_probabilities() -> None:

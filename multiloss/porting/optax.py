@@ -47,12 +47,11 @@ _CLASSES = "set the logits that it leaves out to -inf, or pass mask at the call 
 _ENTRIES = "pass mask at the call to leave out whole samples; single entries cannot be left out"
 
 
-def _one_axis(axis: Any) -> int:
+def _one_axis(axis: Any) -> int | None:
+    """The axis of the classes; None where there are several."""
     if isinstance(axis, list | tuple) and len(axis) == 1:
         return integer("axis", axis[0])
-    if axis is None or isinstance(axis, list | tuple):
-        raise RefusedError(f"axis={axis!r}: the classes are on one axis here; reshape several into one first")
-    return integer("axis", axis)
+    return None if axis is None or isinstance(axis, list | tuple) else integer("axis", axis)
 
 
 @source("optax.losses.squared_error")
@@ -196,7 +195,10 @@ def sparsemax() -> Row:
 def softmax_cross_entropy(axis: Any = -1, where: Any = None) -> Row:
     """-sum(t log softmax(z)) of one-hot or soft targets."""
     _no_where(where, _CLASSES)
-    return _of_two("categorical_crossentropy", _MASKED, axis=_one_axis(axis), from_logits=True, validate=False)
+    one = _one_axis(axis)
+    if one is None:
+        return _of_two("optax.softmax_cross_entropy", _MASKED, axis=axis)
+    return _of_two("categorical_crossentropy", _MASKED, axis=one, from_logits=True, validate=False)
 
 
 @source("optax.losses.safe_softmax_cross_entropy")
@@ -209,16 +211,21 @@ def safe_softmax_cross_entropy() -> Row:
 def softmax_cross_entropy_with_integer_labels(axis: Any = -1, where: Any = None) -> Row:
     """-log softmax(z)_y of integer labels."""
     _no_where(where, _CLASSES)
-    return _row("sparse_categorical_crossentropy", _LABELS, axis=_one_axis(axis), from_logits=True)
+    one = _one_axis(axis)
+    if one is None:
+        raise RefusedError(f"axis={axis!r}: integer labels are of one axis here; reshape several into one first")
+    return _row("sparse_categorical_crossentropy", _LABELS, axis=one, from_logits=True)
 
 
 @source("optax.losses.poly_loss_cross_entropy")
 def poly_loss_cross_entropy(epsilon: Any = 2.0, axis: Any = -1, where: Any = None) -> Row:
     """Cross entropy of logits plus epsilon sum(t (1 - p))."""
     _no_where(where, _CLASSES)
-    options = {"poly_epsilon": epsilon, "axis": _one_axis(axis)}
-    note = "epsilon is the weight of the added term, 2 by default; 0 is cross entropy"
-    return _of_two("poly_cross_entropy", note, _MASKED, from_logits=True, validate=False, **options)
+    note, one = "epsilon is the weight of the added term, 2 by default; 0 is cross entropy", _one_axis(axis)
+    if one is None:
+        return _of_two("optax.softmax_cross_entropy", note, _MASKED, axis=axis, poly_epsilon=epsilon)
+    options = {"axis": one, "from_logits": True, "poly_epsilon": epsilon}
+    return _of_two("poly_cross_entropy", note, _MASKED, validate=False, **options)
 
 
 @source("optax.losses.ranking_softmax_loss")

@@ -39,6 +39,26 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Ar
     return -cosine_gradient(xp, y_true, y_pred, axis, math.sqrt(epsilon))
 
 
+def _log_softmax(xp: Any, z: Array, axis: Any) -> Array:
+    z = z - xp.stop_gradient(xp.max(z, axis=axis, keepdims=True))
+    return z - xp.log(xp.sum(xp.exp(z), axis=axis, keepdims=True))
+
+
+@add
+@over_axis(name="optax.softmax_cross_entropy", readers={"poly_epsilon": real})
+def softmax_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, poly_epsilon: float = 0.0) -> Array:
+    """-sum(t log p) + poly_epsilon sum(t (1 - p)), p = softmax(z), the classes on several axes."""
+    log_p = _log_softmax(xp, y_pred, axis)
+    return -xp.sum(xp.times(y_true, log_p) + poly_epsilon * y_true * xp.expm1(log_p), axis=axis)
+
+
+@softmax_cross_entropy.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, poly_epsilon: float) -> Array:
+    p = xp.exp(_log_softmax(xp, y_pred, axis))
+    total, right = (xp.sum(x, axis=axis, keepdims=True) for x in (y_true, y_true * p))
+    return total * p - y_true - poly_epsilon * p * (y_true - right)
+
+
 def _chances(xp: Any, z: Array, logits: bool) -> Array:
     """Probabilities of the last axis; a single class has its own."""
     if not logits:
