@@ -61,9 +61,9 @@ def native(source: Any, arguments: dict[str, Any], backend: str) -> Any:
 
 
 def _array(backend: str, name: str, value: Any) -> Any:
-    """torch takes weights as tensors."""
-    tensor = backend == "torch" and value is not None and (isinstance(value, list) or name in ("weight", "pos_weight"))
-    return to_native("torch", np.asarray(value, float)) if tensor else value
+    """torch and Optax take weights as arrays."""
+    listed = isinstance(value, list) or (name in ("weight", "pos_weight") and value is not None)
+    return to_native(backend, np.asarray(value, float)) if backend != "tensorflow" and listed else value
 
 
 def _torch(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from multiloss import dispatch
@@ -134,11 +135,13 @@ def text_of(source: Source, arguments: dict[str, Any]) -> str:
     """The written form."""
     usual = {name: parameter.default for name, parameter in source.parameters.items()}
     given = {name: _literal(value) for name, value in arguments.items()}
-    listed = ", ".join(f"{name}={value!r}" for name, value in given.items() if value != usual[name])
+    listed = ", ".join(f"{name}={given[name]!r}" for name in usual if name in given and given[name] != usual[name])
     return f"{source.name}({listed})" if source.is_class or listed else source.name
 
 
 def _literal(value: Any) -> Any:
     if hasattr(value, "numpy") and not hasattr(value, "tolist"):
         value = value.numpy()
+    if inspect.isroutine(value):  # `reduce_fn=jnp.mean`
+        return value.__name__
     return value.tolist() if hasattr(value, "tolist") else value

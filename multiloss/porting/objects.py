@@ -21,13 +21,14 @@ def identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] 
         if inner is None or item.args:
             return None
         return inner[0], {**inner[1], **item.keywords}
-    item = inspect.unwrap(item) if callable(item) and not inspect.isclass(item) else item
+    # Deprecated names of Optax are functions around others, and exported as such.
+    same = (item, inspect.unwrap(item)) if callable(item) and not inspect.isclass(item) else (item,)
     for name in known:
         module, _, attribute = name.rpartition(".")
         theirs = getattr(sys.modules.get(module), attribute, None)
         if theirs is None:
             continue
-        if item is theirs:
+        if any(one is theirs for one in same):
             return name, {}
         if inspect.isclass(theirs) and type(item) is theirs:
             return name, _arguments(item)
@@ -37,9 +38,11 @@ def identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] 
 def _arguments(item: Any) -> dict[str, Any]:
     """What a module or a Keras loss was made with."""
     if hasattr(item, "get_config"):
-        config = dict(item.get_config())
+        # The configuration of some leaves out arguments (`delta` of Huber), which what they wrap gets.
+        config = {**item.get_config(), **getattr(item, "_fn_kwargs", {})}
         config.pop("name", None)
-        config.pop("dtype", None)
+        if getattr(item, "dtype", "float32") != "float32":
+            config["dtype"] = str(item.dtype)
         return config
     names = [name for name in inspect.signature(type(item).__init__).parameters if name not in ("self", *_LEGACY)]
     return {name: getattr(item, name) for name in names if hasattr(item, name)}

@@ -11,6 +11,7 @@ import importlib
 from multiloss.definition import Definition
 
 DEFINITIONS: dict[str, Definition] = {}
+LIBRARIES = ("torch", "keras", "optax")
 
 
 def add(definition: Definition) -> Definition:
@@ -22,6 +23,6 @@ def add(definition: Definition) -> Definition:
 def find(name: str) -> Definition | None:
     """The variant of this name, or None."""
     library = name.partition(".")[0]
-    if library in ("torch", "keras"):
+    if library in LIBRARIES:
         importlib.import_module(f"multiloss.porting.{library}_variants")
     return DEFINITIONS.get(name)

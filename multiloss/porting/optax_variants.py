@@ -1,0 +1,192 @@
+"""Optax's formulas where no loss here has them. Nothing is checked: Optax takes any numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from multiloss.definition import of_inputs, over_axis
+from multiloss.definitions.embedding import hinge
+from multiloss.options import axis as read_axis
+from multiloss.options import flag, non_negative, one_of, optional, positive, real, vector
+from multiloss.porting.keras_variants import cosine, cosine_gradient
+from multiloss.porting.variants import add
+
+Array = Any
+
+
+@add
+@over_axis(name="optax.cosine_similarity", readers={"epsilon": non_negative})
+def cosine_similarity(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 0.0) -> Array:
+    """The cosine of t and p, each squared norm at least epsilon."""
+    return cosine(xp, y_true, y_pred, axis, math.sqrt(epsilon))
+
+
+@cosine_similarity.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
+    return cosine_gradient(xp, y_true, y_pred, axis, math.sqrt(epsilon))
+
+
+@add
+@over_axis(name="optax.cosine_distance", readers={"epsilon": non_negative})
+def cosine_distance(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 0.0) -> Array:
+    """1 - `optax.cosine_similarity`."""
+    return 1 - cosine(xp, y_true, y_pred, axis, math.sqrt(epsilon))
+
+
+@cosine_distance.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
+    return -cosine_gradient(xp, y_true, y_pred, axis, math.sqrt(epsilon))
+
+
+def _log_softmax(xp: Any, z: Array, axis: Any) -> Array:
+    z = z - xp.stop_gradient(xp.max(z, axis=axis, keepdims=True))
+    return z - xp.log(xp.sum(xp.exp(z), axis=axis, keepdims=True))
+
+
+@add
+@over_axis(name="optax.softmax_cross_entropy", readers={"poly_epsilon": real})
+def softmax_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, poly_epsilon: float = 0.0) -> Array:
+    """-sum(t log p) + poly_epsilon sum(t (1 - p)), p = softmax(z), the classes on several axes."""
+    log_p = _log_softmax(xp, y_pred, axis)
+    return -xp.sum(xp.times(y_true, log_p) + poly_epsilon * y_true * xp.expm1(log_p), axis=axis)
+
+
+@softmax_cross_entropy.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, poly_epsilon: float) -> Array:
+    p = xp.exp(_log_softmax(xp, y_pred, axis))
+    total, right = (xp.sum(x, axis=axis, keepdims=True) for x in (y_true, y_true * p))
+    return total * p - y_true - poly_epsilon * p * (y_true - right)
+
+
+def _chances(xp: Any, z: Array, logits: bool) -> Array:
+    """Probabilities of the last axis; a single class has its own."""
+    if not logits:
+        return z
+    return xp.expit(z) if z.shape[-1] == 1 else xp.softmax(z, axis=-1)
+
+
+def _regions(xp: Any, t: Array, p: Array, axis: Any, smooth: float, alpha: float, beta: float) -> Array:
+    """1 - (I + s) / (I + alpha FP + beta FN + s) of each class; `axis` None: all but the first and the last."""
+    axis = tuple(range(1, len(p.shape) - 1)) if axis is None else axis
+    wrong = alpha * (p * (1 - t)) + beta * (t * (1 - p))
+    both, wrong = (x if axis == () else xp.sum(x, axis=axis) for x in (t * p, wrong))
+    total = both + wrong + smooth
+    return wrong / xp.where(total == 0, xp.full_like(total, math.inf), total)
+
+
+def _refuse_mask(keep: Array | None) -> None:
+    if keep is not None:
+        raise ValueError("the Dice losses of Optax take no mask; multiloss.get('dice') does")
+
+
+_IMAGES = {"y_true": "... C", "y_pred": "... C"}
+_DICE = {"smooth": non_negative}
+
+
+@add
+@of_inputs(
+    _IMAGES,
+    name="optax.dice_loss",
+    readers=_DICE
+    | {
+        "alpha": real,
+        "beta": real,
+        "class_weights": optional(vector),
+        "apply_softmax": flag,
+        "over_classes": one_of("mean", "sum", "none"),
+        "ignore_background": flag,
+        "over": read_axis,
+    },
+)
+def dice_loss(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    keep: Array | None = None,
+    smooth: float = 1.0,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    class_weights: Any = None,
+    apply_softmax: bool = True,
+    over_classes: str = "mean",
+    ignore_background: bool = False,
+    over: Any = None,
+) -> Array:
+    """Tversky loss of each sample and class, summed over the axes `over` (None: all but the first and the last).
+
+    `over_classes` reduces the classes, `reduction` the samples.
+    """
+    _refuse_mask(keep)
+    values = _regions(xp, y_true, _chances(xp, y_pred, apply_softmax), over, smooth, alpha, beta)
+    if class_weights is not None:
+        values = values * xp.constants(class_weights, values, -1)
+    if ignore_background and y_pred.shape[-1] > 1:
+        values = values[..., 1:]
+    if over_classes == "none":
+        return values
+    return xp.mean(values, axis=-1) if over_classes == "mean" else xp.sum(values, axis=-1)
+
+
+@add
+@of_inputs({"y_true": "...", "y_pred": "..."}, name="optax.binary_dice_loss", readers=_DICE)
+def binary_dice_loss(xp: Any, y_true: Array, y_pred: Array, *, keep: Array | None = None, smooth: float = 1.0) -> Array:
+    """`optax.dice_loss` of one class, from its logits, with or without an axis for it."""
+    _refuse_mask(keep)
+    if y_pred.shape[-1] != 1:
+        y_true, y_pred = (xp.expand_dims(x, axis=-1) for x in (y_true, y_pred))
+    return xp.mean(_regions(xp, y_true, xp.expit(y_pred), None, smooth, 0.5, 0.5), axis=-1)
+
+
+@add
+@of_inputs(
+    _IMAGES,
+    name="optax.multiclass_generalized_dice_loss",
+    readers=_DICE | {"apply_softmax": flag, "ignore_background": flag},
+    whole_batch=True,
+)
+def multiclass_generalized_dice_loss(
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    keep: Array | None = None,
+    smooth: float = 1.0,
+    apply_softmax: bool = True,
+    ignore_background: bool = False,
+) -> Array:
+    """The mean of all Dice losses of samples and classes, a class weighted by 1 / (its sum^2 + 1e-7)."""
+    _refuse_mask(keep)
+    values = _regions(xp, y_true, _chances(xp, y_pred, apply_softmax), None, smooth, 0.5, 0.5)
+    size = xp.sum(y_true, axis=tuple(range(len(y_true.shape) - 1)))
+    weight = 1 / (size * size + 1e-7)
+    weight = weight / xp.sum(weight) * xp.length(weight, None)
+    values = values * weight
+    return xp.mean(values[..., 1:] if ignore_background and y_pred.shape[-1] > 1 else values)
+
+
+@add
+@of_inputs(
+    {"anchor": "... D", "positive": "... D", "negative": "... D"},
+    name="optax.triplet_margin_loss",
+    readers={"norm_degree": positive, "margin": real, "eps": real},
+)
+def triplet_margin_loss(
+    xp: Any,
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    *,
+    norm_degree: float = 2.0,
+    margin: float = 1.0,
+    eps: float = 1e-6,
+) -> Array:
+    """max(0, d(a, p) - d(a, n) + margin), d(x, y) = (sum((x - y)^k) + eps)^(1/k): no absolute value."""
+
+    def distance(x: Array, y: Array) -> Array:
+        # A whole number: a negative base then has a real power.
+        power = (x - y) ** (int(norm_degree) if norm_degree.is_integer() else norm_degree)
+        return (xp.sum(power, axis=-1) + eps) ** (1 / norm_degree)
+
+    return hinge(xp, distance(anchor, positive) - distance(anchor, negative) + margin)

@@ -1,0 +1,281 @@
+"""Losses of Keras, ported: its own numbers, on its TensorFlow backend, over generated arguments and inputs.
+
+What is Keras' own fault, and so not reproduced, is in `test_port_keras_notes.py`.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import multiloss
+from arrays import to_native, to_numpy
+from port_cases import check, native
+from port_data import SHAPES, make
+
+pytestmark = [
+    pytest.mark.cross,
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="Keras' numbers are those of TensorFlow"),
+]
+REDUCTIONS = [None, "none", "sum", "mean", "sum_over_batch_size", "mean_with_sample_weight"]
+EAGER = ("numpy", "torch")
+SMOOTH = st.sampled_from([0.0, 0.1, 0.3])
+GAMMA = st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.0])
+PART = st.floats(0.05, 2.0)
+
+LOSSES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    # class: (function, kind of y_true, kind of y_pred, arguments)
+    "MeanSquaredError": ("mean_squared_error", "real", "real", {}),
+    "MeanAbsoluteError": ("mean_absolute_error", "wide", "wide", {}),
+    "MeanAbsolutePercentageError": ("mean_absolute_percentage_error", "wide", "real", {}),
+    "MeanSquaredLogarithmicError": ("mean_squared_logarithmic_error", "real", "real", {}),
+    "CosineSimilarity": ("cosine_similarity", "real", "real", {"axis": st.sampled_from([-1, 0])}),
+    "Huber": ("huber", "real", "wide", {"delta": PART}),
+    "Hinge": ("hinge", "sign", "real", {}),
+    "SquaredHinge": ("squared_hinge", "bit", "real", {}),
+    "CategoricalHinge": ("categorical_hinge", "hot", "real", {}),
+    "KLDivergence": ("kl_divergence", "soft", "chance", {}),
+    "Poisson": ("poisson", "count", "rate", {}),
+    "BinaryCrossentropy": ("binary_crossentropy", "bit", "chance", {"label_smoothing": SMOOTH}),
+    "BinaryCrossentropy of logits": (
+        "binary_crossentropy", "bit", "real",
+        {"from_logits": st.just(True), "label_smoothing": SMOOTH, "axis": st.sampled_from([-1, 0])},
+    ),
+    "BinaryFocalCrossentropy": (
+        "binary_focal_crossentropy", "bit", "chance",
+        {"apply_class_balancing": st.booleans(), "alpha": st.floats(0.0, 1.0), "gamma": GAMMA,
+         "label_smoothing": SMOOTH},
+    ),
+    "BinaryFocalCrossentropy of logits": (
+        "binary_focal_crossentropy", "bit", "real",
+        {"from_logits": st.just(True), "apply_class_balancing": st.booleans(), "gamma": GAMMA,
+         "label_smoothing": SMOOTH},
+    ),
+    "CategoricalCrossentropy": ("categorical_crossentropy", "hot", "chance", {"label_smoothing": SMOOTH}),
+    "CategoricalCrossentropy of logits": (
+        "categorical_crossentropy", "soft", "real", {"from_logits": st.just(True), "label_smoothing": SMOOTH},
+    ),
+    "CategoricalFocalCrossentropy": (
+        "categorical_focal_crossentropy", "hot", "chance", {"alpha": PART, "gamma": GAMMA, "label_smoothing": SMOOTH},
+    ),
+    "CategoricalFocalCrossentropy of logits": (
+        "categorical_focal_crossentropy", "soft", "real",
+        {"from_logits": st.just(True), "alpha": PART, "gamma": GAMMA, "label_smoothing": SMOOTH},
+    ),
+    "SparseCategoricalCrossentropy": (
+        "sparse_categorical_crossentropy", "label", "chance", {"ignore_class": st.sampled_from([None, 0, 2])},
+    ),
+    "SparseCategoricalCrossentropy of logits": (
+        "sparse_categorical_crossentropy", "label", "real",
+        {"from_logits": st.just(True), "ignore_class": st.sampled_from([None, 0, 2])},
+    ),
+    "CategoricalGeneralizedCrossEntropy": (
+        "categorical_generalized_cross_entropy", "label", "chance", {"q": st.floats(0.05, 0.95)},
+    ),
+    "Dice": ("dice", "bit", "chance", {"axis": st.sampled_from([None, -1, (0,)])}),
+    "Tversky": ("tversky", "bit", "chance", {"alpha": PART, "beta": PART, "axis": st.sampled_from([None, -1])}),
+}  # fmt: skip
+SEEDS = st.integers(0, 10**6)
+
+
+def written(what: str, arguments: dict[str, Any], reduction: Any = "of the function") -> str:
+    """Of the class with this reduction, or of the function."""
+    name = what.split()[0]
+    if reduction == "of the function":
+        name = LOSSES[what][0]
+    else:
+        arguments = {**arguments, "reduction": reduction}
+    return f"keras.losses.{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+
+
+def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
+    _, y_true, y_pred, _ = LOSSES[what]
+    if y_true == "label" and len(shape) == 1:
+        shape = (1, *shape)
+    return make({"y_true": y_true, "y_pred": y_pred}, shape, seed)
+
+
+@pytest.mark.parametrize("what", LOSSES)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_generated(what: str, data: st.DataObject) -> None:
+    """Any arguments, shape, reduction and numbers."""
+    arguments = {name: data.draw(values, name) for name, values in LOSSES[what][3].items()}
+    reduction = data.draw(st.sampled_from([*REDUCTIONS, "of the function"]), "reduction")
+    arrays = arrays_of(what, data.draw(st.sampled_from(SHAPES), "shape"), data.draw(SEEDS, "seed"))
+    check(written(what, arguments, reduction), arrays, backends=EAGER)
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_compiled(what: str) -> None:
+    """The same on JAX and TensorFlow, each with the first of its arguments, once as a class."""
+    arguments = {"q": 0.3} if "Generalized" in what else {}
+    if "logits" in what:
+        arguments["from_logits"] = True
+    check(written(what, arguments), arrays_of(what, (4, 3), 1), backends=("jax", "tensorflow"))
+    check(written(what, arguments, "sum_over_batch_size"), arrays_of(what, (2, 5, 3), 2), backends=("jax",))
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "mean_with_sample_weight"])
+@pytest.mark.parametrize("what", [what for what in LOSSES if what not in ("Dice", "Tversky")])
+def test_weights(what: str, reduction: str) -> None:
+    """One for each sample: the mean is over their number, with `mean_with_sample_weight` over their sum."""
+    arguments: dict[str, Any] = {"from_logits": True} if "logits" in what else {}
+    if what.startswith("Sparse"):
+        arguments["ignore_class"] = 0
+    weights = np.array([0.5, 0.0, 2.0, 1.0])
+    loss = native(multiloss.porting.resolve(f"keras.losses.{what.split()[0]}")[0], arguments | {"reduction": reduction},
+                  "tensorflow")  # fmt: skip
+    given_weights = to_native("tensorflow", weights)
+    arrays = arrays_of(what, (4, 3), 3) | {"sample_weight": weights}
+    check(written(what, arguments, reduction), arrays, backends=EAGER,
+          peer=lambda t, p: loss(t, p, sample_weight=given_weights))  # fmt: skip
+
+
+def test_log_cosh() -> None:
+    """To 2e-9: Keras rounds log 2 to float32."""
+    arrays = make({"y_true": "real", "y_pred": "real"}, (4, 3))
+    for form in ("keras.losses.log_cosh", "keras.losses.LogCosh()", "keras.losses.LogCosh(reduction='sum')"):
+        check(form, arrays, rtol=1e-7)
+
+
+@pytest.mark.parametrize("function", ["categorical_crossentropy", "categorical_focal_crossentropy"])
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_another_axis(function: str, logits: bool, label_smoothing: float) -> None:
+    """Keras smooths by the length of the last axis; TensorFlow's gradient is then another than the value's."""
+    arrays = make({"y_true": "hot on 1", "y_pred": "real" if logits else "chance"}, (2, 5, 3))
+    form = f"keras.losses.{function}(from_logits={logits}, label_smoothing={label_smoothing}, axis=1)"
+    own = function == "categorical_crossentropy" and logits and label_smoothing > 0
+    check(form, arrays, backends=EAGER, gradient=None if own else "y_pred")
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_alpha_of_each_class(axis: int) -> None:
+    """Along the last axis, whatever `axis` is."""
+    arrays = make({"y_true": "hot on 1", "y_pred": "real"}, (2, 3, 3))
+    alpha = [0.5, 1.0, 2.0]
+    form = f"keras.losses.CategoricalFocalCrossentropy(alpha={alpha}, from_logits=True, axis={axis})"
+    check(form, arrays)
+
+
+@pytest.mark.parametrize("kind", ["sign", "bit", "soft"])
+@pytest.mark.parametrize("form", ["keras.losses.hinge", "keras.losses.SquaredHinge()"])
+def test_labels_of_hinge(form: str, kind: str) -> None:
+    """Converted where all of the batch are 0 or 1."""
+    arrays = make({"y_true": kind, "y_pred": "real"}, (4, 3))
+    check(form, arrays)
+    check(form, {**arrays, "y_pred": np.ones((4, 3))})  # at the kink
+
+
+def test_labels_of_hinge_with_a_mask() -> None:
+    """What is masked does not say what labels the batch has."""
+    arrays = make({"y_true": "bit", "y_pred": "real"}, (4, 3))
+    loss = multiloss.port("keras.losses.Hinge()", to="numpy")
+    part = loss(arrays["y_true"][:2], arrays["y_pred"][:2])
+    arrays["y_true"][2:] = -1.0
+    assert loss(**arrays, mask=np.array([True, True, False, False])) == part != loss(**arrays)
+
+
+CIRCLE = ["circle", "circle(gamma=2, margin=0.1)", "Circle()", "Circle(2.0, 0.2, False)", "Circle(reduction='sum')",
+          "Circle(reduction='mean_with_sample_weight')"]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", CIRCLE)
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 0, 3], [0] * 7, [0, 1, 2, 3, 4, 5, 6]])
+def test_circle(form: str, labels: list[int]) -> None:
+    """Also without positives, and without negatives."""
+    arrays = make({"features": "unit"}, (7, 3)) | {"labels": np.array(labels)}
+    check(f"keras.losses.{form}", arrays, gradient="features", backends=("numpy", "torch"))
+    if labels[1:3] == [0, 1] and "(2.0" in form:
+        check(f"keras.losses.{form}", arrays, gradient="features", backends=("jax", "tensorflow"))
+
+
+def test_ctc() -> None:
+    """To float32, in which Keras computes it."""
+    arrays = {"y_true": np.array([[1, 2, 0], [3, 3, 1], [0, 0, 0]]), **make({"y_pred": "real"}, (3, 8, 4))}
+    for form in ("keras.losses.ctc", "keras.losses.CTC()", "keras.losses.CTC(reduction='sum')"):
+        check(form, arrays, rtol=2e-6, backends=("torch",))
+    check("keras.losses.CTC()", arrays, rtol=2e-6, backends=("jax",))
+
+
+BIG = np.array([[1e4, -1e4, 0.0]])
+ONE, TWO = np.array([[1.0, 0.0, 0.0]]), np.array([[0.0, 1.0, 0.0]])
+LABEL = np.array([1])
+EXTREMES: list[tuple[str, Any, Any]] = [
+    ("binary_crossentropy", [[1.0, 0.0, 1.0, 0.0]], [[0.0, 1.0, 1.0, 0.0]]),  # all wrong, all right
+    ("binary_crossentropy", [[1.0, 0.0]], [[1.2, -0.3]]),
+    ("binary_crossentropy", [[1.0, 0.0]], [[1 - 1e-7, 1e-7]]),  # on the bounds
+    ("binary_crossentropy(from_logits=True)", [[1.0, 0.0, 1.0, 0.0]], [[-1e4, 1e4, 1e4, -1e4]]),
+    ("binary_crossentropy(from_logits=True)", [[0.0, 2.0]], [[-40.0, 3.0]]),
+    ("binary_focal_crossentropy(from_logits=True)", [[1.0, 0.0]], [[-1e4, 1e4]]),
+    ("binary_focal_crossentropy", [[1.0, 0.0, 1.0]], [[0.0, 1.0, 1.0]]),
+    ("categorical_crossentropy(from_logits=True)", TWO, BIG),
+    ("categorical_crossentropy(from_logits=True)", TWO, 1e296 * BIG),
+    ("categorical_crossentropy", TWO, ONE),
+    ("categorical_crossentropy", TWO, [[0.2, 0.2, 0.2]]),
+    ("categorical_crossentropy", TWO, [[-0.5, 2.0, 0.1]]),
+    ("categorical_focal_crossentropy(from_logits=True)", TWO, BIG),
+    ("categorical_focal_crossentropy(gamma=0.5)", ONE, ONE),
+    ("sparse_categorical_crossentropy(from_logits=True)", LABEL, BIG),
+    ("sparse_categorical_crossentropy", LABEL, ONE),
+    ("sparse_categorical_crossentropy", [0], [[1.0, 0.5, 0.5]]),  # clipped, then divided
+    ("sparse_categorical_crossentropy(from_logits=True, ignore_class=1)", LABEL, BIG),
+    ("SparseCategoricalCrossentropy(ignore_class=1)", LABEL, ONE),  # all ignored
+    ("kl_divergence", ONE, TWO),
+    ("kl_divergence", ONE, ONE),
+    ("kl_divergence", [[0.5, 0.5]], [[2.0, -1.0]]),
+    ("kl_divergence", [[0.5, 0.3, 0.2]], [[-0.7, -1.2, -1.6]]),  # logarithms
+    ("poisson", [[2.0, 0.0]], [[0.0, 0.0]]),
+    ("mean_absolute_percentage_error", [[0.0, 1e-9]], [[1.0, 1.0]]),
+    ("mean_squared_logarithmic_error", [[-0.5, 2.0, 1e-3]], [[3.0, -0.5, -1e9]]),
+    ("huber", [[0.0, 0.0]], [[1e300, -1e-300]]),
+    ("huber(delta=2.0)", [[0.0, 0.0]], [[2.0, 0.0]]),
+    ("log_cosh", [[0.0]], [[1e3]]),
+    ("cosine_similarity", [[3.0, 4.0]], [[3e-10, 4e-10]]),
+    ("cosine_similarity", [[3.0, 4.0]], [[0.0, 0.0]]),
+    ("categorical_hinge", ONE, [[-5.0, -7.0, -9.0]]),  # 6: the right class stands against itself with 0
+    ("dice", np.zeros((2, 3)), np.zeros((2, 3))),
+    ("tversky(alpha=1.0, beta=0.0)", np.zeros((2, 3)), np.zeros((2, 3))),
+    ("tversky(alpha=1.0, beta=0.0)", [[0.0]], [[1.0]]),  # swapped: a false positive costs 1e-7
+    ("mean_absolute_error", [[1.0]], [[1.0]]),
+    ("hinge", [[1.0, -1.0]], [[1e300, 1e300]]),
+]
+
+
+@pytest.mark.parametrize(("form", "y_true", "y_pred"), EXTREMES, ids=[f"{e[0]} {i}" for i, e in enumerate(EXTREMES)])
+def test_extremes(form: str, y_true: Any, y_pred: Any) -> None:
+    """Values and gradients at the edges are Keras', too."""
+    arrays = {"y_true": np.asarray(y_true), "y_pred": np.asarray(y_pred, float)}
+    # Below the logarithm of 1 - 1e-7 lie 9 digits.
+    check(f"keras.losses.{form}", arrays, rtol=1e-8, backends=("numpy", "torch", "jax"))
+
+
+MUTANTS = [
+    ("tversky(alpha=0.2, beta=0.9)", "tversky(alpha=0.9, beta=0.2)", "bit", "chance"),
+    ("kl_divergence", "categorical_crossentropy", "soft", "chance"),
+    ("binary_crossentropy", "binary_crossentropy(label_smoothing=1e-6)", "bit", "chance"),
+    ("mean_squared_error", "mean_absolute_error", "real", "real"),
+    ("MeanSquaredError()", "MeanSquaredError(reduction='sum')", "real", "real"),
+    ("hinge", "squared_hinge", "sign", "real"),
+    ("binary_focal_crossentropy(alpha=0.3)", "binary_focal_crossentropy(alpha=0.3, apply_class_balancing=True)", "bit",
+     "chance"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "other", "y_true", "y_pred"), MUTANTS)
+def test_mutants(form: str, other: str, y_true: str, y_pred: str) -> None:
+    """The check itself: another loss does not pass for this one."""
+    source, arguments = multiloss.porting.resolve(f"keras.losses.{other}")
+    wrong = native(source, arguments, "tensorflow")
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check(f"keras.losses.{form}", make({"y_true": y_true, "y_pred": y_pred}, (4, 3)), backends=EAGER, peer=wrong)
+
+
+def test_nothing_is_changed() -> None:
+    """Keras' floatx and epsilon are its own."""
+    assert (keras.config.floatx(), keras.config.epsilon()) == ("float32", 1e-7)
+    assert to_numpy(keras.losses.mean_squared_error(np.ones((1, 2)), np.zeros((1, 2)))) == 1.0
