@@ -97,9 +97,9 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_port_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["port", "optax.l2_loss", "--to", "jax"]) == 0
-    code, note = capsys.readouterr().out.splitlines()
+    code, *notes = capsys.readouterr().out.splitlines()
     assert code == "multiloss.get('half_squared_error', backend='jax', reduction='none', axis=())"
-    assert "factor 1/2" in note
+    assert any("1/2" in note for note in notes)
     assert cli.main(["port", "optax.l2_loss", "--code"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert cli.main(["port", "optax.l3_loss"]) == 2

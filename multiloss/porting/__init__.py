@@ -55,7 +55,7 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
         raise ValueError(f"targets must be 'labels' or 'probabilities', got {targets!r}")
     if to in native.LIBRARIES:
         ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
-        found_there = native.find(ours.spec, to, sources())
+        found_there = _native(ours, to)
         return found_there.build() if found_there else _none_there(ours, to)
     if isinstance(source, losses.Named):
         return source.to_backend(to)
@@ -64,6 +64,11 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
     ported = losses.get(row.loss, backend=to, **row.options)
     ported.source, ported.notes = text_of(found, arguments), row.notes
     return ported
+
+
+def _native(ours: Any, library: str) -> native.Native | None:
+    itself = native.from_source(ours.source, library, sources()) if ours.source else None
+    return itself or native.find(ours.spec, library, sources())
 
 
 def _none_there(ours: Any, library: str) -> Any:
@@ -94,7 +99,7 @@ def code(source: Any, to: str | None = None, *, targets: str = "labels") -> tupl
     """
     ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
     if to in native.LIBRARIES:
-        if found := native.find(ours.spec, to, sources()):
+        if found := _native(ours, to):
             return found.code, found.notes
         return _call(ours.spec, native.LIBRARIES[to]), (_NONE.format(to), *ours.notes)
     if to is not None and to not in dispatch.list_backends():

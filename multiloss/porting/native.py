@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from multiloss.loss import Spec, make_spec
+from multiloss.porting import written
 from multiloss.porting.rows import RefusedError, Source
 
 LIBRARIES = {"torch.nn": "torch", "keras.losses": "keras", "optax": "jax", "optax.losses": "jax"}
@@ -34,6 +35,15 @@ _REDUCTIONS = {
     "torch": ("mean", "sum", "none", "batchmean"),
     "keras": ("sum_over_batch_size", "sum", None, "mean_with_sample_weight"),
 }
+_BUT_FOR_TIES = {
+    "hinge_embedding": "torch.hinge_embedding_loss",
+    "margin_ranking": "torch.margin_ranking_loss",
+    "cosine_embedding": "torch.cosine_embedding_loss",
+    "triplet_margin": "torch.triplet_margin_loss",
+}
+"""Losses whose values are torch's, though its gradient is another one just at a kink, or it adds 1e-12 to a length."""
+_SUMS = ("kl_divergence", "generalized_kl_divergence")
+"""Sums of terms of single elements: summed further, the axis is all the same."""
 _LEFT_ALONE = ("reduction", "size_average", "reduce", "name", "dtype", "device")
 
 
@@ -90,6 +100,16 @@ def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
     return None
 
 
+def from_source(text: str, library: str, known: dict[str, Source]) -> Native | None:
+    """What a loss was ported from, if it comes from that library."""
+    name, args, kwargs = written.parse(text)
+    source = known[name]
+    if not name.startswith(("optax.losses" if library == "optax" else library) + "."):
+        return None
+    arguments = source.arguments(args, kwargs)
+    return Native(source, arguments, None, source.to_row(arguments).notes)
+
+
 def _may_be(source: Source, spec: Spec) -> bool:
     """Classes where the library has them; Keras' functions give other shapes than its classes."""
     return source.is_class or source.name.startswith("optax.")
@@ -104,7 +124,7 @@ def _trials(source: Source, spec: Spec) -> Iterator[tuple[dict[str, Any], str]]:
             continue
         values: list[Any] = [parameter.default]
         for own in (name, *_ELSEWHERE.get(name, ())):
-            if own in options and options[own] not in values:
+            if options.get(own) is not None and options[own] not in values:
                 values.insert(0, options[own])
         if parameter.default is False:
             values = [True, False] if name not in options else values
@@ -122,12 +142,13 @@ def _trials(source: Source, spec: Spec) -> Iterator[tuple[dict[str, Any], str]]:
 def _matches(source: Source, arguments: dict[str, Any], targets: str, spec: Spec) -> Native | None:
     try:
         row = source.to_row(arguments, targets)
-        if row.loss != spec.name:
+        near = _BUT_FOR_TIES.get(spec.name) == row.loss
+        if row.loss != spec.name and not near:
             return None
-        theirs = make_spec(row.loss, row.options)
+        theirs = make_spec(spec.name, {**spec.kwargs, **row.options} if near else row.options)
     except (RefusedError, TypeError, ValueError):
         return None
-    notes = list(row.notes)
+    notes = [*row.notes, *(["its gradient differs at a kink or of a zero vector, where there is none"] if near else [])]
     ours, mean = spec, None
     if theirs.reduction == "none" and spec.reduction in ("mean", "sum") and not source.is_class:
         mean = spec.reduction
@@ -146,7 +167,9 @@ def _plain(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
         own = dict(spec.own)
         if own.get("from_logits"):
             own |= {name: None for name in ("epsilon", "normalize") if name in own}
-        axis = () if spec.definition.kind == "elementwise" and spec.reduction == "mean" else spec.axis
+        elementwise = spec.definition.kind == "elementwise" and spec.reduction == "mean"
+        summed = spec.name in _SUMS and not own["normalize"] and spec.reduction in ("sum", "batchmean")
+        axis = () if elementwise or summed else spec.axis
         return dataclasses.replace(spec, own=tuple(own.items()), axis=axis, validate=None)
 
     note = None
