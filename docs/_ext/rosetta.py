@@ -13,6 +13,13 @@ from sphinx.application import Sphinx
 from multiloss import porting, registry
 from multiloss.porting.rows import Row, Source
 
+_NAMED_OTHERWISE = {
+    "cross_entropy": "sparse_categorical_crossentropy",
+    "binary_cross_entropy": "binary_crossentropy",
+    "binary_dice": "dice",
+    "multiclass_generalized_dice": "generalized_dice",
+    "softmax_cross_entropy": "categorical_crossentropy",
+}
 LIBRARIES = {"torch": "PyTorch", "keras": "Keras", "optax": "Optax"}
 
 
@@ -21,15 +28,21 @@ def rows() -> dict[str, dict[str, list[tuple[Source, Row]]]]:
     found: dict[str, dict[str, list[tuple[Source, Row]]]] = {}
     for source in porting.sources().values():
         if source.refusal is None:
-            row = source.to_row({})
+            row = source.to_row(needed(source))
             of_library = found.setdefault(meant(row.loss), {name: [] for name in LIBRARIES})
             of_library[source.name.partition(".")[0]].append((source, row))
     return found
 
 
+def needed(source: Source) -> dict[str, Any]:
+    """Something for the arguments that have no default."""
+    return {name: 0.5 for name, parameter in source.parameters.items() if parameter.default is parameter.empty}
+
+
 def meant(name: str) -> str:
-    """The loss of the catalogue that a row is a form of: itself, or what its variant says."""
-    return getattr(registry.find(name), "like", None) or name
+    """The loss of the catalogue that a row is a form of: itself, or the one that its variant is named after."""
+    after = name.rpartition(".")[2].removesuffix("_loss") if "." in name else name
+    return registry.find(_NAMED_OTHERWISE.get(after, after) if "." in name else name).name
 
 
 def pages() -> dict[str, str]:
@@ -44,32 +57,35 @@ def pages() -> dict[str, str]:
 
 
 def section(name: str, of_library: dict[str, list[tuple[Source, Row]]]) -> str:
-    """One loss."""
-    anchor = f"loss-{name.replace('_', '-')}"
-    lines = [f"## `{name}`", "", f"[Here](#{anchor}).", ""]
-    for library, title in LIBRARIES.items():
-        if not of_library[library]:
-            lines += [f"**{title}** has none.", ""]
-        for source, row in of_library[library]:
-            lines += entry(title, source, row)
+    """One loss: a table of the three libraries, and the traps of each."""
+    titles = list(LIBRARIES.values())
+    columns = [_column(sources) for sources in of_library.values()]
+    lines = [f"## `{name}`", "", f"[What it is here](#loss-{name.replace('_', '-')})", ""]
+    lines += ["| " + " | ".join(["", *titles]) + " |", "|---|---|---|---|"]
+    for i, what in enumerate(("written", "computes", "is here")):
+        cells = [column[i] if column else ("none" if i == 0 else "") for column in columns]
+        lines.append("| " + " | ".join([f"**{what}**", *(cell.replace("|", r"\|") for cell in cells)]) + " |")
+    for title, sources in zip(titles, of_library.values(), strict=True):
+        traps = list(dict.fromkeys(note for _, row in sources for note in row.notes))
+        if traps:
+            lines += ["", f"{title}:", "", *(f"- {note}" for note in traps)]
     return "\n".join(lines)
 
 
-def entry(title: str, source: Source, row: Row) -> list[str]:
-    """One source: its signature, what it computes, what it is here, the traps."""
-    name = source.name.replace("optax.losses.", "optax.")
-    parameters = ", ".join(str(p.replace(annotation=p.empty)) for p in source.parameters.values())
-    arrays = "" if source.is_class else ", ".join(source.data) + (", " if parameters else "")
-    told = " ".join((inspect.getdoc(source.row) or "").split())
-    code = porting.code(porting.text_of(source, {}))[0]
-    return [
-        f"**{title}** `{name}({arrays}{parameters})`",
-        f": {told}",
-        "",
-        f"  Here: `{code}`",
-        *(["", *(f"  - {note}" for note in row.notes)] if row.notes else []),
-        "",
-    ]
+def _column(sources: list[tuple[Source, Row]]) -> tuple[str, str, str] | None:
+    """How a library writes it, what it computes, and what that is here."""
+    if not sources:
+        return None
+    parts: tuple[list[str], ...] = ([], [], [])
+    for source, _ in sources:
+        name = source.name.replace("optax.losses.", "optax.").replace("torch.nn.functional.", "F.")
+        parameters = ", ".join(str(p.replace(annotation=p.empty)) for p in source.parameters.values())
+        arrays = "" if source.is_class else ", ".join(source.data) + (", " if parameters else "")
+        parts[0].append(f"`{name}({arrays}{parameters})`")
+        parts[1].append(" ".join((inspect.getdoc(source.row) or "").split()))
+        parts[2].append(f"`{porting.code(porting.text_of(source, needed(source)))[0]}`")
+    written, computes, here = ("<br>".join(dict.fromkeys(part)) for part in parts)
+    return written, computes, here
 
 
 def refused() -> str:
