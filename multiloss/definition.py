@@ -189,7 +189,11 @@ def elementwise(**about: Any) -> Callable[[Function], Definition]:
 
 
 def over_axis(**about: Any) -> Callable[[Function], Definition]:
-    """A loss that consumes `axis` itself; `y_true` has the shape of `y_pred`."""
+    """A loss that consumes `axis` itself; `y_true` has the shape of `y_pred`.
+
+    With a parameter `keep` it gets the mask (of the samples, or None), for what it reads of the whole batch; such a
+    loss has no closed-form gradient, which would be taken in parts of a batch.
+    """
     return lambda value: Definition(value, kind="over_axis", **about)
 
 

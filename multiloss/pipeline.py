@@ -104,7 +104,9 @@ def per_sample(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
         values = _differentiable(be, xp, definition, options, s.y_true, s.y_pred, ())
         values = values if axis == () else xp.sum(values, axis=axis) / xp.length(values, axis)
     else:
-        values = _differentiable(be, xp, definition, {**options, "axis": axis}, s.y_true, s.y_pred, axis)
+        # What reads the whole batch (`keras.hinge`) leaves out itself what is masked, and has no closed form.
+        more = {"axis": axis} | ({"keep": s.keep} if definition.takes_keep else {})
+        values = _differentiable(be, xp, definition, {**options, **more}, s.y_true, s.y_pred, axis)
     # `where` against a constant, not a product with nan, which would make every gradient nan.
     return values if s.invalid is None else xp.where(s.invalid, xp.full_like(values, float("nan")), values)
 

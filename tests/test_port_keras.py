@@ -106,7 +106,7 @@ def test_generated(what: str, data: st.DataObject) -> None:
     arguments = {name: data.draw(values, name) for name, values in LOSSES[what][3].items()}
     reduction = data.draw(st.sampled_from([*REDUCTIONS, "of the function"]), "reduction")
     arrays = arrays_of(what, data.draw(st.sampled_from(SHAPES), "shape"), data.draw(SEEDS, "seed"))
-    check(written(what, arguments, reduction), arrays, backends=EAGER)
+    check(written(what, arguments, reduction), arrays, backends=EAGER, atol=1e-14)
 
 
 @pytest.mark.parametrize("what", LOSSES)
@@ -178,6 +178,14 @@ def test_labels_of_hinge_with_a_mask() -> None:
     part = loss(arrays["y_true"][:2], arrays["y_pred"][:2])
     arrays["y_true"][2:] = -1.0
     assert loss(**arrays, mask=np.array([True, True, False, False])) == part != loss(**arrays)
+
+
+def test_labels_of_hinge_on_the_keras_backend() -> None:
+    """Targets of shape (N,) for predictions (N, 1), as Keras' trainers give them."""
+    labels, z = np.array([0.0, 1.0, 1.0]), np.array([[0.3], [0.2], [-0.5]])
+    loss = multiloss.port("keras.losses.Hinge()", to="keras")
+    found = [to_numpy(loss(t, z)) for t in (labels, labels[:, None])]
+    np.testing.assert_allclose(found, to_numpy(keras.losses.Hinge()(labels, z)), rtol=1e-6)
 
 
 CIRCLE = ["circle", "circle(gamma=2, margin=0.1)", "Circle()", "Circle(2.0, 0.2, False)", "Circle(reduction='sum')",

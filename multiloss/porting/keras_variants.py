@@ -14,6 +14,7 @@ from multiloss.definitions import sequence
 from multiloss.definitions.contrastive import any_of, ones_where, pairs
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.definitions.embedding import masked_logsumexp
+from multiloss.definitions.regression import mean_over
 from multiloss.options import below_half, number_or_vector, optional, positive, real, single_axis
 from multiloss.porting.variants import add
 
@@ -318,31 +319,28 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: f
     return (both / total * (y_true - alpha * y_true + beta * (1 - y_true)) - y_true) / total
 
 
-_ROWS = {"y_true": "... D", "y_pred": "... D"}
-
-
-def _margins(xp: Any, t: Array, z: Array, keep: Array | None) -> Array:
+def _margins(xp: Any, t: Array, z: Array, axis: int, keep: Array | None) -> Array:
     """max(0, 1 - t z), with the labels of a batch that holds nothing but 0 and 1 as -1 and 1."""
     binary = (t == 0) | (t == 1)
     if keep is not None:
-        binary = binary | xp.expand_dims(xp.logical_not(keep), axis=-1)
+        binary = binary | xp.expand_dims(xp.logical_not(keep), axis=axis)
     gap = 1 - xp.where(xp.all(binary), 2 * t - 1, t) * z
     return xp.where(gap < 0, xp.zeros_like(gap), gap)  # at the kink it falls, as TensorFlow's maximum does
 
 
 @add
-@of_inputs(_ROWS, name="keras.hinge")
-def hinge(xp: Any, y_true: Array, y_pred: Array, *, keep: Array | None = None) -> Array:
-    """mean(max(0, 1 - t z)) over the last axis; labels 0 and 1 are -1 and 1 where the whole batch has no others."""
-    return xp.mean(_margins(xp, y_true, y_pred, keep), axis=-1)
+@over_axis(name="keras.hinge", **_CLASSES)
+def hinge(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, keep: Array | None = None) -> Array:
+    """mean(max(0, 1 - t z)); labels 0 and 1 are -1 and 1 where the whole batch has no others."""
+    return mean_over(xp, _margins(xp, y_true, y_pred, axis, keep), axis)
 
 
 @add
-@of_inputs(_ROWS, name="keras.squared_hinge")
-def squared_hinge(xp: Any, y_true: Array, y_pred: Array, *, keep: Array | None = None) -> Array:
-    """mean(max(0, 1 - t z)^2) over the last axis, labels as in `keras.hinge`."""
-    h = _margins(xp, y_true, y_pred, keep)
-    return xp.mean(h * h, axis=-1)
+@over_axis(name="keras.squared_hinge", **_CLASSES)
+def squared_hinge(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, keep: Array | None = None) -> Array:
+    """mean(max(0, 1 - t z)^2), labels as in `keras.hinge`."""
+    h = _margins(xp, y_true, y_pred, axis, keep)
+    return mean_over(xp, h * h, axis)
 
 
 @add
