@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from rows import Array, Function, Row
+from rows import Array, Function
 
 # eager: `loss.value_and_grad` against `jax.value_and_grad` of the peer, not jitted.
 # value_and_grad: the same against the peer with everything jitted.
@@ -67,14 +67,14 @@ OWN: dict[str, tuple[str, Function]] = {
 }
 
 
-def runner(mode: str, row: Row, f: Any, ours: bool, y_true: Any, y_pred: Any) -> Callable[[], Any]:
+def runner(mode: str, f: Any, ours: bool, *inputs: Any) -> Callable[[], Any]:
     """One call of what is timed: value and gradient of `f` at the given arrays."""
     if ours and mode in ("eager", "value_and_grad"):
-        return lambda: f.value_and_grad(y_true, y_pred)
+        return lambda: f.value_and_grad(*inputs)
     both = jax.value_and_grad(f, argnums=1)
     if mode in ("value_and_grad", "jit"):
         both = jax.jit(both)
-    return lambda: both(y_true, y_pred)
+    return lambda: both(*inputs)
 
 
 def wait(result: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from rows import Array, Function, Row
+from rows import Array, Function
 
 # eager: GradientTape for all. value_and_grad: `loss.value_and_grad` against the peers' GradientTape.
 # function, xla: GradientTape inside tf.function, tf.function(jit_compile=True), for all.
@@ -76,20 +76,20 @@ OWN: dict[str, tuple[str, Function]] = {
 }
 
 
-def runner(mode: str, row: Row, f: Any, ours: bool, y_true: Any, y_pred: Any) -> Callable[[], Any]:
+def runner(mode: str, f: Any, ours: bool, *inputs: Any) -> Callable[[], Any]:
     """One call of what is timed: value and gradient of `f` at the given arrays."""
     if ours and mode == "value_and_grad":
-        return lambda: f.value_and_grad(y_true, y_pred)
+        return lambda: f.value_and_grad(*inputs)
 
-    def both(y: Any, p: Any) -> Any:
+    def both(y: Any, p: Any, *more: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(p)
-            value = f(y, p)
+            value = f(y, p, *more)
         return value, tape.gradient(value, p)
 
     if mode in ("function", "xla"):
         both = tf.function(both, jit_compile=mode == "xla", autograph=False)
-    return lambda: both(y_true, y_pred)
+    return lambda: both(*inputs)
 
 
 def wait(result: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rows import Array, Function, Row
+from rows import Array, Function
 from torch import Tensor
 
 MODES = ("eager", "value_and_grad", "compile")
@@ -53,17 +53,17 @@ OWN: dict[str, tuple[str, Function]] = {
 }
 
 
-def runner(mode: str, row: Row, f: Any, ours: bool, y_true: Tensor, y_pred: Tensor) -> Callable[[], Any]:
+def runner(mode: str, f: Any, ours: bool, y_true: Tensor, y_pred: Tensor, *more: Tensor) -> Callable[[], Any]:
     """One call of what is timed: value and gradient of `f` at the given arrays."""
     if mode == "value_and_grad" and ours:
-        return lambda: f.value_and_grad(y_true, y_pred)
+        return lambda: f.value_and_grad(y_true, y_pred, *more)
     if mode == "compile":
         f = torch.compile(f, dynamic=False)
     leaf = y_pred.clone().requires_grad_()
 
     def run() -> Tensor | None:
         leaf.grad = None
-        f(y_true, leaf).backward()
+        f(y_true, leaf, *more).backward()
         return leaf.grad
 
     return run

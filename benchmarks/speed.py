@@ -25,7 +25,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rows import ROWS, SIZES, Row, inputs, keras_loss
+import catalogue
+import rows
+from rows import ROWS, SIZES
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("torch", "jax", "tensorflow")
@@ -69,18 +71,24 @@ def interleaved(
 
 
 def measure(
-    framework: Any, backend: str, row: Row, size: tuple[int, int], mode: str, arguments: argparse.Namespace
+    framework: Any, backend: str, key: str, size: tuple[int, int], mode: str, arguments: argparse.Namespace
 ) -> Result:
     """One line of the table."""
     import multiloss
 
-    y_true, y_pred = (framework.array(x) for x in inputs(row.data, size))
+    if key in ROWS:
+        row: Any = ROWS[key]
+        arrays, keras = rows.inputs(row.data, size), rows.keras_loss(row)
+        own_name, own = framework.OWN[key]
+    else:
+        row = catalogue.ROWS[key]
+        arrays, keras = catalogue.inputs(row, size), catalogue.keras_loss(row)
+        own_name, own = catalogue.own_loss(row, backend)
     ours = multiloss.get(row.name, backend=backend, **row.options)
-    own_name, own = framework.OWN[row.key]
-    contenders: dict[str, Any] = {"ours": ours, "own": own, "keras": keras_loss(row)}
+    inputs = [framework.array(x) for x in arrays]
     calls = {
-        name: framework.runner(mode, row, f, name == "ours", y_true, y_pred)
-        for name, f in contenders.items()
+        name: framework.runner(mode, f, name == "ours", *inputs)
+        for name, f in {"ours": ours, "own": own, "keras": keras}.items()
         if f is not None
     }
     clock = time.process_time if arguments.processor_time else time.perf_counter
@@ -99,7 +107,7 @@ def measure(
     return {
         "framework": backend,
         "mode": mode,
-        "loss": row.key,
+        "loss": key,
         "size": f"{size[0]}x{size[1]}",
         "own_name": own_name,
         **{f"{name}_us": round(value, 2) for name, value in medians.items()},
@@ -127,7 +135,7 @@ def too_slow(result: Result) -> bool:
 
 def line(items: tuple[str, ...]) -> str:
     """A line of the table as printed."""
-    return "{:<10} {:<14} {:<11} {:>9} {:>10} {:>10} {:>10}  {:<42} {:<7} {}".format(*items)
+    return "{:<10} {:<14} {:<30} {:>9} {:>10} {:>10} {:>10}  {:<42} {:<7} {}".format(*items)
 
 
 def markdown(results: list[Result]) -> str:
@@ -153,9 +161,9 @@ def run_framework(backend: str, arguments: argparse.Namespace) -> list[Result]:
     for mode in arguments.mode or framework.MODES:
         if mode not in framework.MODES:
             continue
-        for row in (ROWS[key] for key in arguments.loss or ROWS):
-            for size in arguments.size or SIZES:
-                result = measure(framework, backend, row, size, mode, arguments)
+        for key in arguments.loss or (catalogue.ROWS if arguments.catalogue else ROWS):
+            for size in arguments.size or (SIZES if key in ROWS else catalogue.ROWS[key].sizes):
+                result = measure(framework, backend, key, size, mode, arguments)
                 results.append(result)
                 print(line(cells(result)), flush=True)
             framework.forget()
@@ -188,7 +196,12 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parse = argparse.ArgumentParser(description="value + gradient: ours, the framework's own, Keras")
     parse.add_argument("--framework", action="append", choices=FRAMEWORKS, help="default: all; may be repeated")
-    parse.add_argument("--loss", action="append", choices=list(ROWS), help="default: all; may be repeated")
+    parse.add_argument(
+        "--loss", action="append", choices=[*ROWS, *catalogue.ROWS], help="default: all; may be repeated"
+    )
+    parse.add_argument(
+        "--catalogue", action="store_true", help="the rest of the catalogue, not the losses of the notes"
+    )
     parse.add_argument("--size", action="append", type=size, help="ROWSxCOLUMNS; default: 32x10, 256x1000, 4096x1000")
     parse.add_argument("--mode", action="append", help="eager, value_and_grad, compile, grad, jit, function, xla")
     parse.add_argument("--seconds", type=float, default=0.3, help="about how long each contender of a line is timed")
