@@ -21,13 +21,17 @@ from multiloss.pipeline import sample_shape
 from multiloss_torch.ops import is_plain
 
 _nn = torch._C._nn
-_MEAN, _SUM = 1, 2
+_NONE, _MEAN, _SUM = 0, 1, 2
 _NO_LABEL = -(2**63)
 """What torch may ignore: it refuses any other label out of range, and those of -100 have to be, too."""
 _FEW = 4096
 """Below so many elements another pass over them costs less than another node in the graph."""
 _NO_OVERFLOW = 80.0
 """exp of it is finite in every dtype."""
+_MODERATE = 40.0
+"""The square of exp of it is, too."""
+_FAR = 1e4
+"""Beyond such scores torch's sum of a margin and two of them loses the margin."""
 
 _ONES = {dtype: (torch.ones((), dtype=dtype), -torch.ones((), dtype=dtype)) for dtype in (torch.float32, torch.float64)}
 
@@ -46,6 +50,77 @@ def _mean_absolute_error(options: Any, axis: Any, shape: Any) -> Call:
 def _huber(options: Any, axis: Any, shape: Any) -> Call:
     delta = options["delta"]
     return lambda y_true, y_pred: _nn.huber_loss(y_pred, y_true, _MEAN, delta)
+
+
+def _smooth_l1(options: Any, axis: Any, shape: Any) -> Call | None:
+    beta = options["beta"]
+    if beta == 0:
+        return _mean_absolute_error(options, axis, shape)
+    if not 1 <= beta <= 1e18:  # torch's e * e / beta under- or overflows where the loss does not
+        return None
+    return lambda y_true, y_pred: _nn.smooth_l1_loss(y_pred, y_true, _MEAN, beta)
+
+
+def _poisson(options: Any, axis: Any, shape: Any) -> Call | None:
+    """Of few: the same operations, put together in C++; `fused` does with less memory."""
+    logarithms, epsilon = options.get("log_input", False), options["epsilon"]
+    if options.get("full") or math.prod(shape) >= _FEW or (epsilon == 0 and not logarithms):
+        return None
+    return lambda y_true, y_pred: torch.poisson_nll_loss(y_pred, y_true, logarithms, False, epsilon, _MEAN)
+
+
+def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
+    # Where exp is large, torch's second derivative is 0, and where it is infinite, all is nan.
+    if math.prod(shape) >= _FEW:
+        return None
+    one, signs = _ONES, options["labels"] == "+-1"
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        least, most = y_pred.detach().aminmax()
+        if not (least.item() >= -_MODERATE and most.item() <= _MODERATE and _constant(y_true)):
+            return None
+        t = y_true if signs else torch.addcmul(one[y_true.dtype][1], y_true, one[y_true.dtype][0], value=2)
+        value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
+        return value if math.isfinite(value.item()) else None  # targets that are none
+
+    return call
+
+
+def _hinge_embedding(options: Any, axis: Any, shape: Any) -> Call | None:
+    """Of few; torch's own has a gradient at the kink."""
+    if math.prod(shape) >= _FEW:
+        return None
+    margin, signs = options["margin"], options["labels"] == "+-1"
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        if not _constant(y_true):
+            return None
+        similar = (y_true + 1).mul_(0.5) if signs else y_true
+        value = torch.rsub(y_pred, margin).relu().lerp(y_pred, similar).mean()
+        return value if math.isfinite(value.item()) else None  # infinity of the other side, times 0
+
+    return call
+
+
+def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
+    if options["class_weight"] is not None or options["ignore_index"] is not None:
+        return None
+    if axis % len(shape) != min(1, len(shape) - 1):
+        return None
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        if math.isnan(y_pred.detach().sum().item()):  # nan that no label asks for does not show in torch's
+            return None
+        try:
+            return _nn.nll_loss_nd(y_pred, y_true, None, _MEAN, _NO_LABEL)
+        except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
+            return None
+
+    return call
+
+
+def _multilabel_soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
+    return _few_bits if math.prod(shape) < _FEW else None
 
 
 def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -172,7 +247,14 @@ def can_read(x: Tensor) -> bool:
     return x.device.type == "cpu" and is_plain(x)
 
 
-def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+def _of_bits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    return _bits_from_logits(_LOGITS, axis, y_true, y_pred)
+
+
+_LOGITS = {"from_logits": True, "label_smoothing": 0, "pos_weight": None}
+
+
+def _bits_from_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, both right in both tails."""
     # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
     if not options["from_logits"] or options["label_smoothing"] != 0 or options["pos_weight"] is not None:
@@ -190,7 +272,50 @@ def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> Both | No
     return odds.log1p(), side.mul_(odds).div_(odds.add_(1))
 
 
-def _log_cosh(options: Any, y_true: Tensor, y_pred: Tensor) -> Both:
+def _margin_of_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    """One exp for value and derivative."""
+    if not can_read(y_pred):
+        return None
+    t = y_true if options["labels"] == "+-1" else 2 * y_true - 1
+    away = (t * y_pred).neg_()
+    if not away.max().item() <= _NO_OVERFLOW:
+        return None
+    odds = away.exp_()
+    return odds.log1p(), (t * odds).div_(odds.add_(1)).neg_()
+
+
+def _multi_margin(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    """torch's, of scores in which it hides no nan (one is not above 0) and loses no margin."""
+    if not can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not _near(y_pred):
+        return None
+    scores, labels = y_pred.reshape(-1, y_pred.shape[-1]), y_true.reshape(-1)
+    how = options["power"], options["margin"], None, _NONE
+    values = _nn.multi_margin_loss(scores, labels, *how)
+    gradient = torch.ops.aten.multi_margin_loss_backward(torch.ones_like(values), scores, labels, *how)
+    return values.reshape(y_true.shape), gradient.reshape(y_pred.shape)
+
+
+def _multilabel_margin(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    """The same; without pairs of classes in memory."""
+    if not can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not _near(y_pred):
+        return None
+    scores, labels = (x.reshape(-1, y_pred.shape[-1]) for x in (y_pred, y_true))
+    numbers = labels.long()
+    least, most = labels.aminmax()
+    if least.item() < -1 or most.item() >= y_pred.shape[-1] or not torch.equal(numbers.to(labels.dtype), labels):
+        return None
+    own = torch.ops.aten
+    values, hits = own.multilabel_margin_loss_forward(scores, numbers, _NONE)
+    gradient = own.multilabel_margin_loss_backward(torch.ones_like(values), scores, numbers, _NONE, hits)
+    return values.reshape(y_pred.shape[:-1]), gradient.reshape(y_pred.shape)
+
+
+def _near(scores: Tensor) -> bool:
+    least, most = scores.aminmax()
+    return least.item() >= -_FAR and most.item() <= _FAR
+
+
+def _log_cosh(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both:
     """Both from expm1, in place: on the CPU memory takes as long as arithmetic."""
     e = y_pred - y_true
     size = e.abs()
@@ -218,14 +343,26 @@ REDUCED = {"center": _distance}
 BOTH: dict[str | None, Callable[..., Both | None]] = {
     "binary_crossentropy": _bits_from_logits,
     "log_cosh": _log_cosh,
+    "multi_margin": _multi_margin,
+    "multilabel_margin": _multilabel_margin,
+    "multilabel_soft_margin": _of_bits,
+    "soft_margin": _margin_of_logits,
 }
-"""name -> function of (options, y_true, y_pred): the value of each element and its derivative, for `fused`."""
+"""name -> function of (options, axis, y_true, y_pred): the value of each element (or sample) and the derivative by each
+element, for `fused`."""
 
 ANYWHERE = ("mean_squared_error", "mean_absolute_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""
 
 MEAN: dict[str | None, Callable[..., Call | None]] = {
     "binary_crossentropy": _binary_crossentropy,
+    "hinge_embedding": _hinge_embedding,
+    "multilabel_soft_margin": _multilabel_soft_margin,
+    "nll": _nll,
+    "poisson": _poisson,
+    "poisson_nll": _poisson,
+    "smooth_l1": _smooth_l1,
+    "soft_margin": _soft_margin,
     "kl_divergence": _kl_divergence,
     "mean_squared_error": _mean_squared_error,
     "mean_absolute_error": _mean_absolute_error,
