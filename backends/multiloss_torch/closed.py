@@ -1,8 +1,8 @@
 """Losses of other inputs in closed form: what `fused` is to losses of (y_true, y_pred).
 
-`CLOSED` has, of plain calls (no weights, no mask, a mean, all inputs of one compute dtype on the CPU), the value of each
-sample and the derivative by each input that is asked for; a call that finds values for which its formula is not the
-definition's gives None, and the definition answers. So does it where a derivative is to be differentiated once more.
+`CLOSED` has, of plain calls (no weights, no mask, a mean, all inputs of one compute dtype on the CPU), the value of
+each sample and the derivative by each input that is asked for. A call that finds values for which its formula is not
+the definition's gives None, and the definition answers; so it does where a derivative is differentiated once more.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ Asked = tuple[bool, ...]
 
 def kind_of(spec: Any, inputs: Sequence[Any]) -> Any:
     """Shapes and dtype of inputs for which the closed form may stand in for the definition; None of others."""
-    first = inputs[0] if inputs else None
-    if spec.definition.kernel not in CLOSED or type(first) not in _TYPES or torch.compiler.is_compiling():
+    if spec.definition.kernel not in CLOSED or len(inputs) != len(spec.definition.inputs):
         return None
-    dtype = first.dtype
-    if dtype not in (torch.float32, torch.float64) or len(inputs) != len(spec.definition.inputs):
+    if torch.compiler.is_compiling() or type(inputs[0]) not in _TYPES:
+        return None
+    dtype = inputs[0].dtype
+    if dtype not in (torch.float32, torch.float64):
         return None
     for x in inputs:
         if type(x) not in _TYPES or x.dtype != dtype or x.device.type != "cpu" or not x.numel():
@@ -73,36 +74,38 @@ def differentiable(spec: Any, inputs: Sequence[Tensor]) -> Tensor | None:
     """The mean, of inputs that have a `kind_of`; None where the definition has to answer."""
     asked = tuple(x.requires_grad for x in inputs) if torch.is_grad_enabled() else (False,) * len(inputs)
     found = _both(spec, asked, inputs)
-    if found is None or not any(asked):
-        return None if found is None else found[0]
+    if found is None or not math.isfinite(found[0].item()):  # what is nan or infinite, and where, the definition says
+        return None
+    if not any(asked):
+        return found[0]
     value: Tensor = _Closed.apply(spec, found, *inputs)
     return value
 
 
-@torch.no_grad()
 def _both(spec: Any, asked: Asked, inputs: Sequence[Tensor]) -> Found | None:
     """The mean and its derivatives: in blocks of whole samples that stay in the processor's cache."""
-    function, shapes, options = CLOSED[spec.definition.kernel], spec.definition.shapes, spec.kwargs
-    widths = [math.prod(x.shape[x.ndim - len(shapes[name].letters) :]) for name, x in zip(shapes, inputs, strict=True)]
-    count = inputs[0].numel() // widths[0]
-    rows = fused.BLOCK * torch.get_num_threads() // max(widths)
-    if count <= rows or not all(x.is_contiguous() for x in inputs):
-        found = function(options, asked, 1 / count, *inputs)
-        return None if found is None else (found[0].mean(), found[1])
-    flat = [x.view((-1, *x.shape[x.ndim - len(shapes[name].letters) :])) if shapes[name].letters else x.view(-1)
-            for name, x in zip(shapes, inputs, strict=True)]  # fmt: skip
-    gradients = [torch.empty_like(x) if ask else None for x, ask in zip(flat, asked, strict=True)]
-    total = inputs[0].new_zeros(())
-    for start in range(0, count, max(rows, 1)):
-        part = slice(start, start + max(rows, 1))
-        found = function(options, asked, 1 / count, *(x[part] for x in flat))
-        if found is None:
-            return None
-        total += found[0].sum()
-        for out, gradient in zip(gradients, found[1], strict=True):
-            if out is not None and gradient is not None:
-                out[part] = gradient
-    return total / count, [g if g is None else g.view(x.shape) for g, x in zip(gradients, inputs, strict=True)]
+    function, options = CLOSED[spec.definition.kernel], spec.kwargs
+    vectors = [bool(shape.letters) for shape in spec.definition.shapes.values()]
+    count = inputs[0].numel() // (inputs[0].shape[-1] if vectors[0] else 1)
+    most = fused.BLOCK * torch.get_num_threads()
+    with torch.no_grad():
+        if max(x.numel() for x in inputs) <= most:
+            found = function(options, asked, 1 / count, *inputs)
+            return None if found is None else (found[0].mean(), found[1])
+        flat = [x.reshape(-1, x.shape[-1]) if rows else x.reshape(-1) for x, rows in zip(inputs, vectors, strict=True)]
+        gradients = [torch.empty_like(x) if ask else None for x, ask in zip(flat, asked, strict=True)]
+        total, length = inputs[0].new_zeros(()), max(1, most * count // max(x.numel() for x in inputs))
+        for start in range(0, count, length):
+            part = slice(start, start + length)
+            found = function(options, asked, 1 / count, *(x[part] for x in flat))
+            if found is None:
+                return None
+            total += found[0].sum()
+            for out, gradient in zip(gradients, found[1], strict=True):
+                if out is not None and gradient is not None:
+                    out[part] = gradient
+        shaped = [g if g is None else g.view(x.shape) for g, x in zip(gradients, inputs, strict=True)]
+        return total / count, shaped
 
 
 def _gaussian_nll(options: Any, asked: Asked, scale: float, t: Tensor, p: Tensor, v: Tensor) -> Found | None:
@@ -134,19 +137,20 @@ def _cosine_embedding(options: Any, asked: Asked, scale: float, t: Tensor, x1: T
     long1, long2 = _length(x1), _length(x2)
     if asked[0] or long1 is None or long2 is None:
         return None
-    u, v = x1 / long1, x2 / long2
-    apart = u - v
+    u = x1 / long1
+    apart = torch.addcdiv(u, x2, long2, value=-1)
     # 1 - c is half the squared distance of unit vectors, which keeps its digits where they are close.
     lost = torch.linalg.vecdot(apart, apart).mul_(0.5)
-    over = torch.linalg.vecdot(u, v).sub_(options["margin"])
+    cosine = torch.linalg.vecdot(x1, x2).div_(long1.squeeze(-1)).div_(long2.squeeze(-1))
+    over = cosine.sub_(options["margin"])
     similar, other = t == 1, (t == -1) & (over > 0)
     value = torch.where(similar, lost, torch.where(other, over, 0 * t))
     if not any(asked):
         return value, [None, None, None]
     side, lost = (similar.to(t.dtype) - other.to(t.dtype)).unsqueeze(-1).mul_(scale), lost.unsqueeze(-1)
-    # -(v - c u) is u - v - (1 - c) u
+    # Of the first -(v - c u), which is u - v - (1 - c) u; of the second v - u - (1 - c) v, v = u - apart.
     by_x1 = torch.addcmul(apart, lost, u, value=-1).mul_(side / long1) if asked[1] else None
-    by_x2 = torch.addcmul(apart, lost, v).mul_(side / long2).neg_() if asked[2] else None
+    by_x2 = torch.addcmul(apart, lost, u - apart).mul_(side / long2).neg_() if asked[2] else None
     return value, [None, by_x1, by_x2]
 
 
@@ -183,5 +187,3 @@ CLOSED: dict[str | None, Callable[..., Found | None]] = {
 }
 """name -> function of (options, whether each derivative is asked for, scale, *inputs): the value of each sample, and
 the derivatives times `scale`; nothing of it is another's memory."""
-
-

@@ -16,9 +16,9 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import pipeline
-from multiloss_torch import kernels
+from multiloss_torch.both import BOTH
 
-BLOCK = 65536
+BLOCK = 262144
 """Elements a block and thread: a few arrays of this size fit into a processor's cache, and malloc keeps their pages."""
 
 
@@ -122,7 +122,7 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
 
 def _both(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     """All values, and the derivative by each element."""
-    kernel = kernels.BOTH.get(definition.kernel)
+    kernel = BOTH.get(definition.kernel)
     pair = None if kernel is None else kernel(options, axis, y_true, y_pred)
     if pair is not None:
         return pair

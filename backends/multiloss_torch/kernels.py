@@ -20,16 +20,14 @@ from torch.autograd import forward_ad
 from multiloss.pipeline import sample_shape
 from multiloss_torch.ops import is_plain
 
-_nn = torch._C._nn
-_NONE, _MEAN, _SUM = 0, 1, 2
+_nn, _aten = torch._C._nn, torch.ops.aten
+_MEAN, _SUM = 1, 2
 _NO_LABEL = -(2**63)
 """What torch may ignore: it refuses any other label out of range, and those of -100 have to be, too."""
 _FEW = 4096
 """Below so many elements another pass over them costs less than another node in the graph."""
-_NO_OVERFLOW = 80.0
-"""exp of it is finite in every dtype."""
 _MODERATE = 40.0
-"""The square of exp of it is, too."""
+"""The square of exp of it is finite in every dtype."""
 _FAR = 1e4
 """Beyond such scores torch's sum of a margin and two of them loses the margin."""
 
@@ -54,8 +52,6 @@ def _huber(options: Any, axis: Any, shape: Any) -> Call:
 
 def _smooth_l1(options: Any, axis: Any, shape: Any) -> Call | None:
     beta = options["beta"]
-    if beta == 0:
-        return _mean_absolute_error(options, axis, shape)
     if not 1 <= beta <= 1e18:  # torch's e * e / beta under- or overflows where the loss does not
         return None
     return lambda y_true, y_pred: _nn.smooth_l1_loss(y_pred, y_true, _MEAN, beta)
@@ -109,7 +105,8 @@ def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        if math.isnan(y_pred.detach().sum().item()):  # nan that no label asks for does not show in torch's
+        scores = y_pred.detach().reshape(-1)
+        if math.isnan(torch.dot(scores, scores).item()):  # nan that no label asks for does not show in torch's
             return None
         try:
             return _nn.nll_loss_nd(y_pred, y_true, None, _MEAN, _NO_LABEL)
@@ -117,6 +114,77 @@ def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
 
     return call
+
+
+class _Linear(torch.autograd.Function):
+    """A value whose derivative has the derivative 0, which torch's own kernels lack."""
+
+    @staticmethod
+    def forward(ctx: Any, pair: Both, y_pred: Tensor) -> Tensor:
+        value, ctx.gradient = pair
+        ctx.save_for_backward(y_pred)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        gradient = ctx.gradient * g
+        return None, torch.add(gradient, ctx.saved_tensors[0], alpha=0) if torch.is_grad_enabled() else gradient
+
+
+def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
+    """Of few; there is a faster way for many, below."""
+    if options["class_weight"] is not None or options["ignore_index"] is not None or options["power"] != 1:
+        return None
+    if axis % len(shape) != len(shape) - 1 or len(shape) > 2 or math.prod(shape) >= _FEW:
+        return None
+    how = 1, options["margin"], None, _MEAN
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        z = y_pred.detach()
+        if not near(z) or forward_ad._current_level >= 0:
+            return None
+        try:
+            value = _nn.multi_margin_loss(z, y_true, *how)
+        except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
+            return None
+        if not y_pred.requires_grad:
+            return value
+        one = _ONES[z.dtype][0]
+        return _Linear.apply((value, _aten.multi_margin_loss_backward(one, z, y_true, *how)), y_pred)
+
+    return call
+
+
+def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
+    if axis % len(shape) != len(shape) - 1 or len(shape) > 2 or math.prod(shape) >= _FEW:
+        return None
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        z, numbers = y_pred.detach(), y_true if y_true.dtype == torch.int64 else whole(y_true)
+        if numbers is None or not near(z) or not _constant(y_true):
+            return None
+        try:
+            value, hits = _aten.multilabel_margin_loss_forward(z, numbers, _MEAN)
+        except (IndexError, RuntimeError):  # no class numbers; the pipeline says it better
+            return None
+        if not y_pred.requires_grad:
+            return value
+        one = _ONES[z.dtype][0]
+        return _Linear.apply((value, _aten.multilabel_margin_loss_backward(one, z, numbers, _MEAN, hits)), y_pred)
+
+    return call
+
+
+def whole(labels: Tensor) -> Tensor | None:
+    """As integers; None where they are none."""
+    numbers = labels.long()
+    return numbers if torch.equal(numbers.to(labels.dtype), labels) else None
+
+
+def near(scores: Tensor) -> bool:
+    """Whether torch's margin losses hide no nan (which is not above 0) and lose no margin."""
+    least, most = scores.aminmax()
+    return least.item() >= -_FAR and most.item() <= _FAR
 
 
 def _multilabel_soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -247,85 +315,6 @@ def can_read(x: Tensor) -> bool:
     return x.device.type == "cpu" and is_plain(x)
 
 
-def _of_bits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
-    return _bits_from_logits(_LOGITS, axis, y_true, y_pred)
-
-
-_LOGITS = {"from_logits": True, "label_smoothing": 0, "pos_weight": None}
-
-
-def _bits_from_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
-    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, both right in both tails."""
-    # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
-    if not options["from_logits"] or options["label_smoothing"] != 0 or options["pos_weight"] is not None:
-        return None
-    if not can_read(y_pred):
-        return None
-    least, most = torch.addcmul(y_true, y_true, y_true, value=-1).aminmax()
-    if least.item() != 0 or most.item() != 0:
-        return None
-    side = torch.rsub(y_true, 1, alpha=2)
-    away = side * y_pred
-    if not away.max().item() <= _NO_OVERFLOW:
-        return None
-    odds = away.exp_()
-    return odds.log1p(), side.mul_(odds).div_(odds.add_(1))
-
-
-def _margin_of_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
-    """One exp for value and derivative."""
-    if not can_read(y_pred):
-        return None
-    t = y_true if options["labels"] == "+-1" else 2 * y_true - 1
-    away = (t * y_pred).neg_()
-    if not away.max().item() <= _NO_OVERFLOW:
-        return None
-    odds = away.exp_()
-    return odds.log1p(), (t * odds).div_(odds.add_(1)).neg_()
-
-
-def _multi_margin(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
-    """torch's, of scores in which it hides no nan (one is not above 0) and loses no margin."""
-    if not can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not _near(y_pred):
-        return None
-    scores, labels = y_pred.reshape(-1, y_pred.shape[-1]), y_true.reshape(-1)
-    how = options["power"], options["margin"], None, _NONE
-    values = _nn.multi_margin_loss(scores, labels, *how)
-    gradient = torch.ops.aten.multi_margin_loss_backward(torch.ones_like(values), scores, labels, *how)
-    return values.reshape(y_true.shape), gradient.reshape(y_pred.shape)
-
-
-def _multilabel_margin(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
-    """The same; without pairs of classes in memory."""
-    if not can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not _near(y_pred):
-        return None
-    scores, labels = (x.reshape(-1, y_pred.shape[-1]) for x in (y_pred, y_true))
-    numbers = labels.long()
-    least, most = labels.aminmax()
-    if least.item() < -1 or most.item() >= y_pred.shape[-1] or not torch.equal(numbers.to(labels.dtype), labels):
-        return None
-    own = torch.ops.aten
-    values, hits = own.multilabel_margin_loss_forward(scores, numbers, _NONE)
-    gradient = own.multilabel_margin_loss_backward(torch.ones_like(values), scores, numbers, _NONE, hits)
-    return values.reshape(y_pred.shape[:-1]), gradient.reshape(y_pred.shape)
-
-
-def _near(scores: Tensor) -> bool:
-    least, most = scores.aminmax()
-    return least.item() >= -_FAR and most.item() <= _FAR
-
-
-def _log_cosh(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both:
-    """Both from expm1, in place: on the CPU memory takes as long as arithmetic."""
-    e = y_pred - y_true
-    size = e.abs()
-    near = size.clamp(max=40)  # beyond it is |e| - log 2 in every dtype
-    m = near.expm1()
-    versine = (m * m).div_(m + 1).mul_(0.5)  # cosh - 1
-    gradient = m.sub_(versine).div_(versine + 1).copysign_(e)
-    return versine.log1p_().add_(size.sub_(near)), gradient
-
-
 def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> Tensor | None:
     """Center loss as half a squared error, of which torch has the derivative in one kernel, too."""
     if reduction == "none":
@@ -340,23 +329,17 @@ def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> T
 REDUCED = {"center": _distance}
 """name -> function of (options, reduction, y_true, y_pred): the loss of samples that all count alike, or None."""
 
-BOTH: dict[str | None, Callable[..., Both | None]] = {
-    "binary_crossentropy": _bits_from_logits,
-    "log_cosh": _log_cosh,
-    "multi_margin": _multi_margin,
-    "multilabel_margin": _multilabel_margin,
-    "multilabel_soft_margin": _of_bits,
-    "soft_margin": _margin_of_logits,
-}
-"""name -> function of (options, axis, y_true, y_pred): the value of each element (or sample) and the derivative by each
-element, for `fused`."""
-
 ANYWHERE = ("mean_squared_error", "mean_absolute_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""
+
+INTEGERS = ("multilabel_margin",)
+"""Which of `MEAN` take targets of int64 as they come, though they are no labels of samples."""
 
 MEAN: dict[str | None, Callable[..., Call | None]] = {
     "binary_crossentropy": _binary_crossentropy,
     "hinge_embedding": _hinge_embedding,
+    "multi_margin": _multi_margin,
+    "multilabel_margin": _multilabel_margin,
     "multilabel_soft_margin": _multilabel_soft_margin,
     "nll": _nll,
     "poisson": _poisson,
