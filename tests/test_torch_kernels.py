@@ -118,6 +118,12 @@ def few(dtype: torch.dtype, count: float = 16) -> dict[str, Any]:
     return {"rtol": count * torch.finfo(dtype).eps, "equal_nan": True}
 
 
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Whichever tests run."""
+    RNG.manual_seed(0)
+
+
 @pytest.fixture(params=["few", "many", "blocks"])
 def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Kernels for few elements; what is for many, whole; the same in blocks of two rows."""
@@ -187,7 +193,8 @@ def test_edges(case: Case, dtype: torch.dtype) -> None:
             ready = [[inputs[0], inputs[1].clone().requires_grad_()] for _ in range(2)]
             values = [call(loss, *x) for call, x in zip((ours, by_definition), ready, strict=True)]
             slopes = [torch.autograd.grad(v, x[1])[0] for v, x in zip(values, ready, strict=True)]
-            torch.testing.assert_close(*values, atol=0.0, **few(dtype, few_bits), msg=f"value at {edge}")
+            least = 8 * torch.finfo(dtype).eps if alone else 0.0  # values of both signs
+            torch.testing.assert_close(*values, atol=least, **few(dtype, few_bits), msg=f"value at {edge}")
             # Against the larger of its terms where the derivative is a difference of 1 (or a rate) and a count.
             tiny = few_bits * torch.finfo(dtype).eps / 6 if case.kind == "count" else torch.finfo(dtype).tiny
             torch.testing.assert_close(*slopes, atol=tiny, **few(dtype, few_bits), msg=f"gradient at {edge}")
