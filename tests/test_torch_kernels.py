@@ -1,7 +1,9 @@
 """torch's kernels and closed forms of the catalogue against the definitions, which a weight of 1 makes answer: values,
 first and second derivatives, at random and at ties, zeros, extremes and nan."""
 
+import copy
 import dataclasses
+import pickle
 from typing import Any
 
 import pytest
@@ -74,7 +76,7 @@ def draw(case: Case, dtype: torch.dtype, n: int = 6, c: int = 4) -> list[torch.T
         "bit": bits,
         "chance": torch.rand((n, c), generator=RNG, dtype=dtype),
         "label": torch.arange(n) % c,
-        "set": torch.tensor([1, 3, -1, 0]).roll(0).expand(n, c).clone(),
+        "set": torch.tensor([[1, 3, -1, 0], [2, 2, 0, -1], [-1, 0, 1, 2]]).repeat(n // 3, 1),  # one named twice; none
         "variance": real(n, c),
         "ranked": 2 * bits - 1,
         "paired": 2 * (torch.arange(n) % 2).to(dtype) - 1,
@@ -149,6 +151,16 @@ def test_as_the_definition(case: Case, dtype: torch.dtype) -> None:
         value, gradient = loss.value_and_grad(*inputs)
         torch.testing.assert_close(value, wanted[0], atol=0.0, **few(dtype))
         torch.testing.assert_close(3 * gradient, wanted[1], atol=torch.finfo(dtype).eps, **few(dtype))
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize("reduction", ["sum", "batchmean", "weighted_mean", "none"])
+@pytest.mark.parametrize("case", EVERY)
+def test_other_reductions(case: Case, reduction: str) -> None:
+    loss, inputs = make(case, reduction=reduction), draw(case, torch.float64)
+    call = (lambda *x: by_definition(*x).sum()), (lambda *x: ours(*x).sum())
+    wanted, got = (derivatives(loss, one, inputs) for one in call)
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.usefixtures("size")
@@ -316,6 +328,16 @@ def test_a_mask(case: Case) -> None:
     assert not gradient[0].any()
 
 
+@pytest.mark.parametrize("case", EVERY)
+def test_copies_and_pickles_after_calls(case: Case) -> None:
+    """What a loss knows of calls is no part of what is saved."""
+    loss, inputs = make(case), draw(case, torch.float32)
+    value = loss(*inputs)
+    for other in (copy.copy(loss), copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert other == loss
+        torch.testing.assert_close(other(*inputs), value, rtol=0.0, atol=0.0)
+
+
 def test_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call of each comes to its kernel: what is tested above is not the definition twice."""
     names = {case.name for case in PLAIN if case.name in kernels.MEAN}
@@ -334,7 +356,7 @@ def test_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(both.BOTH, name, lambda *x, one=one, name=name: asked.append(name) or one(*x))
     monkeypatch.setattr(kernels, "_FEW", 0)
     for case in PLAIN:
-        make(case).value_and_grad(*draw(case, torch.float32))
+        make(case, reduction="sum").value_and_grad(*draw(case, torch.float32))
     assert set(asked) == {"multi_margin", "multilabel_margin", "soft_margin", "multilabel_soft_margin"}
     assert {case.name for case in INPUTS} == set(closed.CLOSED)
     for case in INPUTS:

@@ -128,7 +128,9 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         gradient = ctx.gradient * g
-        return None, torch.add(gradient, ctx.saved_tensors[0], alpha=0) if torch.is_grad_enabled() else gradient
+        if torch.is_grad_enabled():  # to be differentiated once more
+            gradient = torch.add(gradient, ctx.saved_tensors[0], alpha=0)
+        return None, gradient
 
 
 def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -150,27 +152,31 @@ def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
         if not y_pred.requires_grad:
             return value
         one = _ONES[z.dtype][0]
-        return _Linear.apply((value, _aten.multi_margin_loss_backward(one, z, y_true, *how)), y_pred)
+        return _Linear.apply((value, _aten.multi_margin_loss_backward.default(one, z, y_true, *how)), y_pred)
 
     return call
 
 
 def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
-    if axis % len(shape) != len(shape) - 1 or len(shape) > 2 or math.prod(shape) >= _FEW:
+    """Without pairs of classes in memory."""
+    if axis % len(shape) != len(shape) - 1:
         return None
+    rows = -1, shape[-1]
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        z, numbers = y_pred.detach(), y_true if y_true.dtype == torch.int64 else whole(y_true)
+        z, numbers = y_pred.detach().reshape(rows), y_true if y_true.dtype == torch.int64 else whole(y_true)
         if numbers is None or not near(z) or not _constant(y_true):
             return None
+        numbers = numbers.reshape(rows)
         try:
-            value, hits = _aten.multilabel_margin_loss_forward(z, numbers, _MEAN)
+            value, hits = _aten.multilabel_margin_loss_forward.default(z, numbers, _MEAN)
         except (IndexError, RuntimeError):  # no class numbers; the pipeline says it better
             return None
         if not y_pred.requires_grad:
             return value
         one = _ONES[z.dtype][0]
-        return _Linear.apply((value, _aten.multilabel_margin_loss_backward(one, z, numbers, _MEAN, hits)), y_pred)
+        gradient = _aten.multilabel_margin_loss_backward.default(one, z, numbers, _MEAN, hits)
+        return _Linear.apply((value, gradient.reshape(shape)), y_pred)
 
     return call
 

@@ -48,6 +48,9 @@ class TorchLoss(Named, nn.Module):
         self._direct: dict[Any, kernels.Call] = {}
         """Kernels that took arrays like these before: such arrays go to them at once."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_direct": {}}  # kernels are no data
+
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
@@ -135,18 +138,16 @@ class TorchGeneral(General, nn.Module):
 
     def forward(self, *inputs: Any, sample_weight: Any = None, mask: Any = None, **named: Any) -> Tensor:
         """The loss of its inputs, by place or by name, on the device of the second."""
-        if sample_weight is None and mask is None and not named and self.spec.definition.kernel in closed.CLOSED:
-            kind = closed.kind_of(self.spec, inputs)
-            if kind is not None:
-                value = closed.differentiable(self.spec, inputs) if kind in self._seen else None
-                if value is not None:
-                    return value
-                arrays, _ = self._inputs(be, inputs, named, None, None)
-                if not self.spec.validate and len(self._seen) < _MOST_KINDS:
-                    self._seen.add(kind)
-                return self._value(arrays, True)
+        plain = sample_weight is None and mask is None and not named
+        kind = closed.kind_of(self.spec, inputs) if plain else None
+        seen = kind in self._seen
+        value = closed.differentiable(self.spec, inputs) if seen else None
+        if value is not None:
+            return value
         arrays, trusted = self._inputs(be, inputs, named, sample_weight, mask)
-        return self._value(arrays, trusted)
+        if kind is not None and not self.spec.validate and len(self._seen) < _MOST_KINDS:
+            self._seen.add(kind)
+        return self._by_definition(arrays, trusted) if seen else self._value(arrays, trusted)
 
     def _value(self, arrays: list[Any], trusted: bool) -> Tensor:
         *inputs, weight, mask = arrays
@@ -154,6 +155,9 @@ class TorchGeneral(General, nn.Module):
             value = closed.differentiable(self.spec, inputs)
             if value is not None:
                 return value
+        return self._by_definition(arrays, trusted)
+
+    def _by_definition(self, arrays: list[Any], trusted: bool) -> Tensor:
         device = arrays[1].device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):  # which would make half-precision products of float32 inputs
