@@ -49,6 +49,10 @@ PLAIN = (
     Case("multi_margin", "label", smooth=False),
     Case("multi_margin", "label", {"margin": 0.5, "power": 2}, edges=(0.0, 1.0, -1.0, 1e4, -1e4), smooth=False),
     Case("multilabel_margin", "set", smooth=False),
+    Case("dice", "chance", {"smooth": 0.5}, edges=(0.0, 1.0, 1e-30, 0.5)),
+    Case("dice", "bit", edges=(0.0, 1.0, 1e-30, 0.5)),
+    Case("tversky", "chance", {"alpha": 0.3, "beta": 0.7}, edges=(0.0, 1.0, 1e-30, 0.5)),
+    Case("tversky", "bit", {"alpha": 1.0, "beta": 0.0}, edges=(0.0, 1.0, 1e-30, 0.5)),
 )  # fmt: skip
 INPUTS = (
     Case("gaussian_nll", "variance"),
@@ -85,6 +89,8 @@ def draw(case: Case, dtype: torch.dtype, n: int = 6, c: int = 4) -> list[torch.T
     scores = real(n, c)
     if case.kind == "count" and case.options.get("log_input", case.name == "poisson_nll") is False:
         scores = scores.exp()
+    if case.name in ("dice", "tversky"):
+        scores = scores.sigmoid()
     if case.name == "nll":
         scores = scores.log_softmax(-1)
     more = {"variance": [real(n, c).exp() + 0.1]} | {kind: [real(n, c)] for kind in ("ranked", "paired", "triplet")}
@@ -194,6 +200,7 @@ def test_by_the_targets(case: Case) -> None:
 def test_edges(case: Case, dtype: torch.dtype) -> None:
     """Every edge alone among ordinary scores, and all scores at it: ties, zeros, extremes, nan and infinity."""
     loss = make(case, validate=False)
+    differs = case.kind == "count" or case.name in ("dice", "tversky")
     few_bits = 16 if case.kind != "label" or case.name == "nll" else 64
     for edge in (*case.edges, NAN, INF, -INF):
         for alone in (True, False):
@@ -207,8 +214,8 @@ def test_edges(case: Case, dtype: torch.dtype) -> None:
             slopes = [torch.autograd.grad(v, x[1])[0] for v, x in zip(values, ready, strict=True)]
             least = 8 * torch.finfo(dtype).eps if alone else 0.0  # values of both signs
             torch.testing.assert_close(*values, atol=least, **few(dtype, few_bits), msg=f"value at {edge}")
-            # Against the larger of its terms where the derivative is a difference of 1 (or a rate) and a count.
-            tiny = few_bits * torch.finfo(dtype).eps / 6 if case.kind == "count" else torch.finfo(dtype).tiny
+            # Against the larger of its terms where the derivative is a difference: of a rate and a count, of shares.
+            tiny = few_bits * torch.finfo(dtype).eps / 6 if differs else torch.finfo(dtype).tiny
             torch.testing.assert_close(*slopes, atol=tiny, **few(dtype, few_bits), msg=f"gradient at {edge}")
 
 
@@ -257,6 +264,31 @@ def test_edges_of_closed_forms(case: Case, dtype: torch.dtype) -> None:
         torch.testing.assert_close(
             near(-t, a, close).double(), 1 - torch.cos(torch.atan(close[0, 1].double() / 3)), rtol=1e-3, atol=0.0
         )
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 1), ()])
+@pytest.mark.parametrize("name", ["dice", "tversky", "multi_margin", "multilabel_margin", "soft_margin"])
+def test_other_axes(name: str, axis: Any) -> None:
+    """The same axes as the definition's, where it takes them; also of more than two."""
+    if axis != 0 and name in ("multi_margin", "multilabel_margin"):
+        return
+    case = next(c for c in PLAIN if c.name == name)
+    inputs = draw(case, torch.float64, 6, 4)
+    loss = make(case, axis=axis)
+    if name == "multi_margin":
+        inputs[0] = torch.tensor([0, 5, 2, 3])
+    for arrays in (inputs, [x.expand(2, *x.shape).contiguous() for x in inputs] if axis is None else inputs):
+        wanted, got = (derivatives(loss, call, arrays) for call in (by_definition, ours))
+        torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_regions_without_anything() -> None:
+    """0 over 0 is 0, and so is its gradient."""
+    nothing = torch.zeros(2, 3)
+    for name in ("dice", "tversky"):
+        value, gradient = multiloss.get(name, backend="torch").value_and_grad(nothing, nothing)
+        assert value == 0
+        assert not gradient.any()
 
 
 @pytest.mark.parametrize("case", EVERY)
@@ -340,9 +372,9 @@ def test_copies_and_pickles_after_calls(case: Case) -> None:
 
 def test_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call of each comes to its kernel: what is tested above is not the definition twice."""
-    names = {case.name for case in PLAIN if case.name in kernels.MEAN}
-    assert names == {case.name for case in PLAIN}
-    for case in PLAIN:
+    means = [case for case in PLAIN if case.name in kernels.MEAN]
+    assert {case.name for case in PLAIN} - {case.name for case in means} == {"dice", "tversky"}
+    for case in means:
         loss, inputs = make(case), draw(case, torch.float32)
         loss(*inputs)
         unlike = (
@@ -351,13 +383,14 @@ def test_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         assert bool(loss._direct) == (not unlike and case.kind != "chance"), case
     asked = []
-    for name in ("multi_margin", "multilabel_margin", "soft_margin", "multilabel_soft_margin"):
+    names = ("multi_margin", "multilabel_margin", "soft_margin", "multilabel_soft_margin", "dice", "tversky")
+    for name in names:
         one = both.BOTH[name]
         monkeypatch.setitem(both.BOTH, name, lambda *x, one=one, name=name: asked.append(name) or one(*x))
     monkeypatch.setattr(kernels, "_FEW", 0)
     for case in PLAIN:
         make(case, reduction="sum").value_and_grad(*draw(case, torch.float32))
-    assert set(asked) == {"multi_margin", "multilabel_margin", "soft_margin", "multilabel_soft_margin"}
+    assert set(asked) == set(names)
     assert {case.name for case in INPUTS} == set(closed.CLOSED)
     for case in INPUTS:
         loss, inputs = make(case), draw(case, torch.float32)

@@ -99,13 +99,46 @@ def _log_cosh(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both:
     return versine.log1p_().add_(size.sub_(near)), gradient
 
 
+def _dice(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    if options["squared"]:
+        return None
+    return _ratio(0.5, 0.5, 0.5 * options["smooth"], axis, y_true, y_pred)
+
+
+def _tversky(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    return _ratio(options["alpha"], options["beta"], 0.0, axis, y_true, y_pred)
+
+
+def _ratio(alpha: float, beta: float, more: float, axis: Any, t: Tensor, p: Tensor) -> Both | None:
+    """A part that is wrong of a region, whose derivative is linear in t: three sums and one pass more."""
+    if not can_read(p) or axis == ():
+        return None
+    axes = tuple(range(p.ndim)) if axis is None else axis
+    nothing = p.new_zeros(())
+    part = torch.lerp(p, nothing, t)  # p (1 - t), without the difference of p and t p
+    false_positive = part.sum(axes, keepdim=True)
+    false_negative = torch.lerp(t, nothing, p, out=part).sum(axes, keepdim=True)
+    wrong = alpha * false_positive + beta * false_negative
+    total = wrong + torch.mul(t, p, out=part).sum(axes, keepdim=True) + more
+    total = total.masked_fill_(total == 0, math.inf)
+    value = wrong / total
+    if not math.isfinite(value.sum().item()):
+        return None
+    right = 1 - value
+    slope = ((alpha + beta) * right + value) / total
+    gradient = torch.addcmul(alpha * right / total, t, slope, value=-1, out=part)
+    return value.sum(axes), gradient
+
+
 BOTH: dict[str | None, Callable[..., Both | None]] = {
     "binary_crossentropy": _bits_from_logits,
+    "dice": _dice,
     "log_cosh": _log_cosh,
     "multi_margin": _margins,
     "multilabel_margin": _margins_of_sets,
     "multilabel_soft_margin": _of_bits,
     "soft_margin": _margin_of_logits,
+    "tversky": _tversky,
 }
 """name -> function of (options, axis, y_true, y_pred): the value of each element (or sample) and the derivative by each
 element, for `fused`."""
