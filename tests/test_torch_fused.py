@@ -25,7 +25,7 @@ NO_KERNEL = ("log_cosh", "mean_squared_logarithmic_error", "root_mean_squared_er
 def small_blocks() -> Any:
     """Blocks of a few elements, so that small cases are several of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "_BLOCK", 4)
+        patch.setattr(fused, "BLOCK", 4)
         yield
 
 
@@ -65,7 +65,7 @@ def test_blocks_are_taken(name: str, shape: tuple[int, ...], monkeypatch: pytest
     value, gradient = loss.value_and_grad(y_true, y_pred)
     one_sample = len(shape) == 1 and loss.spec.definition.kind != "elementwise"
     assert (len(blocks) == 1) == one_sample
-    monkeypatch.setattr(fused, "_BLOCK", 10**6)
+    monkeypatch.setattr(fused, "BLOCK", 10**6)
     blocks.clear()
     whole, slope = loss.value_and_grad(y_true, y_pred)
     assert len(blocks) == 1

@@ -16,9 +16,9 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import pipeline
-from multiloss_torch import kernels
+from multiloss_torch.both import BOTH
 
-_BLOCK = 65536
+BLOCK = 262144
 """Elements a block and thread: a few arrays of this size fit into a processor's cache, and malloc keeps their pages."""
 
 
@@ -51,10 +51,10 @@ class _ValueAndGradient(torch.autograd.Function):
             return None, None, None, be.cast_like(gradient, inputs[1]), None, None
         if gradient is None:  # another pass over a retained graph
             gradient = value_and_gradient(ctx.spec, ctx.trusted, *ctx.saved_tensors)[1]
-        return None, None, None, gradient if _is_one(g) else gradient * g, None, None
+        return None, None, None, gradient if is_one(g) else gradient * g, None, None
 
 
-def _is_one(g: Tensor) -> bool:
+def is_one(g: Tensor) -> bool:
     """Whether the loss itself is differentiated, so that nothing is left to multiply."""
     try:
         return g.device.type == "cpu" and g.item() == 1
@@ -103,7 +103,7 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
     """The sum of all values, and its derivative, times `scale`: in blocks of whole samples, where these are rows."""
     definition, axis = spec.definition, spec.axis
     elementwise = definition.kind == "elementwise"
-    size = _BLOCK * torch.get_num_threads()
+    size = BLOCK * torch.get_num_threads()
     rows = y_pred.is_contiguous() and y_true.is_contiguous() and (elementwise or axis in (-1, y_pred.ndim - 1))
     if y_pred.numel() <= size or y_pred.device.type != "cpu" or not rows:
         values, gradient = _both(definition, axis, spec.kwargs, y_true, y_pred)
@@ -122,8 +122,8 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
 
 def _both(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     """All values, and the derivative by each element."""
-    kernel = kernels.BOTH.get(definition.kernel)
-    pair = None if kernel is None else kernel(options, y_true, y_pred)
+    kernel = BOTH.get(definition.kernel)
+    pair = None if kernel is None else kernel(options, axis, y_true, y_pred)
     if pair is not None:
         return pair
     xp = be.xp.sharing()

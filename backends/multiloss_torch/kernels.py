@@ -20,14 +20,16 @@ from torch.autograd import forward_ad
 from multiloss.pipeline import sample_shape
 from multiloss_torch.ops import is_plain
 
-_nn = torch._C._nn
+_nn, _aten = torch._C._nn, torch.ops.aten
 _MEAN, _SUM = 1, 2
 _NO_LABEL = -(2**63)
 """What torch may ignore: it refuses any other label out of range, and those of -100 have to be, too."""
 _FEW = 4096
 """Below so many elements another pass over them costs less than another node in the graph."""
-_NO_OVERFLOW = 80.0
-"""exp of it is finite in every dtype."""
+_MODERATE = 40.0
+"""The square of exp of it is finite in every dtype."""
+_FAR = 1e4
+"""Beyond such scores torch's sum of a margin and two of them loses the margin."""
 
 _ONES = {dtype: (torch.ones((), dtype=dtype), -torch.ones((), dtype=dtype)) for dtype in (torch.float32, torch.float64)}
 
@@ -46,6 +48,153 @@ def _mean_absolute_error(options: Any, axis: Any, shape: Any) -> Call:
 def _huber(options: Any, axis: Any, shape: Any) -> Call:
     delta = options["delta"]
     return lambda y_true, y_pred: _nn.huber_loss(y_pred, y_true, _MEAN, delta)
+
+
+def _smooth_l1(options: Any, axis: Any, shape: Any) -> Call | None:
+    beta = options["beta"]
+    if not 1 <= beta <= 1e18:  # torch's e * e / beta under- or overflows where the loss does not
+        return None
+    return lambda y_true, y_pred: _nn.smooth_l1_loss(y_pred, y_true, _MEAN, beta)
+
+
+def _poisson(options: Any, axis: Any, shape: Any) -> Call | None:
+    """Of few: the same operations, put together in C++; `fused` does with less memory."""
+    logarithms, epsilon = options.get("log_input", False), options["epsilon"]
+    if options.get("full") or math.prod(shape) >= _FEW or (epsilon == 0 and not logarithms):
+        return None
+    return lambda y_true, y_pred: torch.poisson_nll_loss(y_pred, y_true, logarithms, False, epsilon, _MEAN)
+
+
+def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
+    # Where exp is large, torch's second derivative is 0, and where it is infinite, all is nan.
+    if math.prod(shape) >= _FEW:
+        return None
+    one, signs = _ONES, options["labels"] == "+-1"
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        least, most = y_pred.detach().aminmax()
+        if not (least.item() >= -_MODERATE and most.item() <= _MODERATE and _constant(y_true)):
+            return None
+        t = y_true if signs else torch.addcmul(one[y_true.dtype][1], y_true, one[y_true.dtype][0], value=2)
+        value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
+        return value if math.isfinite(value.item()) else None  # targets that are none
+
+    return call
+
+
+def _hinge_embedding(options: Any, axis: Any, shape: Any) -> Call | None:
+    """Of few; torch's own has a gradient at the kink."""
+    if math.prod(shape) >= _FEW:
+        return None
+    margin, signs = options["margin"], options["labels"] == "+-1"
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        if not _constant(y_true):
+            return None
+        similar = (y_true + 1).mul_(0.5) if signs else y_true
+        value = torch.rsub(y_pred, margin).relu().lerp(y_pred, similar).mean()
+        return value if math.isfinite(value.item()) else None  # infinity of the other side, times 0
+
+    return call
+
+
+def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
+    if options["class_weight"] is not None or options["ignore_index"] is not None:
+        return None
+    if axis % len(shape) != min(1, len(shape) - 1):
+        return None
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        scores = y_pred.detach().reshape(-1)
+        if math.isnan(torch.dot(scores, scores).item()):  # nan that no label asks for does not show in torch's
+            return None
+        try:
+            return _nn.nll_loss_nd(y_pred, y_true, None, _MEAN, _NO_LABEL)
+        except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
+            return None
+
+    return call
+
+
+class _Linear(torch.autograd.Function):
+    """A value whose derivative has the derivative 0, which torch's own kernels lack."""
+
+    @staticmethod
+    def forward(ctx: Any, pair: Both, y_pred: Tensor) -> Tensor:
+        value, ctx.gradient = pair
+        ctx.save_for_backward(y_pred)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        gradient = ctx.gradient * g
+        if torch.is_grad_enabled():  # to be differentiated once more
+            gradient = torch.add(gradient, ctx.saved_tensors[0], alpha=0)
+        return None, gradient
+
+
+def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
+    """Of few; there is a faster way for many, below."""
+    if options["class_weight"] is not None or options["ignore_index"] is not None or options["power"] != 1:
+        return None
+    if axis % len(shape) != len(shape) - 1 or len(shape) > 2 or math.prod(shape) >= _FEW:
+        return None
+    how = 1, options["margin"], None, _MEAN
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        z = y_pred.detach()
+        if not near(z) or forward_ad._current_level >= 0:
+            return None
+        try:
+            value = _nn.multi_margin_loss(z, y_true, *how)
+        except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
+            return None
+        if not y_pred.requires_grad:
+            return value
+        one = _ONES[z.dtype][0]
+        return _Linear.apply((value, _aten.multi_margin_loss_backward.default(one, z, y_true, *how)), y_pred)
+
+    return call
+
+
+def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
+    """Without pairs of classes in memory."""
+    if axis % len(shape) != len(shape) - 1:
+        return None
+    rows = -1, shape[-1]
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        z, numbers = y_pred.detach().reshape(rows), y_true if y_true.dtype == torch.int64 else whole(y_true)
+        if numbers is None or not near(z) or not _constant(y_true):
+            return None
+        numbers = numbers.reshape(rows)
+        try:
+            value, hits = _aten.multilabel_margin_loss_forward.default(z, numbers, _MEAN)
+        except (IndexError, RuntimeError):  # no class numbers; the pipeline says it better
+            return None
+        if not y_pred.requires_grad:
+            return value
+        one = _ONES[z.dtype][0]
+        gradient = _aten.multilabel_margin_loss_backward.default(one, z, numbers, _MEAN, hits)
+        return _Linear.apply((value, gradient.reshape(shape)), y_pred)
+
+    return call
+
+
+def whole(labels: Tensor) -> Tensor | None:
+    """As integers; None where they are none."""
+    numbers = labels.long()
+    return numbers if torch.equal(numbers.to(labels.dtype), labels) else None
+
+
+def near(scores: Tensor) -> bool:
+    """Whether torch's margin losses hide no nan (which is not above 0) and lose no margin."""
+    least, most = scores.aminmax()
+    return least.item() >= -_FAR and most.item() <= _FAR
+
+
+def _multilabel_soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
+    return _few_bits if math.prod(shape) < _FEW else None
 
 
 def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -172,35 +321,6 @@ def can_read(x: Tensor) -> bool:
     return x.device.type == "cpu" and is_plain(x)
 
 
-def _bits_from_logits(options: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
-    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, both right in both tails."""
-    # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
-    if not options["from_logits"] or options["label_smoothing"] != 0 or options["pos_weight"] is not None:
-        return None
-    if not can_read(y_pred):
-        return None
-    least, most = torch.addcmul(y_true, y_true, y_true, value=-1).aminmax()
-    if least.item() != 0 or most.item() != 0:
-        return None
-    side = torch.rsub(y_true, 1, alpha=2)
-    away = side * y_pred
-    if not away.max().item() <= _NO_OVERFLOW:
-        return None
-    odds = away.exp_()
-    return odds.log1p(), side.mul_(odds).div_(odds.add_(1))
-
-
-def _log_cosh(options: Any, y_true: Tensor, y_pred: Tensor) -> Both:
-    """Both from expm1, in place: on the CPU memory takes as long as arithmetic."""
-    e = y_pred - y_true
-    size = e.abs()
-    near = size.clamp(max=40)  # beyond it is |e| - log 2 in every dtype
-    m = near.expm1()
-    versine = (m * m).div_(m + 1).mul_(0.5)  # cosh - 1
-    gradient = m.sub_(versine).div_(versine + 1).copysign_(e)
-    return versine.log1p_().add_(size.sub_(near)), gradient
-
-
 def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> Tensor | None:
     """Center loss as half a squared error, of which torch has the derivative in one kernel, too."""
     if reduction == "none":
@@ -215,17 +335,23 @@ def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> T
 REDUCED = {"center": _distance}
 """name -> function of (options, reduction, y_true, y_pred): the loss of samples that all count alike, or None."""
 
-BOTH: dict[str | None, Callable[..., Both | None]] = {
-    "binary_crossentropy": _bits_from_logits,
-    "log_cosh": _log_cosh,
-}
-"""name -> function of (options, y_true, y_pred): the value of each element and its derivative, for `fused`."""
-
 ANYWHERE = ("mean_squared_error", "mean_absolute_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""
 
+INTEGERS = ("multilabel_margin",)
+"""Which of `MEAN` take targets of int64 as they come, though they are no labels of samples."""
+
 MEAN: dict[str | None, Callable[..., Call | None]] = {
     "binary_crossentropy": _binary_crossentropy,
+    "hinge_embedding": _hinge_embedding,
+    "multi_margin": _multi_margin,
+    "multilabel_margin": _multilabel_margin,
+    "multilabel_soft_margin": _multilabel_soft_margin,
+    "nll": _nll,
+    "poisson": _poisson,
+    "poisson_nll": _poisson,
+    "smooth_l1": _smooth_l1,
+    "soft_margin": _soft_margin,
     "kl_divergence": _kl_divergence,
     "mean_squared_error": _mean_squared_error,
     "mean_absolute_error": _mean_absolute_error,

@@ -12,7 +12,7 @@ from multiloss import general, pipeline
 from multiloss.general import General, GeneralInputs
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
-from multiloss_torch import fused, kernels
+from multiloss_torch import closed, fused, kernels
 from multiloss_torch.center import TorchCenter
 
 __all__ = ["TorchCenter", "TorchGeneral", "TorchLoss"]
@@ -48,6 +48,9 @@ class TorchLoss(Named, nn.Module):
         self._direct: dict[Any, kernels.Call] = {}
         """Kernels that took arrays like these before: such arrays go to them at once."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_direct": {}}  # kernels are no data
+
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
@@ -65,7 +68,8 @@ class TorchLoss(Named, nn.Module):
         y_true, y_pred, sample_weight, mask = inputs
         plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
         if self._kernel is not None and plain and (spec.name in kernels.ANYWHERE or kernels.can_read(y_pred)):
-            dtype = torch.int64 if spec.definition.has_labels else y_pred.dtype
+            whole = spec.definition.has_labels or (spec.name in kernels.INTEGERS and y_true.dtype == torch.int64)
+            dtype = torch.int64 if whole else y_pred.dtype
             target = y_true if y_true.dtype == dtype else y_true.to(dtype)
             call = self._kernel(spec.kwargs, spec.axis, y_pred.shape)
             value = None if call is None else call(target, y_pred)
@@ -129,13 +133,31 @@ class TorchGeneral(General, nn.Module):
         nn.Module.__init__(self)
         self.spec = spec
         self._inputs = GeneralInputs(spec)
+        self._seen: set[Any] = set()
+        """Kinds of plain inputs for which there is nothing more to check."""
 
     def forward(self, *inputs: Any, sample_weight: Any = None, mask: Any = None, **named: Any) -> Tensor:
         """The loss of its inputs, by place or by name, on the device of the second."""
+        plain = sample_weight is None and mask is None and not named
+        kind = closed.kind_of(self.spec, inputs) if plain else None
+        seen = kind in self._seen
+        value = closed.differentiable(self.spec, inputs) if seen else None
+        if value is not None:
+            return value
         arrays, trusted = self._inputs(be, inputs, named, sample_weight, mask)
-        return self._value(arrays, trusted)
+        if kind is not None and not self.spec.validate and len(self._seen) < _MOST_KINDS:
+            self._seen.add(kind)
+        return self._by_definition(arrays, trusted) if seen else self._value(arrays, trusted)
 
     def _value(self, arrays: list[Any], trusted: bool) -> Tensor:
+        *inputs, weight, mask = arrays
+        if weight is None and mask is None and closed.kind_of(self.spec, inputs) is not None:
+            value = closed.differentiable(self.spec, inputs)
+            if value is not None:
+                return value
+        return self._by_definition(arrays, trusted)
+
+    def _by_definition(self, arrays: list[Any], trusted: bool) -> Tensor:
         device = arrays[1].device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):  # which would make half-precision products of float32 inputs

@@ -1,0 +1,399 @@
+"""torch's kernels and closed forms of the catalogue against the definitions, which a weight of 1 makes answer: values,
+first and second derivatives, at random and at ties, zeros, extremes and nan."""
+
+import copy
+import dataclasses
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch.autograd import forward_ad
+
+import multiloss
+from multiloss_torch import both, closed, fused, kernels
+
+RNG = torch.Generator().manual_seed(0)
+NAN, INF = float("nan"), float("inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A loss, how its targets are drawn, options, and scores that are edges."""
+
+    name: str
+    kind: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    edges: tuple[float, ...] = (0.0, 1.0, -1.0, 1e-30, 1e4, -1e4, 50.0, -50.0, 90.0, -90.0)
+    smooth: bool = True
+    """Whether there is a second derivative everywhere."""
+
+
+PLAIN = (
+    Case("smooth_l1", "real", smooth=False),
+    Case("smooth_l1", "real", {"beta": 0.0}, smooth=False),
+    Case("smooth_l1", "real", {"beta": 0.25}, smooth=False),
+    Case("smooth_l1", "real", {"beta": 2.0}, smooth=False),
+    Case("poisson", "count", edges=(0.0, 1.0, 1e-30, 1e4, 1e30)),
+    Case("poisson", "count", {"epsilon": 0.0}, edges=(0.0, 1.0, 1e4, 1e30)),
+    Case("poisson_nll", "count", edges=(0.0, 1.0, -1.0, 80.0, -1e4)),
+    Case("poisson_nll", "count", {"full": True}, edges=(0.0, 1.0, -1.0, 80.0, -1e4)),
+    Case("poisson_nll", "count", {"log_input": False}, edges=(0.0, 1.0, 1e-30, 1e4, 1e30)),
+    Case("soft_margin", "sign"),
+    Case("soft_margin", "bit", {"labels": "01"}),
+    Case("hinge_embedding", "sign", smooth=False),
+    Case("hinge_embedding", "bit", {"labels": "01", "margin": 0.5}, smooth=False),
+    Case("multilabel_soft_margin", "bit"),
+    Case("multilabel_soft_margin", "chance"),
+    Case("nll", "label", smooth=False),
+    Case("multi_margin", "label", smooth=False),
+    Case("multi_margin", "label", {"margin": 0.5, "power": 2}, edges=(0.0, 1.0, -1.0, 1e4, -1e4), smooth=False),
+    Case("multilabel_margin", "set", smooth=False),
+    Case("dice", "chance", {"smooth": 0.5}, edges=(0.0, 1.0, 1e-30, 0.5)),
+    Case("dice", "bit", edges=(0.0, 1.0, 1e-30, 0.5)),
+    Case("tversky", "chance", {"alpha": 0.3, "beta": 0.7}, edges=(0.0, 1.0, 1e-30, 0.5)),
+    Case("tversky", "bit", {"alpha": 1.0, "beta": 0.0}, edges=(0.0, 1.0, 1e-30, 0.5)),
+)  # fmt: skip
+INPUTS = (
+    Case("gaussian_nll", "variance"),
+    Case("gaussian_nll", "variance", {"full": True, "epsilon": 1e-3}),
+    Case("margin_ranking", "ranked", {"margin": 0.5}, smooth=False),
+    Case("cosine_embedding", "paired", {"margin": 0.1}),
+    Case("triplet_margin", "triplet"),
+    Case("triplet_margin", "triplet", {"epsilon": 1e-6}),
+)
+EVERY = [pytest.param(case, id=f"{case.name}-{case.options}-{case.kind}") for case in PLAIN + INPUTS]
+OF_PLAIN, OF_INPUTS = EVERY[: len(PLAIN)], EVERY[len(PLAIN) :]
+
+
+def draw(case: Case, dtype: torch.dtype, n: int = 6, c: int = 4) -> list[torch.Tensor]:
+    """Inputs in order."""
+
+    def real(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=RNG, dtype=dtype)
+
+    bits = (torch.rand((n, c), generator=RNG) < 0.5).to(dtype)
+    first = {
+        "real": real(n, c),
+        "count": torch.arange(n * c).reshape(n, c).remainder(4).to(dtype),
+        "sign": 2 * bits - 1,
+        "bit": bits,
+        "chance": torch.rand((n, c), generator=RNG, dtype=dtype),
+        "label": torch.arange(n) % c,
+        "set": torch.tensor([[1, 3, -1, 0], [2, 2, 0, -1], [-1, 0, 1, 2]]).repeat(n // 3, 1),  # one named twice; none
+        "variance": real(n, c),
+        "ranked": 2 * bits - 1,
+        "paired": 2 * (torch.arange(n) % 2).to(dtype) - 1,
+        "triplet": real(n, c),
+    }[case.kind]
+    scores = real(n, c)
+    if case.kind == "count" and case.options.get("log_input", case.name == "poisson_nll") is False:
+        scores = scores.exp()
+    if case.name in ("dice", "tversky"):
+        scores = scores.sigmoid()
+    if case.name == "nll":
+        scores = scores.log_softmax(-1)
+    more = {"variance": [real(n, c).exp() + 0.1]} | {kind: [real(n, c)] for kind in ("ranked", "paired", "triplet")}
+    return [first, scores, *more.get(case.kind, [])]
+
+
+def make(case: Case, **options: Any) -> Any:
+    return multiloss.get(case.name, backend="torch", **case.options, **options)
+
+
+def by_definition(loss: Any, *inputs: torch.Tensor) -> torch.Tensor:
+    """A weight of 1 changes nothing but the way."""
+    return loss(*inputs, sample_weight=torch.ones((), dtype=inputs[1].dtype))
+
+
+def derivatives(loss: Any, call: Any, inputs: list[torch.Tensor], positions: tuple[int, ...] = (1,)) -> list[Any]:
+    """The value, the gradients, and those of a function of them."""
+    ready = [x.clone().requires_grad_(i in positions) for i, x in enumerate(inputs)]
+    by = [ready[i] for i in positions]
+    value = call(loss, *ready)
+    first = torch.autograd.grad(3 * value, by, create_graph=True, materialize_grads=True)
+    total = sum((x * torch.arange(1.0, x.numel() + 1, dtype=x.dtype).reshape(x.shape)).sum() for x in first)
+    total = total + sum((0 * x).sum() for x in by)  # a constant gradient has no graph
+    second = torch.autograd.grad(total, by, materialize_grads=True)
+    return [value.detach(), *(x.detach() for x in first), *second]
+
+
+def ours(loss: Any, *inputs: torch.Tensor) -> torch.Tensor:
+    return loss(*inputs)
+
+
+def few(dtype: torch.dtype, count: float = 16) -> dict[str, Any]:
+    return {"rtol": count * torch.finfo(dtype).eps, "equal_nan": True}
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Whichever tests run."""
+    RNG.manual_seed(0)
+
+
+@pytest.fixture(params=["few", "many", "blocks"])
+def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Kernels for few elements; what is for many, whole; the same in blocks of two rows."""
+    if request.param != "few":
+        monkeypatch.setattr(kernels, "_FEW", 0)
+    if request.param == "blocks":
+        monkeypatch.setattr(fused, "BLOCK", 8 // torch.get_num_threads())
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", EVERY)
+def test_as_the_definition(case: Case, dtype: torch.dtype) -> None:
+    """Called twice: the second call of a kind goes to the kernel at once."""
+    loss, inputs = make(case), draw(case, dtype)
+    wanted = derivatives(loss, by_definition, inputs)
+    for _ in range(2):
+        for got, expected in zip(derivatives(loss, ours, inputs), wanted, strict=True):
+            torch.testing.assert_close(got, expected, atol=8 * torch.finfo(dtype).eps, **few(dtype))
+        with torch.no_grad():
+            torch.testing.assert_close(loss(*inputs), wanted[0], atol=0.0, **few(dtype))
+        value, gradient = loss.value_and_grad(*inputs)
+        torch.testing.assert_close(value, wanted[0], atol=0.0, **few(dtype))
+        torch.testing.assert_close(3 * gradient, wanted[1], atol=torch.finfo(dtype).eps, **few(dtype))
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize("reduction", ["sum", "batchmean", "weighted_mean", "none"])
+@pytest.mark.parametrize("case", EVERY)
+def test_other_reductions(case: Case, reduction: str) -> None:
+    loss, inputs = make(case, reduction=reduction), draw(case, torch.float64)
+    call = (lambda *x: by_definition(*x).sum()), (lambda *x: ours(*x).sum())
+    wanted, got = (derivatives(loss, one, inputs) for one in call)
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize("case", OF_INPUTS)
+def test_by_every_input(case: Case) -> None:
+    """The closed forms give each derivative that is asked for, alone and together."""
+    loss, inputs = make(case), draw(case, torch.float64)
+    last = (0, 1, 2) if case.kind in ("variance", "triplet") else (1, 2)
+    for positions in ((2,), (1, 2), last):
+        wanted = derivatives(loss, by_definition, inputs, positions)
+        torch.testing.assert_close(derivatives(loss, ours, inputs, positions), wanted, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("case", [c for c in EVERY if c.values[0].kind not in ("label", "set", "triplet")])
+def test_by_the_targets(case: Case) -> None:
+    """Where a target is to be differentiated by, the definition's expression is."""
+    loss, inputs = make(case), draw(case, torch.float64)
+    wanted = derivatives(loss, by_definition, inputs, (0, 1))
+    torch.testing.assert_close(derivatives(loss, ours, inputs, (0, 1)), wanted, rtol=1e-12, atol=1e-14)
+    if case in [c.values[0] for c in OF_INPUTS]:
+        return
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(inputs[0], torch.ones_like(inputs[0]))
+        got, wanted = (forward_ad.unpack_dual(call(loss, dual, inputs[1])).tangent for call in (ours, by_definition))
+        torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", OF_PLAIN)
+def test_edges(case: Case, dtype: torch.dtype) -> None:
+    """Every edge alone among ordinary scores, and all scores at it: ties, zeros, extremes, nan and infinity."""
+    loss = make(case, validate=False)
+    differs = case.kind == "count" or case.name in ("dice", "tversky")
+    few_bits = 16 if case.kind != "label" or case.name == "nll" else 64
+    for edge in (*case.edges, NAN, INF, -INF):
+        for alone in (True, False):
+            inputs = draw(case, dtype)
+            if alone:
+                inputs[1][1, 2] = edge
+            else:
+                inputs[1][:] = edge
+            ready = [[inputs[0], inputs[1].clone().requires_grad_()] for _ in range(2)]
+            values = [call(loss, *x) for call, x in zip((ours, by_definition), ready, strict=True)]
+            slopes = [torch.autograd.grad(v, x[1])[0] for v, x in zip(values, ready, strict=True)]
+            least = 8 * torch.finfo(dtype).eps if alone else 0.0  # values of both signs
+            torch.testing.assert_close(*values, atol=least, **few(dtype, few_bits), msg=f"value at {edge}")
+            # Against the larger of its terms where the derivative is a difference: of a rate and a count, of shares.
+            tiny = few_bits * torch.finfo(dtype).eps / 6 if differs else torch.finfo(dtype).tiny
+            torch.testing.assert_close(*slopes, atol=tiny, **few(dtype, few_bits), msg=f"gradient at {edge}")
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize(
+    ("name", "y_true", "y_pred", "gradient"),
+    [
+        ("smooth_l1", [0.0, 0.0, 1.0], [1.0, -1.0, 1.0], [1 / 3, -1 / 3, 0.0]),
+        ("hinge_embedding", [-1.0, -1.0, 1.0], [1.0, 0.5, 0.0], [0.0, -1 / 3, 1 / 3]),
+        ("multi_margin", 0, [1.0, 0.0, 0.5], [-1 / 3, 0.0, 1 / 3]),
+        ("multilabel_margin", [0, -1, 1], [1.0, 0.0, 0.5], [-1 / 3, 0.0, 1 / 3]),
+    ],
+)
+def test_kinks(name: str, y_true: Any, y_pred: list[float], gradient: list[float]) -> None:
+    """The gradient there is 0, or between both sides for a smooth one."""
+    loss = multiloss.get(name, backend="torch")
+    for _ in range(2):
+        _, got = loss.value_and_grad(torch.tensor(y_true), torch.tensor(y_pred))
+        torch.testing.assert_close(got, torch.tensor(gradient))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", OF_INPUTS)
+def test_edges_of_closed_forms(case: Case, dtype: torch.dtype) -> None:
+    """Equal points, vectors of 0, those whose squares are no numbers, a kink, nan: what the definition gives."""
+    loss = make(case, validate=False)
+    large = 1e30 if dtype == torch.float32 else 1e200
+    for edge in (0.0, 1e-30, large, -large, NAN, INF):
+        inputs = draw(case, dtype)
+        inputs[1][2] = edge
+        if edge == 0:
+            inputs[2][2] = inputs[0][2] if case.kind == "triplet" else 0.0
+        wanted, got = (derivatives(loss, call, inputs, (1, 2))[:3] for call in (by_definition, ours))
+        torch.testing.assert_close(got, wanted, atol=8 * torch.finfo(dtype).eps, **few(dtype))
+    if case.kind == "ranked":
+        t, a, b = (torch.tensor([x], dtype=dtype) for x in (1.0, 1.0, 0.5))
+        assert loss.value_and_grad(t, a, b, wrt=("x1", "x2"))[1] == (0.0, 0.0)
+    if case.kind == "paired":
+        t, a = torch.tensor([-1.0], dtype=dtype), torch.tensor([[3.0, 0.0]], dtype=dtype)
+        at_kink = multiloss.get("cosine_embedding", backend="torch")
+        for x in ([[1.0, 1.0], [1.0, -1.0]], [[0.0, 2.0], [3.0, 0.0]]):
+            pair = torch.tensor(x, dtype=dtype).split(1)
+            assert not at_kink.value_and_grad(t, *pair)[1].any()
+        near = multiloss.get("cosine_embedding", backend="torch")
+        close = a + torch.tensor([[0.0, 1e-3]], dtype=dtype)
+        torch.testing.assert_close(
+            near(-t, a, close).double(), 1 - torch.cos(torch.atan(close[0, 1].double() / 3)), rtol=1e-3, atol=0.0
+        )
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 1), ()])
+@pytest.mark.parametrize("name", ["dice", "tversky", "multi_margin", "multilabel_margin", "soft_margin"])
+def test_other_axes(name: str, axis: Any) -> None:
+    """The same axes as the definition's, where it takes them; also of more than two."""
+    if axis != 0 and name in ("multi_margin", "multilabel_margin"):
+        return
+    case = next(c for c in PLAIN if c.name == name)
+    inputs = draw(case, torch.float64, 6, 4)
+    loss = make(case, axis=axis)
+    if name == "multi_margin":
+        inputs[0] = torch.tensor([0, 5, 2, 3])
+    for arrays in (inputs, [x.expand(2, *x.shape).contiguous() for x in inputs] if axis is None else inputs):
+        wanted, got = (derivatives(loss, call, arrays) for call in (by_definition, ours))
+        torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_regions_without_anything() -> None:
+    """0 over 0 is 0, and so is its gradient."""
+    nothing = torch.zeros(2, 3)
+    for name in ("dice", "tversky"):
+        value, gradient = multiloss.get(name, backend="torch").value_and_grad(nothing, nothing)
+        assert value == 0
+        assert not gradient.any()
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_what_autograd_asks(case: Case) -> None:
+    """A graph used twice, a batch of factors, a result that is nobody else's memory; `torch.func`."""
+    loss, (first, second, *more) = make(case), draw(case, torch.float64)
+    _, once = loss.value_and_grad(first, second, *more)
+    leaf = second.clone().requires_grad_()
+    value = loss(first, leaf, *more)
+    (one,) = torch.autograd.grad(value, leaf, retain_graph=True)
+    one.zero_()
+    (two,) = torch.autograd.grad(value, leaf, retain_graph=True)
+    torch.testing.assert_close(two, once)
+    factors = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    (several,) = torch.autograd.grad(value, leaf, factors, is_grads_batched=True, retain_graph=True)
+    torch.testing.assert_close(several, torch.stack([once, -2 * once]))
+    (2 * value).backward()
+    torch.testing.assert_close(leaf.grad, 2 * once)
+    torch.testing.assert_close(torch.func.grad(lambda x: loss(first, x, *more))(second), once)
+    if case in PLAIN:
+        ones = torch.ones_like(second)
+        torch.testing.assert_close(torch.func.jvp(lambda x: loss(first, x), (second,), (ones,))[1], once.sum())
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize("name", ["nll", "multi_margin"])
+def test_labels_out_of_range(name: str) -> None:
+    """Refused at every call, also of a kind seen before; unchecked, nan."""
+    scores = torch.full((3, 2), -1.0, requires_grad=True)
+    for _ in range(2):
+        loss = multiloss.get(name, backend="torch")
+        loss(torch.tensor([0, 1, 1]), scores)
+        for bad in (2, -1, -100):
+            with pytest.raises(ValueError, match=str(bad)):
+                loss(torch.tensor([0, bad, 1]), scores)
+            unchecked = multiloss.get(name, backend="torch", validate=False)
+            assert unchecked(torch.tensor([0, bad, 1]), scores).isnan()
+
+
+@pytest.mark.usefixtures("size")
+def test_sets_out_of_range() -> None:
+    """What is no class, unchecked: nan before the first -1, nothing behind it; and sets of real numbers."""
+    loss = multiloss.get("multilabel_margin", backend="torch", validate=False)
+    scores = torch.tensor([[0.1, 0.2, 0.4, 0.8]], requires_grad=True)
+    assert loss(torch.tensor([[4, -1, 0, 0]]), scores).isnan()
+    for rest in (0, 7, -5):
+        for dtype in (torch.int64, torch.int32, torch.float32, torch.float64):
+            sets = torch.tensor([[3, 0, -1, rest]], dtype=dtype)
+            torch.testing.assert_close(loss(sets, scores).item(), 0.85, rtol=1e-6, atol=0.0)
+    assert loss(torch.tensor([[0.5, -1.0, 0.0, 0.0]]), scores).item() == 0.0
+    loss.value_and_grad(torch.tensor([[3, 0, -1, 1]]), scores)
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_a_mask(case: Case) -> None:
+    """What it leaves out reaches neither value nor gradient, after a plain call of the same kind."""
+    loss, (first, second, *more) = make(case, validate=False), draw(case, torch.float64)
+    loss(first, second, *more)
+    kept = [x[1:] for x in (first, second, *more)]
+    expected = loss.value_and_grad(*kept)
+    spoilt = second.clone()
+    spoilt[0] = NAN
+    mask = torch.arange(len(second)) > 0
+    if len(loss.value_and_grad(first, second, *more)[1].shape) == 2 and case.kind in ("variance", "ranked"):
+        mask = mask.unsqueeze(-1).expand(second.shape)
+    value, gradient = loss.value_and_grad(first, spoilt, *more, mask=mask)
+    torch.testing.assert_close(value, expected[0])
+    torch.testing.assert_close(gradient[1:], expected[1])
+    assert not gradient[0].any()
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_copies_and_pickles_after_calls(case: Case) -> None:
+    """What a loss knows of calls is no part of what is saved."""
+    loss, inputs = make(case), draw(case, torch.float32)
+    value = loss(*inputs)
+    for other in (copy.copy(loss), copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert other == loss
+        torch.testing.assert_close(other(*inputs), value, rtol=0.0, atol=0.0)
+
+
+def test_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of each comes to its kernel: what is tested above is not the definition twice."""
+    means = [case for case in PLAIN if case.name in kernels.MEAN]
+    assert {case.name for case in PLAIN} - {case.name for case in means} == {"dice", "tversky"}
+    for case in means:
+        loss, inputs = make(case), draw(case, torch.float32)
+        loss(*inputs)
+        unlike = (
+            case.options in ({"beta": 0.0}, {"beta": 0.25}, {"full": True}, {"epsilon": 0.0})
+            or case.options.get("power") == 2
+        )
+        assert bool(loss._direct) == (not unlike and case.kind != "chance"), case
+    asked = []
+    names = ("multi_margin", "multilabel_margin", "soft_margin", "multilabel_soft_margin", "dice", "tversky")
+    for name in names:
+        one = both.BOTH[name]
+        monkeypatch.setitem(both.BOTH, name, lambda *x, one=one, name=name: asked.append(name) or one(*x))
+    monkeypatch.setattr(kernels, "_FEW", 0)
+    for case in PLAIN:
+        make(case, reduction="sum").value_and_grad(*draw(case, torch.float32))
+    assert set(asked) == set(names)
+    assert {case.name for case in INPUTS} == set(closed.CLOSED)
+    for case in INPUTS:
+        loss, inputs = make(case), draw(case, torch.float32)
+        assert closed.differentiable(loss.spec, inputs) is not None
+        loss(*inputs)
+        assert loss._seen
