@@ -142,7 +142,9 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="root_mean_squared_error is not"):
         multiloss.objective("rmse", library="xgboost")
     for name, canonical in registry.CENTER.items():
-        with pytest.raises(ValueError, match=f"an objective is of scores, and {canonical} loss of features and centers"):
+        with pytest.raises(
+            ValueError, match=f"an objective is of scores, and {canonical} loss of features and centers"
+        ):
             multiloss.objective(name, library="xgboost")
     with pytest.raises(ValueError, match="a catboost objective is of single scores"):
         multiloss.objective("scce", library="catboost")

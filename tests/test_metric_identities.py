@@ -7,6 +7,8 @@ import pytest
 
 import multiloss
 from arrays import to_native, to_numpy
+from multiloss.loss import make_spec
+from multiloss.testing.general import draw_inputs
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 4))
@@ -157,3 +159,40 @@ def test_other_numbers_of_features(backend: str) -> None:
         x = np.random.default_rng(number).normal(size=(number, features)).astype(np.float32)
         got = loss(to_native(backend, CLASSES[:number]), to_native(backend, x))
         np.testing.assert_allclose(to_numpy(got), truth(CLASSES[:number], x), rtol=1e-5)
+
+
+DIRECTIONS = [
+    ("arcface", {}), ("cosface", {}), ("proxy_anchor", {}), ("proxy_nca", {}), ("circle", {}), ("info_nce", {}),
+    ("multi_similarity", {}), ("ntxent", {}), ("supervised_contrastive", {}), ("cosine_embedding", {}),
+    ("cosine_distance", {}), ("triplet", {"normalize": True}),
+]  # fmt: skip
+"""Losses to which only directions count."""
+
+
+@pytest.mark.parametrize(("name", "options"), DIRECTIONS)
+def test_lengths_do_not_count(backend: str, name: str, options: dict[str, Any]) -> None:
+    """Of directions: not even where a square, or the reciprocal of a length, is no normal number of float32."""
+    spec = make_spec(name, options)
+    inputs = (
+        {"y_true": X, "y_pred": Y}
+        if spec.definition.kind != "of_inputs"
+        else draw_inputs(spec, np.random.default_rng(0), (6,), 4)
+    )
+    loss = multiloss.get(name, backend=backend, **options)
+    vectors = [key for key in inputs if inputs[key].ndim == 2]
+
+    def at(power: int) -> Any:
+        """The value and the gradient for vectors of which the largest entry is 2^power."""
+        arrays = dict(inputs)
+        for key in vectors:
+            arrays[key] = np.ldexp(inputs[key] / np.abs(inputs[key]).max(), power)
+        dtypes = {key: "float32" if x.dtype.kind == "f" else None for key, x in arrays.items()}
+        found = loss.value_and_grad(**{key: to_native(backend, x, dtypes[key]) for key, x in arrays.items()})
+        return [to_numpy(x).astype(float) for x in found]
+
+    value, slope = at(0)
+    for power in (-60, 100, 127):
+        there, gradient = at(power)
+        np.testing.assert_allclose(there, value, rtol=1e-6)
+        if power < 100:  # where it is a normal number itself
+            np.testing.assert_allclose(np.ldexp(gradient, power), slope, rtol=1e-4, atol=1e-6 * np.abs(slope).max())
