@@ -10,7 +10,7 @@ from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.boosting import objective
 from multiloss.dispatch import list_backends
-from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax
+from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
 from multiloss.loss import get
 from multiloss.porting import port
 from multiloss.porting.compare import compare
@@ -32,6 +32,7 @@ __all__ = [
     "register",
     "smooth_labels",
     "softmax",
+    "triplet_margin",
 ]
 
 

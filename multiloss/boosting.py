@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch, loss, options
+from multiloss import dispatch, loss, options, registry
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("lightgbm", "xgboost", "catboost")
@@ -36,8 +36,7 @@ class Objective:
 
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> list[tuple[float, float]]:
         """CatBoost's: for each sample the derivatives of minus the loss, which it maximises."""
-        scores = np.asarray(approxes[0], float)
-        gradient, second = self._derivatives(np.asarray(targets, float), scores, weights)
+        gradient, second = self._derivatives(np.asarray(targets, float), np.asarray(approxes, float), weights)
         return list(zip((-gradient).tolist(), (-second).tolist(), strict=True))
 
     def _derivatives(self, y_true: Array, y_pred: Array, weight: Any) -> tuple[Array, Array]:
@@ -72,7 +71,8 @@ def objective(name: str, library: str, *, hessian: str = "exact", **given: Any) 
         `params={"objective": ...}` to `lightgbm.train`, as `obj=` to `xgboost.train`, as `loss_function=` to CatBoost.
 
     Raises:
-        ValueError: an unknown library or loss, a loss of other inputs, or one whose exact second derivative is 0.
+        ValueError: an unknown library or loss, a loss of other inputs or of probabilities, or one whose exact second
+            derivative is 0.
 
     Example:
         >>> import multiloss
@@ -83,6 +83,9 @@ def objective(name: str, library: str, *, hessian: str = "exact", **given: Any) 
     """
     library = options.one_of(*LIBRARIES)("library", library)
     hessian = options.one_of("exact", "constant")("hessian", hessian)
+    stateful = registry.CENTER.get(name.strip().lower()) if isinstance(name, str) else None
+    if stateful is not None:
+        raise ValueError(f"an objective is of scores, and {stateful} loss of features and centers")
     spec = loss.make_spec(name, {**given, "reduction": "none"})
     definition = spec.definition
     if definition.kind == "elementwise":
@@ -93,6 +96,11 @@ def objective(name: str, library: str, *, hessian: str = "exact", **given: Any) 
             + ("" if library == "catboost" else " or of scores of classes and integer labels")
             + f", which {definition.name} is not"
         )
+    domain = definition.domain(spec.kwargs).get("y_pred")
+    if domain is not None and np.isfinite(domain.high):
+        # A booster starts at 0, where the floor of a probability has no gradient: it would learn nothing, silently.
+        logits = "; pass from_logits=True" if "from_logits" in spec.kwargs else ""
+        raise ValueError(f"a booster's score is any number, but {definition.name} is of {domain.wanted}{logits}")
     if definition.grad is None or definition.hess is None:
         raise ValueError(f"{definition.name} has no closed-form second derivative, which an objective needs")
     dispatch.backend("numpy")

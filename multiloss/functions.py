@@ -1,4 +1,4 @@
-"""softmax and its kin, and label smoothing, as plain functions, on any backend's arrays."""
+"""softmax and its kin, label smoothing, and losses of a function, as plain functions, on any backend's arrays."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from multiloss import checks, dispatch, options
+from multiloss.definitions.embedding import hinge
 
 Array = Any
 
@@ -156,3 +157,70 @@ def fenchel_young(max_fun: Callable[[Array], Array], scores: Any, targets: Any) 
     with dispatch.quiet(be):
         result = top - be.xp.sum(be.cast_like(t, wide) * wide, axis=-1)
     return be.cast_like(result, z) if be.kind(z) == "f" else result
+
+
+def triplet_margin(
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    *,
+    distance: Callable[[Array, Array], Array],
+    margin: float = 1.0,
+    swap: bool = False,
+) -> Array:
+    """The triplet loss of any distance (that of norms is `multiloss.get("triplet_margin")`, which has options only).
+
+    .. math:: \\max(0, d(a, p) - d(a, n) + m)
+
+    Args:
+        anchor: a, embeddings, (..., D).
+        positive: p, of the anchor's class, (..., D).
+        negative: n, of another class, (..., D).
+        distance: d, a function of two arrays (..., D) of their framework, that gives (...).
+        margin: m, 0 or above.
+        swap: whether the smaller of d(a, n) and d(p, n) stands for d(a, n).
+
+    Returns:
+        One value per triplet, (...). At the kink the gradient is 0.
+
+    Raises:
+        ValueError: shapes that differ, or a function that gives no value per triplet.
+
+    Source: `torch.nn.TripletMarginWithDistanceLoss`, whose mean of these it is.
+
+    Example:
+        >>> import multiloss
+        >>> def city_block(x, y):
+        ...     return abs(x - y).sum(-1)
+        >>> multiloss.triplet_margin([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 5.0]], distance=city_block).tolist()
+        [3.0]
+    """
+    margin, swap = options.non_negative("margin", margin), options.flag("swap", swap)
+    if not callable(distance):
+        raise TypeError(f"distance must be a function of two arrays, got {distance!r}")
+    given = {"anchor": anchor, "positive": positive, "negative": negative}
+    be = dispatch.backend(dispatch.backend_of(given))
+    like = next((x for x in given.values() if be.is_native(x)), None)
+    arrays = {name: be.asarray(x, like, name) for name, x in given.items()}
+    shape = be.shape(arrays["anchor"])
+    for name, x in arrays.items():
+        if be.kind(x) not in "fiu":
+            raise checks.real_dtype(name, x.dtype)
+        if not checks.same(be.shape(x), shape) or not shape:
+            raise ValueError(f"{name} must have the shape (..., D) of anchor, {shape}, got {be.shape(x)}")
+    main = be.compute(arrays["anchor"])
+    a, p, n = (be.cast_like(be.compute(x), main) for x in arrays.values())
+
+    def apart(name: str, x: Array, y: Array) -> Array:
+        d = distance(x, y)
+        if not be.is_native(d) or not checks.same(be.shape(d), shape[:-1]):
+            got = be.shape(d) if be.is_native(d) else repr(d)
+            raise ValueError(f"distance must give one value per triplet, {shape[:-1]}, got {got} of {name}")
+        return d
+
+    near, far = apart("anchor and positive", a, p), apart("anchor and negative", a, n)
+    with dispatch.quiet(be):
+        if swap:
+            other = apart("positive and negative", p, n)
+            far = be.xp.where(other < far, other, far)
+        return hinge(be.xp, near - far + margin)

@@ -23,6 +23,13 @@ _AMBIGUOUS = dict.fromkeys(
     ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy"),
 )
 
+# What is no loss of `get`, but is looked for there.
+_ELSEWHERE = {
+    "fenchel_young": "a function of a function: multiloss.fenchel_young(max_fun, scores, targets)",
+    "smooth_labels": "a function of targets: multiloss.smooth_labels(y_true, smoothing)",
+    "pos_weight": "an option of binary_crossentropy",
+}
+
 # Other libraries' option names, with the name here.
 _FOREIGN_OPTIONS = {
     "ignore_class": "ignore_index",
@@ -125,6 +132,10 @@ def find(name: str) -> Definition:
             return variant
     if key in _AMBIGUOUS:
         raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}")
+    if key in _ELSEWHERE:
+        raise ValueError(f"{name!r} is no loss, but {_ELSEWHERE[key]}")
+    if key in CENTER:
+        raise ValueError(f"{name!r} is a loss with a state, which multiloss.get makes; it cannot be used here")
     known = [*_definitions, *_aliases, *CENTER.values()]
     near = list(dict.fromkeys(_aliases.get(n, n) for n in difflib.get_close_matches(key, known, 5, 0.5)))
     near += [n for n in _definitions if len(key) > 2 and key in n and n not in near]

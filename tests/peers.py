@@ -28,7 +28,7 @@ TORCH = {
     "SmoothL1Loss": "smooth_l1",
     "SoftMarginLoss": "soft_margin",
     "TripletMarginLoss": "triplet_margin",
-    "TripletMarginWithDistanceLoss": "triplet_margin",
+    "TripletMarginWithDistanceLoss": "of a function: multiloss.triplet_margin",
     "AdaptiveLogSoftmaxWithLoss": "owns the weights of a whole output layer: a layer, not a loss",
     "binary_cross_entropy": "binary_crossentropy",
     "binary_cross_entropy_with_logits": "binary_crossentropy",

@@ -202,6 +202,8 @@ WRONG_MAKING: list[tuple[str, dict[str, Any], type[Exception], tuple[str, ...]]]
     (SPARSE, {"ignore_class": 1}, TypeError, ("ignore_class", "ignore_index here", "class_weight")),
     ("mse", {"where": 1}, TypeError, ("'where'", "mask, given to the call")),
     ("mse", {"size_average": True}, TypeError, ("'size_average'", "reduction here")),
+    ("pos_weight", {}, ValueError, ("no loss, but an option of binary_crossentropy",)),
+    ("fenchel_young", {}, ValueError, ("no loss, but a function of a function", "multiloss.fenchel_young(")),
     ("mse", {"reduce": True}, TypeError, ("'reduce'", "reduction here")),
     ("mse", {"sample_weight": 1}, TypeError, ("'sample_weight'", "given to the call")),
     (

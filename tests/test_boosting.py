@@ -8,6 +8,7 @@ import pytest
 from sklearn.datasets import load_diabetes, load_digits
 
 import multiloss
+from multiloss import registry
 
 SMOOTH = [
     ("mean_squared_error", {}), ("huber", {"delta": 1.5}), ("log_cosh", {}),
@@ -31,7 +32,7 @@ def test_derivatives_are_differences(name: str, options: dict[str, Any], library
     weight = rng.uniform(0.5, 2.0, 6)
     weighted = objective(y_true, score, weight)
     np.testing.assert_allclose(weighted, (gradient * weight, second * weight))
-    pairs = objective.calc_ders_range([score.tolist()], y_true.tolist(), weight.tolist())
+    pairs = objective.calc_ders_range(score.tolist(), y_true.tolist(), weight.tolist())
     np.testing.assert_allclose(np.transpose(pairs), np.negative(weighted))  # CatBoost maximises
 
 
@@ -78,6 +79,41 @@ def test_lightgbm(name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> 
     np.testing.assert_allclose(booster.predict(X), model._Booster.predict(X), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Failed to import numba:UserWarning")  # only faster with it
+@pytest.mark.parametrize(("name", "how"), [("huber", {}), ("log_cosh", {}), ("mae", {"hessian": "constant"})])
+def test_catboost(name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> None:
+    """With and without weights, which it hands over as None."""
+    catboost = pytest.importorskip("catboost")
+    X, y = diabetes
+    for weight in (None, np.full(len(y), 2.0)):
+        model = catboost.CatBoostRegressor(
+            loss_function=multiloss.objective(name, library="catboost", **how), eval_metric="RMSE", iterations=60,
+            learning_rate=0.3, leaf_estimation_method="Gradient", leaf_estimation_iterations=1, verbose=0,
+            thread_count=1, allow_writing_files=False,
+        )  # fmt: skip
+        model.fit(X, y, sample_weight=weight)
+        assert np.mean(np.abs(model.predict(X) - y)) < 0.7 * spread(y)
+
+
+BOUNDED = [
+    name
+    for name in multiloss.list_losses()
+    if name not in registry.CENTER
+    and (found := registry.find(name)).kind in ("elementwise", "over_labels")
+    and (domain := found.domain(found.options).get("y_pred")) is not None
+    and np.isfinite(domain.high)
+]
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_probabilities_are_no_scores(name: str) -> None:
+    hint = "; pass from_logits=True" if "from_logits" in registry.find(name).options else ""
+    with pytest.raises(ValueError, match=f"score is any number, but {name} is of .*{hint}$"):
+        multiloss.objective(name, library="lightgbm")
+    if hint:
+        multiloss.objective(name, library="lightgbm", from_logits=True)
+
+
 def test_several_classes() -> None:
     """Softmax over the scores of ten classes, through both interfaces' layouts."""
     import lightgbm
@@ -105,6 +141,11 @@ def test_bad_input() -> None:
         multiloss.objective("mae", library="lightgbm")
     with pytest.raises(ValueError, match="root_mean_squared_error is not"):
         multiloss.objective("rmse", library="xgboost")
+    for name, canonical in registry.CENTER.items():
+        with pytest.raises(
+            ValueError, match=f"an objective is of scores, and {canonical} loss of features and centers"
+        ):
+            multiloss.objective(name, library="xgboost")
     with pytest.raises(ValueError, match="a catboost objective is of single scores"):
         multiloss.objective("scce", library="catboost")
     with pytest.raises(ValueError, match="unknown loss 'hubert'; did you mean huber"):

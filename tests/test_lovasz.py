@@ -187,6 +187,19 @@ def test_classes_on_an_axis_of_their_own(backend: str) -> None:
         first(to_native(backend, labels + 1), to_native(backend, p[:, :3]))
 
 
+def test_an_image_without_pixels_leaves_the_mean(backend: str) -> None:
+    """One that is masked is as one that is not there, in the count too."""
+    labels, p = batch(-1)
+    keep = np.ones(labels.shape, bool)
+    keep[1] = False
+    loss = multiloss.get("lovasz_softmax", backend, per_image=True)
+    value, gradient = loss.value_and_grad(*(to_native(backend, x) for x in (labels, p)), mask=to_native(backend, keep))
+    rest = [np.delete(x, 1, axis=0) for x in (labels, p)]
+    wanted, slope = loss.value_and_grad(*(to_native(backend, x) for x in rest))
+    np.testing.assert_allclose(to_numpy(value), to_numpy(wanted), rtol=1e-6)
+    np.testing.assert_allclose(np.delete(to_numpy(gradient), 1, axis=0), to_numpy(slope), rtol=1e-6, atol=1e-9)
+
+
 def test_classes_that_there_are_not(backend: str) -> None:
     for wrong in ([], [0, 0], [-1], [0.5], 3, "some"):
         with pytest.raises((ValueError, TypeError), match="classes"):

@@ -14,7 +14,7 @@ import pytest
 
 import multiloss
 from arrays import dtype_name, jit, native_grad, to_native, to_numpy
-from multiloss import options, registry
+from multiloss import options, owners, registry
 
 
 @pytest.fixture(autouse=True)
@@ -355,3 +355,10 @@ def test_the_namespace_is_the_array_api(backend: str) -> None:
     close(loss(to_native(backend, y_true), to_native(backend, y_pred)), expected)
     if backend == "numpy":
         close(loss.value_and_grad(y_true, y_pred)[0], expected)
+
+
+@pytest.mark.parametrize("name", registry.CENTER)
+def test_losses_with_a_state_are_no_definitions(name: str) -> None:
+    """Where another loss is taken by its name, theirs is not unknown, and not its own nearest name."""
+    with pytest.raises(ValueError, match=f"'{name}' is a loss with a state, which multiloss.get makes"):
+        owners.read(name, 3, 2, {})

@@ -39,7 +39,13 @@ def ones_where(xp: Any, condition: Array, like: Array) -> Array:
 
 @of_inputs({"labels": "N int", "features": "N D"}, readers={"temperature": positive})
 def supervised_contrastive(
-    xp: Any, labels: Array, features: Array, *, keep: Array | None = None, temperature: float = 0.07
+    xp: Any,
+    labels: Array,
+    features: Array,
+    *,
+    keep: Array | None = None,
+    temperature: float = 0.07,
+    official: bool = False,
 ) -> tuple[Array, Array]:
     """Supervised contrastive loss: every other sample of the class is a positive, all others are compared with.
 
@@ -50,6 +56,7 @@ def supervised_contrastive(
         labels: integer classes, (N,).
         features: embeddings, (N, D); divided by their length here.
         temperature: tau; positive.
+        official: as the authors' code: times tau / 0.07, and an anchor without a positive stays in the mean.
 
     Returns:
         One value per anchor, (N,); an anchor without a positive has 0 and leaves the mean. Costs N x N.
@@ -67,8 +74,9 @@ def supervised_contrastive(
     log_p = similarity - xp.expand_dims(masked_logsumexp(xp, similarity, other), axis=-1)
     number = xp.sum(ones_where(xp, positive, log_p), axis=-1)
     total = xp.sum(xp.where(positive, log_p, xp.zeros_like(log_p)), axis=-1)
-    has = number > 0
-    return -total / xp.where(has, number, xp.ones_like(number)), ones_where(xp, has, number)
+    has, one = number > 0, xp.ones_like(number)
+    values = -total / xp.where(has, number, one)
+    return (values * (temperature / 0.07), one) if official else (values, ones_where(xp, has, number))
 
 
 @of_inputs({"labels": "N int", "features": "N D"}, readers={"temperature": positive})

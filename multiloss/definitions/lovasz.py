@@ -148,7 +148,7 @@ def lovasz_softmax_of_a_batch(
     per_image: bool = False,
     classes: str | tuple[int, ...] = "present",
     class_axis: int = -1,
-) -> Array:
+) -> Array | tuple[Array, Array]:
     """Lovasz-softmax: the mean over classes of the Lovasz extension of the Jaccard loss.
 
     .. math:: \\tfrac{1}{|C|} \\sum_{c \\in C} \\sum_k m_k (J_k - J_{k-1})
@@ -165,7 +165,8 @@ def lovasz_softmax_of_a_batch(
         class_axis: the axis of the classes in `y_pred`: 1 for N, C, H, W.
 
     Returns:
-        One value for the batch (with `per_image` one for each image, before the reduction). A mask leaves pixels out.
+        One value for the batch (with `per_image` one for each image, before the reduction). A mask leaves pixels out;
+        an image without any left leaves the mean.
         Pixels of equal errors are taken in their order, which the value does not depend on, but the gradient does.
 
     Raises:
@@ -179,7 +180,11 @@ def lovasz_softmax_of_a_batch(
         >>> float(loss([0, 1], [[1.0, 0.0], [0.0, 1.0]]))
         0.0
     """
-    return lovasz_softmax(xp, y_true, y_pred, keep=keep, per_image=per_image, classes=classes)
+    values = lovasz_softmax(xp, y_true, y_pred, keep=keep, per_image=per_image, classes=classes)
+    if not per_image or keep is None:
+        return values
+    some = xp.any(keep, axis=tuple(range(1, len(keep.shape)))) if len(keep.shape) > 1 else keep
+    return values, xp.where(some, xp.ones_like(values), xp.zeros_like(values))
 
 
 lovasz_softmax_of_a_batch.family = "segmentation"

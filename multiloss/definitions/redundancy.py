@@ -119,7 +119,8 @@ def _centered(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
 def _standard(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
     """Centered, and divided by the standard deviation; no square overflows."""
     centered = _centered(xp, x, keep, number)
-    scale = xp.at_least(xp.stop_gradient(xp.max(xp.abs(centered), axis=0)), 1.0)
+    # A quarter of the largest: XLA multiplies by the reciprocal, and that of 3e38 is 0 to it.
+    scale = xp.at_least(xp.stop_gradient(0.25 * xp.max(xp.abs(centered), axis=0)), 1.0)
     small = centered / scale
     return small / xp.sqrt(xp.sum(small * small, axis=0) / number + 1e-5 / scale / scale)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from multiloss.definition import of_inputs
 from multiloss.definitions.contrastive import any_of, ones_where, pairs
-from multiloss.definitions.embedding import hinge, unit_rows
+from multiloss.definitions.embedding import divisor, hinge, unit_rows
 from multiloss.options import non_negative, one_of
 
 Array = Any
@@ -17,8 +17,7 @@ _STRIDE = 32
 
 def distances(xp: Any, x: Array, squared: bool) -> Array:
     """(N, N): the Euclidean distance of each two rows, exact for close ones; its gradient at 0 is 0."""
-    scale = xp.stop_gradient(xp.max(xp.abs(x)))
-    scale = xp.where((scale > 0) & (scale < math.inf), scale, xp.ones_like(scale))
+    scale = divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
     x = x / scale
     fixed = xp.stop_gradient(x)
     square = xp.zeros_like(xp.matmul(fixed, xp.matrix_transpose(fixed)))

@@ -62,16 +62,18 @@ def batch(rng: np.random.Generator) -> tuple[Any, ...]:
     return np.array([0, 1, 0, 1, 2, 0, 1]), rng.normal(size=(7, 3))
 
 
-def supervised_contrastive(labels: list[int], x: list[Vector], temperature: float = 0.07) -> tuple[Any, Any]:
-    """Khosla et al. 2020, eq. 2, anchor by anchor."""
+def supervised_contrastive(
+    labels: list[int], x: list[Vector], temperature: float = 0.07, official: bool = False
+) -> tuple[Any, Any]:
+    """Khosla et al. 2020, eq. 2, anchor by anchor; `official`: as https://github.com/HobbitLong/SupContrast."""
     tau, values, counts = mp.mpf(temperature), [], []
     for i in range(len(x)):
         others = [a for a in range(len(x)) if a != i]
         positives = [p for p in others if labels[p] == labels[i]]
         below = mp.fsum(mp.exp(cosine(x[i], x[a]) / tau) for a in others)
         terms = [-mp.log(mp.exp(cosine(x[i], x[p]) / tau) / below) for p in positives]
-        values.append(mp.fsum(terms) / len(terms) if terms else mp.mpf(0))
-        counts.append(mp.mpf(1 if positives else 0))
+        values.append(mp.fsum(terms) / len(terms) * (tau / mp.mpf("0.07") if official else 1) if terms else mp.mpf(0))
+        counts.append(mp.mpf(1 if positives or official else 0))
     return values, counts
 
 
@@ -80,7 +82,7 @@ add(
     supervised_contrastive,
     "batch",
     batch,
-    options=({"temperature": 0.5}, {}),
+    options=({"temperature": 0.5}, {}, {"temperature": 0.5, "official": True}),
     wrt=("features",),
     positions=(1,),
     edges=(
