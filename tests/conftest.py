@@ -42,6 +42,8 @@ os.environ["JAX_ENABLE_X64"] = "1"  # float64 everywhere, so that the reference 
 settings.register_profile(
     "ci", derandomize=True, deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
 )
+# On Keras the arithmetic is another backend's, whose tests draw more.
+settings.register_profile("few", settings.get_profile("ci"), max_examples=9)
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 

@@ -22,6 +22,7 @@ from reference.tolerances import gradient_magnitude, magnitude
 UNIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
 TINY = {"float16": 2.0**-24, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
 COMPUTE = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
+MANY, SOME = min(20, settings().max_examples * 2 // 3), min(5, settings().max_examples // 3)
 FEW = 16  # roundings per term: about two per operation of the longest formula
 SYMMETRIC = (
     "mean_squared_error",
@@ -113,7 +114,7 @@ def check_gradient(name: str, case: Case, dtype: str, got: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=20)
+@settings(max_examples=MANY)
 @given(data=st.data())
 def test_value_and_gradient(backend: str, name: str, data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(dtypes(backend)))
@@ -128,7 +129,7 @@ def test_value_and_gradient(backend: str, name: str, data: st.DataObject) -> Non
 
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=5)
+@settings(max_examples=SOME)
 @given(data=st.data())
 def test_call_and_automatic_differentiation(backend: str, name: str, data: st.DataObject) -> None:
     """The plain call, and the framework's own gradient of it."""
@@ -348,7 +349,7 @@ def test_kl_is_never_negative(backend: str, data: st.DataObject) -> None:
     assert np.all(np.abs(read(loss(one, one))) <= bound)
 
 
-@settings(max_examples=20)
+@settings(max_examples=MANY)
 @given(data=st.data())
 def test_softmax(backend: str, data: st.DataObject) -> None:
     """Sums to 1, does not feel a shift, agrees with mpmath and has no nan up to +-1e4; its logarithm likewise."""
