@@ -130,7 +130,7 @@ def _inputs(
     y_true = np.zeros_like(y_pred)
     y_true[:, 0] = 1.0
     if domain.get("y_true") is LABEL_SETS:
-        y_true = y_true.astype(np.int64) - 1  # class 0, and the end
+        return x, y_true.astype(np.int64) - 1, y_pred, axis_label  # class 0, and the end
     if definition.family == "divergence":
         y_true[:] = 0.5
         axis_label = "probability of the first of two outcomes, where y_true = (½, ½)"
