@@ -228,3 +228,28 @@ def test_triplets_of_any_distance(backend: str, swap: bool) -> None:
         multiloss.triplet_margin(arrays[0], arrays[1], arrays[2][:, :3], distance=euclidean)
     with pytest.raises(TypeError, match="distance must be a function of two arrays, got 'cosine'"):
         multiloss.triplet_margin(*arrays, distance="cosine")
+
+
+MINED = [
+    ("circle", {}), ("multi_similarity", {}), ("ntxent", {}), ("supervised_contrastive", {}),
+    *(("triplet", {"mining": mining}) for mining in ("hard", "semihard", "all")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1], [0, 0], [0, 0, 1]], ids=str)
+@pytest.mark.parametrize(("name", "options"), MINED)
+def test_what_is_not_finite_shows_without_pairs_too(
+    backend: str, name: str, options: dict[str, Any], labels: list[int]
+) -> None:
+    """A finite value would come with a gradient of nan."""
+    loss = multiloss.get(name, backend=backend, **options)
+    for bad in (np.nan, np.inf):
+        features = np.array(X[: len(labels)])
+        features[0, 1] = bad
+        value, _ = loss.value_and_grad(to_native(backend, np.array(labels)), to_native(backend, features))
+        assert not np.isfinite(to_numpy(value))
+        mask = np.arange(len(labels)) > 0
+        arrays = [to_native(backend, x) for x in (np.array(labels), features, mask)]
+        value, slope = loss.value_and_grad(*arrays[:2], mask=arrays[2])
+        assert np.isfinite(to_numpy(value))
+        assert np.all(np.isfinite(to_numpy(slope)))

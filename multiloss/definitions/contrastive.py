@@ -32,6 +32,11 @@ def any_of(xp: Any, among: Array) -> Array:
     return xp.any(among, axis=-1)
 
 
+def nothing(xp: Any, features: Array) -> Array:
+    """(N,): 0, the value of an anchor without pairs; but nan where its features are not finite, which is not hidden."""
+    return xp.sum(0 * features, axis=-1)
+
+
 def ones_where(xp: Any, condition: Array, like: Array) -> Array:
     """1 where the condition holds, else 0: a count."""
     return xp.where(condition, xp.ones_like(like), xp.zeros_like(like))
@@ -75,7 +80,7 @@ def supervised_contrastive(
     number = xp.sum(ones_where(xp, positive, log_p), axis=-1)
     total = xp.sum(xp.where(positive, log_p, xp.zeros_like(log_p)), axis=-1)
     has, one = number > 0, xp.ones_like(number)
-    values = -total / xp.where(has, number, one)
+    values = xp.where(has, -total / xp.where(has, number, one), nothing(xp, features))
     return (values * (temperature / 0.07), one) if official else (values, ones_where(xp, has, number))
 
 
@@ -112,8 +117,7 @@ def ntxent(
     against = xp.expand_dims(masked_logsumexp(xp, similarity, negative), axis=-1)
     found = positive & xp.expand_dims(any_of(xp, negative), axis=-1)
     values = xp.softplus(xp.where(found, against - similarity, xp.zeros_like(similarity)))
-    # Not a plain 0 of a positive without negatives: nan stays.
-    values = xp.where(found, values, xp.where(positive, 0 * similarity, xp.zeros_like(similarity)))
+    values = xp.where(found, values, xp.expand_dims(nothing(xp, features), axis=-1))
     return values, ones_where(xp, positive, similarity)
 
 
@@ -209,7 +213,7 @@ def multi_similarity(
 
     def part(exponents: Array, among: Array) -> Array:
         total = masked_logsumexp(xp, exponents, among)
-        return xp.where(any_of(xp, among), xp.softplus(total), xp.zeros_like(total))
+        return xp.where(any_of(xp, among), xp.softplus(total), nothing(xp, features))
 
     return part(-alpha * (similarity - base), positive) / alpha + part(beta * (similarity - base), negative) / beta
 
@@ -261,4 +265,4 @@ def circle(
     push = gamma * hinge(xp, constant + margin) * (similarity - margin)
     both = any_of(xp, positive) & any_of(xp, negative)
     exponent = masked_logsumexp(xp, push, negative) + masked_logsumexp(xp, pull, positive)
-    return xp.where(both, xp.softplus(exponent), xp.zeros_like(exponent)), ones_where(xp, both, exponent)
+    return xp.where(both, xp.softplus(exponent), nothing(xp, features)), ones_where(xp, both, exponent)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from multiloss.definition import of_inputs
-from multiloss.definitions.contrastive import any_of, ones_where, pairs
+from multiloss.definitions.contrastive import any_of, nothing, ones_where, pairs
 from multiloss.definitions.embedding import divisor, hinge, unit_rows
 from multiloss.options import non_negative, one_of
 
@@ -126,7 +126,8 @@ def triplet(
         values, counts = _all(xp, d, negative, margin)
         values, counts = (xp.where(found, x, xp.zeros_like(x)) for x in (values, counts))
     # Sorting and maxima pass nan over.
-    spoilt = xp.any(xp.isnan(d) & other, axis=-1, keepdims=mining != "hard")
+    spoilt = xp.any(xp.isnan(d) & other, axis=-1) | xp.isnan(nothing(xp, features))
+    spoilt = spoilt if mining == "hard" else xp.expand_dims(spoilt, axis=-1)
     return xp.where(spoilt, xp.full_like(values, math.nan), values), counts
 
 
