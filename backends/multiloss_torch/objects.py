@@ -31,6 +31,13 @@ def _alike(x: Any, y: Any) -> Any:
     return x.shape, y.shape, x.dtype, y.dtype, x.device, y.device
 
 
+def _anywhere(name: str) -> bool:
+    """Whether the kernel reads no values; not under torch.func, where some have no forward over reverse mode."""
+    if name not in kernels.ANYWHERE:
+        return False
+    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is None
+
+
 class TorchLoss(Named, nn.Module):
     """A loss as an `nn.Module` without parameters: `loss(y_true, y_pred)` is a differentiable tensor.
 
@@ -67,7 +74,7 @@ class TorchLoss(Named, nn.Module):
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs
         plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
-        if self._kernel is not None and plain and (spec.name in kernels.ANYWHERE or kernels.can_read(y_pred)):
+        if self._kernel is not None and plain and (_anywhere(spec.name) or kernels.can_read(y_pred)):
             whole = spec.definition.has_labels or (spec.name in kernels.INTEGERS and y_true.dtype == torch.int64)
             dtype = torch.int64 if whole else y_pred.dtype
             target = y_true if y_true.dtype == dtype else y_true.to(dtype)
