@@ -5,6 +5,7 @@ That the numbers are the source's is in `test_port_*.py`, against the libraries 
 
 import functools
 import sys
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,25 @@ def test_other_objects() -> None:
     """What is no loss of the three is said to be that."""
     with pytest.raises(ValueError, match="source must be a loss of torch.nn.*got builtins.dict"):
         multiloss.port({})
+
+
+@pytest.mark.cross
+def test_wrapped_functions() -> None:
+    """What `jax.jit` makes of a loss is that loss; what else wraps one may give other numbers."""
+    import jax
+    import optax
+    import torch
+
+    loss = multiloss.port(functools.partial(jax.jit(optax.huber_loss), delta=2.0))
+    assert loss.source == "optax.losses.huber_loss(delta=2.0)"
+
+    @functools.wraps(torch.nn.functional.mse_loss)
+    def percent(*args: Any, **kwargs: Any) -> Any:
+        return 100 * torch.nn.functional.mse_loss(*args, **kwargs)
+
+    for wrapped in (jax.grad(optax.l2_loss), jax.value_and_grad(optax.l2_loss), percent):
+        with pytest.raises(ValueError, match="source must be a loss"):
+            multiloss.port(wrapped)
 
 
 def test_no_framework_is_imported() -> None:
