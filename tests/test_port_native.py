@@ -103,8 +103,8 @@ WITH_ARRAYS = [
     ("optax.losses.ranking_softmax_loss(reduce_fn='sum')", CHANCE, P),
     ("optax.losses.ranking_softmax_loss(reduce_fn=None)", CHANCE, P),
     ("optax.losses.dice_loss(class_weights=[1, 2, 0.5, 3])", HOT, P),
-    ("optax.losses.kl_divergence(axis=[0, 1])", CHANCE, LOGS),
-    ("optax.losses.softmax_cross_entropy(axis=[0, 1])", CHANCE, P),
+    ("optax.losses.kl_divergence(axis=(0, 1))", CHANCE, LOGS),
+    ("optax.losses.softmax_cross_entropy(axis=(0, 1))", CHANCE, P),
 ]
 
 
