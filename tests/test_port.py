@@ -3,8 +3,12 @@
 That the numbers are the source's is in `test_port_*.py`, against the libraries themselves.
 """
 
+import copy
 import functools
+import json
+import pickle
 import sys
+from typing import Any
 
 import pytest
 
@@ -84,6 +88,25 @@ def test_other_objects() -> None:
         multiloss.port({})
 
 
+@pytest.mark.cross
+def test_wrapped_functions() -> None:
+    """What `jax.jit` makes of a loss is that loss; what else wraps one may give other numbers."""
+    import jax
+    import optax
+    import torch
+
+    loss = multiloss.port(functools.partial(jax.jit(optax.huber_loss), delta=2.0))
+    assert loss.source == "optax.losses.huber_loss(delta=2.0)"
+
+    @functools.wraps(torch.nn.functional.mse_loss)
+    def percent(*args: Any, **kwargs: Any) -> Any:
+        return 100 * torch.nn.functional.mse_loss(*args, **kwargs)
+
+    for wrapped in (jax.grad(optax.l2_loss), jax.value_and_grad(optax.l2_loss), percent):
+        with pytest.raises(ValueError, match="source must be a loss"):
+            multiloss.port(wrapped)
+
+
 def test_no_framework_is_imported() -> None:
     """Not even for the written form of its loss."""
     import subprocess
@@ -102,6 +125,19 @@ def test_partials_and_copies() -> None:
     assert loss.to_backend("numpy").notes == loss.notes != ()
     assert loss.to_backend("numpy").source == "optax.losses.l2_loss"
     assert functools.partial(loss)([1.0], [2.0]) == 0.5
+
+
+@pytest.mark.cross
+@pytest.mark.parametrize("to", [None, "numpy", "torch", "tensorflow", "jax", "keras"])
+def test_carried(to: str | None) -> None:
+    """Every ported loss can be pickled, copied and described as data."""
+    for name, source in sources().items():
+        if source.refusal is None:
+            needed = ", ".join(f"{key}=0.5" for key, p in source.parameters.items() if p.default is p.empty)
+            loss = multiloss.port(f"{name}({needed})", to=to)
+            for other in (pickle.loads(pickle.dumps(loss)), copy.copy(loss), copy.deepcopy(loss)):
+                assert (other, other.source, other.notes) == (loss, loss.source, loss.notes), name
+            assert multiloss.get(**json.loads(json.dumps(loss.config()))) == loss, name
 
 
 @pytest.mark.parametrize("library", MODULES)

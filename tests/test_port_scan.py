@@ -71,6 +71,51 @@ def test_star_imports(tmp_path: Path) -> None:
     assert [use.source for use in scan(file)] == ["torch.nn.MSELoss"]
 
 
+USES = {
+    "keras": [
+        ("m.compile('adam', 'mse', metrics=['mae'])", ["MeanSquaredError"]),
+        ("m.compile(loss={'mse': 'mae', 'poisson': None})", ["MeanAbsoluteError"]),
+        (
+            "m.compile(loss=['mse', ('kld', 'MSLE')])",
+            ["MeanSquaredError", "KLDivergence", "MeanSquaredLogarithmicError"],
+        ),
+        ("m.compile(loss='mse' if flag == 'mae' else 'poisson')", ["MeanSquaredError", "Poisson"]),
+        ("m.compile(loss=keras.losses.Huber(name='mse'))", ["Huber"]),
+        ("m.compile(loss=mine(kind='mse'))", []),
+        ("import tensorflow as tf\ntf.losses.Huber()", ["Huber"]),
+        ("import tensorflow as tf\ntf.keras.losses.Huber()", ["Huber"]),
+        ("keras.metrics.MeanSquaredError()", []),
+    ],
+    "torch.nn": [
+        ("class Mine(nn.MSELoss):\n    pass", []),
+        ("def f(x: nn.MSELoss, *, y: 'int' = nn.L1Loss()) -> list[nn.HuberLoss]: ...", ["L1Loss"]),
+        ("loss: nn.MSELoss = nn.L1Loss()", ["L1Loss"]),
+        ("losses = {'a': nn.MSELoss, 'b': nn.L1Loss}", ["MSELoss", "L1Loss"]),
+        ("f'{nn.MSELoss()(x, y):.3f}'", ["MSELoss"]),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [(text, [f"{k}.losses.{n}" if k == "keras" else f"{k}.{n}" for n in names])
+                         for k, cases in USES.items() for text, names in cases]
+)  # fmt: skip
+def test_what_is_a_use(text: str, wanted: list[str], tmp_path: Path) -> None:
+    """Wherever a loss is made, called or named to be used; not where a string or a type only has its name."""
+    file = tmp_path / "a.py"
+    file.write_text(f"import keras\nfrom torch import nn\n{text}\n")
+    assert [use.source for use in scan(file)] == wanted
+
+
+def test_starred_arguments(tmp_path: Path) -> None:
+    """What stands by its name is read beside them."""
+    file = tmp_path / "a.py"
+    file.write_text("import torch.nn.functional as F\nF.kl_div(*pair, reduction='batchmean')\n")
+    (use,) = scan(file)
+    assert use.becomes is not None and "reduction='batchmean'" in use.becomes
+    assert use.notes[0].startswith("* hands on")
+
+
 def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No traceback: one line, and status 2."""
     file = tmp_path / "a.py"

@@ -80,7 +80,8 @@ class KerasLoss(Named, keras.losses.Loss):
         return _as_given(gradient, given), _as_given(second, given)
 
     def __reduce__(self) -> Any:
-        return type(self), (self.spec,)  # Keras' own goes by the name, which may mean another loss by now
+        # Keras' own goes by the name, which may mean another loss by now.
+        return type(self), (self.spec,), {"source": self.source, "notes": self.notes}
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` and `multiloss.get` take."""
@@ -136,7 +137,8 @@ class KerasGeneral(General, keras.losses.Loss):
         return ready
 
     def __reduce__(self) -> Any:
-        return type(self), (self.spec,)  # Keras' own goes by the name, which may mean another loss by now
+        # Keras' own goes by the name, which may mean another loss by now.
+        return type(self), (self.spec,), {"source": self.source, "notes": self.notes}
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` and `multiloss.get` take."""

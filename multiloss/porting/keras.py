@@ -1,6 +1,7 @@
 """What the losses of `keras.losses` (3.15) are here: classes reduce, functions give one value per sample.
 
-Where Keras' backends disagree, TensorFlow's is meant. Keras' epsilon is taken as 1e-7, its default.
+Where Keras' backends disagree, TensorFlow's is meant. Keras' epsilon is taken as 1e-7, its default. Cross entropies are
+in `keras_classes.py`.
 """
 
 from __future__ import annotations
@@ -8,83 +9,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss.options import real
-from multiloss.porting.rows import RefusedError, Row, Rows, adder, refuses
+from multiloss.porting import keras_classes, keras_common
+from multiloss.porting.keras_common import DEFAULT, INTEGERS, row, source
+from multiloss.porting.rows import RefusedError, Row, refuses
 
-ROWS: Rows = {}
-source = adder(ROWS, "y_true y_pred", of_functions={"reduction": "none", "name": None, "dtype": "own"})
+__all__ = ["ROWS", "keras_classes"]
 
-_REDUCTIONS = {
-    "sum_over_batch_size": "mean",
-    "mean": "mean",
-    "mean_with_sample_weight": "weighted_mean",
-    "sum": "sum",
-    "none": "none",
-    None: "none",
-}
-_DEFAULT = "sum_over_batch_size"
-_DTYPES = {
-    "own": (),  # that of a function's arrays
-    "float64": (),
-    None: ("a Keras class casts its arrays to floatx first, float32 unless changed; here float64 stays float64",),
-}
-
-_SHAPES = (
-    "Keras aligns (N,) with (N, 1), and broadcasts other shapes (its functions hinge, kl_divergence and poisson those, "
-    "too, to N x N); here unequal shapes are refused, and the keras backend alone aligns (N,) with (N, 1)"
-)
-_NOTHING = "an empty batch gives an array of shape (0,) in Keras; here 0"
-_LOGITS = "logits given as probabilities are clipped, with a loss of about 0 or 16 and gradient 0, and no error"
-_CLIPPED = "probabilities are clipped to [1e-7, 1 - 1e-7], and the gradient is 0 outside"
-_INFINITE = "an infinite logit gives nan in Keras; here the limit, where there is one"
-_INTEGERS = "labels are integers here; Keras cuts 1.9 to 1"
-_LAST = "Keras' TensorFlow backend has the classes on the last axis only; here they may be on any"
-_SOFTMAX = (
-    "of targets that do not sum to 1, TensorFlow's gradient is softmax(z) - t, not that of the value, "
-    "sum(t) softmax(z) - t, which is given here"
-)
-_SWITCHED = (
-    "on TensorFlow, Keras takes probabilities that come from its own softmax or sigmoid back to their logits; here "
-    "probabilities are what they are"
-)
-
-
-def _reduction(reduction: Any) -> str:
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, _REDUCTIONS))}, got {reduction!r}")
-    return _REDUCTIONS[reduction]
-
-
-def _row(loss: str, reduction: Any, dtype: Any, *notes: str, **options: Any) -> Row:
-    other = (f"dtype {dtype} says what Keras computes in; here it is float32 at least, and that of the arrays",)
-    reduced = _reduction(reduction)
-    shared = (_SHAPES,) if reduced == "none" else (_SHAPES, _NOTHING)
-    return Row(loss, *notes, *_DTYPES.get(dtype, other), *shared, reduction=reduced, **options)
+ROWS = keras_common.ROWS
 
 
 @source("keras.losses.MeanSquaredError", "keras.losses.mean_squared_error")
-def mean_squared_error(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def mean_squared_error(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Mean of squared errors over the last axis, then over samples."""
-    return _row("mean_squared_error", reduction, dtype)
+    return row("mean_squared_error", reduction, dtype)
 
 
 @source("keras.losses.MeanAbsoluteError", "keras.losses.mean_absolute_error")
-def mean_absolute_error(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def mean_absolute_error(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Mean of absolute errors over the last axis, then over samples; gradient 0 for no error."""
-    return _row("mean_absolute_error", reduction, dtype)
+    return row("mean_absolute_error", reduction, dtype)
 
 
 @source("keras.losses.MeanAbsolutePercentageError", "keras.losses.mean_absolute_percentage_error")
-def mean_absolute_percentage_error(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def mean_absolute_percentage_error(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """100 times the mean of |t - p| / max(|t|, 1e-7), in percent."""
     notes = ("in percent: 100 times what other libraries give", "a target of 0 counts as 1e-7, so values of 1e9 appear")
-    return _row("mean_absolute_percentage_error", reduction, dtype, *notes)
+    return row("mean_absolute_percentage_error", reduction, dtype, *notes)
 
 
 @source("keras.losses.MeanSquaredLogarithmicError", "keras.losses.mean_squared_logarithmic_error")
-def mean_squared_logarithmic_error(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def mean_squared_logarithmic_error(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Mean of (log(1 + max(p, 1e-7)) - log(1 + max(t, 1e-7)))^2."""
-    return _row(
+    return row(
         "keras.mean_squared_logarithmic_error",
         reduction,
         dtype,
@@ -94,9 +50,9 @@ def mean_squared_logarithmic_error(reduction: Any = _DEFAULT, name: Any = None, 
 
 
 @source("keras.losses.CosineSimilarity", "keras.losses.cosine_similarity")
-def cosine_similarity(axis: Any = -1, reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def cosine_similarity(axis: Any = -1, reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Minus the cosine of two vectors, each norm at least 1e-7."""
-    return _row(
+    return row(
         "keras.cosine_similarity",
         reduction,
         dtype,
@@ -108,16 +64,16 @@ def cosine_similarity(axis: Any = -1, reduction: Any = _DEFAULT, name: Any = Non
 
 
 @source("keras.losses.Huber", "keras.losses.huber")
-def huber(delta: Any = 1.0, reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def huber(delta: Any = 1.0, reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Mean of e^2 / 2 up to delta, and of delta |e| - delta^2 / 2 beyond."""
     note = "an infinite error has a gradient of nan in Keras; here delta"
-    return _row("huber", reduction, dtype, note, delta=delta)
+    return row("huber", reduction, dtype, note, delta=delta)
 
 
 @source("keras.losses.LogCosh", "keras.losses.log_cosh")
-def log_cosh(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def log_cosh(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Mean of e + softplus(-2 e) - log 2."""
-    return _row(
+    return row(
         "log_cosh",
         reduction,
         dtype,
@@ -134,21 +90,21 @@ _CONVERTED = (
 
 
 @source("keras.losses.Hinge", "keras.losses.hinge")
-def hinge(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def hinge(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Mean of max(0, 1 - t z), labels -1 and 1, or 0 and 1 in all of the batch."""
-    return _row("keras.hinge", reduction, dtype, _CONVERTED)
+    return row("keras.hinge", reduction, dtype, _CONVERTED)
 
 
 @source("keras.losses.SquaredHinge", "keras.losses.squared_hinge")
-def squared_hinge(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def squared_hinge(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Mean of max(0, 1 - t z)^2, labels -1 and 1, or 0 and 1 in all of the batch."""
-    return _row("keras.squared_hinge", reduction, dtype, _CONVERTED)
+    return row("keras.squared_hinge", reduction, dtype, _CONVERTED)
 
 
 @source("keras.losses.CategoricalHinge", "keras.losses.categorical_hinge")
-def categorical_hinge(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def categorical_hinge(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """max(0, 1 + max((1 - t) z) - sum(t z)) of one-hot targets."""
-    return _row(
+    return row(
         "categorical_hinge",
         reduction,
         dtype,
@@ -162,9 +118,9 @@ def categorical_hinge(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = 
 
 
 @source("keras.losses.KLDivergence", "keras.losses.kl_divergence")
-def kl_divergence(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def kl_divergence(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """sum(t log(t / p)) over the last axis, with t and p clipped to [1e-7, 1]."""
-    return _row(
+    return row(
         "keras.kl_divergence",
         reduction,
         dtype,
@@ -176,9 +132,9 @@ def kl_divergence(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None
 
 
 @source("keras.losses.Poisson", "keras.losses.poisson")
-def poisson(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def poisson(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Mean of p - t log(p + 1e-7), p a rate."""
-    return _row(
+    return row(
         "poisson",
         reduction,
         dtype,
@@ -189,178 +145,10 @@ def poisson(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> R
     )
 
 
-@source("keras.losses.BinaryCrossentropy", "keras.losses.binary_crossentropy")
-def binary_crossentropy(
-    from_logits: Any = False,
-    label_smoothing: Any = 0.0,
-    axis: Any = -1,
-    reduction: Any = _DEFAULT,
-    name: Any = None,
-    dtype: Any = None,
-) -> Row:
-    """Mean of -t log p - (1 - t) log(1 - p), p clipped to [1e-7, 1 - 1e-7], or of logits."""
-    options = {"label_smoothing": label_smoothing, "axis": axis}
-    notes = ("labels are smoothed to t (1 - s) + s / 2",) if label_smoothing else ()
-    if from_logits:
-        logits = {"from_logits": True, "validate": False}
-        return _row("binary_crossentropy", reduction, dtype, *notes, _INFINITE, **options, **logits)
-    return _row("keras.binary_crossentropy", reduction, dtype, *notes, _CLIPPED, _LOGITS, _SWITCHED, **options)
-
-
-@source("keras.losses.BinaryFocalCrossentropy", "keras.losses.binary_focal_crossentropy")
-def binary_focal_crossentropy(
-    apply_class_balancing: Any = False,
-    alpha: Any = 0.25,
-    gamma: Any = 2.0,
-    from_logits: Any = False,
-    label_smoothing: Any = 0.0,
-    axis: Any = -1,
-    reduction: Any = _DEFAULT,
-    name: Any = None,
-    dtype: Any = None,
-) -> Row:
-    """Mean of (1 - p_t)^gamma times binary cross entropy; alpha counts with apply_class_balancing only."""
-    options = {"alpha": alpha if apply_class_balancing else None, "gamma": gamma, "label_smoothing": label_smoothing}
-    notes = ["alpha weighs the label 1, 1 - alpha the label 0"]
-    if not apply_class_balancing:
-        notes = ["alpha has no effect without apply_class_balancing=True"]
-    if real("gamma", gamma) < 1:
-        notes.append(
-            "for gamma < 1 Keras' gradient is nan or infinite where a sample is predicted with certainty, and right; "
-            "here it is finite"
-        )
-    if not from_logits:
-        notes += [_CLIPPED + " (in the logarithms alone)", _LOGITS, _SWITCHED]
-        return _row("keras.binary_focal_crossentropy", reduction, dtype, *notes, axis=axis, **options)
-    notes += [
-        "Keras takes 1 - p_t as a difference, which loses the digits of confident samples; here they are kept",
-        "Keras' other backends clip sigmoid(z): certain, wrong logits have gradient 0; on TensorFlow it is as here",
-    ]
-    return _row(
-        "binary_focal_crossentropy", reduction, dtype, *notes, axis=axis, from_logits=True, validate=False, **options
-    )
-
-
-def _smoothing_notes(label_smoothing: Any, axis: Any, alpha: Any = None) -> list[str]:
-    notes = []
-    if label_smoothing:
-        notes.append("labels are smoothed to t (1 - s) + s / K")
-    if axis != -1 and label_smoothing:
-        notes.append("K is the length of the last axis, whatever axis is: a fault of Keras, kept here")
-    if axis != -1 and not isinstance(alpha, int | float | None):
-        notes.append("the weights of alpha go along the last axis, whatever axis is: a fault of Keras, kept here")
-    return notes
-
-
-@source("keras.losses.CategoricalCrossentropy", "keras.losses.categorical_crossentropy")
-def categorical_crossentropy(
-    from_logits: Any = False,
-    label_smoothing: Any = 0.0,
-    axis: Any = -1,
-    reduction: Any = _DEFAULT,
-    name: Any = None,
-    dtype: Any = None,
-) -> Row:
-    """-sum(t log p), p divided by its sum and clipped to [1e-7, 1 - 1e-7], or of logits."""
-    options: dict[str, Any] = {"label_smoothing": label_smoothing, "axis": axis}
-    notes = _smoothing_notes(label_smoothing, axis)
-    if not from_logits:
-        notes += ["probabilities are divided by their sum first; torch's nll_loss does not", _CLIPPED, _LOGITS]
-        return _row("keras.categorical_crossentropy", reduction, dtype, *notes, _SWITCHED, **options)
-    notes += [_SOFTMAX, _INFINITE]
-    options["from_logits"] = True
-    if axis == -1:
-        return _row("categorical_crossentropy", reduction, dtype, *notes, **options, validate=False)
-    return _row("keras.categorical_crossentropy", reduction, dtype, *notes, **options)  # which smooths as Keras does
-
-
-@source("keras.losses.CategoricalFocalCrossentropy", "keras.losses.categorical_focal_crossentropy")
-def categorical_focal_crossentropy(
-    alpha: Any = 0.25,
-    gamma: Any = 2.0,
-    from_logits: Any = False,
-    label_smoothing: Any = 0.0,
-    axis: Any = -1,
-    reduction: Any = _DEFAULT,
-    name: Any = None,
-    dtype: Any = None,
-) -> Row:
-    """-sum(alpha t (1 - p)^gamma log p), p clipped to [1e-7, 1 - 1e-7], from logits too."""
-    notes = [
-        "alpha multiplies everything: a single number scales the loss, a list weighs the classes",
-        *_smoothing_notes(label_smoothing, axis, alpha),
-    ]
-    if from_logits:
-        notes.append("softmax(z) is clipped to [1e-7, 1 - 1e-7] too: logits of a wrong class at 1e4 have gradient 0")
-    else:
-        notes += ["probabilities are divided by their sum first", _CLIPPED, _LOGITS]
-    options = {"alpha": alpha, "gamma": gamma, "from_logits": from_logits}
-    return _row(
-        "keras.categorical_focal_crossentropy",
-        reduction,
-        dtype,
-        *notes,
-        axis=axis,
-        label_smoothing=label_smoothing,
-        **options,
-    )
-
-
-@source("keras.losses.SparseCategoricalCrossentropy", "keras.losses.sparse_categorical_crossentropy")
-def sparse_categorical_crossentropy(
-    from_logits: Any = False,
-    ignore_class: Any = None,
-    reduction: Any = _DEFAULT,
-    axis: Any = -1,
-    name: Any = None,
-    dtype: Any = None,
-) -> Row:
-    """-log p_y of integer labels, p clipped to [1e-7, 1 - 1e-7] and then divided by its sum, or of logits."""
-    notes = [_INTEGERS]
-    if ignore_class is not None:
-        notes.append("ignored samples have 0, and leave the mean")
-    if axis != -1:
-        notes.append(_LAST)
-    options = {"ignore_index": ignore_class, "axis": axis}
-    if from_logits:
-        more = {"from_logits": True}
-        return _row("sparse_categorical_crossentropy", reduction, dtype, *notes, _INFINITE, **options, **more)
-    notes += [
-        "probabilities are clipped before they are divided by their sum; on Keras' other backends after it",
-        _CLIPPED,
-        _LOGITS,
-        _SWITCHED,
-    ]
-    return _row("keras.sparse_categorical_crossentropy", reduction, dtype, *notes, **options)
-
-
-_GENERALIZED = (
-    _INTEGERS,
-    "probabilities are taken as they are, neither clipped nor divided by their sum",
-    "where p_y is 0 Keras' gradient is nan or infinite; here it is huge, but finite",
-)
-
-
-@source("keras.losses.CategoricalGeneralizedCrossEntropy")
-def categorical_generalized_cross_entropy(
-    q: Any = 0.5, reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None
-) -> Row:
-    """(1 - p_y^q) / q of integer labels and probabilities, q in (0, 1)."""
-    if not 0 < real("q", q) < 1:
-        raise ValueError(f"q must be in (0, 1), got {q!r}")
-    return _row("generalized_cross_entropy", reduction, dtype, *_GENERALIZED, q=q)
-
-
-@source("keras.losses.categorical_generalized_cross_entropy")
-def generalized_cross_entropy_function(q: Any, reduction: Any = None, name: Any = None, dtype: Any = None) -> Row:
-    """(1 - p_y^q) / q of integer labels and probabilities; q has no default."""
-    return _row("generalized_cross_entropy", reduction, dtype, *_GENERALIZED, q=q)
-
-
 @source("keras.losses.CTC", "keras.losses.ctc")
-def ctc(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
+def ctc(reduction: Any = DEFAULT, name: Any = None, dtype: Any = None) -> Row:
     """Connectionist temporal classification of logits (N, T, C); blank 0, and 0 pads the labels."""
-    return _row(
+    return row(
         "keras.ctc",
         reduction,
         dtype,
@@ -369,7 +157,7 @@ def ctc(reduction: Any = _DEFAULT, name: Any = None, dtype: Any = None) -> Row:
         "a plain mean over the batch; torch's mean divides each value by the number of labels first",
         "Keras computes it in float32 whatever comes, and is right to 1e-6 or so; here float64 is float64",
         "labels that do not fit into the frames have a value near 700 on TensorFlow; here inf, with gradient 0",
-        _INTEGERS,
+        INTEGERS,
     )
 
 
@@ -380,17 +168,17 @@ _REGIONS = (
 
 
 @source("keras.losses.Dice", "keras.losses.dice")
-def dice(reduction: Any = _DEFAULT, name: Any = None, axis: Any = None, dtype: Any = None) -> Row:
+def dice(reduction: Any = DEFAULT, name: Any = None, axis: Any = None, dtype: Any = None) -> Row:
     """1 - 2 sum(t p) / (sum(t) + sum(p) + 1e-7), over the whole batch unless there is an axis."""
     notes = _REGIONS if axis is None else _REGIONS[1:]
-    return _row("keras.dice", reduction, dtype, *notes, axis=axis)
+    return row("keras.dice", reduction, dtype, *notes, axis=axis)
 
 
 @source("keras.losses.Tversky", "keras.losses.tversky")
 def tversky(
     alpha: Any = 0.5,
     beta: Any = 0.5,
-    reduction: Any = _DEFAULT,
+    reduction: Any = DEFAULT,
     name: Any = None,
     axis: Any = None,
     dtype: Any = None,
@@ -398,7 +186,7 @@ def tversky(
     """1 - I / (I + alpha sum(t (1 - p)) + beta sum(p (1 - t)) + 1e-7), I = sum(t p)."""
     swapped = "alpha weighs false negatives and beta false positives, against Keras' documentation; elsewhere swapped"
     notes = (swapped, *(_REGIONS if axis is None else _REGIONS[1:]))
-    return _row("keras.tversky", reduction, dtype, *notes, axis=axis, alpha=alpha, beta=beta)
+    return row("keras.tversky", reduction, dtype, *notes, axis=axis, alpha=alpha, beta=beta)
 
 
 _CIRCLE = (
@@ -413,13 +201,13 @@ def circle(
     gamma: Any = 80.0,
     margin: Any = 0.4,
     remove_diagonal: Any = True,
-    reduction: Any = _DEFAULT,
+    reduction: Any = DEFAULT,
     name: Any = None,
     dtype: Any = None,
 ) -> Row:
     """Circle loss of integer labels and features of unit length."""
     options: Mapping[str, Any] = {"gamma": gamma, "margin": margin, "remove_diagonal": remove_diagonal}
-    return _row("keras.circle", reduction, dtype, *_CIRCLE, **options)
+    return row("keras.circle", reduction, dtype, *_CIRCLE, **options)
 
 
 @source("keras.losses.circle", data="labels features")

@@ -44,6 +44,10 @@ _BUT_FOR_TIES = {
 """Losses whose values are torch's, though its gradient is another one just at a kink, or it adds 1e-12 to a length."""
 _SUMS = ("kl_divergence", "generalized_kl_divergence")
 """Sums of terms of single elements: summed further, the axis is all the same."""
+_WEIGHTS = ("weight", "pos_weight", "class_weights")
+"""Arguments that torch and Optax take as arrays, and not as lists."""
+_ARRAYS_OF = {"optax.losses.ctc_loss": ("y_pred", "logit_paddings", "y_true", "label_paddings")}
+"""What the arrays are, where they are not those that the loss here takes."""
 _LEFT_ALONE = ("reduction", "size_average", "reduce", "name", "dtype", "device")
 
 
@@ -60,33 +64,51 @@ class Native:
     @property
     def code(self) -> str:
         """To be pasted; it takes its arrays in its own order."""
-        name = self.source.name.replace("optax.losses.", "optax.")
-        listed = "".join(f", {key}={value!r}" for key, value in self.arguments.items())
+        name = self.source.name
+        listed = "".join(f", {key}={_written(self.source, key, value)}" for key, value in self.arguments.items())
         if self.source.is_class:
             return f"{name}({listed[2:]})"
-        call = f"{name}({', '.join(self.source.data)}{listed})"
-        return f"lambda {', '.join(self.source.data)}: {call}{f'.{self.mean}()' if self.mean else ''}"
+        data = ", ".join(_ARRAYS_OF.get(name, self.source.data))
+        return f"lambda {data}: {name}({data}{listed}){f'.{self.mean}()' if self.mean else ''}"
 
     def build(self) -> Any:
         """The object itself, or a function of its arrays in its own order."""
-        module, _, name = self.source.name.rpartition(".")
-        theirs = getattr(importlib.import_module(module), name)
+        theirs = _imported(self.source.name)
+        given = {key: _made(self.source, key, value) for key, value in self.arguments.items()}
         if self.source.is_class:
-            return theirs(**{key: _array(self.source, key, value) for key, value in self.arguments.items()})
+            return theirs(**given)
 
         def loss(*arrays: Any) -> Any:
-            values = theirs(*arrays, **self.arguments)
+            values = theirs(*arrays, **given)
             return getattr(values, self.mean)() if self.mean else values
 
         return loss
 
 
-def _array(source: Source, name: str, value: Any) -> Any:
-    if name not in ("weight", "pos_weight") or not isinstance(value, tuple | list) or source.name[:5] != "torch":
-        return value
-    import torch
+def _maker(source: Source, name: str, value: Any) -> str | None:
+    """What makes an array of an argument that has to be one there."""
+    if name not in _WEIGHTS or not isinstance(value, int | float | tuple | list):
+        return None
+    return {"torch": "torch.tensor", "optax": "jax.numpy.asarray"}.get(source.name.partition(".")[0])
 
-    return torch.tensor(value)
+
+def _written(source: Source, name: str, value: Any) -> str:
+    if name == "reduce_fn" and value is not None:
+        return f"jax.numpy.{value}"
+    maker = _maker(source, name, value)
+    return repr(value) if maker is None else f"{maker}({value!r})"
+
+
+def _made(source: Source, name: str, value: Any) -> Any:
+    if name == "reduce_fn" and value is not None:
+        return _imported(f"jax.numpy.{value}")
+    maker = _maker(source, name, value)
+    return value if maker is None else _imported(maker)(value)
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
@@ -102,7 +124,10 @@ def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
 
 def from_source(text: str, library: str, known: dict[str, Source]) -> Native | None:
     """What a loss was ported from, if it comes from that library."""
-    name, args, kwargs = written.parse(text)
+    try:
+        name, args, kwargs = written.parse(text)
+    except ValueError:  # made with an object that is no literal: a distance
+        return None
     source = known[name]
     if not name.startswith(("optax.losses" if library == "optax" else library) + "."):
         return None
@@ -128,7 +153,7 @@ def _trials(source: Source, spec: Spec) -> Iterator[tuple[dict[str, Any], str]]:
                 values.insert(0, options[own])
         if parameter.default is False:
             values = [True, False] if name not in options else values
-        choices.append([(name, list(value) if isinstance(value, tuple) else value) for value in values[:3]])
+        choices.append([(name, value) for value in values[:3]])
     if "reduction" in source.parameters:
         choices.append([("reduction", value) for value in _REDUCTIONS.get(library, ())])
     defaults = {name: parameter.default for name, parameter in source.parameters.items()}
@@ -168,7 +193,7 @@ def _plain(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
         if own.get("from_logits"):
             own |= {name: None for name in ("epsilon", "normalize") if name in own}
         elementwise = spec.definition.kind == "elementwise" and spec.reduction == "mean"
-        summed = spec.name in _SUMS and not own["normalize"] and spec.reduction in ("sum", "batchmean")
+        summed = spec.name in _SUMS and not own.get("normalize") and spec.reduction in ("sum", "batchmean")
         axis = () if elementwise or summed else spec.axis
         return dataclasses.replace(spec, own=tuple(own.items()), axis=axis, validate=None)
 

@@ -21,8 +21,9 @@ def identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] 
         if inner is None or item.args:
             return None
         return inner[0], {**inner[1], **item.keywords}
-    # Deprecated names of Optax are functions around others, and exported as such.
-    same = (item, inspect.unwrap(item)) if callable(item) and not inspect.isclass(item) else (item,)
+    same = [item]
+    while type(same[-1]).__name__ == "PjitFunction":  # jax.jit changes no number; what else wraps a function may
+        same.append(same[-1].__wrapped__)
     for name in known:
         module, _, attribute = name.rpartition(".")
         theirs = getattr(sys.modules.get(module), attribute, None)
@@ -45,4 +46,13 @@ def _arguments(item: Any) -> dict[str, Any]:
             config["dtype"] = str(item.dtype)
         return config
     names = [name for name in inspect.signature(type(item).__init__).parameters if name not in ("self", *_LEGACY)]
-    return {name: getattr(item, name) for name in names if hasattr(item, name)}
+    found = {name: getattr(item, name) for name in names if hasattr(item, name)}
+    if _is_usual_distance(found.get("distance_function")):  # what torch makes of None
+        del found["distance_function"]
+    return found
+
+
+def _is_usual_distance(function: Any) -> bool:
+    kind = getattr(sys.modules.get("torch.nn"), "PairwiseDistance", None)
+    usual = (2.0, 1e-6, False)
+    return kind is not None and type(function) is kind and (function.norm, function.eps, function.keepdim) == usual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
     try:
         tree = ast.parse(Path(path).read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{path} is no Python source: {error}") from None
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise ValueError(f"{path} is no Python source that Python {version} reads: {error}") from None
     aliases = _aliases(tree)
     uses = [_use(node, name, to) for node, name in _losses(tree, aliases)]
     uses += [_use(node, name, to, compiled=True) for node, name in _compiled(tree)]
@@ -95,9 +97,9 @@ def _members(module: str) -> list[str]:
 
 
 def _losses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[ast.expr, str]]:
-    """Calls of a loss, and losses that are handed on by name."""
+    """Calls of a loss, and losses that are handed on by name; not those that only name a type."""
     known = porting.sources()
-    called: set[int] = set()
+    called = {id(part) for node in ast.walk(tree) for named in _types(node) for part in ast.walk(named)}
     for node in ast.walk(tree):
         where = node.func if isinstance(node, ast.Call) else node
         if id(node) in called or not isinstance(where, ast.Attribute | ast.Name) or not isinstance(node, ast.expr):
@@ -110,19 +112,40 @@ def _losses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[ast.expr, 
         yield node, name
 
 
+def _types(node: ast.AST) -> list[ast.expr]:
+    """What a node names as a type: annotations, and the bases of a class, which may compute anything."""
+    if isinstance(node, ast.ClassDef):
+        return node.bases
+    parts = (getattr(node, "annotation", None), getattr(node, "returns", None))
+    return [part for part in parts if isinstance(part, ast.expr)]
+
+
 def _compiled(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-    """Losses that Keras' `compile` is given by name."""
+    """Losses that Keras' `compile(optimizer, loss)` is given by name."""
     names = {name.rpartition(".")[2]: name for name in porting.sources() if name.startswith("keras.losses.")}
     classes = {name.lower(): full for name, full in names.items() if name[0].isupper()}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "compile":
-            for keyword in node.keywords:
-                if keyword.arg == "loss":
-                    for text in ast.walk(keyword.value):
-                        if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                            full = classes.get(_COMPILED.get(text.value.lower(), text.value.replace("_", "")).lower())
-                            if full is not None:
-                                yield text, full
+            for loss in [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "loss")]:
+                for text, name in _strings(loss):
+                    full = classes.get(_COMPILED.get(name.lower(), name.replace("_", "")).lower())
+                    if full is not None:
+                        yield text, full
+
+
+def _strings(node: ast.expr | None) -> Iterator[tuple[ast.expr, str]]:
+    """A string, or those of a list, of the values of a dictionary, of both ends of a condition."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node, node.value
+    parts: list[ast.expr] = []
+    if isinstance(node, ast.List | ast.Tuple):
+        parts = node.elts
+    elif isinstance(node, ast.Dict):
+        parts = node.values
+    elif isinstance(node, ast.IfExp):
+        parts = [node.body, node.orelse]
+    for part in parts:
+        yield from _strings(part)
 
 
 def _use(node: ast.expr, name: str, to: str | None, compiled: bool = False) -> Use:
@@ -146,15 +169,15 @@ def _arguments(node: ast.expr, source: Source) -> tuple[dict[str, Any], list[str
     names = [*([] if source.is_class else source.data), *source.parameters]
     given: list[tuple[str, ast.expr]] = []
     notes: list[str] = []
-    for name, value in zip(names, node.args, strict=False):
-        given.append((name, value))
+    if any(isinstance(argument, ast.Starred) for argument in node.args):
+        notes.append("* hands on arguments that are not read here")
+    else:
+        given += zip(names, node.args, strict=False)
     for keyword in node.keywords:
         if keyword.arg is None:
             notes.append("** hands on arguments that are not read here")
         else:
             given.append((keyword.arg, keyword.value))
-    if any(isinstance(argument, ast.Starred) for argument in node.args):
-        return {}, [*notes, "* hands on arguments that are not read here"]
     arguments = {}
     for name, value in given:
         if name in source.parameters:

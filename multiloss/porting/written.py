@@ -15,6 +15,7 @@ SHORT = {
     "tf.keras.losses": "keras.losses",
     "tensorflow.keras.losses": "keras.losses",
     "tf.losses": "keras.losses",
+    "tensorflow.losses": "keras.losses",
     "optax": "optax.losses",
 }
 """Other ways to write the same module."""

@@ -1,0 +1,46 @@
+"""What the rows of the tables for Keras share: reductions, dtypes, and sentences of their notes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multiloss.porting.rows import Row, Rows, adder
+
+ROWS: Rows = {}
+source = adder(ROWS, "y_true y_pred", of_functions={"reduction": "none", "name": None, "dtype": "own"})
+
+_REDUCTIONS = {
+    "sum_over_batch_size": "mean",
+    "mean": "mean",
+    "mean_with_sample_weight": "weighted_mean",
+    "sum": "sum",
+    "none": "none",
+    None: "none",
+}
+DEFAULT = "sum_over_batch_size"
+_DTYPES = {
+    "own": (),  # that of a function's arrays
+    "float64": (),
+    None: ("a Keras class casts its arrays to floatx first, float32 unless changed; here float64 stays float64",),
+}
+
+_SHAPES = (
+    "Keras aligns (N,) with (N, 1), and broadcasts other shapes (its functions hinge, kl_divergence and poisson those, "
+    "too, to N x N); here unequal shapes are refused, and the keras backend alone aligns (N,) with (N, 1)"
+)
+_NOTHING = "an empty batch gives an array of shape (0,) in Keras; here 0"
+INTEGERS = "labels are integers here; Keras cuts 1.9 to 1"
+
+
+def _reduction(reduction: Any) -> str:
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, _REDUCTIONS))}, got {reduction!r}")
+    return _REDUCTIONS[reduction]
+
+
+def row(loss: str, reduction: Any, dtype: Any, *notes: str, **options: Any) -> Row:
+    """A row of `loss`, with the notes that all of them have."""
+    other = (f"dtype {dtype} says what Keras computes in; here it is float32 at least, and that of the arrays",)
+    reduced = _reduction(reduction)
+    shared = (_SHAPES,) if reduced == "none" else (_SHAPES, _NOTHING)
+    return Row(loss, *notes, *_DTYPES.get(dtype, other), *shared, reduction=reduced, **options)
