@@ -330,15 +330,14 @@ def test_labels_out_of_range(name: str) -> None:
 
 @pytest.mark.usefixtures("size")
 def test_sets_out_of_range() -> None:
-    """What is no class, unchecked: nan before the first -1, nothing behind it; and sets of real numbers."""
+    """What is no class, unchecked: nan before the first -1, nothing behind it."""
     loss = multiloss.get("multilabel_margin", backend="torch", validate=False)
     scores = torch.tensor([[0.1, 0.2, 0.4, 0.8]], requires_grad=True)
     assert loss(torch.tensor([[4, -1, 0, 0]]), scores).isnan()
     for rest in (0, 7, -5):
-        for dtype in (torch.int64, torch.int32, torch.float32, torch.float64):
+        for dtype in (torch.int64, torch.int32):
             sets = torch.tensor([[3, 0, -1, rest]], dtype=dtype)
             torch.testing.assert_close(loss(sets, scores).item(), 0.85, rtol=1e-6, atol=0.0)
-    assert loss(torch.tensor([[0.5, -1.0, 0.0, 0.0]]), scores).item() == 0.0
     loss.value_and_grad(torch.tensor([[3, 0, -1, 1]]), scores)
 
 

@@ -338,9 +338,6 @@ REDUCED = {"center": _distance}
 ANYWHERE = ("mean_squared_error", "mean_absolute_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""
 
-INTEGERS = ("multilabel_margin",)
-"""Which of `MEAN` take targets of int64 as they come, though they are no labels of samples."""
-
 MEAN: dict[str | None, Callable[..., Call | None]] = {
     "binary_crossentropy": _binary_crossentropy,
     "hinge_embedding": _hinge_embedding,

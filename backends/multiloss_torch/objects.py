@@ -75,8 +75,7 @@ class TorchLoss(Named, nn.Module):
         y_true, y_pred, sample_weight, mask = inputs
         plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
         if self._kernel is not None and plain and (_anywhere(spec.name) or kernels.can_read(y_pred)):
-            whole = spec.definition.has_labels or (spec.name in kernels.INTEGERS and y_true.dtype == torch.int64)
-            dtype = torch.int64 if whole else y_pred.dtype
+            dtype = torch.int64 if spec.definition.integer_targets else y_pred.dtype
             target = y_true if y_true.dtype == dtype else y_true.to(dtype)
             call = self._kernel(spec.kwargs, spec.axis, y_pred.shape)
             value = None if call is None else call(target, y_pred)
