@@ -53,7 +53,7 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
     """
     if targets not in ("labels", "probabilities"):
         raise ValueError(f"targets must be 'labels' or 'probabilities', got {targets!r}")
-    _check_place(to)
+    check_place(to)
     if to in native.LIBRARIES:
         ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
         found_there = _native(ours, to)
@@ -67,7 +67,8 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
     return ported
 
 
-def _check_place(to: Any) -> None:
+def check_place(to: Any) -> None:
+    """ValueError where `to` is neither a backend nor a library."""
     known = [*dispatch.list_backends(), *native.LIBRARIES]
     if to is not None and to not in known:
         raise ValueError(f"to must be one of {', '.join(map(repr, known))}, got {to!r}")
@@ -104,7 +105,7 @@ def code(source: Any, to: str | None = None, *, targets: str = "labels") -> tupl
         >>> porting.code("torch.nn.MSELoss()", to="jax")[0]
         "multiloss.get('mean_squared_error', backend='jax', axis=())"
     """
-    _check_place(to)
+    check_place(to)
     ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
     if to in native.LIBRARIES:
         if found := _native(ours, to):
