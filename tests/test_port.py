@@ -14,6 +14,7 @@ import pytest
 
 import multiloss
 import peers
+from multiloss import porting
 from multiloss.porting import sources, written
 
 MODULES = {"torch": ("torch.nn", "torch.nn.functional"), "keras": ("keras.losses",) * 2, "optax": ("optax.losses",) * 2}
@@ -80,6 +81,28 @@ def test_unknown_arguments() -> None:
         multiloss.port("nn.MSELoss(reduction='max')")
     with pytest.raises(ValueError, match="targets must be 'labels' or 'probabilities', got 'x'"):
         multiloss.port("nn.MSELoss()", targets="x")
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "{1, 2}", "b'x'", "1j", "...", "'x'", "[[1], [2, 3]]", "['x']", "1e400"])
+def test_impossible_arguments(value: str) -> None:
+    """Whatever is given for an argument is taken, or refused by name: nothing else is raised."""
+    for name, source in sources().items():
+        for argument in () if source.refusal else source.parameters:
+            try:
+                multiloss.port(f"{name}({argument}={value})")
+            except (ValueError, TypeError) as error:
+                if "unhashable" in str(error):
+                    pytest.fail(f"{name}({argument}={value}): {error}")
+
+
+def test_places() -> None:
+    """Where a loss cannot go is said, with where it can."""
+    for to in ("mxnet", ["torch"], 3):
+        for function in (multiloss.port, porting.code):
+            with pytest.raises(ValueError, match="to must be one of 'numpy', .*'torch.nn'"):
+                function("nn.MSELoss()", to=to)
+    with pytest.raises(ValueError, match="reduction is given twice"):
+        multiloss.port("nn.MSELoss(reduction='sum', reduction='mean')")
 
 
 def test_other_objects() -> None:

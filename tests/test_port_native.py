@@ -94,6 +94,8 @@ LOGS, CHANCE, BITS = np.log(CHANCES), CHANCES[::-1].copy(), (SIGNS + 1) / 2
 WITH_ARRAYS = [
     ("torch.nn.CrossEntropyLoss(weight=[1, 2, 0.5, 3])", LABELS, P),
     ("torch.nn.functional.cross_entropy(weight=[1, 2, 0.5, 3], reduction='sum')", LABELS, P),
+    ("torch.nn.CrossEntropyLoss(weight=[1, 2, 3, 4])", LABELS, P),
+    ("torch.nn.BCEWithLogitsLoss(pos_weight=2)", BITS, P),
     ("torch.nn.functional.nll_loss(weight=[1, 2, 0.5, 3])", LABELS, LOGS),
     ("torch.nn.MultiMarginLoss(weight=[1, 2, 0.5, 3])", LABELS, P),
     ("torch.nn.BCELoss(weight=[1, 2, 0.5, 3])", BITS, CHANCE),

@@ -124,6 +124,9 @@ def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["scan", str(path)]) == 2
         error = capsys.readouterr().err
         assert said in error and len(error.splitlines()) == 1
+    file.write_text("import optax")
+    assert cli.main(["scan", str(file), "--to", "mxnet"]) == 2
+    assert "mxnet" in capsys.readouterr().err
     file.write_bytes(b"\xff\xfe\x00")
     assert cli.main(["scan", str(file)]) == 2
 

@@ -78,7 +78,7 @@ def _column(sources: list[tuple[Source, Row]]) -> tuple[str, str, str] | None:
         return None
     parts: tuple[list[str], ...] = ([], [], [])
     for source, _ in sources:
-        name = source.name.replace("optax.losses.", "optax.").replace("torch.nn.functional.", "F.")
+        name = source.name.replace("torch.nn.functional.", "F.")
         parameters = ", ".join(str(p.replace(annotation=p.empty)) for p in source.parameters.values())
         arrays = "" if source.is_class else ", ".join(source.data) + (", " if parameters else "")
         parts[0].append(f"`{name}({arrays}{parameters})`")

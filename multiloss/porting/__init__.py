@@ -53,6 +53,7 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
     """
     if targets not in ("labels", "probabilities"):
         raise ValueError(f"targets must be 'labels' or 'probabilities', got {targets!r}")
+    check_place(to)
     if to in native.LIBRARIES:
         ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
         found_there = _native(ours, to)
@@ -64,6 +65,13 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
     ported = losses.get(row.loss, backend=to, **row.options)
     ported.source, ported.notes = text_of(found, arguments), row.notes
     return ported
+
+
+def check_place(to: Any) -> None:
+    """ValueError where `to` is neither a backend nor a library."""
+    known = [*dispatch.list_backends(), *native.LIBRARIES]
+    if to is not None and to not in known:
+        raise ValueError(f"to must be one of {', '.join(map(repr, known))}, got {to!r}")
 
 
 def _native(ours: Any, library: str) -> native.Native | None:
@@ -97,14 +105,12 @@ def code(source: Any, to: str | None = None, *, targets: str = "labels") -> tupl
         >>> porting.code("torch.nn.MSELoss()", to="jax")[0]
         "multiloss.get('mean_squared_error', backend='jax', axis=())"
     """
+    check_place(to)
     ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
     if to in native.LIBRARIES:
         if found := _native(ours, to):
             return found.code, found.notes
         return _call(ours.spec, native.LIBRARIES[to]), (_NONE.format(to), *ours.notes)
-    if to is not None and to not in dispatch.list_backends():
-        known = ", ".join(map(repr, [*dispatch.list_backends(), *native.LIBRARIES]))
-        raise ValueError(f"to must be one of {known}, got {to!r}")
     return _call(ours.spec, to), ours.notes
 
 

@@ -15,7 +15,6 @@ from multiloss import loss as losses
 from multiloss import registry
 from multiloss.loss import Named
 from multiloss.porting import objects, written
-from multiloss.porting.rows import RefusedError
 from multiloss.porting.sides import Side, parameters
 
 _OF_ROOT = {
@@ -63,10 +62,7 @@ def _written(name: str, text: str) -> Side:
         side.notes.append(f"{library} is not installed: this is multiloss' port of it")
         side.text = text
         return side
-    try:
-        given = source.arguments(args, kwargs)
-    except RefusedError:  # what cannot be ported can still be run
-        given = kwargs
+    given = source.arguments(args, kwargs)
     theirs = getattr(importlib.import_module(module), attribute)
     notes = [f"{library}'s own"]
     if library == "torch":

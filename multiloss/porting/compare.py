@@ -218,7 +218,7 @@ def _framework(arrays: list[Any]) -> str | None:
 def _array(name: str, x: Any, *, floats: bool) -> np.ndarray:
     try:
         array = to_numpy(x)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # of any framework: symbolic, without data, sparse
         raise TypeError(f"{name} must be an array of real numbers: {error}") from None
     return array.astype(np.float64) if floats or array.dtype.kind == "f" else array
 
@@ -330,7 +330,7 @@ def _cut(side: Outcome, other: np.ndarray | None) -> bool:
 def difference(a: Any, b: Any, dtype: str) -> Difference:
     """The largest differences; nan against nan, and inf against the same inf, are none."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if a.size == 0:
+    if a.size == 0 or b.size == 0:
         return Difference(0.0, 0.0, 0.0)
     with np.errstate(all="ignore"):
         equal = (a == b) | (np.isnan(a) & np.isnan(b))
@@ -345,6 +345,8 @@ def difference(a: Any, b: Any, dtype: str) -> Difference:
 def agree(a: Any, b: Any, rtol: float, dtype: str) -> bool:
     """Whether two arrays are equal to a relative tolerance; what is tiny beside the largest element, to rounding."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.size == 0 or b.size == 0:
+        return a.shape == b.shape
     finite = np.abs(np.concatenate([a.ravel(), b.ravel()]))
     scale = max(1e-3, float(np.max(finite[np.isfinite(finite)], initial=0.0)))
     return bool(np.allclose(a, b, rtol=rtol, atol=0.1 * rtol * scale, equal_nan=True))

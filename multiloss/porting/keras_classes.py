@@ -123,6 +123,8 @@ def categorical_focal_crossentropy(
         "alpha multiplies everything: a single number scales the loss, a list weighs the classes",
         *_smoothing_notes(label_smoothing, axis, alpha),
     ]
+    if not isinstance(alpha, int | float):
+        notes.append("Keras rounds a list of alpha to float32, 1e-8 of the value; here it is as given")
     if from_logits:
         notes.append("softmax(z) is clipped to [1e-7, 1 - 1e-7] too: logits of a wrong class at 1e4 have gradient 0")
     else:

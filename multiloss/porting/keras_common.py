@@ -33,13 +33,15 @@ INTEGERS = "labels are integers here; Keras cuts 1.9 to 1"
 
 
 def _reduction(reduction: Any) -> str:
-    if reduction not in _REDUCTIONS:
+    if not isinstance(reduction, str | None) or reduction not in _REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(map(repr, _REDUCTIONS))}, got {reduction!r}")
     return _REDUCTIONS[reduction]
 
 
 def row(loss: str, reduction: Any, dtype: Any, *notes: str, **options: Any) -> Row:
     """A row of `loss`, with the notes that all of them have."""
+    if not isinstance(dtype, str | None):
+        raise TypeError(f"dtype must be the name of one, got {dtype!r}")
     other = (f"dtype {dtype} says what Keras computes in; here it is float32 at least, and that of the arrays",)
     reduced = _reduction(reduction)
     shared = (_SHAPES,) if reduced == "none" else (_SHAPES, _NOTHING)

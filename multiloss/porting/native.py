@@ -96,14 +96,19 @@ def _written(source: Source, name: str, value: Any) -> str:
     if name == "reduce_fn" and value is not None:
         return f"jax.numpy.{value}"
     maker = _maker(source, name, value)
-    return repr(value) if maker is None else f"{maker}({value!r})"
+    return repr(value) if maker is None else f"{maker}({_floats(value)!r})"
 
 
 def _made(source: Source, name: str, value: Any) -> Any:
     if name == "reduce_fn" and value is not None:
         return _imported(f"jax.numpy.{value}")
     maker = _maker(source, name, value)
-    return value if maker is None else _imported(maker)(value)
+    return value if maker is None else _imported(maker)(_floats(value))
+
+
+def _floats(value: Any) -> Any:
+    """torch takes no integers for weights."""
+    return [_floats(item) for item in value] if isinstance(value, tuple | list) else float(value)
 
 
 def _imported(name: str) -> Any:

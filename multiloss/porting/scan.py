@@ -53,7 +53,7 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no Python source.
+        ValueError: it is no Python source, or there is no such backend.
 
     Example:
         >>> import pathlib, tempfile
@@ -64,6 +64,7 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
         ...     [(use.line, use.becomes) for use in scan(file)]
         [(2, "multiloss.get('mean_squared_error', reduction='sum', axis=())")]
     """
+    porting.check_place(to)
     try:
         tree = ast.parse(Path(path).read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -47,6 +47,8 @@ def call(node: ast.expr) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         for keyword in node.keywords:
             if keyword.arg is None:
                 raise ValueError("a written form takes no **arguments: write each out")
+            if keyword.arg in keywords:
+                raise ValueError(f"{keyword.arg} is given twice")
             keywords[keyword.arg] = literal(keyword.value, keyword.arg)
         node = node.func
     return dotted(node), tuple(arguments), keywords

@@ -1,0 +1,92 @@
+"""`multiloss.compare` on what users bring: objects of their own, arrays without numbers, empty batches."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+
+RNG = np.random.default_rng(3)
+X, Y = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 4))
+
+
+def mse(y_true: Any, y_pred: Any) -> Any:
+    return ((y_pred - y_true) ** 2).mean()
+
+
+@pytest.mark.cross
+def test_users_own_functions() -> None:
+    """Of every framework, as functions, compiled ones and objects of classes that nobody else knows."""
+    import jax
+    import jax.numpy as jnp
+    import keras
+    import tensorflow as tf
+    import torch
+
+    class OfKeras(keras.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return keras.ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+    class OfTorch(torch.nn.Module):
+        reduction = "mean"
+
+        def forward(self, y_pred: Any, target: Any) -> Any:
+            return ((y_pred - target) ** 2).mean()
+
+    for own in (
+        lambda y, p: torch.mean((y - p) ** 2),
+        lambda y, p: keras.ops.mean((y - p) ** 2),
+        jax.jit(lambda y, p: jnp.mean((y - p) ** 2)),
+        tf.function(lambda y, p: tf.reduce_mean((y - p) ** 2)),
+        OfKeras(dtype="float64"),
+        OfTorch(),
+    ):
+        assert multiloss.compare(own, mse, Y, X, rtol=1e-6).same, own
+
+
+@pytest.mark.cross
+def test_arrays_that_hold_no_numbers() -> None:
+    """They are named."""
+    import keras
+    import torch
+
+    for wrong in (torch.empty(6, 4, device="meta"), torch.eye(4).to_sparse(), keras.KerasTensor((6, 4)), X + 1j, "abc"):
+        with pytest.raises(TypeError, match="y_pred must be an array of real numbers"):
+            multiloss.compare(mse, "mae", Y, wrong)
+
+
+@pytest.mark.cross
+def test_empty_batches() -> None:
+    """Of any two, whatever shape they give."""
+    forms = ("torch.nn.MSELoss()", "keras.losses.MeanSquaredError()", "optax.l2_loss", "mse", "mse(reduction='none')")
+    for a in forms:
+        for b in forms:
+            report = multiloss.compare(a, b, Y[:0], X[:0])
+            assert report.same or "empty batch" in report.causes[0], str(report)
+
+
+def test_refused_names() -> None:
+    """A refused name is refused with its reason, and not called."""
+    for form in (
+        "keras.losses.deserialize(name={'class_name': 'Huber'})",
+        "torch.nn.AdaptiveLogSoftmaxWithLoss(3, 4, [1])",
+    ):
+        with pytest.raises(ValueError, match="is not ported"):
+            multiloss.compare(form, "mse", Y, X)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "claim"),
+    [
+        ("mean_absolute_error", "binary_crossentropy", "label smoothing"),
+        ("charbonnier", "binary_crossentropy", "label smoothing"),
+        ("cosine_distance", "soft_margin", "precision"),
+        ("quantile", "mean_absolute_percentage_error", "class balance"),
+    ],
+)
+def test_no_false_claims(a: str, b: str, claim: str) -> None:
+    """Of two unrelated losses, what holds of one input alone is no cause."""
+    for seed in range(12):
+        report = multiloss.compare(a, b, seed=seed)
+        assert not any(claim in cause for cause in report.causes), report.causes
