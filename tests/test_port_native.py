@@ -148,6 +148,14 @@ def test_every_loss_has_an_answer(name: str, options: dict[str, Any]) -> None:
         assert callable(multiloss.port(loss, to=library))
 
 
+def test_what_only_looks_alike() -> None:
+    """Optax' epsilon is within the root, torch's added to the difference: no way from one to the other."""
+    assert "multiloss" in porting.code("optax.triplet_margin_loss", to="torch.nn")[0]
+    assert porting.code("optax.triplet_margin_loss(eps=0.0)", to="torch.nn")[0] == (
+        "torch.nn.TripletMarginLoss(eps=0.0, reduction='none')"
+    )
+
+
 def test_across_libraries() -> None:
     """From one library to another in one line."""
     assert porting.code("keras.losses.Huber(delta=2.0)", to="torch.nn")[0] == "torch.nn.HuberLoss(delta=2.0)"

@@ -10,6 +10,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
+import multiloss
 from multiloss import porting, registry
 from multiloss.porting.rows import Row, Source
 
@@ -65,11 +66,26 @@ def section(name: str, of_library: dict[str, list[tuple[Source, Row]]]) -> str:
     for i, what in enumerate(("written", "computes", "is here")):
         cells = [column[i] if column else ("none" if i == 0 else "") for column in columns]
         lines.append("| " + " | ".join([f"**{what}**", *(cell.replace("|", r"\|") for cell in cells)]) + " |")
+    lines += _agreement(of_library)
     for title, sources in zip(titles, of_library.values(), strict=True):
         traps = list(dict.fromkeys(note for _, row in sources for note in row.notes))
         if traps:
             lines += ["", f"{title}:", "", *(f"- {note}" for note in traps)]
     return "\n".join(lines)
+
+
+def _agreement(of_library: dict[str, list[tuple[Source, Row]]]) -> list[str]:
+    """Calls that agree: each source as it is by default, with what the other libraries must be given."""
+    groups: list[list[str]] = []
+    for source in (source for sources in of_library.values() for source, _ in sources):
+        if source.is_class or source.name.startswith("optax."):
+            ours = multiloss.port(porting.text_of(source, needed(source)))
+            codes = [porting.code(ours, to=library)[0] for library in ("torch.nn", "keras.losses", "optax")]
+            found = [code for code in codes if not code.startswith("multiloss.")]
+            if len(found) > 1 and not any(set(found) & set(group) for group in groups):
+                groups.append(found)
+    lines = ["- " + " = ".join(f"`{code}`" for code in group) for group in groups]
+    return ["", "The same numbers:", "", *lines] if lines else []
 
 
 def _column(sources: list[tuple[Source, Row]]) -> tuple[str, str, str] | None:

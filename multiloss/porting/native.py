@@ -155,9 +155,9 @@ def _trials(source: Source, spec: Spec) -> Iterator[tuple[dict[str, Any], str]]:
         values: list[Any] = [parameter.default]
         for own in (name, *_ELSEWHERE.get(name, ())):
             if options.get(own) is not None and options[own] not in values:
-                values.insert(0, options[own])
-        if parameter.default is False:
-            values = [True, False] if name not in options else values
+                values.append(options[own])
+        if parameter.default is False and name not in options:
+            values.append(True)
         choices.append([(name, value) for value in values[:3]])
     if "reduction" in source.parameters:
         choices.append([("reduction", value) for value in _REDUCTIONS.get(library, ())])
@@ -175,7 +175,7 @@ def _matches(source: Source, arguments: dict[str, Any], targets: str, spec: Spec
         near = _BUT_FOR_TIES.get(spec.name) == row.loss
         if row.loss != spec.name and not near:
             return None
-        theirs = make_spec(spec.name, {**spec.kwargs, **row.options} if near else row.options)
+        theirs = make_spec(spec.name, row.options)
     except (RefusedError, TypeError, ValueError):
         return None
     notes = [*row.notes, *(["its gradient differs at a kink or of a zero vector, where there is none"] if near else [])]
@@ -197,6 +197,8 @@ def _plain(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
         own = dict(spec.own)
         if own.get("from_logits"):
             own |= {name: None for name in ("epsilon", "normalize") if name in own}
+        if own.get("epsilon") == 0 and "epsilon_in" in own:
+            own["epsilon_in"] = None
         elementwise = spec.definition.kind == "elementwise" and spec.reduction == "mean"
         summed = spec.name in _SUMS and not own.get("normalize") and spec.reduction in ("sum", "batchmean")
         axis = () if elementwise or summed else spec.axis
