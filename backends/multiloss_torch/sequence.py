@@ -1,0 +1,80 @@
+"""ctc by torch's own kernel, forwards and backwards in one call, where it gives what the definition gives."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import multiloss_torch as be
+from multiloss import general
+from multiloss_torch.kernels import can_read
+
+_REDUCED: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda values: values,
+    "sum": lambda values: values.sum(),
+    "mean": lambda values: values.mean(),
+    "weighted_mean": lambda values: values.mean(),
+    "batchmean": lambda values: values.mean(),
+}
+
+
+class _Ctc(torch.autograd.Function):
+    """torch's kernel has no second derivative; the definition has."""
+
+    @staticmethod
+    def forward(ctx: Any, spec: Any, found: tuple[Tensor, Tensor], y_pred: Tensor, *others: Any) -> Tensor:
+        ctx.spec, ctx.others = spec, others
+        ctx.save_for_backward(y_pred, found[1])
+        return found[0]
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        y_pred, slope = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return None, None, slope * g[:, None, None], None, None, None
+        y_pred = y_pred.view_as(y_pred)
+        y_true, *lengths = ctx.others
+        values = general.evaluate(be, ctx.spec, y_true, y_pred, *lengths, None, None, trusted=True)
+        (slope,) = torch.autograd.grad(values, y_pred, g, create_graph=True, materialize_grads=True)
+        return None, None, slope, None, None, None
+
+
+def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
+    """The loss of checked inputs without weights and mask; None where the definition has to answer."""
+    y_true, y_pred, label_lengths, input_lengths = inputs
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return None
+    if torch.autograd.forward_ad._current_level >= 0 or not can_read(y_pred):
+        return None
+    if y_pred.dtype not in (torch.float32, torch.float64) or not y_pred.numel() or not y_true.numel():
+        return None
+    options, (n, frames, _) = spec.kwargs, y_pred.shape
+    lengths = torch.full((n,), y_true.shape[1]) if label_lengths is None else label_lengths.long()
+    until = torch.full((n,), frames) if input_lengths is None else input_lengths.long()
+    read = torch.arange(y_true.shape[1]) < lengths[:, None]
+    # A blank among the labels has no alignment here; what stands behind a length may be nan, and stay out.
+    if ((y_true == options["blank"]) & read).any() or not until.min() > 0 or not y_pred.isfinite().all():
+        return None
+    asked = y_pred.requires_grad and torch.is_grad_enabled()
+    with torch.set_grad_enabled(asked):
+        # In float64: the kernel adds logarithms that grow with the frames, and loses digits by them.
+        leaf = y_pred.detach().double().requires_grad_(asked)
+        log_p = torch.log_softmax(leaf, -1).transpose(0, 1)
+        values = torch.nn.functional.ctc_loss(
+            log_p, y_true.long(), until, lengths, options["blank"], "none", options["zero_infinity"]
+        )
+        if not values.isfinite().all():  # without an alignment torch's gradient is nan
+            return None
+        if options["normalize"] is not None:
+            values = values / lengths.clamp(min=1)
+    reduced = _REDUCED[spec.reduction]
+    if not asked:
+        return reduced(values.to(y_pred.dtype))
+    (slope,) = torch.autograd.grad(values.sum(), leaf)
+    found = values.detach().to(y_pred.dtype), slope.to(y_pred.dtype)
+    each = dataclasses.replace(spec, reduction="none")
+    return reduced(_Ctc.apply(each, found, y_pred, y_true, label_lengths, input_lengths))
