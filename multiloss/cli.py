@@ -11,6 +11,7 @@ import ast
 import os
 import re
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -338,8 +339,11 @@ def _compare(args: argparse.Namespace) -> int:
 
     given = {}
     if args.data is not None:
-        with np.load(args.data, allow_pickle=False) as file:
-            given = {name: file[name] for name in file.files}
+        try:
+            with np.load(args.data, allow_pickle=False) as file:
+                given = {name: file[name] for name in file.files}
+        except (ValueError, EOFError, TypeError, zipfile.BadZipFile):  # text, pickled objects, an array alone
+            raise ValueError(f"--data {args.data} is no npz file of plain arrays") from None
         names = ("y_true", "y_pred", "sample_weight")
         wrong = next((name for name in given if name not in names), None)
         missing = next((name for name in names[:2] if name not in given), None)

@@ -501,6 +501,11 @@ def test_command_with_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     np.savez(file, y_true=Y)
     assert "lacks 'y_pred'" in run(capsys, "mse", "mse", "--data", str(file))[1]
     assert run(capsys, "mse", "mse", "--data", str(tmp_path / "none.npz"))[0] == 2
+    np.save(tmp_path / "one.npy", np.ones(3))
+    (tmp_path / "text.npz").write_text("1, 2, 3")
+    for name in ("one.npy", "text.npz"):
+        code, shown = run(capsys, "mse", "mse", "--data", str(tmp_path / name))
+        assert code == 2 and "is no npz file of plain arrays" in shown
 
 
 @pytest.mark.parametrize(

@@ -305,3 +305,16 @@ def test_a_wrong_row_is_found(theirs: str, ours: str, monkeypatch: pytest.Monkey
     arrays = {"y_true": rng.choice([-1.0, 1.0], (4, 3)) if "Soft" in theirs else rng.random((4, 3))}
     with pytest.raises(AssertionError, match="Mismatched elements"):
         check(f"torch.nn.{theirs}", arrays | {"y_pred": -5 * rng.random((4, 3))}, backends=("numpy",))
+
+
+def test_hooks_are_not_ported() -> None:
+    """A module whose hook changes what comes out is not what its class is."""
+    module = torch.nn.MSELoss()
+    module.register_forward_hook(lambda module, inputs, output: 2 * output)
+    with pytest.raises(RefusedError, match="MSELoss is not ported with its forward hooks"):
+        multiloss.port(module)
+
+
+def test_weights_are_numbers() -> None:
+    with pytest.raises(TypeError, match="weight must be an array of numbers, got b'x'"):
+        multiloss.port("nn.BCELoss(weight=b'x')")

@@ -70,7 +70,7 @@ def section(name: str, of_library: dict[str, list[tuple[Source, Row]]]) -> str:
     for title, sources in zip(titles, of_library.values(), strict=True):
         traps = list(dict.fromkeys(note for _, row in sources for note in row.notes))
         if traps:
-            lines += ["", f"{title}:", "", *(f"- {note}" for note in traps)]
+            lines += ["", f"Conventions and traps of {title}:", "", *(f"- {note}" for note in traps)]
     return "\n".join(lines)
 
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from multiloss.porting.rows import RefusedError
+
 _LEGACY = ("size_average", "reduce", "device", "dtype")
 
 
@@ -32,6 +34,8 @@ def identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] 
         if any(one is theirs for one in same):
             return name, {}
         if inspect.isclass(theirs) and type(item) is theirs:
+            if getattr(item, "_forward_hooks", None) or getattr(item, "_forward_pre_hooks", None):
+                raise RefusedError(f"{name} is not ported with its forward hooks, which may change anything")
             return name, _arguments(item)
     return None
 

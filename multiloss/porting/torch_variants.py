@@ -29,6 +29,8 @@ def weights(name: str, value: Any) -> Any:
     if value is None:
         return None
     try:
+        if isinstance(value, str | bytes):
+            raise TypeError
         array = np.asarray(value.tolist() if hasattr(value, "tolist") else value, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be an array of numbers, got {value!r}") from None
