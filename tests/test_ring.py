@@ -175,9 +175,6 @@ def test_in_a_keras_model(backend: str, tmp_path: Any) -> None:
     again(x, training=False)
     again.load_weights(tmp_path / "ring.weights.h5")
     np.testing.assert_array_equal(np.array(again.ring.centers), np.array(model.ring.centers))
-    net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="features")])
-    with pytest.raises(ValueError, match="weight is lambda here; for ring"):
-        multiloss.keras.WithCenterLoss(net, features="features", num_classes=2, loss="ring")
 
 
 def test_what_is_refused(backend: str) -> None:

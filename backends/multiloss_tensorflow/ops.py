@@ -147,21 +147,8 @@ def hypot(x: Array, y: Array) -> Array:
 
 def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
-    # nan at a weight of 0 becomes 0 too, but where one end is nan so is the other.
-    return _times(x, 1 - weight) + _times(y, weight)
-
-
-def _times(x: Array, weight: Array) -> Array:
-    # TensorFlow's own derivative of it by the weight is x, infinite where the product is the constant 0.
-    return _no_nan(x, weight) if x.shape == weight.shape else numerics.times(_BASIC, weight, x)
-
-
-@tf.custom_gradient
-def _no_nan(x: Array, weight: Array) -> Any:
-    def backward(g: Array) -> Any:
-        return g * weight, g * tf.where((weight == 0) & tf.math.is_inf(x), tf.zeros_like(x), x)
-
-    return tf.math.multiply_no_nan(x, weight), backward
+    # Not multiply_no_nan: its derivative by the weight is x, infinite where the product is the constant 0.
+    return numerics.times(_BASIC, 1 - weight, x) + numerics.times(_BASIC, weight, y)
 
 
 def log2(x: Array) -> Array:
