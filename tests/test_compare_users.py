@@ -90,3 +90,12 @@ def test_no_false_claims(a: str, b: str, claim: str) -> None:
     for seed in range(12):
         report = multiloss.compare(a, b, seed=seed)
         assert not any(claim in cause for cause in report.causes), report.causes
+
+
+@pytest.mark.cross
+def test_ctc() -> None:
+    """Each in the layout of its library: frames first in torch, paddings for lengths in Optax."""
+    assert multiloss.compare("torch.nn.CTCLoss()", "ctc(normalize='length')").same
+    assert multiloss.compare("F.ctc_loss(reduction='none')", "optax.ctc_loss").same
+    report = multiloss.compare("torch.nn.CTCLoss()", "ctc()")
+    assert not report.same and report.a.error is None and report.b.error is None

@@ -11,6 +11,8 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from multiloss import loss as losses
 from multiloss import registry
 from multiloss.loss import Named
@@ -28,6 +30,33 @@ _PREDICTED = {
 _TRUE = {"y_true", "target", "targets", "label", "labels", "truth", "ground_truth"}
 _PREDICTION_FIRST = ("y_pred", "y_true")
 _TARGET_FIRST = ("y_true", "y_pred")
+
+
+def _frames_first(call: Any) -> Any:
+    """torch's ctc takes (T, N, C)."""
+    return lambda y_pred, *others: call(y_pred.transpose(0, 1), *others)
+
+
+def _paddings(call: Any) -> Any:
+    """Optax' ctc takes 1 where a frame or a label is padding."""
+
+    def padding(like: Any, length: int, lengths: Any) -> Any:
+        behind = np.arange(length) >= np.asarray(lengths)[:, None]
+        return like[:1, :1, :1].ravel() * 0 + behind
+
+    def loss(y_pred: Any, input_lengths: Any, y_true: Any, label_lengths: Any) -> Any:
+        of_frames = padding(y_pred, y_pred.shape[1], input_lengths)
+        return call(y_pred, of_frames, y_true, padding(y_pred, y_true.shape[1], label_lengths))
+
+    return loss
+
+
+_LAYOUTS = {
+    "torch.nn.CTCLoss": _frames_first,
+    "torch.nn.functional.ctc_loss": _frames_first,
+    "optax.losses.ctc_loss": _paddings,
+}
+"""What takes its arrays in another shape than the losses here, as a function of those here."""
 
 
 def make(name: str, item: Any, order: str | None, arrays_of: str | None) -> Side:
@@ -99,6 +128,8 @@ def _live(name: str, item: Any, arrays_of: str | None) -> Side:
     if found is not None:
         source = porting.sources()[found[0]]
         order = source.data
+        text = _text(item)
+        item = _LAYOUTS.get(found[0], lambda call: call)(item)
         try:
             row = source.to_row(source.arguments((), found[1]))
             definition, options = registry.find(row.loss), row.options

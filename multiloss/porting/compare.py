@@ -229,6 +229,7 @@ def _names(sides: list[Side], given: Mapping[str, Any]) -> tuple[str, ...]:
     names = tuple(given) or next((inputs for inputs in known if inputs != ("y_true", "y_pred")), ("y_true", "y_pred"))
     if not given:
         left_out = {name for side in sides if side.definition is not None for name in side.definition.optional}
+        left_out -= {name for side in sides if side.library != "multiloss" for name in side.order}
         names = tuple(name for name in names if name not in left_out)
     for side in sides:
         if set(side.order) == {"y_true", "y_pred"} != set(names):

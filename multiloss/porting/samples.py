@@ -136,7 +136,10 @@ def _kinds(definition: Any, options: Mapping[str, Any]) -> tuple[str, str]:
 def _of_inputs(definition: Any, seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     if definition.example is not None:
-        return {name: np.asarray(array) for name, array in definition.example(rng).items()}
+        found = {name: np.asarray(array) for name, array in definition.example(rng).items()}
+        if definition.name == "ctc":  # log-probabilities are logits, too, so that those suit all
+            found["y_pred"] = found["y_pred"] - np.log(np.exp(found["y_pred"]).sum(-1, keepdims=True))
+        return found
     sizes = {"N": 8, "C": 4, "D": 5}
     domain = definition.domain(definition.options)
     made = {}
