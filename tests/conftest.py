@@ -8,6 +8,7 @@ asked for and cannot be imported is an error, never a skip.
 * `tests/test_torch_*.py` (likewise for the others) is collected only where torch is tested, so it may import torch at
   its top.
 * `@pytest.mark.cross`: a test that takes several frameworks at once; it runs only where all five are tested.
+  `tests/test_port_torch*.py`, `test_port_keras*.py` and `test_port_optax*.py` are collected there only.
 * Any other test needs no framework, and runs only where numpy is tested: once, and not in every environment.
 """
 
@@ -22,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax", "keras")
+_PORTS = ("test_port_torch", "test_port_keras", "test_port_optax")
 KERAS_RUNS_ON = ("tensorflow", "torch", "jax")
 
 # One thread for each process: the two workers of `-n 2` share two cores. Libraries read these when they are imported.
@@ -119,6 +121,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path.name.startswith(_PORTS) and set(config.selected_backends) != set(BACKENDS):
+        return True
     owner = _owner(collection_path)
     return True if owner is not None and owner not in config.selected_backends else None
 
