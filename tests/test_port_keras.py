@@ -99,7 +99,7 @@ def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", LOSSES)
-@settings(max_examples=25)
+@settings(max_examples=min(25, settings().max_examples))
 @given(data=st.data())
 def test_generated(what: str, data: st.DataObject) -> None:
     """Any arguments, shape, reduction and numbers."""

@@ -77,7 +77,7 @@ def peer_of(form: str) -> Any:
 
 
 @pytest.mark.parametrize("what", LOSSES)
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings().max_examples))
 @given(data=st.data())
 def test_generated(what: str, data: st.DataObject) -> None:
     """Any arguments, shape and numbers."""
