@@ -120,7 +120,7 @@ def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
     """The library's own loss that gives the numbers of `spec`, or None."""
     prefix = "optax.losses" if library == "optax" else library
     for source in known.values():
-        if source.name.startswith(prefix + ".") and source.refusal is None and _may_be(source, spec):
+        if source.name.startswith(prefix + ".") and source.refusal is None and _is_offered(source):
             for arguments, targets in _trials(source, spec):
                 if (found := _matches(source, arguments, targets, spec)) is not None:
                     return found
@@ -140,7 +140,7 @@ def from_source(text: str, library: str, known: dict[str, Source]) -> Native | N
     return Native(source, arguments, None, source.to_row(arguments).notes)
 
 
-def _may_be(source: Source, spec: Spec) -> bool:
+def _is_offered(source: Source) -> bool:
     """Classes where the library has them; Keras' functions give other shapes than its classes."""
     return source.is_class or source.name.startswith("optax.")
 
