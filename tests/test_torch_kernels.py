@@ -3,6 +3,7 @@ first and second derivatives, at random and at ties, zeros, extremes and nan."""
 
 import copy
 import dataclasses
+import math
 import pickle
 from typing import Any
 
@@ -396,3 +397,33 @@ def test_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         assert closed.differentiable(loss.spec, inputs) is not None
         loss(*inputs)
         assert loss._seen
+
+
+def test_hooks_run_at_every_call() -> None:
+    loss, x = multiloss.get("mse", backend="torch"), torch.ones(2, 3)
+    loss(x, x)
+    assert loss._direct  # such arrays go to the kernel at once now
+    seen = []
+    own = loss.register_forward_hook(lambda module, inputs, value: seen.append("own") or value + 1)
+    everywhere = torch.nn.modules.module.register_module_forward_hook(lambda *_: seen.append("all"))
+    try:
+        assert loss(x, x).item() == 1
+    finally:
+        everywhere.remove()
+    own.remove()
+    assert seen == ["all", "own"]
+    assert loss(x, x).item() == 0 and len(seen) == 2
+    loss.compile(backend="eager")
+    assert loss(x, x + 2).item() == 4
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_what_one_mode_keeps_serves_the_others(mode: Any) -> None:
+    loss = multiloss.get("bce", backend="torch", from_logits=True)
+    t, z = torch.tensor([[0.0, 1.0, 1.0]]), torch.tensor([[-90.0, 90.0, -90.0]])
+    with mode():
+        loss(t.clone(), z.clone())
+    leaf = z.clone().requires_grad_()
+    (first,) = torch.autograd.grad(loss(t, leaf), leaf, create_graph=True)
+    torch.testing.assert_close(first, torch.tensor([[math.exp(-90), -math.exp(-90), -1.0]]) / 3, rtol=1e-5, atol=0)
+    assert not torch.autograd.grad(first.sum(), leaf)[0].isnan().any()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -28,10 +29,13 @@ _FEW = 4096
 """Below so many elements another pass over them costs less than another node in the graph."""
 _MODERATE = 40.0
 """The square of exp of it is finite in every dtype."""
+_BEYOND = 80.0
+"""exp of it is finite, and log(1 + exp) of what is above is that itself, in every dtype."""
 _FAR = 1e4
 """Beyond such scores torch's sum of a margin and two of them loses the margin."""
 
-_ONES = {dtype: (torch.ones((), dtype=dtype), -torch.ones((), dtype=dtype)) for dtype in (torch.float32, torch.float64)}
+_ONES = {dtype: torch.ones((), dtype=dtype) for dtype in (torch.float32, torch.float64)}
+_MINUS_ONES = {dtype: -one for dtype, one in _ONES.items()}
 
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]
@@ -69,13 +73,13 @@ def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
     # Where exp is large, torch's second derivative is 0, and where it is infinite, all is nan.
     if math.prod(shape) >= _FEW:
         return None
-    one, signs = _ONES, options["labels"] == "+-1"
+    minus_one, signs = _MINUS_ONES, options["labels"] == "+-1"
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
         least, most = y_pred.detach().aminmax()
         if not (least.item() >= -_MODERATE and most.item() <= _MODERATE and _constant(y_true)):
             return None
-        t = y_true if signs else torch.addcmul(one[y_true.dtype][1], y_true, one[y_true.dtype][0], value=2)
+        t = y_true if signs else torch.add(minus_one[y_true.dtype], y_true, alpha=2)
         value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
         return value if math.isfinite(value.item()) else None  # targets that are none
 
@@ -151,7 +155,7 @@ def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
         if not y_pred.requires_grad:
             return value
-        one = _ONES[z.dtype][0]
+        one = _ONES[z.dtype]
         return _Linear.apply((value, _aten.multi_margin_loss_backward.default(one, z, y_true, *how)), y_pred)
 
     return call
@@ -174,7 +178,7 @@ def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
         if not y_pred.requires_grad:
             return value
-        one = _ONES[z.dtype][0]
+        one = _ONES[z.dtype]
         gradient = _aten.multilabel_margin_loss_backward.default(one, z, numbers, _MEAN, hits)
         return _Linear.apply((value, gradient.reshape(shape)), y_pred)
 
@@ -194,7 +198,7 @@ def near(scores: Tensor) -> bool:
 
 
 def _multilabel_soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
-    return _few_bits if math.prod(shape) < _FEW else None
+    return _few_bits(shape) if math.prod(shape) < _FEW else None
 
 
 def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -204,12 +208,13 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     if options["pos_weight"] is not None:
         return None
     if options["from_logits"]:
-        return _few_bits if s == 0 and math.prod(shape) < _FEW else None
+        return _few_bits(shape) if s == 0 and math.prod(shape) < _FEW else None
     if epsilon < 1e-11:
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        if not _within(y_pred, epsilon):
+        least, most = y_pred.detach().aminmax()
+        if not (least.item() >= epsilon and 1 - most.item() >= epsilon):
             return None
         try:
             return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
@@ -219,13 +224,24 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     return call
 
 
-def _few_bits(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0: one node costs less than an `autograd.Function`."""
-    if not _constant(y_true) or not torch.equal(y_true * y_true, y_true):
-        return None
-    one, minus_one = _ONES[y_true.dtype]
-    value: Any = _nn.soft_margin_loss(y_pred, torch.addcmul(minus_one, y_true, one, value=2), _MEAN)
-    return value if math.isfinite(value.item()) else None  # exp of more than 88
+def _few_bits(shape: Any) -> Call:
+    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, of few: three nodes, none of them Python's."""
+    count = math.prod(shape)
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        if not _constant(y_true) or not torch.equal(y_true * y_true, y_true):
+            return None
+        away = torch.add(_ONES[y_true.dtype], y_true, alpha=-2) * y_pred
+        return torch.dot(_nn.softplus(away.reshape(-1), 1, _BEYOND), _shares(count, y_true.dtype))
+
+    return call
+
+
+@lru_cache(maxsize=64)
+def _shares(count: int, dtype: torch.dtype) -> Tensor:
+    """A mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
+    with torch.inference_mode(False):  # what is made there cannot be kept for a backward pass
+        return torch.full((count,), 1 / count, dtype=dtype, device="cpu")
 
 
 def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -303,12 +319,6 @@ def _cross_entropy(options: Any, axis: int, shape: Any) -> Call | None:
         return None
     native, smoothing = _nn.cross_entropy_loss, options["label_smoothing"]
     return lambda y_true, y_pred: native(y_pred, y_true, None, _MEAN, _NO_LABEL, smoothing)
-
-
-def _within(x: Tensor, epsilon: float) -> bool:
-    """Whether x and 1 - x are at least `epsilon` everywhere."""
-    least, most = x.detach().aminmax()
-    return least.item() >= epsilon and 1 - most.item() >= epsilon
 
 
 def _constant(x: Tensor) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module
 
 import multiloss_torch as be
 from multiloss import general, pipeline
@@ -20,13 +21,13 @@ __all__ = ["TorchCenter", "TorchGeneral", "TorchLoss"]
 _PLAIN = (torch.float32, torch.float64)
 _TENSORS = (Tensor, nn.Parameter)
 _MOST_KINDS = 64
+_is_compiling, _transformed = torch.compiler.is_dynamo_compiling, torch._C._functorch.peek_interpreter_stack
+_any_global_hook = module._has_any_global_hook
 
 
 def _alike(x: Any, y: Any) -> Any:
     """The same for arrays for which a kernel does the same; None while compiling, under torch.func, and of others."""
-    if type(x) not in _TENSORS or type(y) not in _TENSORS or torch.compiler.is_compiling():
-        return None
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if type(x) not in _TENSORS or type(y) not in _TENSORS or _is_compiling() or _transformed() is not None:
         return None
     return x.shape, y.shape, x.dtype, y.dtype, x.device, y.device
 
@@ -58,6 +59,22 @@ class TorchLoss(Named, nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_direct": {}}  # kernels are no data
 
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """The loss, on the device of `y_pred`."""
+        # Small arrays take less time than `nn.Module.__call__` and `forward`, which are for all other calls.
+        if sample_weight is None and mask is None and self._direct:
+            hooked = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
+            if not (hooked or self._compiled_call_impl or _any_global_hook()):
+                call = self._direct.get(_alike(y_true, y_pred))
+                if call is not None:
+                    value = call(y_true, y_pred)
+                    if value is not None:
+                        return value
+        found: Tensor = super().__call__(y_true, y_pred, sample_weight, mask)
+        return found  # noqa: RET504 (typed)
+
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
@@ -65,11 +82,6 @@ class TorchLoss(Named, nn.Module):
         key = None
         if self._kernel is not None and sample_weight is None and mask is None:
             key = _alike(y_true, y_pred)
-            call = self._direct.get(key)
-            if call is not None:
-                value = call(y_true, y_pred)
-                if value is not None:
-                    return value
         spec = self.spec
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs

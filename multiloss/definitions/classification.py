@@ -328,27 +328,20 @@ def binary_crossentropy(
         '0.164252'
     """
     t = smooth_pair(y_true, label_smoothing)
-    if pos_weight is not None:
-        return _weighted_pair(xp, pos_weight * t, 1 - t, y_pred, from_logits, epsilon)
+    a, b = t if pos_weight is None else pos_weight * t, 1 - t
     if from_logits:
         # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
-        hinge = xp.mix(xp.at_least(y_pred, 0.0), xp.at_least(-y_pred, 0.0), t)
-        return xp.log1p(xp.exp(-xp.abs(y_pred))) + hinge
-    one, zero = floored_log(xp, y_pred, epsilon, t), _floored_log1m(xp, y_pred, epsilon, 1 - t)
-    return -t * one - (1 - t) * zero
+        sign = xp.unit(y_pred)
+        size = sign * y_pred
+        rest = xp.log1p(xp.exp(-size))
+        wrong = xp.times(xp.where(sign > 0, b, a), size)
+        return (rest if pos_weight is None else (a + b) * rest) + wrong
+    return -a * floored_log(xp, y_pred, epsilon, a) - b * _floored_log1m(xp, y_pred, epsilon, b)
 
 
 def smooth_pair(t: Array, label_smoothing: float) -> Array:
     """The targets of two outcomes, mixed with 1/2."""
     return t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / 2
-
-
-def _weighted_pair(xp: Any, a: Array, b: Array, y_pred: Array, from_logits: bool, epsilon: float) -> Array:
-    """-a log p - b log(1 - p)."""
-    if from_logits:
-        hinge = xp.times(a, xp.at_least(-y_pred, 0.0)) + xp.times(b, xp.at_least(y_pred, 0.0))
-        return (a + b) * xp.log1p(xp.exp(-xp.abs(y_pred))) + hinge
-    return -a * floored_log(xp, y_pred, epsilon, a) - b * _floored_log1m(xp, y_pred, epsilon, b)
 
 
 def _floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
@@ -366,11 +359,8 @@ def pair_gradient(
     """The derivative of `binary_crossentropy`."""
     t = smooth_pair(y_true, label_smoothing)
     a = t if pos_weight is None else pos_weight * t
-    if from_logits and pos_weight is None:
-        # sigmoid(z) - t with the tail kept.
-        return xp.mix(xp.expit(y_pred), -xp.expit(-y_pred), t)
     if from_logits:
-        return (1 - t) * xp.expit(y_pred) - a * xp.expit(-y_pred)
+        return (1 - t) * xp.expit(y_pred) - a * xp.expit(-y_pred)  # sigmoid(z) - t with the tail kept
     one = floored_reciprocal(xp, y_pred, epsilon, a)
     zero = floored_reciprocal(xp, 1 - y_pred, epsilon, 1 - t)
     return (1 - t) * zero - a * one
