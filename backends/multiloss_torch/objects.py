@@ -73,7 +73,7 @@ class TorchLoss(Named, nn.Module):
                     if value is not None:
                         return value
         found: Tensor = super().__call__(y_true, y_pred, sample_weight, mask)
-        return found  # noqa: RET504 (typed)
+        return found
 
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
