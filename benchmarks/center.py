@@ -108,14 +108,14 @@ def jax_steps(classes: int) -> dict[str, Step]:
 
     y, x = map(jnp.asarray, data(classes))
     center = multiloss.get("center", backend="jax", num_classes=classes, feature_dim=DIM)
-    both = jax.jit(jax.value_and_grad(lambda x, s: center.step(s, y, x), has_aux=True), donate_argnums=1)
+    both = jax.jit(jax.value_and_grad(lambda x, s, y: center.step(s, y, x), has_aux=True), donate_argnums=1)
     tables = {"ours": center.init_state(), "by hand": jnp.zeros((classes, DIM))}
 
     def ours() -> Any:
-        (value, tables["ours"]), gradient = both(x, tables["ours"])
+        (value, tables["ours"]), gradient = both(x, tables["ours"], y)
         return value, gradient, tables["ours"]
 
-    def hand(table: Any) -> Any:
+    def hand(table: Any, y: Any, x: Any) -> Any:  # the batch as arguments: what a closure holds is folded once
         difference = table[y] - x
         order = jnp.argsort(y)
         place = jnp.cumsum(jnp.diff(y[order], prepend=y[order[:1]]) != 0)
@@ -127,7 +127,7 @@ def jax_steps(classes: int) -> dict[str, Step]:
     compiled = jax.jit(hand, donate_argnums=0)
 
     def by_hand() -> Any:
-        *result, tables["by hand"] = compiled(tables["by hand"])
+        *result, tables["by hand"] = compiled(tables["by hand"], y, x)
         return *result, tables["by hand"]
 
     steps: dict[str, Step] = {"ours": ours, "by hand": by_hand}
@@ -148,14 +148,14 @@ def tensorflow_steps(classes: int) -> dict[str, Step]:
     table = tf.Variable(tf.zeros((classes, DIM)))
 
     @tf.function
-    def ours() -> Any:
+    def ours(y: Any, x: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
             value = center(y, x)
         return value, tape.gradient(value, x)
 
     @tf.function
-    def by_hand() -> Any:
+    def by_hand(y: Any, x: Any) -> Any:
         difference = tf.gather(table, y) - x
         found, place, n = tf.unique_with_counts(y)
         sums = tf.math.unsorted_segment_sum(difference, place, tf.size(found))
@@ -163,7 +163,7 @@ def tensorflow_steps(classes: int) -> dict[str, Step]:
         table.scatter_sub(tf.IndexedSlices(step, found))
         return 0.5 * tf.reduce_mean(tf.reduce_sum(difference**2, 1)), difference / -BATCH
 
-    return {"ours": ours, "by hand": by_hand}
+    return {"ours": lambda: ours(y, x), "by hand": lambda: by_hand(y, x)}
 
 
 STEPS = {"torch": torch_steps, "jax": jax_steps, "tensorflow": tensorflow_steps}

@@ -257,13 +257,13 @@ def step(
     x = family.directions(xp, x)[1] if chosen.loss == "ring" else x
     flat_rows, flat_x = xp.reshape(rows, (-1, dim)), xp.reshape(x, (-1, dim))
     flat_labels = xp.reshape(safe, (-1,))
-    alike = keep is None and invalid is None and group is None and not chosen.moves_all
+    alike = keep is None and group is None and not chosen.moves_all
     flat_keep = None if alike else xp.reshape(_every(safe) if keep is None else keep, (-1,))
-    if invalid is not None:
-        # Bad input changes nothing: one label out of range, and no center moves.
-        bad = xp.any(invalid)
-        if group is not None:
-            bad = group.sum(xp.astype(bad, rows.dtype)) > 0
+    # Bad input changes nothing: one label out of range, and no center moves.
+    bad = None if invalid is None else xp.any(invalid)
+    if bad is not None and group is not None:
+        bad = group.sum(xp.astype(bad, rows.dtype)) > 0
+    if bad is not None and flat_keep is not None:
         flat_keep = flat_keep & ~bad
     classes = be.shape(centers)[0]
     if chosen.moves_all or (group is not None and not group.gathers(classes, dim, be.shape(flat_x)[0])):
@@ -271,9 +271,11 @@ def step(
     if group is not None:
         flat_labels, flat_x, flat_keep = (group.gather(x) for x in (flat_labels, flat_x, flat_keep))
         flat_rows = xp.gather(centers, flat_labels)
-    total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
+    moving, total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
+    before = flat_rows if moving is flat_labels else xp.gather(centers, moving)
     count = xp.sum(xp.astype(_every(flat_labels) if alike else flat_keep, rows.dtype)) if chosen.rule.by_batch else None
-    return value, flat_labels, formula.moved(xp, flat_rows, total, n, count, chosen.alpha, chosen.rule)
+    new = formula.moved(xp, before, total, n, count, chosen.alpha, chosen.rule)
+    return value, moving, new if bad is None or flat_keep is not None else xp.where(bad, before, new)
 
 
 def _one_radius(
@@ -302,9 +304,9 @@ def _of_all_classes(
     xp, own, extra = be.xp, dict(chosen.own), None
 
     def sums(labels: Array, rows: Array, keep: Array) -> tuple[Array, Array]:
-        total, n = formula.class_sums(xp, rows, labels, x, keep)
+        moving, total, n = formula.class_sums(xp, rows, labels, x, keep)
         none = xp.concat([xp.zeros_like(centers), xp.zeros_like(centers[:, :1])], axis=1)
-        table = xp.put_rows(none, labels, xp.concat([total, n[:, None]], axis=1))
+        table = xp.put_rows(none, moving, xp.concat([total, n[:, None]], axis=1))
         table = table if group is None else group.sum(table)
         return table[:, :-1], table[:, -1]
 

@@ -74,6 +74,11 @@ def where_finite(xp: Any, rows: Array, x: Array, y: Array) -> Array:
     return xp.where(xp.all(xp.isfinite(rows), axis=-1, keepdims=True), x, y)
 
 
+def distinct(xp: Any, labels: Array) -> tuple[Array, Array, None]:
+    """The labels, and for each the place where its class starts among the sorted ones: a number below N."""
+    return labels, xp.searchsorted(xp.sort(labels), labels), None
+
+
 def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
     """The last state of state = step(state, frame), over the first axis of `frames`."""
     state = start
@@ -104,6 +109,7 @@ DEFAULTS = {
         put_class,
         constants,
         where_finite,
+        distinct,
         scan,
         log_cosh,
     )

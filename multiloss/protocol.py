@@ -95,8 +95,13 @@ class Namespace(Protocol):
         """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once
         for all of them."""
 
-    def segment_sum(self, values: Array, segments: Array) -> Array:
-        """Sums of the values of each segment, in as many rows as there are values."""
+    def distinct(self, labels: Array) -> tuple[Array, Array, Array | None]:
+        """The classes among the labels (N,), each once, the place of each label's class among them, and how often each
+        is there; where shapes have to be known beforehand `labels` itself, for each one place that all of its class
+        share, and None."""
+
+    def segment_sum(self, values: Array, segments: Array, like: Array) -> Array:
+        """Sums of the values of each segment, in as many rows as `like` has."""
 
 
 class Group(Protocol):

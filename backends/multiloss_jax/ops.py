@@ -144,9 +144,9 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
     return table.at[rows].set(values)
 
 
-def segment_sum(values: Array, segments: Array) -> Array:
-    """Sums of the values of each segment; as many segments as values."""
-    return jax.ops.segment_sum(values, segments, num_segments=values.shape[0])
+def segment_sum(values: Array, segments: Array, like: Array) -> Array:
+    """Sums of the values of each segment; as many segments as `like` has rows."""
+    return jax.ops.segment_sum(values, segments, num_segments=like.shape[0])
 
 
 def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:

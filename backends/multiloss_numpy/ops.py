@@ -133,8 +133,8 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
     return table
 
 
-def segment_sum(values: Array, segments: Array) -> Array:
-    """Sums of the values of each segment; as many segments as values."""
-    sums = np.zeros_like(values)
+def segment_sum(values: Array, segments: Array, like: Array) -> Array:
+    """Sums of the values of each segment; as many segments as `like` has rows."""
+    sums = np.zeros((len(like), *values.shape[1:]), values.dtype)
     np.add.at(sums, segments, values)
     return sums

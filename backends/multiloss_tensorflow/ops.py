@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -280,9 +281,22 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
     return tf.tensor_scatter_nd_update(table, rows[:, None], values)
 
 
-def segment_sum(values: Array, segments: Array) -> Array:
-    """Sums of the values of each segment; as many segments as values."""
-    return tf.math.unsorted_segment_sum(values, segments, tf.shape(values)[0])
+def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
+    """The classes among the labels, each once, and where each label's is among them."""
+    if _accelerators():  # XLA has no lengths there that depend on values
+        return labels, searchsorted(sort(labels), labels), None
+    classes, places = tf.unique(labels)
+    return classes, places, None
+
+
+@lru_cache(maxsize=None)
+def _accelerators() -> bool:
+    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+
+
+def segment_sum(values: Array, segments: Array, like: Array) -> Array:
+    """Sums of the values of each segment; as many segments as `like` has rows."""
+    return tf.math.unsorted_segment_sum(values, segments, tf.shape(like)[0])
 
 
 def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:

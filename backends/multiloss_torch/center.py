@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import multiloss_torch as be
 from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.center_methods import CenterMethods
-from multiloss_torch import checkpointing, distributed, ops
+from multiloss_torch import checkpointing, distributed, ops, quick
 
 
 class TorchCenter(CenterMethods, nn.Module):
@@ -30,13 +30,31 @@ class TorchCenter(CenterMethods, nn.Module):
         self.options = dataclasses.replace(chosen, process_group=None)
         self._choice = distributed.Choice(chosen.process_group)
         self._agreed = False
+        self._seen: set[Any] = set()
+        """Kinds of batches that `quick` takes: shapes and dtypes that went through all checks once."""
         self.register_buffer("centers", torch.zeros(0, 0))
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
-        return self._evaluate((labels, features, sample_weight, mask))[0]
+        kind = quick.kind_of(labels, features) if sample_weight is None and mask is None else None
+        if kind is not None and kind in self._seen and self._steps_alone():
+            done = quick.step(self.options, self.centers, labels, features)
+            if done is not None:
+                value, moving, rows = done
+                self.centers.index_copy_(0, moving, rows)
+                return value
+        value = self._evaluate((labels, features, sample_weight, mask))[0]
+        if kind is not None and quick.applies(self.options, self.centers, labels, features):
+            self._seen.add(kind)
+        return value
+
+    def _steps_alone(self) -> bool:
+        """Whether this call moves the centers, outside of checkpointed regions and process groups."""
+        if not (self.training and torch.is_grad_enabled() and self.options.update == "auto"):
+            return False
+        return not checkpointing.is_possible() and self._choice.processes(self.centers.device) is None
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` and the mode say."""

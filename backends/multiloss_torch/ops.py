@@ -308,7 +308,15 @@ _COMPILES_LOOPS = torch.__version__ >= (2, 13)
 """Whether torch's own scan has derivatives: the first version where this was tried."""
 
 
-def segment_sum(values: Array, segments: Array) -> Array:
-    """Sums of the values of each segment; as many segments as values."""
-    sums = torch.zeros_like(values)
+def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
+    """The classes among the labels, each once, where each label's is among them, and how often each is there."""
+    if labels.device.type != "cpu" or not is_plain(labels):  # their number is not known there, or costs a wait
+        return labels, searchsorted(torch.sort(labels).values, labels), None
+    classes, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+    return classes, places, counts
+
+
+def segment_sum(values: Array, segments: Array, like: Array) -> Array:
+    """Sums of the values of each segment; as many segments as `like` has rows."""
+    sums = values.new_zeros((like.shape[0], *values.shape[1:]))
     return sums.index_add_(0, segments, values) if is_plain(values) else sums.index_add(0, segments, values)

@@ -134,11 +134,11 @@ class ShardedCenter(TorchCenter):
             if not trusted:
                 keep = keep & (known | ~keep).all()
             x = group.gather(features.detach().to(rows.dtype).reshape(-1, rows.shape[1]))
-            total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
+            moving, total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
             new = formula.moved(
-                be.xp, rows[mine], total, n, keep.sum().to(rows.dtype), self.options.alpha, self.options.rule
+                be.xp, self.centers[moving], total, n, keep.sum().to(rows.dtype), self.options.alpha, self.options.rule
             )
-        return value, own, new, features
+        return value, moving, new, features
 
     def _synchronisation(self) -> str:
         first, stop = self._block()

@@ -110,7 +110,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool, fa
     return _scale(xp, y_pred, axis, per_feature, factor) * xp.ones_like(y_pred)
 
 
-def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array | None) -> tuple[Array, Array]:
+def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array | None) -> tuple[Array, Array, Array]:
     """What the step needs of each class of a batch, never touching the table.
 
     Args:
@@ -120,23 +120,35 @@ def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array
         keep: which samples count, (N,) boolean; None: all.
 
     Returns:
-        For each sample the sum of c_j - x_i over its class, (N, D), and the number of its class's samples, (N,).
+        Classes, (M,): each of the batch once, or, where their number has to be known beforehand, `labels` itself; for
+        each the sum of c_j - x_i over its samples, (M, D), and their number, (M,).
     """
-    # The place where a class starts among the sorted labels: a number below N, so that sums cost the batch only.
-    segments = xp.searchsorted(xp.sort(labels), labels)
+    classes, places, counts = xp.distinct(labels)
     # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
     difference = rows - features
-    if keep is None:
-        present = xp.ones_like(rows[:, 0])
-    else:
+    if keep is not None:
         difference = xp.where(keep[:, None], difference, xp.zeros_like(rows))
-        present = xp.astype(keep, rows.dtype)
-    total, n = xp.segment_sum(difference, segments), xp.segment_sum(present, segments)
-    return xp.take(total, segments, axis=0), xp.take(n, segments, axis=0)
+    total = xp.segment_sum(difference, places, classes)
+    if keep is None and counts is not None:
+        n = xp.astype(counts, rows.dtype)
+    else:
+        present = xp.ones_like(rows[:, 0]) if keep is None else xp.astype(keep, rows.dtype)
+        n = xp.segment_sum(present, places, classes)
+    if classes is labels:  # a sum is where its class's first sample is
+        total, n = (xp.take(x, places, axis=0) for x in (total, n))
+    return classes, total, n
 
 
 def moved(
-    xp: Any, rows: Array, total: Array, n: Array, batch: Any, alpha: float, rule: Rule, extra: Array | None = None
+    xp: Any,
+    rows: Array,
+    total: Array,
+    n: Array,
+    batch: Any,
+    alpha: float,
+    rule: Rule,
+    extra: Array | None = None,
+    finite: bool = False,
 ) -> Array:
     """The rows after their step.
 
@@ -148,6 +160,7 @@ def moved(
         alpha: the step.
         rule: what divides the sum.
         extra: what some losses of the family add to the divided sum, (M, D); it moves classes without samples, too.
+        finite: whether all sums are known to be.
 
     Returns:
         (M, D). A class without samples, and one that a non-finite feature touches, keeps its row, bit for bit.
@@ -161,4 +174,4 @@ def moved(
     if extra is not None:
         extra = xp.where(batch > 0, extra, xp.zeros_like(extra))
         step, total = step + alpha * rule.step_factor * extra, total + extra
-    return xp.where_finite(total, rows - step, rows)
+    return rows - step if finite else xp.where_finite(total, rows - step, rows)

@@ -1,0 +1,138 @@
+"""The quick step of center loss on torch against the general one, which a mask of True makes answer."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import multiloss
+from multiloss_torch import quick
+
+RNG = torch.Generator().manual_seed(0)
+INF = float("inf")
+
+
+def _pair(**options: Any) -> tuple[Any, Any]:
+    """Two equal center losses."""
+    given = {"num_classes": 7, "feature_dim": 3, "centers_init": "normal"} | options
+    one, other = (multiloss.get("center", backend="torch", **given) for _ in range(2))
+    return one, other
+
+
+def _step(center: Any, labels: torch.Tensor, features: torch.Tensor, **more: Any) -> tuple[Any, Any]:
+    leaf = features.clone().requires_grad_()
+    value = center(labels, leaf, **more)
+    (gradient,) = torch.autograd.grad(value, leaf)
+    return value.detach(), gradient
+
+
+@pytest.fixture
+def quick_calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What each call of the quick step gave: whether it answered."""
+    calls: list[bool] = []
+    original = quick.step
+
+    def step(*arguments: Any) -> Any:
+        found = original(*arguments)
+        calls.append(found is not None)
+        return found
+
+    monkeypatch.setattr(quick, "step", step)
+    return calls
+
+
+@given(
+    labels=st.lists(st.integers(0, 6), min_size=1, max_size=12),
+    reduction=st.sampled_from(["mean", "sum", "batchmean", "weighted_mean"]),
+    preset=st.sampled_from([None, *sorted(["paper", "tensorflow", "caffe", "facenet", "kaiyangzhou", "jxgu1016"])]),
+    per_feature=st.booleans(),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_equal_to_the_general_step(
+    labels: list[int], reduction: str, preset: str | None, per_feature: bool, dtype: torch.dtype
+) -> None:
+    options: dict[str, Any] = {"reduction": reduction}
+    if preset is None:
+        options |= {"per_feature": per_feature, "alpha": 0.3}
+    else:
+        options |= {"preset": preset}
+    start = torch.randn(7, 3, generator=RNG, dtype=dtype)
+    one, other = (multiloss.get("center", backend="torch", centers_init=start.numpy(), **options) for _ in range(2))
+    if dtype == torch.float64:
+        one, other = one.double(), other.double()
+    start = one.centers.clone()
+    y = torch.tensor(labels)
+    for _ in range(3):
+        x = torch.randn(len(labels), 3, generator=RNG, dtype=dtype)
+        found, wanted = _step(one, y, x), _step(other, y, x, mask=torch.ones(len(labels), dtype=torch.bool))
+        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(one.centers, other.centers)
+        absent = [c for c in range(7) if c not in labels]
+        assert torch.equal(one.centers[absent], start[absent])
+
+
+def test_the_quick_step_answers_and_gives_way(quick_calls: list[bool]) -> None:
+    center, _ = _pair()
+    y, x = torch.tensor([1, 1, 4]), torch.ones(3, 3)
+    _step(center, y, x)
+    assert quick_calls == []  # all checks first
+    _step(center, y, x)
+    assert quick_calls == [True]
+    before = center.centers.clone()
+    for bad in ([1, 7, 4], [1, -1, 4]):
+        with pytest.raises(ValueError, match=r"labels.*\[0, 7\)"):
+            center(torch.tensor(bad), x.requires_grad_())
+    with pytest.raises(ValueError, match="features"):
+        center(y, torch.ones(3, 2))
+    assert torch.equal(center.centers, before)
+    value = center(y, torch.tensor([[INF, 0, 0], [0, 0, 0], [1, 2, 3.0]]))
+    assert value.isinf() and torch.equal(center.centers[1], before[1]) and not torch.equal(center.centers[4], before[4])
+    assert quick_calls == [True, False, False, False]
+    center.eval()
+    moved = center.centers.clone()
+    center(y, x)
+    center.train()
+    with torch.no_grad():
+        center(y, x)
+    assert torch.equal(center.centers, moved) and len(quick_calls) == 4
+    center.resize(9)
+    _step(center, y, x)
+    center.double()
+    _step(center, y, x.double())
+    _step(center, y, x)
+    _step(center, y, x.double())
+    center.centers = torch.zeros(9, 3)
+    _step(center, y, x)
+    assert quick_calls[4:] == [True, False, True, True]  # each time of the table that there is
+
+
+def test_growth_copies_and_pickles(quick_calls: list[bool]) -> None:
+    center = multiloss.get("center", backend="torch")
+    y, x = torch.tensor([0, 2]), torch.ones(2, 3)
+    _step(center, y, x)
+    _step(center, y, x)
+    _step(center, torch.tensor([0, 5]), x)
+    assert quick_calls == [True, False] and center.centers.shape == (6, 3)
+    for twin in (copy.deepcopy(center), pickle.loads(pickle.dumps(center))):
+        before = center.centers.clone()
+        _step(twin, y, x)
+        _step(twin, y, x)
+        assert torch.equal(center.centers, before) and not torch.equal(twin.centers, before)
+
+
+def test_second_derivatives() -> None:
+    center, general = _pair()
+    y, x = torch.tensor([1, 1, 4]), torch.randn(3, 3, generator=RNG)
+    found = []
+    for loss, more in ((center, {}), (general, {"mask": torch.ones(3, dtype=torch.bool)})):
+        loss(y, x, **more)
+        leaf = x.clone().requires_grad_()
+        (first,) = torch.autograd.grad(loss(y, leaf, **more), leaf, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), leaf)[0])
+    torch.testing.assert_close(*found)
+    assert np.isfinite(found[0].numpy()).all()
