@@ -27,7 +27,8 @@ def _rival(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
 
 
 def _crammer_singer(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
-    right = xp.sum(xp.times(t, z), axis=axis)
+    apart = (t == 0) & xp.isinf(z)
+    right = xp.sum(xp.agreement(t, xp.where(apart, xp.zeros_like(z), z)), axis=axis)
     return ce.with_nan(xp, xp.at_least(1 + xp.max(_rival(xp, t, z, axis, keras), axis=axis) - right, 0.0), z, axis)
 
 
@@ -35,7 +36,7 @@ def _crammer_singer_gradient(xp: Any, t: Array, z: Array, axis: int, keras: bool
     rival = _rival(xp, t, z, axis, keras)
     active = step(xp, 1 + xp.max(rival, axis=axis) - xp.sum(xp.times(t, z), axis=axis))
     ones = xp.put_class(xp.ones_like(active), xp.argmax(rival, axis=axis), z, axis)
-    return xp.expand_dims(active, axis=axis) * (ones * (1 - t) - t)
+    return xp.times(xp.expand_dims(active, axis=axis), xp.times(ones, 1 - t) - t)
 
 
 def _one_hot_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
