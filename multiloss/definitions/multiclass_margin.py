@@ -21,14 +21,18 @@ def _below_all(xp: Any, where: Array, z: Array) -> Array:
     return xp.where(where, xp.full_like(z, float("-inf")), z)
 
 
+def _agreement(xp: Any, t: Array, z: Array) -> Array:
+    """t * z, where a t of 0 gives 0 against an infinite z."""
+    return xp.agreement(t, xp.where((t == 0) & xp.isinf(z), xp.zeros_like(z), z))
+
+
 def _rival(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
     """Scores of what may stand against the right class."""
-    return xp.times(1 - t, z) if keras else _below_all(xp, t > 0, z)
+    return -_agreement(xp, 1 - t, -z) if keras else _below_all(xp, t > 0, z)
 
 
 def _crammer_singer(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
-    apart = (t == 0) & xp.isinf(z)
-    right = xp.sum(xp.agreement(t, xp.where(apart, xp.zeros_like(z), z)), axis=axis)
+    right = xp.sum(_agreement(xp, t, z), axis=axis)
     return ce.with_nan(xp, xp.at_least(1 + xp.max(_rival(xp, t, z, axis, keras), axis=axis) - right, 0.0), z, axis)
 
 
