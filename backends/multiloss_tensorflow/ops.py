@@ -158,7 +158,7 @@ def linear(x: Array, weight: Array) -> Any:
     def gradient(g: Array) -> Any:
         finite, rows = (tf.where(tf.math.is_inf(a), tf.zeros_like(a), a) for a in (x, weight))
         flat, slopes = (tf.reshape(a, [-1, tf.shape(a)[-1]]) for a in (finite, g))
-        return tf.matmul(g, rows), tf.matmul(slopes, flat, transpose_a=True)
+        return tf.matmul(g, rows), tf.ensure_shape(tf.matmul(slopes, flat, transpose_a=True), weight.shape)
 
     return tf.matmul(x, weight, transpose_b=True), gradient
 
