@@ -46,6 +46,22 @@ def off_pole(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
     return xp.where(at_pole, xp.full_like(x, 1.0 - pole), x)
 
 
+def agreement(xp: Any, target: Array, score: Array) -> Array:
+    """target * score, a constant where it is infinity."""
+    # Replaced before the product: behind it, derivatives would still meet 0 times infinity.
+    product = target * score
+    none, won = xp.zeros_like(product), product == math.inf
+    return xp.where(won, xp.full_like(product, math.inf), xp.where(won, none, target) * xp.where(won, none, score))
+
+
+def linear(xp: Any, x: Array, weight: Array) -> Array:
+    """The products of the rows of x and of a weight; what is infinite is 0 to derivatives."""
+    finite, rows = (xp.where(xp.isinf(a), xp.zeros_like(a), a) for a in (x, weight))
+    known = xp.stop_gradient(xp.matmul(x, xp.matrix_transpose(weight)))
+    total = xp.matmul(finite, xp.matrix_transpose(rows))
+    return xp.where(xp.isfinite(known), total, known)
+
+
 def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     return times(xp, 1 - weight, x) + times(xp, weight, y)
@@ -104,6 +120,8 @@ DEFAULTS = {
         unit,
         times,
         off_pole,
+        agreement,
+        linear,
         mix,
         held,
         put_class,

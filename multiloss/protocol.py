@@ -63,6 +63,14 @@ class Namespace(Protocol):
         """weight * x, where a weight of 0 gives 0 even against an infinite x, which is a constant there. A nan stays
         one."""
 
+    def agreement(self, target: Array, score: Array) -> Array:
+        """target * score; a constant where that is infinity, so that a loss which is over there has no derivative of 0
+        times infinity."""
+
+    def linear(self, x: Array, weight: Array) -> Array:
+        """The product of each row of x, (..., D), and each of a weight, (C, D); infinite entries are 0 to its
+        derivatives."""
+
     def off_pole(self, weight: Array, x: Array, pole: float = 0.0) -> Array:
         """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(off_pole(weight, x))` has
         0 log 0 = 0 and finite derivatives there, to which the term is a constant."""

@@ -87,6 +87,18 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     return times(1 - weight, x) + times(weight, y)
 
 
+@jax.custom_jvp
+def linear(x: Array, weight: Array) -> Array:
+    """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
+    return jnp.matmul(x, weight.T)
+
+
+@linear.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    x, weight = (jnp.where(jnp.isinf(a), jnp.zeros_like(a), a) for a in primals)
+    return linear(*primals), jnp.matmul(tangents[0], weight.T) + jnp.matmul(x, tangents[1].T)
+
+
 def lgamma(x: Array) -> Array:
     """log |Gamma(x)|."""
     return jax.scipy.special.gammaln(x)

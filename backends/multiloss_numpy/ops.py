@@ -126,6 +126,16 @@ def at_least(x: Array, bound: float) -> Array:
     return np.maximum(x, np.asarray(bound, x.dtype))
 
 
+def agreement(target: Array, score: Array) -> Array:
+    """target * score: NumPy has no derivatives to keep from nan."""
+    return target * score
+
+
+def linear(x: Array, weight: Array) -> Array:
+    """The product of each row of x and each of a weight; as above."""
+    return x @ weight.T
+
+
 def put_rows(table: Array, rows: Array, values: Array) -> Array:
     """A table with some rows replaced; the table given stays."""
     table = table.copy()

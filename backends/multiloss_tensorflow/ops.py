@@ -152,6 +152,18 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     return numerics.times(_BASIC, 1 - weight, x) + numerics.times(_BASIC, weight, y)
 
 
+@tf.custom_gradient
+def linear(x: Array, weight: Array) -> Any:
+    """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
+
+    def gradient(g: Array) -> Any:
+        finite, rows = (tf.where(tf.math.is_inf(a), tf.zeros_like(a), a) for a in (x, weight))
+        flat, slopes = (tf.reshape(a, [-1, tf.shape(a)[-1]]) for a in (finite, g))
+        return tf.matmul(g, rows), tf.ensure_shape(tf.matmul(slopes, flat, transpose_a=True), weight.shape)
+
+    return tf.matmul(x, weight, transpose_b=True), gradient
+
+
 def log2(x: Array) -> Array:
     """The logarithm to the base 2."""
     return tf.math.log(x) / math.log(2)

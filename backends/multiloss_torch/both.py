@@ -49,7 +49,8 @@ def _margin_of_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -
         return None
     t = y_true if options["labels"] == "+-1" else 2 * y_true - 1
     away = (t * y_pred).neg_()
-    if not away.max().item() <= _NO_OVERFLOW:
+    least, most = away.aminmax()
+    if not (most.item() <= _NO_OVERFLOW and least.item() > -math.inf):
         return None
     odds = away.exp_()
     return odds.log1p(), (t * odds).div_(odds.add_(1)).neg_()

@@ -129,6 +129,8 @@ def _margin_ranking(options: Any, asked: Asked, scale: float, t: Tensor, x1: Ten
     short = (x1 - x2).mul_(t)
     value = torch.rsub(short, options["margin"]).clamp_(min=0)
     slope = value.sign().mul_(t).mul_(-scale) if any(asked) else None
+    if slope is not None and not math.isfinite(slope.sum().item()):  # 0 times an infinite target
+        return None
     by_x2 = None if slope is None or not asked[2] else -slope
     return value, [None, slope if asked[1] else None, by_x2]
 

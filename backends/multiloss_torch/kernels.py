@@ -81,7 +81,8 @@ def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
         t = y_true if signs else torch.add(minus_one[y_true.dtype], y_true, alpha=2)
         value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
-        return value if math.isfinite(value.item()) else None  # targets that are none
+        sound = math.isfinite(value.item()) and math.isfinite(t.sum().item())
+        return value if sound else None  # targets that are none
 
     return call
 
@@ -229,7 +230,7 @@ def _few_bits(shape: Any) -> Call:
     count = math.prod(shape)
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        if not _constant(y_true) or not torch.equal(y_true * y_true, y_true):
+        if not _constant(y_true) or not torch.equal(y_true.sign().square_(), y_true):
             return None
         away = torch.add(_ONES[y_true.dtype], y_true, alpha=-2) * y_pred
         return torch.dot(_nn.softplus(away.reshape(-1), 1, _BEYOND), _shares(count, y_true.dtype))

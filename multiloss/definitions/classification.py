@@ -186,7 +186,7 @@ def sparse_categorical_crossentropy(
     log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
     of_label = -picked(xp, y_true, log_p, axis)
     if label_smoothing == 0:
-        return with_nan(xp, of_label, y_pred, axis)
+        return with_nan(xp, of_label, log_p if normalize else y_pred, axis)
     return (1 - label_smoothing) * of_label - label_smoothing * xp.mean(log_p, axis=axis)
 
 

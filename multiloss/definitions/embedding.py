@@ -24,18 +24,22 @@ def norm(xp: Any, x: Array) -> Array:
 
 def power_norm(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
     """(sum |x|^power + inside)^(1/power) over the last axis, whose gradient at 0 is 0."""
+    # What is infinite is added as a constant: its derivative would be infinity by infinity.
+    infinite = xp.isinf(x)
+    more = xp.sum(xp.where(infinite, xp.full_like(x, math.inf), xp.zeros_like(x)), axis=-1)
+    x = xp.where(infinite, xp.zeros_like(x), x)
     if inside:
         # One entry more, so that nothing but the entries has to be scaled.
         x = xp.concat([x, xp.full_like(x[..., :1], inside ** (1 / power))], axis=-1)
     if power == 2:
-        return norm(xp, x)
+        return norm(xp, x) + more
     if power == 1:
-        return xp.sum(xp.abs(x), axis=-1)
+        return xp.sum(xp.abs(x), axis=-1) + more
     scale = _scale(xp, x)
     total = xp.sum(xp.abs(x / scale) ** power, axis=-1)
     none = total == 0
     root = xp.where(none, xp.ones_like(total), total) ** (1 / power)
-    return xp.squeeze(scale, axis=-1) * xp.where(none, xp.zeros_like(total), root)
+    return xp.squeeze(scale, axis=-1) * xp.where(none, xp.zeros_like(total), root) + more
 
 
 def unit_rows(xp: Any, x: Array) -> Array:

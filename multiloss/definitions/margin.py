@@ -52,13 +52,13 @@ def hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: str = "+-1") -> Arra
         >>> float(multiloss.get("hinge", backend="numpy")([-1, 1], [-2.0, 0.5]))
         0.25
     """
-    return xp.at_least(1 - _signs(y_true, labels) * y_pred, 0.0)
+    return xp.at_least(1 - xp.agreement(_signs(y_true, labels), y_pred), 0.0)
 
 
 @hinge.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return -t * step(xp, 1 - t * y_pred)
+    return xp.times(step(xp, 1 - t * y_pred), -t)
 
 
 @hinge.hessian
@@ -90,20 +90,20 @@ def squared_hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: str = "+-1")
         >>> float(multiloss.get("squared_hinge", backend="numpy")([-1, 1], [-2.0, 0.5]))
         0.125
     """
-    h = xp.at_least(1 - _signs(y_true, labels) * y_pred, 0.0)
+    h = xp.at_least(1 - xp.agreement(_signs(y_true, labels), y_pred), 0.0)
     return h * h
 
 
 @squared_hinge.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return -2 * t * xp.at_least(1 - t * y_pred, 0.0)
+    return xp.times(xp.at_least(1 - t * y_pred, 0.0), -2 * t)
 
 
 @squared_hinge.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return 2 * t * t * step(xp, 1 - t * y_pred)
+    return xp.times(step(xp, 1 - t * y_pred), 2 * t * t)
 
 
 @elementwise(readers=_READERS, domain=_domain)
@@ -130,13 +130,13 @@ def perceptron(xp: Any, y_true: Array, y_pred: Array, *, labels: str = "+-1") ->
         >>> float(multiloss.get("perceptron", backend="numpy")([-1, 1], [2.0, 0.5]))
         1.0
     """
-    return xp.at_least(-_signs(y_true, labels) * y_pred, 0.0)
+    return xp.at_least(-xp.agreement(_signs(y_true, labels), y_pred), 0.0)
 
 
 @perceptron.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return -t * step(xp, -t * y_pred)
+    return xp.times(step(xp, -t * y_pred), -t)
 
 
 @perceptron.hessian
@@ -168,14 +168,14 @@ def soft_margin(xp: Any, y_true: Array, y_pred: Array, *, labels: str = "+-1") -
         >>> float(multiloss.get("soft_margin", backend="numpy")([-1], [1e4]))
         10000.0
     """
-    margin = _signs(y_true, labels) * y_pred
+    margin = xp.agreement(_signs(y_true, labels), y_pred)
     return xp.log1p(xp.exp(-xp.abs(margin))) + xp.at_least(-margin, 0.0)
 
 
 @soft_margin.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return -t * xp.expit(-t * y_pred)
+    return xp.times(xp.expit(-t * y_pred), -t)
 
 
 @soft_margin.hessian

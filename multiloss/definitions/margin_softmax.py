@@ -56,7 +56,7 @@ def linear_cross_entropy(
         >>> f"{loss([0], [[1.0, 2.0]], [[1.0, 1.0], [0.0, 1.0]]):.6f}"
         '0.313262'
     """
-    logits = xp.matmul(features, xp.matrix_transpose(weight))
+    logits = xp.linear(features, weight)
     return _cross_entropy(xp, y_true, logits if bias is None else logits + bias, label_smoothing)
 
 

@@ -21,13 +21,18 @@ def _below_all(xp: Any, where: Array, z: Array) -> Array:
     return xp.where(where, xp.full_like(z, float("-inf")), z)
 
 
+def _agreement(xp: Any, t: Array, z: Array) -> Array:
+    """t * z, where a t of 0 gives 0 against an infinite z."""
+    return xp.agreement(t, xp.where((t == 0) & xp.isinf(z), xp.zeros_like(z), z))
+
+
 def _rival(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
     """Scores of what may stand against the right class."""
-    return xp.times(1 - t, z) if keras else _below_all(xp, t > 0, z)
+    return -_agreement(xp, 1 - t, -z) if keras else _below_all(xp, t > 0, z)
 
 
 def _crammer_singer(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
-    right = xp.sum(xp.times(t, z), axis=axis)
+    right = xp.sum(_agreement(xp, t, z), axis=axis)
     return ce.with_nan(xp, xp.at_least(1 + xp.max(_rival(xp, t, z, axis, keras), axis=axis) - right, 0.0), z, axis)
 
 
@@ -35,7 +40,7 @@ def _crammer_singer_gradient(xp: Any, t: Array, z: Array, axis: int, keras: bool
     rival = _rival(xp, t, z, axis, keras)
     active = step(xp, 1 + xp.max(rival, axis=axis) - xp.sum(xp.times(t, z), axis=axis))
     ones = xp.put_class(xp.ones_like(active), xp.argmax(rival, axis=axis), z, axis)
-    return xp.expand_dims(active, axis=axis) * (ones * (1 - t) - t)
+    return xp.times(xp.expand_dims(active, axis=axis), xp.times(ones, 1 - t) - t)
 
 
 def _one_hot_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:

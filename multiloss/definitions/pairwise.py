@@ -38,5 +38,5 @@ def margin_ranking(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: floa
         >>> loss([1.0, -1.0], [3.0, 3.0], [1.0, 1.0]).tolist()
         [0.0, 3.0]
     """
-    short = margin - y_true * (x1 - x2)
+    short = margin - xp.agreement(y_true, x1 - x2)
     return xp.where(short <= 0, xp.zeros_like(short), short)  # a nan is not, and stays

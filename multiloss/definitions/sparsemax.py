@@ -107,7 +107,7 @@ def binary_sparsemax(xp: Any, y_true: Array, y_pred: Array) -> Array:
         >>> float(multiloss.get("binary_sparsemax", backend="numpy")([1, 0], [0.0, 3.0]))
         1.625
     """
-    u = (1 - 2 * y_true) * y_pred
+    u = -xp.agreement(2 * y_true - 1, y_pred)
     bent = xp.clip(u, -1.0, 1.0) + 1
     return 0.25 * bent * bent + xp.at_least(u - 1, 0.0)
 
@@ -115,7 +115,7 @@ def binary_sparsemax(xp: Any, y_true: Array, y_pred: Array) -> Array:
 @binary_sparsemax.gradient
 def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     side = 1 - 2 * y_true
-    return 0.5 * side * (xp.clip(side * y_pred, -1.0, 1.0) + 1)
+    return xp.times(xp.clip(side * y_pred, -1.0, 1.0) + 1, 0.5 * side)
 
 
 @binary_sparsemax.hessian

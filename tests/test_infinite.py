@@ -1,0 +1,154 @@
+"""A gradient is never nan where the value is finite: the whole catalogue, by every input that has a gradient, with one
+entry of otherwise ordinary inputs infinite, 0, 1 or equal to another."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import to_native, to_numpy
+from multiloss import registry
+from multiloss.loss import make_spec
+from multiloss.testing.strategies import domain_of
+from reference.catalogue import ENTRIES
+
+Inputs = dict[str, np.ndarray]
+MOST = 6
+"""How many places of one input are tried."""
+_LOGITS = {"from_logits": True}
+OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
+    "categorical_crossentropy": ({}, {"epsilon": 0.0}, {"normalize": True}, _LOGITS),
+    "sparse_categorical_crossentropy": ({}, {"epsilon": 0.0}, {"normalize": True}, _LOGITS),
+}
+"""Of losses that the reference's catalogue has not."""
+
+
+def drawn(name: str, rng: np.random.Generator) -> Inputs:
+    """Inputs of a loss of (y_true, y_pred): two samples of three."""
+    spec = make_spec(name, {})
+    found = {}
+    for one in ("y_true", "y_pred"):
+        domain = domain_of(spec, one)
+        found[one] = rng.uniform(0.1, 0.9, (2, 3)) if domain else rng.normal(size=(2, 3))
+    return found | ({"y_true": np.array([0, 2])} if spec.definition.has_labels else {})
+
+
+def calls(first: bool) -> Iterator[Any]:
+    """(name, options, inputs) of each loss: the first options of each set of inputs, or the others."""
+    for name in multiloss.list_losses():
+        if name in registry.CENTER:
+            continue
+        rng, definition = np.random.default_rng(0), registry.find(name)
+        for i, entry in enumerate(ENTRIES.get(name, ())):
+            given = (None if x is None else np.asarray(x) for x in entry.inputs(rng))
+            inputs = {one: x for one, x in zip(definition.inputs, given, strict=False) if x is not None}
+            shared = [one for one in inputs if not definition.shapes[one].samples]
+            for options in entry.options[:1] if first else entry.options[1:]:
+                yield pytest.param(name, options, inputs, id=f"{name}-{i}-{options}")
+                if shared:  # what all samples share spoils them all, and only one of them may be finite
+                    alone = {one: x if one in shared else x[:1] for one, x in inputs.items()}
+                    yield pytest.param(name, options, alone, id=f"{name}-{i}-{options}-alone")
+        if name not in ENTRIES:
+            for options in OPTIONS.get(name, ({},)) if first else ():
+                yield pytest.param(name, options, drawn(name, rng), id=f"{name}-{options}")
+
+
+def spoilt(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
+    """The inputs with one entry replaced, and what it is."""
+    for name, x in inputs.items():
+        if x.dtype.kind != "f":
+            continue
+        for place in np.linspace(0, x.size - 1, min(x.size, MOST)).astype(int):
+            index = np.unravel_index(place, x.shape)
+            others = [other[index] for key, other in inputs.items() if key != name and other.shape == x.shape]
+            beside = x[(*index[:-1], index[-1] - 1)]
+            for number in (math.inf, -math.inf, 0.0, 1.0, beside, *others):
+                changed = x.astype(float)
+                changed[index] = number
+                yield f"{name}{[int(i) for i in index]} = {number}", inputs | {name: changed}
+
+
+def found(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> Iterator[str]:
+    """Where a gradient is nan at a finite value."""
+    loss = multiloss.get(name, backend=backend, validate=False, **options)
+    each = multiloss.get(name, backend=backend, validate=False, reduction="none", **options)
+    real = tuple(one for one, x in inputs.items() if x.dtype.kind == "f")
+    together = apart(name, options)
+    cases = list(spoilt(inputs))
+    if together:  # one call, in which each row is a sample of a case
+        stacked = {one: np.concatenate([case[one] for _, case in cases]) for one in inputs}
+        rows = len(next(iter(inputs.values())))
+        value, gradients = each.value_and_grad(**natives(backend, stacked), wrt=real)
+        finite = np.isfinite(by_row(value)).all(axis=1)
+        for one, x in zip(real, gradients, strict=True):
+            for row in np.flatnonzero(np.isnan(by_row(x)).any(axis=1) & finite):
+                yield f"{cases[row // rows][0]}: nan by {one}"
+    if together and backend != "torch":
+        return
+    if backend == "tensorflow":  # op by op each call takes up to a second
+        cases = cases[::7]
+    for what, case in cases:
+        ways = [] if together else [loss.value_and_grad(**natives(backend, case), wrt=real)]
+        if backend == "torch":  # whose `backward` and `value_and_grad` take different ways
+            ways += [backward(loss, natives(backend, case), real), backward(loss, natives(backend, case), real[-1:])]
+        for value, gradients in ways:
+            if np.isfinite(to_numpy(value)).all() and any(np.isnan(to_numpy(x)).any() for x in gradients):
+                yield f"{what}: nan at the value {to_numpy(value)}"
+
+
+def apart(name: str, options: dict[str, Any]) -> bool:
+    """Whether the first axis is one of samples that have nothing to do with each other."""
+    definition = registry.find(name)
+    if definition.takes_keep or {"axis", "class_axis"} & {*options, *definition.options}:
+        return False
+    return definition.kind != "of_inputs" or all(x.samples and x.leading for x in definition.shapes.values())
+
+
+def natives(backend: str, inputs: Inputs) -> dict[str, Any]:
+    return {one: to_native(backend, x) for one, x in inputs.items()}
+
+
+def by_row(x: Any) -> np.ndarray:
+    return to_numpy(x).reshape(len(x), -1)
+
+
+def backward(loss: Any, arrays: dict[str, Any], real: tuple[str, ...]) -> tuple[Any, Any]:
+    import torch
+
+    arrays = {one: x.requires_grad_(one in real) for one, x in arrays.items()}
+    value = loss(**arrays)
+    gradients = torch.autograd.grad(value, [arrays[one] for one in real], allow_unused=True)
+    return value, [x for x in gradients if x is not None]
+
+
+@pytest.fixture
+def op_by_op(backend: str) -> Iterator[None]:
+    """TensorFlow without its compiler, which takes a second for each of hundreds of calls."""
+    if backend != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.filterwarnings("ignore:Output seems independent of input:UserWarning")  # autograd's, of a constant
+@pytest.mark.usefixtures("op_by_op")
+@pytest.mark.only("numpy", "torch", "tensorflow", "jax")  # Keras' arithmetic is that of the framework it runs on
+@pytest.mark.parametrize(("name", "options", "inputs"), list(calls(first=True)))
+def test_no_gradient_is_nan_where_the_value_is_finite(
+    backend: str, name: str, options: dict[str, Any], inputs: Inputs
+) -> None:
+    assert not list(found(backend, name, options, inputs))
+
+
+@pytest.mark.filterwarnings("ignore:Output seems independent of input:UserWarning")
+@pytest.mark.only("numpy", "torch")  # each formula once by its closed form, once by automatic differentiation
+@pytest.mark.parametrize(("name", "options", "inputs"), list(calls(first=False)))
+def test_nor_with_other_options(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> None:
+    assert not list(found(backend, name, options, inputs))
