@@ -41,6 +41,8 @@ class Definition:
         holds_constant: whether its gradient takes parts of the formula as constants, and so is no difference of values.
         arrange: `(xp, inputs, options) -> inputs` as `shapes` has them, where an option lets them come otherwise.
         example: inputs for the property tests, from a NumPy generator, where shapes and domains do not say enough.
+        classes: whether `axis` holds the classes of a sample, of which there must be some.
+        may_be_empty: letters of `shapes` whose length may be 0 (that of the samples always may).
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Definition:
         holds_constant: bool = False,
         arrange: Callable[[Any, list[Any], Mapping[str, Any]], list[Any]] | None = None,
         example: Callable[[Any], Mapping[str, Any]] | None = None,
+        classes: bool = False,
+        may_be_empty: str = "",
     ) -> None:
         self.value = value
         self.kind = kind
@@ -85,6 +89,8 @@ class Definition:
         self.holds_constant = holds_constant
         self.arrange = arrange or (lambda xp, inputs, options: inputs)
         self.example = example
+        self.classes = classes or kind == "over_labels"
+        self.may_be_empty = may_be_empty
         self.takes_keep = "keep" in parameters
         given = dict(readers or {})
         self.readers = {option: given.get(option) or read.like(default) for option, default in self.options.items()}

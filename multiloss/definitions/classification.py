@@ -73,7 +73,7 @@ def class_hessian(
     return t * reciprocal * reciprocal
 
 
-@over_axis(aliases=("cce",), readers=READERS, axis=single_axis, domain=domain)
+@over_axis(aliases=("cce",), readers=READERS, axis=single_axis, classes=True, domain=domain)
 def categorical_crossentropy(
     xp: Any,
     y_true: Array,

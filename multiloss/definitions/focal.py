@@ -137,7 +137,7 @@ def _alpha(xp: Any, alpha: Any, like: Array, axis: int) -> Any:
     return xp.constants(alpha, like, axis)
 
 
-@over_axis(readers=_READERS, axis=single_axis, domain=ce.domain)
+@over_axis(readers=_READERS, axis=single_axis, classes=True, domain=ce.domain)
 def categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,
