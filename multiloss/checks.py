@@ -202,10 +202,10 @@ def weight_shape(name: str, weight: Shape, samples: Shape, y_pred: Shape) -> Non
     )
 
 
-def class_weights(weights: tuple[float, ...], classes: int | None) -> None:
+def class_weights(weights: tuple[float, ...], classes: int | None, name: str = "class_weight") -> None:
     """Refuse a weight list of another length than the number of classes."""
     if classes is not None and len(weights) != classes:
-        raise ValueError(f"class_weight must hold one weight per class, {classes}, got {len(weights)}")
+        raise ValueError(f"{name} must hold one weight per class, {classes}, got {len(weights)}")
 
 
 def shape_of_input(name: str, wanted: str, shape: Shape, known: Any) -> ValueError:

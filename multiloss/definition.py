@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multiloss import options as read
-from multiloss.checks import LABEL_SETS
+from multiloss.checks import LABEL_SETS, class_weights
 from multiloss.shapes import parse
 
 Function = Callable[..., Any]
@@ -92,6 +92,7 @@ class Definition:
         self.classes = classes or kind == "over_labels"
         self.may_be_empty = may_be_empty
         self.takes_keep = "keep" in parameters
+        self.takes_axis = kind != "elementwise" or "axis" in parameters
         given = dict(readers or {})
         self.readers = {option: given.get(option) or read.like(default) for option, default in self.options.items()}
         for option, default in self.options.items():
@@ -189,8 +190,19 @@ def shared(part: Function) -> Function:
     return once
 
 
+def per_class(xp: Any, name: str, numbers: Any, like: Any, axis: Any) -> Any:
+    """An option that is one number, or one per class along `axis` (of `()` and None: the last), as a factor."""
+    if not isinstance(numbers, tuple):
+        return numbers
+    axes = axis if isinstance(axis, tuple) and axis else (axis if isinstance(axis, int) else -1,)
+    if len(axes) > 1 or not len(like.shape):
+        raise ValueError(f"{name} must be one number where no one axis is that of the classes, got {numbers}")
+    class_weights(numbers, like.shape[axes[0]], name)
+    return xp.constants(numbers, like, axes[0])
+
+
 def elementwise(**about: Any) -> Callable[[Function], Definition]:
-    """A loss of single elements, averaged over `axis` by the pipeline."""
+    """A loss of single elements, averaged over `axis` by the pipeline; it may take `axis`, for options of classes."""
     return lambda value: Definition(value, kind="elementwise", **about)
 
 
