@@ -113,7 +113,9 @@ def _two_scores(points: int) -> _Path:
 def _ensemble(points: int) -> _Path:
     x = np.linspace(-5, 5, points)
     members = np.stack([x - 1, x, x + 1], -1)
-    return _Path("x - y_true, of the ensemble (x - 1, x, x + 1)", x, {"y_true": 0 * x, "y_pred": members}, "y_pred", 1.0)
+    return _Path(
+        "x - y_true, of the ensemble (x - 1, x, x + 1)", x, {"y_true": 0 * x, "y_pred": members}, "y_pred", 1.0
+    )
 
 
 def _pair_at_distance(points: int) -> _Path:
