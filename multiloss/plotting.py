@@ -119,7 +119,7 @@ def _ensemble(points: int) -> _Path:
 
 
 def _pair_at_distance(points: int) -> _Path:
-    x = np.linspace(0, 3, points)
+    x = np.linspace(0.01, 3, points)  # at 0 there is no slope
     inputs = {"y_true": 0 * x, "x1": np.zeros((points, 1)), "x2": x[:, None]}
     return _Path("distance of x1 and x2, where y_true = 0 (not similar)", x, inputs, "x2", 1.0)
 
@@ -131,21 +131,21 @@ def _negative_at_distance(points: int) -> _Path:
 
 
 def _turned(points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Angles, the vectors of length 1 at each, and how they change with it."""
+    """Angles to (1, 0, 0), the vectors of length 1 at each, and how they change with it."""
     x = np.linspace(0, np.pi, points)
-    return x, np.stack([np.cos(x), np.sin(x)], -1), np.stack([-np.sin(x), np.cos(x)], -1)
+    return x, np.stack([np.cos(x), np.sin(x), 0 * x], -1), np.stack([-np.sin(x), np.cos(x), 0 * x], -1)
 
 
 def _pair_at_angle(points: int) -> _Path:
     x, turned, direction = _turned(points)
-    inputs = {"y_true": 0 * x + 1, "x1": np.tile([1.0, 0.0], (points, 1)), "x2": turned}
+    inputs = {"y_true": 0 * x + 1, "x1": np.tile([1.0, 0.0, 0.0], (points, 1)), "x2": turned}
     return _Path("angle of x1 and x2, where y_true = 1 (radians)", x, inputs, "x2", direction)
 
 
 def _angle_to_weight(points: int) -> _Path:
     x, turned, direction = _turned(points)
-    inputs = {"labels": np.zeros(points, np.int64), "features": turned, "weight": np.eye(2)}
-    label = "angle of the features to their class, with one other class at ½π (radians)"
+    inputs = {"labels": np.zeros(points, np.int64), "features": turned, "weight": np.eye(3)[::2]}
+    label = "angle of features to their class; to the other: ½π"
     return _Path(label, x, inputs, "features", direction)
 
 
