@@ -78,3 +78,14 @@ def test_is_refused(backend: str, numbers: Any, axis: Any, message: str) -> None
         multiloss.get("bce", backend=backend, pos_weight=numbers, axis=axis)(
             to_native(backend, BITS), to_native(backend, UNIT)
         )
+
+
+def test_ports_of_torch_are_the_plain_loss() -> None:
+    """Whose numbers, one per class of the last axis, are torch's; the others stay what they were."""
+    written = "torch.nn.BCEWithLogitsLoss(pos_weight={})"
+    assert multiloss.port(written.format([0.5, 1.0, 3.0]), to="numpy").config()["name"] == "binary_crossentropy"
+    ported = multiloss.port(written.format([0.5, 1.0, 3.0]), to="numpy")
+    np.testing.assert_allclose(ported(BITS, LOGITS), one_by_one(BITS, LOGITS, from_logits=True)[0].mean(), rtol=1e-12)
+    for numbers in ([-1.0, 1.0], [[1.0], [2.0]]):
+        config = multiloss.port(written.format(numbers), to="numpy").config()
+        assert config["name"] == "torch.binary_cross_entropy_with_logits"
