@@ -109,6 +109,8 @@ class CenterMethods:
                 f"labels must hold one class per feature vector, of shape {shape[:-1]} for features of shape {shape}, "
                 f"got shape {label_shape}"
             )
+        if shape[-1] == 0:
+            raise ValueError(f"features must have at least one feature, got shape {shape}")
         if self.options.loss != "ring" and dim not in (None, 0) and shape[-1] not in (None, dim):
             raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
         if self.options.loss == "git" and len(label_shape) != 1:

@@ -131,6 +131,17 @@ def labels_in_range(
     raise ValueError(f"{name} holds the label {first}, but labels must be in [0, {classes}){hint}")
 
 
+def lengths_in_range(name: str, lengths: np.ndarray, most: int, of: str, keep: np.ndarray | None) -> None:
+    """Refuse lengths outside [0, most] that are not masked, naming the first one; `of` says what `most` is."""
+    bad = (lengths < 0) | (lengths > most)
+    if keep is not None:
+        bad &= keep
+    if bad.any():
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        sample = at[0] if len(at) == 1 else at
+        raise ValueError(f"{name} must hold lengths in [0, {most}] ({of}), got {lengths[at]} for sample {sample}")
+
+
 def same(a: Shape, b: Shape) -> bool:
     """Whether two shapes are equal, as far as they are known."""
     return len(a) == len(b) and all(x is None or y is None or x == y for x, y in zip(a, b, strict=True))
@@ -161,6 +172,11 @@ def label_shape(y_true: Shape, y_pred: Shape, axis: int) -> None:
     )
 
 
+def no_classes(axis: int, y_pred: Shape) -> ValueError:
+    """The error for predictions of no class."""
+    return ValueError(f"y_pred must have at least one class on axis {axis}, got shape {tuple(y_pred)}")
+
+
 def axis_fits(axis: Any, shape: Shape, name: str = "y_pred") -> None:
     """Refuse an axis that the array `name` does not have."""
     rank = len(shape)
@@ -186,10 +202,10 @@ def weight_shape(name: str, weight: Shape, samples: Shape, y_pred: Shape) -> Non
     )
 
 
-def class_weights(weights: tuple[float, ...], classes: int | None) -> None:
+def class_weights(weights: tuple[float, ...], classes: int | None, name: str = "class_weight") -> None:
     """Refuse a weight list of another length than the number of classes."""
     if classes is not None and len(weights) != classes:
-        raise ValueError(f"class_weight must hold one weight per class, {classes}, got {len(weights)}")
+        raise ValueError(f"{name} must hold one weight per class, {classes}, got {len(weights)}")
 
 
 def shape_of_input(name: str, wanted: str, shape: Shape, known: Any) -> ValueError:
@@ -201,6 +217,11 @@ def shape_of_input(name: str, wanted: str, shape: Shape, known: Any) -> ValueErr
 def lengths_differ(name: str, wanted: str, shape: Shape, letter: str, before: Any, other: str) -> ValueError:
     """The error for an input whose axes do not fit another's."""
     return ValueError(f"{name} of shape ({wanted}) must have {letter} = {before}, as {other} has, got {tuple(shape)}")
+
+
+def empty_length(name: str, wanted: str, shape: Shape, letter: str) -> ValueError:
+    """The error for an axis of length 0 of what is no sample."""
+    return ValueError(f"{name} of shape ({wanted}) must have {letter} of at least 1, got {tuple(shape)}")
 
 
 def missing_input(loss: str, name: str, names: tuple[str, ...]) -> TypeError:

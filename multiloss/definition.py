@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multiloss import options as read
-from multiloss.checks import LABEL_SETS
+from multiloss.checks import LABEL_SETS, class_weights
 from multiloss.shapes import parse
 
 Function = Callable[..., Any]
@@ -41,6 +41,8 @@ class Definition:
         holds_constant: whether its gradient takes parts of the formula as constants, and so is no difference of values.
         arrange: `(xp, inputs, options) -> inputs` as `shapes` has them, where an option lets them come otherwise.
         example: inputs for the property tests, from a NumPy generator, where shapes and domains do not say enough.
+        classes: whether `axis` holds the classes of a sample, of which there must be some.
+        may_be_empty: letters of `shapes` whose length may be 0 (that of the samples always may).
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Definition:
         holds_constant: bool = False,
         arrange: Callable[[Any, list[Any], Mapping[str, Any]], list[Any]] | None = None,
         example: Callable[[Any], Mapping[str, Any]] | None = None,
+        classes: bool = False,
+        may_be_empty: str = "",
     ) -> None:
         self.value = value
         self.kind = kind
@@ -85,7 +89,10 @@ class Definition:
         self.holds_constant = holds_constant
         self.arrange = arrange or (lambda xp, inputs, options: inputs)
         self.example = example
+        self.classes = classes or kind == "over_labels"
+        self.may_be_empty = may_be_empty
         self.takes_keep = "keep" in parameters
+        self.takes_axis = kind != "elementwise" or "axis" in parameters
         given = dict(readers or {})
         self.readers = {option: given.get(option) or read.like(default) for option, default in self.options.items()}
         for option, default in self.options.items():
@@ -183,8 +190,19 @@ def shared(part: Function) -> Function:
     return once
 
 
+def per_class(xp: Any, name: str, numbers: Any, like: Any, axis: Any) -> Any:
+    """An option that is one number, or one per class along `axis` (of `()` and None: the last), as a factor."""
+    if not isinstance(numbers, tuple):
+        return numbers
+    axes = axis if isinstance(axis, tuple) and axis else (axis if isinstance(axis, int) else -1,)
+    if len(axes) > 1 or not len(like.shape):
+        raise ValueError(f"{name} must be one number where no one axis is that of the classes, got {numbers}")
+    class_weights(numbers, like.shape[axes[0]], name)
+    return xp.constants(numbers, like, axes[0])
+
+
 def elementwise(**about: Any) -> Callable[[Function], Definition]:
-    """A loss of single elements, averaged over `axis` by the pipeline."""
+    """A loss of single elements, averaged over `axis` by the pipeline; it may take `axis`, for options of classes."""
     return lambda value: Definition(value, kind="elementwise", **about)
 
 

@@ -74,7 +74,9 @@ class GeneralInputs:
                 raise checks.label_dtype(x.dtype, name) if integer else checks.real_dtype(name, x.dtype)
         arranged = definition.arrange(be.xp, [arrays[name] for name in definition.inputs], spec.kwargs)
         inputs = {name: x for name, x in zip(definition.inputs, arranged, strict=True) if x is not None}
-        known = shapes.lengths(definition.shapes, {name: be.shape(x) for name, x in inputs.items()})
+        came = {name: be.shape(x) for name, x in inputs.items()}
+        known = shapes.lengths(definition.shapes, came)
+        shapes.not_empty(definition.shapes, came, definition.may_be_empty)
         samples = _sample_shape(known)
         if definition.whole_batch and arrays["sample_weight"] is not None and be.shape(arrays["sample_weight"]):
             raise checks.whole_batch(definition.name, be.shape(arrays["sample_weight"]))
@@ -104,7 +106,11 @@ class GeneralInputs:
             keep = None
             if kept is not None and shape.samples:
                 keep = np.broadcast_to(trailing(spread_host(kept, samples), len(samples), labels.ndim), labels.shape)
-            checks.labels_in_range(labels, most + int(shape.inclusive), ignored, keep, name)
+            if shape.inclusive:
+                owner = next(one for one in inputs if shape.below in self.spec.definition.shapes[one].letters)
+                checks.lengths_in_range(name, labels, most, f"{shape.below} of {owner}", keep)
+            else:
+                checks.labels_in_range(labels, most, ignored, keep, name)
         return trusted
 
     def _check_domain(self, be: Any, inputs: dict[str, Any], samples: Any, mask: Any) -> None:

@@ -78,6 +78,8 @@ def check(
     definition, axis = spec.definition, spec.axis
     true_shape, pred_shape = be.shape(y_true), be.shape(y_pred)
     checks.axis_fits(axis, pred_shape)
+    if definition.classes and pred_shape[axis] == 0:
+        raise checks.no_classes(axis, pred_shape)
     if be.kind(y_pred) not in "fiu":
         raise checks.real_dtype("y_pred", y_pred.dtype)
     if definition.integer_targets and be.kind(y_true) not in "iu":

@@ -160,10 +160,18 @@ def increasing(name: str, value: Any) -> tuple[float, ...]:
     return numbers
 
 
-def number_or_vector(name: str, value: Any) -> float | tuple[float, ...]:
-    """One real number, or a list of them."""
-    value = _plain_array(value)
-    return vector(name, value) if isinstance(value, (list, tuple)) else real(name, value)
+def one_or_each(reader: Reader) -> Reader:
+    """A reader of one value, or of a list of them."""
+
+    def read(name: str, value: Any) -> Any:
+        value = _plain_array(value)
+        if not isinstance(value, (list, tuple)):
+            return reader(name, value)
+        if not value:
+            raise ValueError(f"{name} must not be empty")
+        return tuple(reader(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+    return read
 
 
 def one_of(*choices: str) -> Reader:

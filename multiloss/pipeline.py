@@ -101,6 +101,7 @@ def per_sample(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
     if values is not None:
         pass
     elif definition.kind == "elementwise":
+        options = {**options, "axis": axis} if definition.takes_axis else options
         values = _differentiable(be, xp, definition, options, s.y_true, s.y_pred, ())
         values = values if axis == () else xp.sum(values, axis=axis) / xp.length(values, axis)
     else:
@@ -247,7 +248,7 @@ def derivative(spec: Any, s: Samples, xp: Any, second: bool = False) -> Array:
     """The closed-form derivative of each value with respect to each element, unreduced."""
     definition = spec.definition
     function = definition.hess if second else definition.grad
-    options = spec.kwargs if definition.kind == "elementwise" else {**spec.kwargs, "axis": spec.axis}
+    options = {**spec.kwargs, "axis": spec.axis} if definition.takes_axis else spec.kwargs
     return function(xp, s.y_true, s.y_pred, **options)
 
 

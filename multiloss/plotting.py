@@ -47,7 +47,7 @@ def no_curve(definition: Definition) -> str:
     """Why a loss has no curve over one number; nothing where it has one."""
     if definition.family == "center_family":
         return "is held against centers"
-    if definition.kind == "of_inputs":
+    if definition.kind == "of_inputs" and definition.name not in _PATHS:
         return f"takes ({', '.join(definition.inputs)})"
     return ""
 
@@ -56,7 +56,8 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     """Sample a loss where it is at home.
 
     Real predictions run around a target of 0 (2 for logarithms, 100 for percentages); probabilities and logits are
-    those of the true class, against one other class.
+    those of the true class, against one other class. Of several inputs one moves, and the label says what the others
+    are.
     """
     options = dict(options or {})
     definition = find(name)
@@ -69,6 +70,8 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
         spec = center.CenterOptions(per_feature=bool(options.get("per_feature", False)), reduction="none").spec
     else:
         spec = make_spec(name, {**options, "reduction": "none", "validate": False})
+    if definition.name in _PATHS:
+        return _along(spec, label, _PATHS[definition.name](points))
     x, y_true, y_pred, axis_label = _inputs(definition, dict(spec.own), points)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a root over one element is the absolute error: here that is the curve
@@ -78,6 +81,87 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     else:
         slope = gradient[:, 0]
     return Curve(label, axis_label, x, np.asarray(value), np.asarray(slope))
+
+
+@dataclass(frozen=True)
+class _Path:
+    """A way through the inputs of a loss: at each `x` all of them, and how the one called `moving` changes with x."""
+
+    axis_label: str
+    x: np.ndarray
+    inputs: Mapping[str, np.ndarray]
+    moving: str
+    direction: np.ndarray | float
+
+
+def _along(spec: Any, label: str, path: _Path) -> Curve:
+    value, gradient = make(spec, "numpy").value_and_grad(**path.inputs, wrt=path.moving)
+    slope = np.asarray(gradient * path.direction).reshape(len(path.x), -1).sum(axis=1)
+    return Curve(label, path.axis_label, path.x, np.asarray(value), slope)
+
+
+def _gaussian(points: int) -> _Path:
+    x = np.linspace(-5, 5, points)
+    return _Path("y_pred - y_true, where var = 1", x, {"y_true": 0 * x, "y_pred": x, "var": 0 * x + 1}, "y_pred", 1.0)
+
+
+def _two_scores(points: int) -> _Path:
+    x = np.linspace(-5, 5, points)
+    return _Path("x1 - x2, where y_true = 1", x, {"y_true": 0 * x + 1, "x1": x, "x2": 0 * x}, "x1", 1.0)
+
+
+def _ensemble(points: int) -> _Path:
+    x = np.linspace(-5, 5, points)
+    members = np.stack([x - 1, x, x + 1], -1)
+    return _Path(
+        "x - y_true, of the ensemble (x - 1, x, x + 1)", x, {"y_true": 0 * x, "y_pred": members}, "y_pred", 1.0
+    )
+
+
+def _pair_at_distance(points: int) -> _Path:
+    x = np.linspace(0.01, 3, points)  # at 0 there is no slope
+    inputs = {"y_true": 0 * x, "x1": np.zeros((points, 1)), "x2": x[:, None]}
+    return _Path("distance of x1 and x2, where y_true = 0 (not similar)", x, inputs, "x2", 1.0)
+
+
+def _negative_at_distance(points: int) -> _Path:
+    x = np.linspace(0, 4, points)
+    inputs = {"anchor": np.zeros((points, 1)), "positive": np.ones((points, 1)), "negative": x[:, None]}
+    return _Path("distance of the negative, where that of the positive is 1", x, inputs, "negative", 1.0)
+
+
+def _turned(points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Angles to (1, 0, 0), the vectors of length 1 at each, and how they change with it."""
+    x = np.linspace(0, np.pi, points)
+    return x, np.stack([np.cos(x), np.sin(x), 0 * x], -1), np.stack([-np.sin(x), np.cos(x), 0 * x], -1)
+
+
+def _pair_at_angle(points: int) -> _Path:
+    x, turned, direction = _turned(points)
+    inputs = {"y_true": 0 * x + 1, "x1": np.tile([1.0, 0.0, 0.0], (points, 1)), "x2": turned}
+    return _Path("angle of x1 and x2, where y_true = 1 (radians)", x, inputs, "x2", direction)
+
+
+def _angle_to_weight(points: int) -> _Path:
+    x, turned, direction = _turned(points)
+    inputs = {"labels": np.zeros(points, np.int64), "features": turned, "weight": np.eye(3)[::2]}
+    label = "angle of features to their class; to the other: ½π"
+    return _Path(label, x, inputs, "features", direction)
+
+
+_PATHS = {
+    "gaussian_nll": _gaussian,
+    "margin_ranking": _two_scores,
+    "crps": _ensemble,
+    "contrastive": _pair_at_distance,
+    "triplet_margin": _negative_at_distance,
+    "cosine_embedding": _pair_at_angle,
+    "arcface": _angle_to_weight,
+    "cosface": _angle_to_weight,
+    "sphereface": _angle_to_weight,
+    "proxy_nca": _angle_to_weight,
+}
+"""How a loss of several inputs is drawn, where one of them, or an angle or distance, is what it is about."""
 
 
 def _inputs(

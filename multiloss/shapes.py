@@ -68,3 +68,12 @@ def lengths(shapes: Mapping[str, Wanted], given: Mapping[str, Shape]) -> dict[st
             elif not (checks.same(before, length) if letter == "..." else before == length):
                 raise checks.lengths_differ(name, wanted.text, shape, letter, before, source[letter])
     return known
+
+
+def not_empty(shapes: Mapping[str, Wanted], given: Mapping[str, Shape], may_be: str) -> None:
+    """Refuse lengths of 0, but of samples and of the letters `may_be`; ValueError that names the input."""
+    for name, shape in given.items():
+        letters = shapes[name].letters
+        for letter, length in zip(letters, shape[len(shape) - len(letters) :], strict=True):
+            if length == 0 and letter != "N" and letter not in may_be:
+                raise checks.empty_length(name, shapes[name].text, shape, letter)

@@ -67,8 +67,8 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return cls(**config, process_group=chosen.process_group)
 
     def build(self, labels_shape: Any, features_shape: Any = None) -> None:
-        """Make the table where the number of classes is known."""
-        if self._table is None and self.options.num_classes is not None and features_shape[-1] is not None:
+        """Make the table where the number of classes is known. (Features of length 0 the call refuses.)"""
+        if self._table is None and self.options.num_classes is not None and features_shape[-1]:
             self._set(self._first(self.options.num_classes, features_shape[-1]), None)
         self.built = True
 

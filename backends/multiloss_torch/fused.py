@@ -102,13 +102,14 @@ def _count(spec: Any, shape: Any) -> int:
 def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """The sum of all values, and its derivative, times `scale`: in blocks of whole samples, where these are rows."""
     definition, axis = spec.definition, spec.axis
-    elementwise = definition.kind == "elementwise"
+    # A list of numbers is one of classes: it needs their axis.
+    flat = definition.kind == "elementwise" and not any(isinstance(x, tuple) for x in spec.kwargs.values())
     size = BLOCK * torch.get_num_threads()
-    rows = y_pred.is_contiguous() and y_true.is_contiguous() and (elementwise or axis in (-1, y_pred.ndim - 1))
+    rows = y_pred.is_contiguous() and y_true.is_contiguous() and (flat or axis in (-1, y_pred.ndim - 1))
     if y_pred.numel() <= size or y_pred.device.type != "cpu" or not rows:
         values, gradient = _both(definition, axis, spec.kwargs, y_true, y_pred)
         return values.sum() * scale, gradient * scale
-    shape = (-1,) if elementwise else (-1, y_pred.shape[-1])
+    shape = (-1,) if flat else (-1, y_pred.shape[-1])
     length = max(1, size // math.prod(shape[1:]))
     total, gradient = y_pred.new_zeros(()), torch.empty_like(y_pred)
     true = y_true.view(-1) if definition.has_labels else y_true.view(shape)
@@ -127,7 +128,7 @@ def _both(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tens
     if pair is not None:
         return pair
     xp = be.xp.sharing()
-    if definition.kind != "elementwise":
+    if definition.takes_axis:
         options = {**options, "axis": axis}
     gradient = definition.grad(xp, y_true, y_pred, **options)
     return definition.value(xp, y_true, y_pred, **options), gradient

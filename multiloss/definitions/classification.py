@@ -7,14 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from multiloss.checks import LOG_PROBABILITY, PROBABILITY
-from multiloss.definition import elementwise, over_axis, over_labels
+from multiloss.definition import elementwise, over_axis, over_labels, per_class
 from multiloss.definitions.divergence import (
     floored_log,
     floored_reciprocal,
     normalized,
     normalized_gradient,
 )
-from multiloss.options import below_half, integer, non_negative, optional, single_axis, unit_interval, vector
+from multiloss.options import (
+    below_half,
+    integer,
+    non_negative,
+    one_or_each,
+    optional,
+    single_axis,
+    unit_interval,
+    vector,
+)
 
 Array = Any
 
@@ -73,7 +82,7 @@ def class_hessian(
     return t * reciprocal * reciprocal
 
 
-@over_axis(aliases=("cce",), readers=READERS, axis=single_axis, domain=domain)
+@over_axis(aliases=("cce",), readers=READERS, axis=single_axis, classes=True, domain=domain)
 def categorical_crossentropy(
     xp: Any,
     y_true: Array,
@@ -292,7 +301,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ig
     return xp.zeros_like(y_pred)
 
 
-@elementwise(aliases=("bce",), readers=READERS | {"pos_weight": optional(non_negative)}, domain=domain)
+@elementwise(aliases=("bce",), readers=READERS | {"pos_weight": optional(one_or_each(non_negative))}, domain=domain)
 def binary_crossentropy(
     xp: Any,
     y_true: Array,
@@ -301,7 +310,8 @@ def binary_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     epsilon: float = 1e-7,
-    pos_weight: float | None = None,
+    pos_weight: float | tuple[float, ...] | None = None,
+    axis: Any = -1,
 ) -> Array:
     """Cross entropy of two outcomes, in nats.
 
@@ -313,7 +323,8 @@ def binary_crossentropy(
         from_logits: whether `y_pred` holds logits.
         label_smoothing: s in [0, 1].
         epsilon: floor of p and of 1 - p, each on its own, for probabilities; below it the gradient is 0.
-        pos_weight: w, what an outcome of 1 counts, 0 or above (torch's); None is 1.
+        pos_weight: w, what an outcome of 1 counts, 0 or above (torch's); None is 1. A list has one number per class,
+            along `axis` (where that is `()` or None, the last, as torch's).
 
     Returns:
         One value per element, in nats; averaged over `axis`.
@@ -328,7 +339,7 @@ def binary_crossentropy(
         '0.164252'
     """
     t = smooth_pair(y_true, label_smoothing)
-    a, b = t if pos_weight is None else pos_weight * t, 1 - t
+    a, b = _weighed(xp, pos_weight, t, axis), 1 - t
     if from_logits:
         # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
         sign = xp.unit(y_pred)
@@ -337,6 +348,11 @@ def binary_crossentropy(
         wrong = xp.times(xp.where(sign > 0, b, a), size)
         return (rest if pos_weight is None else (a + b) * rest) + wrong
     return -a * floored_log(xp, y_pred, epsilon, a) - b * _floored_log1m(xp, y_pred, epsilon, b)
+
+
+def _weighed(xp: Any, pos_weight: Any, t: Array, axis: Any) -> Array:
+    """What an outcome of 1 counts, times its probability."""
+    return t if pos_weight is None else per_class(xp, "pos_weight", pos_weight, t, axis) * t
 
 
 def smooth_pair(t: Array, label_smoothing: float) -> Array:
@@ -354,11 +370,11 @@ def _floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
 @binary_crossentropy.gradient
 def pair_gradient(
     xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, epsilon: float, label_smoothing: float = 0.0,
-    pos_weight: float | None = None,
+    pos_weight: Any = None, axis: Any = -1,
 ) -> Array:  # fmt: skip
     """The derivative of `binary_crossentropy`."""
     t = smooth_pair(y_true, label_smoothing)
-    a = t if pos_weight is None else pos_weight * t
+    a = _weighed(xp, pos_weight, t, axis)
     if from_logits:
         return (1 - t) * xp.expit(y_pred) - a * xp.expit(-y_pred)  # sigmoid(z) - t with the tail kept
     one = floored_reciprocal(xp, y_pred, epsilon, a)
@@ -369,13 +385,13 @@ def pair_gradient(
 @binary_crossentropy.hessian
 def pair_hessian(
     xp: Any, y_true: Array, y_pred: Array, *, from_logits: bool, epsilon: float, label_smoothing: float = 0.0,
-    pos_weight: float | None = None,
+    pos_weight: Any = None, axis: Any = -1,
 ) -> Array:  # fmt: skip
     """Its second derivative."""
     if from_logits and pos_weight is None:
         return xp.expit(y_pred) * xp.expit(-y_pred)
     t = smooth_pair(y_true, label_smoothing)
-    a = t if pos_weight is None else pos_weight * t
+    a = _weighed(xp, pos_weight, t, axis)
     if from_logits:
         return (a + (1 - t)) * xp.expit(y_pred) * xp.expit(-y_pred)
     one = floored_reciprocal(xp, y_pred, epsilon, a)

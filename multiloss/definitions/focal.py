@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.definition import elementwise, over_axis, over_labels
+from multiloss.definition import elementwise, over_axis, over_labels, per_class
 from multiloss.definitions import classification as ce
 from multiloss.definitions.divergence import floored_reciprocal, normalized, normalized_gradient
 from multiloss.definitions.margin import step
 from multiloss.numerics import tiny
-from multiloss.options import non_negative, number_or_vector, optional, single_axis, unit_interval
+from multiloss.options import non_negative, one_or_each, optional, real, single_axis, unit_interval
 
 Array = Any
 
-_READERS = ce.READERS | {"gamma": non_negative, "alpha": optional(number_or_vector)}
+_READERS = ce.READERS | {"gamma": non_negative, "alpha": optional(one_or_each(real))}
 _FAR = 80.0
 """exp of it is finite in every dtype, and nothing beside its reciprocal."""
 
@@ -127,17 +127,10 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_
 
 def _alpha(xp: Any, alpha: Any, like: Array, axis: int) -> Any:
     """A factor for each class."""
-    if alpha is None:
-        return 1.0
-    if not isinstance(alpha, tuple):
-        return alpha
-    classes = like.shape[axis]
-    if classes is not None and len(alpha) != classes:
-        raise ValueError(f"alpha must hold one weight per class, {classes}, got {len(alpha)}")
-    return xp.constants(alpha, like, axis)
+    return 1.0 if alpha is None else per_class(xp, "alpha", alpha, like, axis)
 
 
-@over_axis(readers=_READERS, axis=single_axis, domain=ce.domain)
+@over_axis(readers=_READERS, axis=single_axis, classes=True, domain=ce.domain)
 def categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,

@@ -47,7 +47,7 @@ def _one_hot_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"y_true": BINARY}
 
 
-@over_axis(readers=ce.READERS, axis=single_axis, domain=_one_hot_domain)
+@over_axis(readers=ce.READERS, axis=single_axis, classes=True, domain=_one_hot_domain)
 def categorical_hinge(
     xp: Any,
     y_true: Array,

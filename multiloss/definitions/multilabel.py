@@ -46,7 +46,7 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return ce.pair_hessian(xp, y_true, y_pred, from_logits=True, epsilon=0.0)
 
 
-@over_axis(axis=single_axis, domain=lambda _: {"y_true": LABEL_SETS})
+@over_axis(axis=single_axis, classes=True, domain=lambda _: {"y_true": LABEL_SETS})
 def multilabel_margin(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) -> Array:
     """Hinge loss of every right class against every wrong one.
 

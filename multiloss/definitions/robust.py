@@ -111,7 +111,7 @@ def _(
     return xp.put_class((1 - q) * xp.at_least(p, tiny(p)) ** (q - 2), y_true, y_pred, axis)
 
 
-@over_axis(readers=_POLY, axis=single_axis, domain=ce.domain)
+@over_axis(readers=_POLY, axis=single_axis, classes=True, domain=ce.domain)
 def poly_cross_entropy(
     xp: Any,
     y_true: Array,

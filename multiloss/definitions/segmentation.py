@@ -151,7 +151,8 @@ def _weighted_sums(
 def _class_weights(xp: Any, size: Array, classes: int) -> Array:
     """1 / size^2 relative to the largest of them, so that nothing overflows; 1 for an absent class."""
     absent = size == 0
-    smallest = xp.min(xp.where(absent, xp.full_like(size, float("inf")), size), axis=classes, keepdims=True)
+    least = xp.sum if 0 in tuple(size.shape) else xp.min  # nothing has no minimum
+    smallest = least(xp.where(absent, xp.full_like(size, float("inf")), size), axis=classes, keepdims=True)
     ratio = xp.where(absent, xp.ones_like(size), smallest / xp.where(absent, xp.full_like(size, float("inf")), size))
     return ratio * ratio
 

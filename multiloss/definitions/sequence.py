@@ -28,6 +28,7 @@ def _example(rng: Any) -> dict[str, Any]:
     {"y_true": "N L int<C", "y_pred": "N T C", "label_lengths": "N int<=L", "input_lengths": "N int<=T"},
     readers={"blank": non_negative_integer, "zero_infinity": flag, "normalize": optional(one_of("length"))},
     example=_example,
+    may_be_empty="LT",
 )
 def ctc(
     xp: Any,

@@ -96,4 +96,5 @@ def _direction(xp: Any, x: Array, axis: Any) -> tuple[Array, Array, Array, Array
     square = xp.sum(x * x, axis=axis, keepdims=True)
     # Multiplied and not divided by: XLA would divide by the product with the scale, which may overflow.
     by = 1 / xp.sqrt(xp.where(zero, xp.ones_like(square), square))
-    return x * by, scale, by, xp.sign(quarter)
+    # The maximum of nothing, where a traced length hides it, is -inf: nothing counts as a vector that exists.
+    return x * by, scale, by, xp.abs(xp.sign(quarter))

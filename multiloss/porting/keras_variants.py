@@ -15,7 +15,7 @@ from multiloss.definitions.contrastive import any_of, ones_where, pairs
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.definitions.embedding import masked_logsumexp
 from multiloss.definitions.regression import mean_over
-from multiloss.options import below_half, number_or_vector, optional, positive, real, single_axis
+from multiloss.options import below_half, one_or_each, optional, positive, real, single_axis
 from multiloss.porting.variants import add
 
 Array = Any
@@ -177,7 +177,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, ignore_index: Any, ep
 
 
 @add
-@over_axis(name="keras.categorical_focal_crossentropy", readers=_FOCAL | {"alpha": number_or_vector}, **_CLASSES)
+@over_axis(name="keras.categorical_focal_crossentropy", readers=_FOCAL | {"alpha": one_or_each(real)}, **_CLASSES)
 def categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from multiloss.options import flag, non_negative, real
 from multiloss.porting import torch_classes, torch_common
 from multiloss.porting.rows import RefusedError, Row
@@ -186,9 +188,9 @@ def binary_cross_entropy_with_logits(
     notes = [*of_weights(weight), DIGITS]
     if pos_weight is not None:
         notes.insert(0, "pos_weight multiplies the term of the outcome 1 alone, and the mean is not divided by it")
-    one = 1.0 if pos_weight is None else _single("pos_weight", pos_weight)
-    if weight is None and one is not None and one >= 0:
-        how = {"from_logits": True, "pos_weight": None if pos_weight is None else one}
+    each = weights("pos_weight", pos_weight) if (one := _single("pos_weight", pos_weight)) is None else one
+    if weight is None and (each is None or (np.ndim(each) <= 1 and np.min(each) >= 0)):
+        how = {"from_logits": True, "pos_weight": each}
         return elements("binary_crossentropy", reduction, *notes, validate=False, **how)
     how = {"weight": weight, "pos_weight": pos_weight}
     return elements("torch.binary_cross_entropy_with_logits", reduction, *notes, **how)

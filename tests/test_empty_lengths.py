@@ -1,0 +1,102 @@
+"""Every axis of every loss's inputs, made of length 0: no samples cost nothing; no classes, no features and the like
+are refused by name; never a framework's own error."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import to_native, to_numpy
+from multiloss import registry
+from test_bad_catalogue import NAMES, good
+
+Inputs = dict[str, np.ndarray]
+
+
+def emptied(name: str) -> Iterator[tuple[str, str, Inputs]]:
+    """The axis, which error is wanted (none: the loss has a value), the inputs."""
+    definition, inputs = registry.find(name), good(name)
+    if definition.kind != "of_inputs":
+        yield "N", "", {key: x[:0] for key, x in inputs.items()}
+        wanted = "y_pred must have at least one class on axis -1" if definition.classes else ""
+        yield "C", wanted, {key: x[:, :0] if x.ndim > 1 else x for key, x in inputs.items()}
+        yield "N C", wanted, {key: x[:0, :0] if x.ndim > 1 else x[:0] for key, x in inputs.items()}
+        return
+    places: dict[str, list[tuple[str, int]]] = {}
+    for key, x in inputs.items():
+        letters = definition.shapes[key].letters
+        for axis, letter in enumerate(("...",) * (x.ndim - len(letters)) + letters):
+            places.setdefault(letter, []).append((key, axis))
+    for letter, found in places.items():
+        cut = dict(inputs)
+        for key, axis in found:
+            cut[key] = np.take(cut[key], [], axis=axis)
+        if letter in definition.may_be_empty:  # lengths within it
+            for key in cut:
+                cut[key] = cut[key] * 0 if definition.shapes[key].inclusive else cut[key]
+        allowed = letter in ("...", "N", *definition.may_be_empty)
+        yield letter, "" if allowed else rf" must have {letter} of at least 1, got \(", cut
+
+
+CASES = [pytest.param(name, *rest, id=f"{name}-{axis}") for name in NAMES for axis, *rest in emptied(name)]
+
+
+@pytest.mark.filterwarnings("ignore:.*absolute value.*")
+@pytest.mark.parametrize(("name", "wanted", "inputs"), CASES)
+def test_axis_of_length_0(backend: str, name: str, wanted: str, inputs: Inputs) -> None:
+    loss = multiloss.get(name, backend=backend)
+    given = {key: to_native(backend, x) for key, x in inputs.items()}
+    for call in (loss, loss.value_and_grad):
+        if wanted:
+            with pytest.raises(ValueError, match=wanted):
+                call(**given)
+            continue
+        found = call(**given)
+        value, gradient = found if call is not loss else (found, None)
+        if name != "ctc" or not inputs["y_true"].shape[0]:
+            assert to_numpy(value) == 0
+        if gradient is not None:
+            assert gradient.shape == next(x.shape for key, x in inputs.items() if key == registry.find(name).inputs[1])
+            assert not to_numpy(gradient).any() or name == "ctc"
+
+
+def test_nothing_to_say(backend: str) -> None:
+    """CTC without labels is the probability of blanks alone; without frames it has an alignment only of no labels."""
+    loss = multiloss.get("ctc", backend=backend, reduction="none")
+    logits = np.log(np.array([[[0.5, 0.5], [0.25, 0.75]]]))
+    silent = loss(to_native(backend, np.zeros((1, 0), np.int64)), to_native(backend, logits))
+    np.testing.assert_allclose(to_numpy(silent), [np.log(8)], rtol=1e-6)
+    labels, lengths = np.ones((2, 1), np.int64), np.array([0, 1])
+    none = loss(*(to_native(backend, x) for x in (labels, np.zeros((2, 0, 2)), lengths)))
+    np.testing.assert_array_equal(to_numpy(none), [0, np.inf])
+
+
+LENGTHS: list[Any] = [
+    ("label_lengths", [1, 3], r"label_lengths must hold lengths in \[0, 2\] \(L of y_true\), got 3 for sample 1"),
+    ("label_lengths", [-1, 3], r"label_lengths must hold lengths in \[0, 2\] \(L of y_true\), got -1 for sample 0"),
+    ("input_lengths", [3, 4], r"input_lengths must hold lengths in \[0, 3\] \(T of y_pred\), got 4 for sample 1"),
+]
+
+
+@pytest.mark.parametrize(("name", "lengths", "message"), LENGTHS)
+def test_lengths_out_of_range(backend: str, name: str, lengths: list[int], message: str) -> None:
+    """They are no labels, and the first sample that is wrong is named; a masked one is not looked at."""
+    inputs = {"y_true": np.ones((2, 2), np.int64), "y_pred": np.zeros((2, 3, 4)), name: np.array(lengths)}
+    given = {key: to_native(backend, x) for key, x in inputs.items()}
+    with pytest.raises(ValueError, match=message):
+        multiloss.get("ctc", backend=backend)(**given)
+    wrong = np.array(lengths) != np.clip(lengths, 0, 2 if name == "label_lengths" else 3)
+    masked = multiloss.get("ctc", backend=backend)(**given, mask=to_native(backend, ~wrong))
+    assert np.isfinite(float(to_numpy(masked)))
+
+
+@pytest.mark.parametrize("name", registry.CENTER)
+def test_center_losses(backend: str, name: str) -> None:
+    """No samples cost nothing; features without numbers are refused."""
+    center = multiloss.get(name, backend=backend, **({} if name == "ring" else {"num_classes": 3}))
+    with pytest.raises(ValueError, match="features must have at least one feature"):
+        center(to_native(backend, np.zeros(4, np.int64)), to_native(backend, np.zeros((4, 0), np.float32)))
+    nothing = center(to_native(backend, np.zeros(0, np.int64)), to_native(backend, np.zeros((0, 2), np.float32)))
+    assert float(to_numpy(nothing)) == 0
