@@ -96,6 +96,26 @@ class JaxCenter(HostCenter):
 
     backend = "jax"
 
+    _own: Any = None
+
+    def _begin(self) -> None:
+        """Not yet: the pure `step`, and the module of Flax, keep a table of their own."""
+
+    @property
+    def _table(self) -> Any:
+        """The centers, once known: made when they are asked for."""
+        if self._own is None:
+            with jax.ensure_compile_time_eval():  # not as a part of what is traced now
+                HostCenter._begin(self)
+        return self._own
+
+    @_table.setter
+    def _table(self, table: Any) -> None:
+        self._own = table
+
+    def _set(self, centers: np.ndarray, like: Any) -> None:
+        self._own = be.centers_array(centers, self._own if like is None else like)
+
     def step(
         self,
         state: dict[str, Any],
