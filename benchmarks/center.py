@@ -14,12 +14,14 @@ the first adds to the resident size of a process that does nothing else (Linux).
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,11 @@ BATCH, DIM, ALPHA = 256, 128, 0.5
 DENSE = ("matrix of distances", "counts in a table")
 CLASSES = (10, 1_000, 100_000, 1_000_000)
 MANY = 1_000_000
-"""Beyond it only ours and "by hand", whose tables fit a machine of 24 GB at 10,000,000 classes."""
+"""Beyond it one table at a time, of 5 GB at 10,000,000 classes: each contender is timed alone, and those leave that
+make a second table as large."""
 Step = Callable[[], Any]
+Made = dict[str, Callable[[], Step]]
+"""What makes each contender, and its table."""
 
 
 def data(classes: int) -> tuple[Any, Any]:
@@ -40,7 +45,7 @@ def data(classes: int) -> tuple[Any, Any]:
     return rng.integers(0, classes, BATCH), rng.normal(size=(BATCH, DIM)).astype(np.float32)
 
 
-def torch_steps(classes: int) -> dict[str, Step]:
+def torch_steps(classes: int) -> Made:
     """PyTorch, eager."""
     import torch
 
@@ -49,57 +54,66 @@ def torch_steps(classes: int) -> dict[str, Step]:
     labels, features = data(classes)
     y, x = torch.from_numpy(labels), torch.from_numpy(features)
     leaf = x.clone().requires_grad_()
-    center = multiloss.get("center", backend="torch", num_classes=classes, feature_dim=DIM)
-    table, closed, dense, counted = (torch.zeros(classes, DIM) for _ in range(4))
 
-    def ours() -> None:
-        leaf.grad = None
-        center(y, leaf).backward()
+    def ours() -> Step:
+        center = multiloss.get("center", backend="torch", num_classes=classes, feature_dim=DIM)
+
+        def step() -> None:
+            leaf.grad = None
+            center(y, leaf).backward()
+
+        return step
+
+    def with_table(step: Callable[[torch.Tensor], Any]) -> Callable[[], Step]:
+        return lambda: partial(step, torch.zeros(classes, DIM))
 
     def move(table: torch.Tensor, difference: torch.Tensor) -> None:
         found, place, n = torch.unique(y, return_inverse=True, return_counts=True)
         sums = torch.zeros(len(found), DIM).index_add_(0, place, difference)
         table.index_add_(0, found, sums / (1 + n)[:, None], alpha=-ALPHA)
 
-    def by_hand() -> None:
+    def by_hand(table: torch.Tensor) -> None:
         leaf.grad = None
         difference = table[y] - leaf
         move(table, difference.detach())
         (0.5 * difference.square().sum(1).mean()).backward()
 
-    def without_autograd() -> tuple[Any, Any]:
-        difference = closed[y] - x
+    def without_autograd(table: torch.Tensor) -> tuple[Any, Any]:
+        difference = table[y] - x
         value = 0.5 * difference.square().sum(1).mean()
-        move(closed, difference)
+        move(table, difference)
         return value, difference / -BATCH
 
-    def distances() -> None:  # |x|^2 + |c|^2 - 2 x c, masked by class; SGD on the centers
+    def distances(table: torch.Tensor) -> None:  # |x|^2 + |c|^2 - 2 x c, masked by class; SGD on the centers
         leaf.grad = None
-        centers = dense.requires_grad_()
+        centers = table.requires_grad_()
         squares = leaf.square().sum(1, keepdim=True) + centers.square().sum(1)[None] - 2 * leaf @ centers.T
         mask = y[:, None] == torch.arange(classes)[None]
         (squares * mask).clamp(1e-12, 1e12).sum().div(BATCH).backward()
         with torch.no_grad():
-            dense.sub_(ALPHA * dense.grad)
-        dense.grad = None
+            table.sub_(ALPHA * table.grad)
+        table.grad = None
 
-    def tables() -> tuple[Any, Any]:  # counts and sums as long as the centers
-        difference = counted[y] - x
+    def tables(table: torch.Tensor) -> tuple[Any, Any]:  # counts and sums as long as the centers
+        difference = table[y] - x
         value = 0.5 * difference.square().sum() / BATCH
         counts = torch.ones(classes).scatter_add_(0, y, torch.ones(BATCH))
-        sums = torch.zeros_like(counted).scatter_add_(0, y[:, None].expand(-1, DIM), difference)
-        counted.sub_(ALPHA * sums / counts[:, None])
+        sums = torch.zeros_like(table).scatter_add_(0, y[:, None].expand(-1, DIM), difference)
+        table.sub_(ALPHA * sums / counts[:, None])
         return value, difference / -BATCH
 
-    steps: dict[str, Step] = {"ours": ours, "by hand": by_hand, "by hand, no autograd": without_autograd}
-    if classes <= MANY:
-        steps["counts in a table"] = tables
-    if classes <= 100_000:
-        steps["matrix of distances"] = distances
-    return steps
+    made = {
+        "ours": ours,
+        "by hand": with_table(by_hand),
+        "by hand, no autograd": with_table(without_autograd),
+        "counts in a table": with_table(tables),
+        "matrix of distances": with_table(distances),
+    }
+    largest = {"counts in a table": MANY, "matrix of distances": 100_000}
+    return {name: make for name, make in made.items() if classes <= largest.get(name, classes)}
 
 
-def jax_steps(classes: int) -> dict[str, Step]:
+def jax_steps(classes: int) -> Made:
     """JAX, jitted, the state donated; the object that holds the table, too."""
     import jax
     import jax.numpy as jnp
@@ -107,15 +121,26 @@ def jax_steps(classes: int) -> dict[str, Step]:
     import multiloss
 
     y, x = map(jnp.asarray, data(classes))
-    center = multiloss.get("center", backend="jax", num_classes=classes, feature_dim=DIM)
-    both = jax.jit(jax.value_and_grad(lambda x, s, y: center.step(s, y, x), has_aux=True), donate_argnums=1)
-    tables = {"ours": center.init_state(), "by hand": jnp.zeros((classes, DIM))}
 
-    def ours() -> Any:
-        (value, tables["ours"]), gradient = both(x, tables["ours"], y)
-        return value, gradient, tables["ours"]
+    def kept(compiled: Any, state: Any) -> Step:  # (value, gradient, state) of the state before
+        held = [state]
 
-    def hand(table: Any, y: Any, x: Any) -> Any:  # the batch as arguments: what a closure holds is folded once
+        def step() -> Any:
+            *result, held[0] = compiled(held[0], y, x)  # the batch as arguments: what a closure holds is folded once
+            return *result, held[0]
+
+        return step
+
+    def ours() -> Step:
+        center = multiloss.get("center", backend="jax", num_classes=classes, feature_dim=DIM)
+
+        def run(state: Any, y: Any, x: Any) -> Any:
+            (value, state), gradient = jax.value_and_grad(lambda x: center.step(state, y, x), has_aux=True)(x)
+            return value, gradient, state
+
+        return kept(jax.jit(run, donate_argnums=0), center.init_state())
+
+    def hand(table: Any, y: Any, x: Any) -> Any:
         difference = table[y] - x
         order = jnp.argsort(y)
         place = jnp.cumsum(jnp.diff(y[order], prepend=y[order[:1]]) != 0)
@@ -124,46 +149,51 @@ def jax_steps(classes: int) -> dict[str, Step]:
         rows = table[y[order]] - ALPHA * (sums / (1 + n)[:, None])[place]
         return 0.5 * jnp.square(difference).sum(1).mean(), difference / -BATCH, table.at[y[order]].set(rows)
 
-    compiled = jax.jit(hand, donate_argnums=0)
+    def by_hand() -> Step:
+        return kept(jax.jit(hand, donate_argnums=0), jnp.zeros((classes, DIM)))
 
-    def by_hand() -> Any:
-        *result, tables["by hand"] = compiled(tables["by hand"], y, x)
-        return *result, tables["by hand"]
+    def held() -> Step:
+        center = multiloss.get("center", backend="jax", num_classes=classes, feature_dim=DIM)
+        return lambda: center.value_and_grad(y, x)
 
-    steps: dict[str, Step] = {"ours": ours, "by hand": by_hand}
-    if classes <= MANY:
-        held = multiloss.get("center", backend="jax", num_classes=classes, feature_dim=DIM)
-        steps["ours, object"] = lambda: held.value_and_grad(y, x)
-    return steps
+    return {"ours": ours, "by hand": by_hand, "ours, object": held}
 
 
-def tensorflow_steps(classes: int) -> dict[str, Step]:
+def tensorflow_steps(classes: int) -> Made:
     """TensorFlow in a `tf.function`."""
     import tensorflow as tf
 
     import multiloss
 
     y, x = map(tf.constant, data(classes))
-    center = multiloss.get("center", backend="tensorflow", num_classes=classes, feature_dim=DIM)
-    table = tf.Variable(tf.zeros((classes, DIM)))
 
-    @tf.function
-    def ours(y: Any, x: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = center(y, x)
-        return value, tape.gradient(value, x)
+    def ours() -> Step:
+        center = multiloss.get("center", backend="tensorflow", num_classes=classes, feature_dim=DIM)
 
-    @tf.function
-    def by_hand(y: Any, x: Any) -> Any:
-        difference = tf.gather(table, y) - x
-        found, place, n = tf.unique_with_counts(y)
-        sums = tf.math.unsorted_segment_sum(difference, place, tf.size(found))
-        step = ALPHA * sums / (1 + tf.cast(n, tf.float32))[:, None]
-        table.scatter_sub(tf.IndexedSlices(step, found))
-        return 0.5 * tf.reduce_mean(tf.reduce_sum(difference**2, 1)), difference / -BATCH
+        @tf.function
+        def step(y: Any, x: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = center(y, x)
+            return value, tape.gradient(value, x)
 
-    return {"ours": lambda: ours(y, x), "by hand": lambda: by_hand(y, x)}
+        return lambda: step(y, x)
+
+    def by_hand() -> Step:
+        table = tf.Variable(tf.zeros((classes, DIM)))
+
+        @tf.function
+        def step(y: Any, x: Any) -> Any:
+            difference = tf.gather(table, y) - x
+            found, place, n = tf.unique_with_counts(y)
+            sums = tf.math.unsorted_segment_sum(difference, place, tf.size(found))
+            moves = ALPHA * sums / (1 + tf.cast(n, tf.float32))[:, None]
+            table.scatter_sub(tf.IndexedSlices(moves, found))
+            return 0.5 * tf.reduce_mean(tf.reduce_sum(difference**2, 1)), difference / -BATCH
+
+        return lambda: step(y, x)
+
+    return {"ours": ours, "by hand": by_hand}
 
 
 STEPS = {"torch": torch_steps, "jax": jax_steps, "tensorflow": tensorflow_steps}
@@ -184,7 +214,7 @@ def megabytes(framework: str, classes: int, name: str) -> float:
 
 def peak(framework: str, classes: int, name: str) -> None:
     """Print it. (`ru_maxrss` will not do: a child starts with its parent's.)"""
-    step = STEPS[framework](classes)[name]
+    step = STEPS[framework](classes)[name]()
     wait(step())  # what is compiled is no part of it
     Path("/proc/self/clear_refs").write_text("5")  # the largest size from now on
     before = resident("VmRSS")
@@ -207,14 +237,19 @@ def environment() -> dict[str, str]:
 
 def measure(framework: str, classes: int, seconds: float, memory: bool) -> list[dict[str, Any]]:
     """The lines of one number of classes."""
-    steps = STEPS[framework](classes)
+    made = STEPS[framework](classes)
     # What works on whole tables empties the caches: it takes its turns after the others, not between them.
-    groups = [{name: step for name, step in steps.items() if (name in DENSE) == dense} for dense in (False, True)]
-    times = {name: found for group in groups if group for name, found in interleaved(group, wait, seconds).items()}
+    groups = [[name for name in made if (name in DENSE) == dense] for dense in (False, True)]
+    groups = groups if classes <= MANY else [[name] for name in made]
+    times: dict[str, list[float]] = {}
+    for group in groups:
+        times |= interleaved({name: made[name]() for name in group}, wait, seconds) if group else {}
+        gc.collect()  # the tables of these
     hand = statistics.median(times["by hand"])
     lines = []
     for name, samples in times.items():
-        pairs = zip(samples, times["by hand"], strict=True) if name not in DENSE else ((x, hand) for x in samples)
+        in_turn = any({name, "by hand"} <= set(group) for group in groups)
+        pairs = zip(samples, times["by hand"], strict=True) if in_turn else ((x, hand) for x in samples)
         ratio = statistics.median(a / b for a, b in pairs)
         line = {"framework": framework, "classes": classes, "step": name,
                 "us": round(statistics.median(samples), 1), "to by hand": round(ratio, 2)}  # fmt: skip

@@ -220,7 +220,7 @@ def value_and_gradient(
 ) -> tuple[Array, Array]:
     """The value and its gradient by the closed form, in the dtype of the features where they are real."""
     if chosen.loss == "ring":
-        labels, centers, trusted = *_one_radius(be, centers, labels, features, mask, None), True
+        labels, centers, trusted = *one_radius(be, centers, labels, features, mask, None), True
     gathered = _gather(be, centers, labels, mask, trusted)
     samples = _samples(be, chosen, centers, gathered, features, sample_weight, mask)
     value, gradient = pipeline.value_and_gradient_of(be, chosen.spec, samples)
@@ -246,7 +246,7 @@ def step(
     """
     xp = be.xp
     if chosen.loss == "ring":
-        labels, centers, trusted = *_one_radius(be, centers, labels, features, mask, group), True
+        labels, centers, trusted = *one_radius(be, centers, labels, features, mask, group), True
     gathered = _gather(be, centers, labels, mask, trusted)
     safe, keep, invalid, rows = gathered
     value = pipeline.value_of(be, chosen.spec, _samples(be, chosen, centers, gathered, features, sample_weight, mask))
@@ -278,7 +278,7 @@ def step(
     return value, moving, new if bad is None or flat_keep is not None else xp.where(bad, before, new)
 
 
-def _one_radius(
+def one_radius(
     be: Any, centers: Array, labels: Array, features: Array, mask: Array | None, group: Any
 ) -> tuple[Array, Array]:
     """All samples as class 0, and the radius: the mean length of the batch's features where it is not known yet."""

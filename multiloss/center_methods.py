@@ -56,6 +56,7 @@ class CenterMethods:
             return chosen.initial[:rows]
         grown = state.first_centers(chosen.centers_init, chosen.seed, rows, dim, np.float64)
         if chosen.initial is not None:
+            grown = np.array(grown)
             grown[: len(chosen.initial)] = chosen.initial
         return grown
 

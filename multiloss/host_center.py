@@ -21,6 +21,11 @@ class HostCenter(CenterMethods):
     def __init__(self, chosen: CenterOptions) -> None:
         self.options = chosen
         self._table: Any = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make the table, where its shape is known."""
+        chosen = self.options
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
 

@@ -15,7 +15,7 @@ _CHUNK = 65536
 
 
 def first_centers(init: str, seed: int, rows: int, dim: int, dtype: Any = np.float32, first: int = 0) -> np.ndarray:
-    """Zeros, or standard normal numbers of which the first rows do not depend on how many there are.
+    """Zeros (`is_zeros`), or standard normal numbers of which the first rows do not depend on how many there are.
 
     Args:
         init: "zeros" or "normal".
@@ -27,11 +27,19 @@ def first_centers(init: str, seed: int, rows: int, dim: int, dtype: Any = np.flo
         (rows - first, dim).
     """
     if init == "zeros":
-        return np.zeros((rows - first, dim), dtype)
+        return np.broadcast_to(np.zeros((), dtype), (rows - first, dim))
     numbers = np.random.default_rng(seed)
     for start in range(0, first, _CHUNK):  # those before have to be drawn, but not to be kept
         numbers.standard_normal((min(_CHUNK, first - start), dim))
     return numbers.standard_normal((rows - first, dim)).astype(dtype)
+
+
+def is_zeros(centers: np.ndarray) -> bool:
+    """Whether these are the zeros of `first_centers`, one number in memory: a framework makes its own.
+
+    The numbers of 10,000,000 x 128 of them in float64 would be 10 GB, to be copied and converted.
+    """
+    return centers.size > 0 and centers.strides == (0, 0) and centers[0, 0] == 0
 
 
 def save(path: str | os.PathLike[str], centers: np.ndarray, about: Mapping[str, str] | None = None) -> None:

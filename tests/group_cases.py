@@ -22,6 +22,17 @@ FAMILY: list[tuple[str, int, dict[str, Any]]] = [
 ]
 
 
+# inside a checkpointed region
+CHECKPOINTED: list[tuple[str, int, dict[str, Any]]] = [
+    ("few", 3, {}),
+    ("many", 5000, {}),
+    ("shared out", 7, {"sharded": True}),
+    ("not read", 7, {"sharded": True, "validate": False}),
+    ("island", 4, {"loss": "island"}),
+    ("radius", 3, {"loss": "ring", "alpha": 0.5, "weight": 1.0}),
+]
+
+
 def made(backend: str, classes: int, dim: int, **options: Any) -> Any:
     """One of them."""
     loss = options.pop("loss", "center")

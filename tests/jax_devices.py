@@ -25,6 +25,7 @@ from jax.sharding import NamedSharding  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 
 import group_cases  # noqa: E402
+import multiloss  # noqa: E402
 import multiloss.flax  # noqa: E402
 
 D, N = 4, 8
@@ -34,6 +35,42 @@ def batch(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, features and mask of the whole."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, classes, N), rng.normal(size=(N, D)).astype(np.float32), rng.uniform(size=N) < 0.8
+
+
+def on_explicit_axes(place: Any) -> dict[str, Any]:
+    """A mesh with axes of type Explicit, plain `jit`, no shardings but those of the arguments."""
+    mesh = jax.make_mesh((DEVICES,), ("batch",), axis_types=(jax.sharding.AxisType.Explicit,))
+    by_batch, everywhere = NamedSharding(mesh, P("batch")), NamedSharding(mesh, P())
+    kept: dict[str, Any] = {}
+    whole = jax.jit(lambda x: jax.sharding.reshard(x, everywhere))
+    for name, classes, options in group_cases.CENTER + group_cases.FAMILY:
+        loss = group_cases.made("jax", classes, D, **options)
+
+        def run(state: Any, y: Any, x: Any, m: Any, loss: Any = loss) -> Any:
+            return jax.value_and_grad(lambda x: loss.step(state, y, x, mask=m), has_aux=True)(x)
+
+        first = np.asarray(loss.init_state()["centers"])
+        for how, sharding in (("replicated", everywhere), ("by class", by_batch)):
+            if len(first) % DEVICES and how == "by class":
+                continue
+            state, step = {"centers": place(first, sharding)}, jax.jit(run, donate_argnums=0)
+            for seed in range(3):
+                before = state["centers"]
+                (value, state), gradient = step(state, *(place(x, by_batch) for x in batch(classes, seed)))
+                assert before.is_deleted() and gradient.sharding.is_equivalent_to(by_batch, 2)
+            assert value.sharding.is_fully_replicated and state["centers"].sharding.is_equivalent_to(sharding, 2)
+            for what, x in (("value", value), ("gradient", gradient), ("centers", state["centers"])):
+                kept[f"explicit {name} {how} {what}"] = np.asarray(whole(x).addressable_shards[-1].data)
+    each = multiloss.get("center", backend="jax", num_classes=3, feature_dim=D, reduction="none")
+    with jax.set_mesh(mesh):  # where the state of `init_state`, too, is on the mesh
+        value, _ = jax.jit(each.step)(each.init_state(), *(place(x, by_batch) for x in batch(3, 0)[:2]))
+    assert value.sharding.is_equivalent_to(by_batch, 1)
+    if size == 1:  # the object that holds its table
+        held = group_cases.made("jax", 3, D)
+        for seed in range(3):
+            value, gradient = held.value_and_grad(*(place(x, by_batch) for x in batch(3, seed)[:2]))
+        kept["explicit object centers"], kept["explicit object gradient"] = np.asarray(held.centers), gradient
+    return kept
 
 
 def main() -> None:
@@ -73,6 +110,9 @@ def main() -> None:
             assert state["centers"].sharding.is_equivalent_to(sharding, 2)
             whole = jax.jit(lambda x: x, out_shardings=everywhere)(state["centers"])
             kept[f"{name} {how} centers"] = np.asarray(whole.addressable_shards[-1].data)
+
+    if hasattr(jax.sharding, "auto_axes"):
+        kept |= on_explicit_axes(place)
 
     # a Flax module under `nnx.jit`, the batch sharded
     module = multiloss.flax.CenterLoss(num_classes=3, feature_dim=D, centers_init="normal")

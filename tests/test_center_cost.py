@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native
+from arrays import to_native, to_numpy
 
 C, D, N = 200_003, 4, 5  # a prime that nothing else has as its length
 LABELS = np.array([0, 7, 7, C - 1, 3])
@@ -80,6 +80,38 @@ def test_jax(backend: str) -> None:
     assert state["centers"].is_deleted() and gradient.shape == FEATURES.shape
     (_, state), _ = step(FEATURES, center.init_state(), LABELS)
     assert int((state["centers"] != 0).sum()) == 4 * D
+
+
+def test_making_one(backend: str) -> None:
+    """Zeros are the framework's own: no numbers of the table's size are made in NumPy, and converted."""
+    import tracemalloc
+
+    make(backend)  # imports
+    tracemalloc.start()
+    try:
+        center = make(backend)
+        made = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert made < C * D + (C * D * 8 if backend == "numpy" else 0)  # bytes; NumPy's is the table
+    assert center.centers.shape == (C, D) and not np.asarray(to_numpy(center.centers)).any()
+
+
+@pytest.mark.only("jax")
+def test_jax_makes_a_table_when_it_is_asked_for(backend: str) -> None:
+    """The pure step has the state alone, not beside a table that the object never uses."""
+    import jax
+
+    def tables() -> int:
+        return sum(x.shape == (C, D) for x in jax.live_arrays())
+
+    before, center = tables(), make(backend)
+    state = center.init_state()
+    jax.jit(center.step)(state, LABELS, FEATURES)
+    assert tables() == before + 1
+    jax.jit(lambda x: x + center.centers[0])(FEATURES)  # asked for inside a trace, it is no part of it
+    center(LABELS, FEATURES)
+    assert tables() == before + 2 and int((center.centers != 0).sum()) == 4 * D
 
 
 @pytest.mark.only("tensorflow")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import multiloss
 from arrays import framework, jit, to_native, to_numpy
+from multiloss.definitions.center_family import FAMILY
 from reference import center_family as reference
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -158,3 +159,16 @@ def test_bad_options(backend: str) -> None:
     git = multiloss.get("git", backend=backend, num_classes=3, feature_dim=2)
     with pytest.raises(ValueError, match="git compares the samples of one batch"):
         git(to_native(backend, [[0], [1]]), to_native(backend, np.ones((2, 1, 2), np.float32)))
+
+
+def test_each_names_its_paper() -> None:
+    """In the docstring, and the paragraph that `describe()` and the catalogue show is still the one sentence."""
+    for name, paper in (
+        ("contrastive_center", "1707.07391"),
+        ("triplet_center", "1803.06189"),
+        ("island", "1710.03144"),
+        ("git", "1807.08512"),
+        ("ring", "1803.00130"),
+    ):
+        says, reference, *_ = FAMILY[name].doc.split("\n\n")
+        assert says.endswith(".") and "\n" not in says and reference.endswith(f"arXiv:{paper}.")

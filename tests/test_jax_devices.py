@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -85,6 +86,36 @@ def test_sharded_arrays(
     value, centers = on_one_device(classes, False, **options)
     np.testing.assert_allclose(same_everywhere(ranks, f"{name} {how} value"), value, rtol=1e-6)
     np.testing.assert_allclose(same_everywhere(ranks, f"{name} {how} centers"), centers, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(jax.sharding, "auto_axes"), reason="this JAX has no auto_axes")
+@pytest.mark.parametrize("how", ["replicated", "by class"])
+@pytest.mark.parametrize(("name", "classes", "options"), CASES, ids=[case[0] for case in CASES])
+def test_explicit_axes(ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any], how: str) -> None:
+    """As over Auto axes, by the pure step alone: value, gradient and centers of one device, placed as the arguments."""
+    key = f"explicit {name} {how}"
+    if how == "by class" and classes == 3:
+        assert f"{key} centers" not in ranks[0]
+        return
+    one = group_cases.made("jax", classes, D, **options)
+    for seed in range(3):
+        y, x, mask = batch(classes, seed)
+        value, gradient = one.value_and_grad(y, x, mask=mask)
+    np.testing.assert_allclose(same_everywhere(ranks, f"{key} value"), value, rtol=1e-6)
+    np.testing.assert_allclose(same_everywhere(ranks, f"{key} gradient"), gradient, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(same_everywhere(ranks, f"{key} centers"), one.centers, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(jax.sharding, "auto_axes"), reason="this JAX has no auto_axes")
+def test_the_object_on_explicit_axes(ranks: list[dict[str, Any]]) -> None:
+    if len(ranks) > 1:  # several processes have the pure step only
+        assert "explicit object centers" not in ranks[0]
+        return
+    one = group_cases.made("jax", 3, D)
+    for seed in range(3):
+        _, gradient = one.value_and_grad(*batch(3, seed)[:2])
+    np.testing.assert_allclose(ranks[0]["explicit object centers"], one.centers, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(ranks[0]["explicit object gradient"], gradient, rtol=1e-6, atol=1e-6)
 
 
 def test_flax_on_a_sharded_batch(ranks: list[dict[str, Any]]) -> None:

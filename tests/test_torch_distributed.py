@@ -246,6 +246,21 @@ def test_what_shared_classes_refuse(ranks: list[dict[str, Any]]) -> None:
             call(center(7, sharded=True))
 
 
+@pytest.mark.parametrize("kind", ["not reentrant", "reentrant", "twice"])
+@pytest.mark.parametrize("name", [name for name, _, _ in group_cases.CHECKPOINTED])
+def test_activation_checkpointing(ranks: list[dict[str, Any]], name: str, kind: str) -> None:
+    """Values, gradients and centers of the run without it: the recomputation, alone, reads what all found."""
+    for kept in ranks:
+        for what in [what for what in kept if what.startswith(f"{name} plain ")]:
+            np.testing.assert_allclose(kept[what.replace("plain", kind)], kept[what], rtol=1e-6, atol=1e-7)
+        assert np.isfinite(kept[f"{name} plain value 1"]) and np.abs(kept[f"{name} plain gradient 1"]).max() > 1e-3
+    first = group_cases.made("torch", *next(c[1:2] for c in group_cases.CHECKPOINTED if c[0] == name), D,
+                             **next(c[2] for c in group_cases.CHECKPOINTED if c[0] == name))  # fmt: skip
+    parts = [kept[f"{name} {kind} centers"] for kept in ranks]
+    table = np.concatenate(parts) if first.options.sharded else parts[0]
+    assert (table != first.centers.numpy()).any()
+
+
 @pytest.mark.parametrize("name", ["broadcast", "no broadcast", "kept out"])
 def test_inside_ddp(ranks: list[dict[str, Any]], name: str) -> None:
     """Centers and weights are those of one process; what is kept out is not broadcast."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
 import group_cases
 import multiloss
@@ -187,6 +188,30 @@ def main(rank: int, size: int, folder: Path) -> None:
     kept["ddp shared block wanted"] = loss.centers.numpy().copy()
     net = DistributedDataParallel(torch.nn.ModuleDict({"layer": torch.nn.Linear(D, D), "center": loss}))
     kept["ddp shared block"] = net.module["center"].centers.numpy().copy()
+
+    # inside a checkpointed region, and without
+    for name, classes, options in group_cases.CHECKPOINTED:
+        for kind, run in (
+            ("plain", lambda f, x: f(x)),
+            ("not reentrant", lambda f, x: checkpoint(f, x, use_reentrant=False)),
+            ("reentrant", lambda f, x: checkpoint(f, x, use_reentrant=True)),
+            ("twice", lambda f, x: checkpoint(lambda x: checkpoint(f, x, use_reentrant=True), x, use_reentrant=False)),
+        ):
+            loss = group_cases.made("torch", classes, D, **options)
+            for step in range(3):
+                y, x = tensors(*batch(size, classes, step))
+                if name == "not read" and len(y):
+                    y[0] = -1
+                keep = y >= 0
+                # squared, so that what autograd saves depends on the value
+                value = run(lambda x, y=y, keep=keep, loss=loss: loss(y, torch.tanh(x), mask=keep).exp(), x)
+                if step == 2:  # centers that have moved before the backward pass
+                    loss.update(y, x.detach() + 1, mask=keep)
+                if len(y):
+                    value.backward()
+                    kept[f"{name} {kind} gradient {step}"] = x.grad.numpy()
+                kept[f"{name} {kind} value {step}"] = value.detach().numpy()
+            kept[f"{name} {kind} centers"] = loss.centers.numpy().copy()
 
     # inside DistributedDataParallel
     class Net(torch.nn.Module):

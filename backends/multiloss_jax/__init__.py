@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiloss import dispatch, numerics
+from multiloss import dispatch, numerics, state
 from multiloss.protocol import namespace
 from multiloss_jax import ops
 from multiloss_jax.objects import JaxCenter, JaxGeneral, JaxLoss
@@ -110,4 +110,4 @@ def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: A
 def centers_array(centers: Any, like: Array | None = None) -> Array:
     """A table of centers: float32, or float64 for features in double precision (or by default under x64)."""
     dtype = compute(like).dtype if like is not None else jnp.result_type(float)
-    return jnp.array(centers, dtype=dtype)
+    return jnp.zeros(centers.shape, dtype) if state.is_zeros(centers) else jnp.array(centers, dtype=dtype)

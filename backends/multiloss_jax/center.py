@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 import multiloss_jax as be
-from multiloss.center import CenterOptions, step
+from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.host_center import HostCenter
 
 _TRACED = (
     "{} traced, and an object with state would bake its centers into the trace; under JAX transformations use "
     "state = center.init_state() and value, state = center.step(state, labels, features)"
 )
+
+
+def _run(chosen: CenterOptions, run: Any, table: Any, labels: Any, features: Any, *rest: Any) -> Any:
+    """`run` of these; on a mesh with axes of type Explicit with those of type Auto.
+
+    XLA shall find the communication of the gather, the sums and the scatter, as it does for arrays over Auto axes.
+    `run` gives (value, gradient or None, table), which are placed as what went in.
+    """
+    mesh = next(filter(None, map(_explicit_mesh, jax.tree.leaves((table, labels, features, rest)))), None)
+    if mesh is None:
+        return run(table, labels, features, *rest)
+    of_table, of_features = (NamedSharding(mesh, jax.typeof(x).sharding.spec) for x in (table, features))
+    each = of_features.spec[:-1] if chosen.reduction == "none" else ()
+    placed = NamedSharding(mesh, PartitionSpec(*each)), of_features, of_table
+    return jax.sharding.auto_axes(run, out_sharding=placed)(table, labels, features, *rest)
+
+
+def _explicit_mesh(x: Any) -> Any:
+    if not hasattr(jax.sharding, "auto_axes"):  # an older JAX, which refuses the gather itself
+        return None
+    mesh = jax.typeof(x).sharding.mesh
+    return mesh if jax.sharding.AxisType.Explicit in mesh.axis_types else None
 
 
 @lru_cache(maxsize=None)
@@ -36,7 +59,7 @@ def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: 
             (_, (value, where_to, rows)), gradient = total(features), None
         return value, gradient, table if where_to is None else be.xp.put_rows(table, where_to, rows)
 
-    return jax.jit(run, donate_argnums=0 if moves else ())
+    return jax.jit(partial(_run, chosen, run), donate_argnums=0 if moves else ())
 
 
 class Axis:
@@ -72,6 +95,48 @@ class JaxCenter(HostCenter):
     """
 
     backend = "jax"
+
+    _own: Any = None
+
+    def _begin(self) -> None:
+        """Not yet: the pure `step`, and the module of Flax, keep a table of their own."""
+
+    @property
+    def _table(self) -> Any:
+        """The centers, once known: made when they are asked for."""
+        if self._own is None:
+            with jax.ensure_compile_time_eval():  # not as a part of what is traced now
+                HostCenter._begin(self)
+        return self._own
+
+    @_table.setter
+    def _table(self, table: Any) -> None:
+        self._own = table
+
+    def _set(self, centers: np.ndarray, like: Any) -> None:
+        self._own = be.centers_array(centers, self._own if like is None else like)
+
+    def step(
+        self,
+        state: dict[str, Any],
+        labels: Any,
+        features: Any,
+        training: bool = True,
+        *,
+        sample_weight: Any = None,
+        mask: Any = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """The pure core, as on every backend. Arrays may be sharded over a mesh; the state stays as it is placed."""
+
+        def run(table: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Any:
+            value, new = HostCenter.step(
+                self, {"centers": table}, labels, features, training, sample_weight=sample_weight, mask=mask
+            )
+            return value, features, new["centers"]
+
+        arrays = native_arrays(be, labels, features, sample_weight, mask)
+        value, _, table = _run(self.options, run, jnp.asarray(state["centers"]), *arrays)
+        return value, {**state, "centers": table} if training else state
 
     def _group(self) -> Axis | None:
         return None if self.options.axis_name is None else Axis(self.options.axis_name)

@@ -15,7 +15,7 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 from keras.src.losses.loss import scale_loss_for_distribution
 
 import multiloss_keras as be
-from multiloss import checks
+from multiloss import checks, state
 from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
 from multiloss.center_methods import CenterMethods
 from multiloss_keras.shapes import squeeze_trailing
@@ -216,7 +216,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         # autocast=False: under mixed precision the centers would read as float16.
         self._table = self.add_weight(
             shape=centers.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(centers, dtype=dtype),
+            initializer="zeros"
+            if state.is_zeros(centers)
+            else lambda shape, dtype: ops.convert_to_tensor(centers, dtype=dtype),
             dtype="float64" if like is not None and "float64" in str(like.dtype) else "float32",
             trainable=False,
             autocast=False,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch
+from multiloss import dispatch, state
 from multiloss.protocol import namespace
 from multiloss_numpy import ops
 from multiloss_numpy.objects import NumpyCenter, NumpyGeneral, NumpyLoss
@@ -75,4 +75,5 @@ def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: A
 def centers_array(centers: np.ndarray, like: Array | None = None) -> Array:
     """A table of centers: float32 for features in single or half precision, else float64."""
     single = like is not None and compute(like).dtype == np.float32
-    return np.array(centers, np.float32 if single else np.float64)
+    dtype = np.float32 if single else np.float64
+    return np.zeros(centers.shape, dtype) if state.is_zeros(centers) else np.array(centers, dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from multiloss import checks, dispatch, numerics, pipeline
+from multiloss import checks, dispatch, numerics, pipeline, state
 from multiloss.protocol import namespace
 from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
@@ -168,4 +168,5 @@ def _expand(g: Array, axis: Any, rank: int) -> Array:
 
 def centers_array(centers: Any, like: Array | None = None) -> Array:
     """A table of centers: float64 for features in double precision, else float32."""
-    return tf.constant(centers, dtype=tf.float32 if like is None else compute(like).dtype)
+    dtype = tf.float32 if like is None else compute(like).dtype
+    return tf.zeros(centers.shape, dtype) if state.is_zeros(centers) else tf.constant(centers, dtype=dtype)

@@ -8,7 +8,7 @@ import array_api_compat.torch as array_api
 import numpy as np
 import torch
 
-from multiloss import checks, dispatch
+from multiloss import checks, dispatch, state
 from multiloss.protocol import namespace
 from multiloss_torch import kernels, ops
 from multiloss_torch.autograd import closed_form
@@ -118,7 +118,10 @@ def centers_array(centers: Any, like: torch.Tensor | None = None) -> torch.Tenso
     """A table of centers on the device of `like`: float64 for features in double precision, else float32."""
     dtype = compute(like).dtype if like is not None else torch.get_default_dtype()
     dtype = torch.float32 if dtype in _HALF else dtype
-    return torch.tensor(centers, dtype=dtype, device=None if like is None else like.device)
+    device = None if like is None else like.device
+    if state.is_zeros(centers):
+        return torch.zeros(centers.shape, dtype=dtype, device=device)
+    return torch.tensor(centers, dtype=dtype, device=device)
 
 
 def write_rows(table: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor) -> None:

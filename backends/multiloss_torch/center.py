@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import multiloss_torch as be
-from multiloss.center import CenterOptions, native_arrays, step
+from multiloss.center import CenterOptions, native_arrays, one_radius, step
 from multiloss.center_methods import CenterMethods
 from multiloss_torch import checkpointing, distributed, ops, quick
 
@@ -94,15 +94,15 @@ class TorchCenter(CenterMethods, nn.Module):
             self._commit(where_to, rows)
         return value, features
 
-    def _remember(self, labels: Tensor, trusted: bool, first_passes: Sequence[Any]) -> None:
+    def _remember(self, centers: Tensor, labels: Tensor, trusted: bool, first_passes: Sequence[Any]) -> None:
         """Keep what is read now for the recomputation of checkpointed regions."""
         if self.options.loss != "center":  # the family compares with other centers, too
-            table, places = self.centers.clone(), None
+            table, places = centers.clone(), None
         else:
             labels = labels.to(torch.int64)
-            known = (labels >= 0) & (labels < self.centers.shape[0])
+            known = (labels >= 0) & (labels < centers.shape[0])
             places = torch.arange(labels.numel(), device=labels.device).reshape(labels.shape).where(known, -1)
-            table = self.centers[labels.where(known, 0).reshape(-1)]
+            table = centers[labels.where(known, 0).reshape(-1)]
         checkpointing.remember(first_passes, self, checkpointing.Read(table, places, trusted))
 
     def _recompute(
@@ -126,11 +126,16 @@ class TorchCenter(CenterMethods, nn.Module):
             checked, trusted = self._checked(given, leaf, may_grow=not torch.compiler.is_compiling())
         else:
             checked, trusted = self._checked_everywhere(group, given, leaf)
+        centers = self.centers
+        if self.options.loss == "ring" and group is not None and bool(centers.isnan()):
+            # The start of the radius takes all processes; a recomputation, which has one, shall read what they found.
+            labels, x, _, mask = checked
+            centers = one_radius(be, centers, labels, x, mask, group)[1]
         if first_passes:
-            self._remember(checked[0], trusted, first_passes)
+            self._remember(centers, checked[0], trusted, first_passes)
         if moves and torch.compiler.is_compiling():
             checked = ops.in_first_pass(checked[0]), *checked[1:]
-        done = step(be, self.options, self.centers, *checked, training=moves, trusted=trusted, group=group)
+        done = step(be, self.options, centers, *checked, training=moves, trusted=trusted, group=group)
         return *done, checked[1]
 
     def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:

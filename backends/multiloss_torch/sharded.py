@@ -15,6 +15,7 @@ import multiloss_torch as be
 from multiloss import state
 from multiloss.center import CenterOptions, step
 from multiloss.definitions import center as formula
+from multiloss_torch import checkpointing
 from multiloss_torch.center import TorchCenter
 
 
@@ -98,10 +99,6 @@ class ShardedCenter(TorchCenter):
         group = self._choice.processes(self.centers.device)
         if group is None:
             return super()._step(given, moves, leaf, first_passes)
-        if moves and first_passes:
-            raise NotImplementedError(
-                "sharded centers inside activation checkpointing; call the center loss outside of it"
-            )
         (labels, features, sample_weight, mask), trusted = self._checked_everywhere(group, given, leaf)
         first, stop = self._block()
         if len(self.centers) != stop - first:
@@ -122,6 +119,8 @@ class ShardedCenter(TorchCenter):
                 known = (everyone >= 0) & (everyone < (self.options.num_classes or 0))
                 table = torch.where(known[before : before + labels.numel(), None], table, torch.nan)
         place = torch.arange(labels.numel(), device=labels.device).reshape(labels.shape)
+        if first_passes:  # the recomputation, which has no other processes, reads the rows that came
+            checkpointing.remember(first_passes, self, checkpointing.Read(table, place, True))
         rest = features, sample_weight, mask
         value, _, _ = step(be, self.options, table, place, *rest, training=False, trusted=True)
         if not moves:

@@ -42,6 +42,9 @@ def _only(xp: Any, where: Array, x: Array) -> Array:
 def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, delta: float = 1.0) -> Array:
     """Contrastive-center loss (Qi & Su, ICIP 2017): the distance to the own center over that to all others.
 
+    Ce Qi and Fei Su, "Contrastive-center loss for deep neural networks", ICIP 2017, pp. 2851-2855, Eq. 2 (there the
+    sum over the batch); arXiv:1707.07391.
+
     .. math:: \\tfrac12 \\frac{\\lVert x - c_y \\rVert^2}{\\delta + \\sum_{j \\ne y} \\lVert x - c_j \\rVert^2}
 
     The centers move by Eq. 4 of center loss. It compares with all centers: batch x classes x features numbers.
@@ -90,6 +93,9 @@ def triplet_center(
 ) -> Array:
     """Triplet-center loss (He et al., CVPR 2018): the own center nearer than the next one, by a margin.
 
+    Xinwei He, Yang Zhou, Zhichao Zhou, Song Bai and Xiang Bai, "Triplet-center loss for multi-view 3D object
+    retrieval", CVPR 2018, pp. 1945-1954; arXiv:1803.06189.
+
     .. math:: \\max(0,\\; m + D_y - \\min_{j \\ne y} D_j), \\quad D_j = \\tfrac12 \\lVert x - c_j \\rVert^2
 
     With q the nearest other center, active samples only (their value is above 0), and counts of them:
@@ -133,6 +139,9 @@ def directions(xp: Any, vectors: Array) -> tuple[Array, Array]:
 @over_axis(name="island", readers={"weight": read.non_negative})
 def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
     """Island loss (Cai et al., FG 2018): center loss, and each pair of centers apart in angle.
+
+    Jie Cai, Zibo Meng, Ahmed Shehab Khan, Zhiyuan Li, James O'Reilly and Yan Tong, "Island loss for learning
+    discriminative features in facial expression recognition", FG 2018; arXiv:1710.03144.
 
     .. math:: \\tfrac12 \\lVert x - c_y \\rVert^2 + w \\sum_{k \\ne j} (\\cos(c_k, c_j) + 1)
 
@@ -184,6 +193,9 @@ def island_push(xp: Any, centers: Array, weight: float) -> Array:
 def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
     """Git loss (Calefati et al., BMVC 2018): center loss, and away from the centers of the other samples.
 
+    Alessandro Calefati, Muhammad Kamran Janjua, Shah Nawaz and Ignazio Gallo, "Git loss for deep face recognition",
+    BMVC 2018, section 3; arXiv:1807.08512.
+
     .. math:: \\tfrac12 d(x_i, c_{y_i})^2 + w \\sum_{j \\ne i} \\frac{1}{1 + d(x_i, c_{y_j})^2}
 
     d is the Euclidean distance. The centers move by Eq. 4 of center loss. Pairs of one class are in the sum. Pairs are
@@ -222,6 +234,9 @@ def ring(
     xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, weight: float = 0.01, radius: float | None = None
 ) -> Array:
     """Ring loss (Zheng et al., CVPR 2018): the lengths of all feature vectors near one radius, which is learned.
+
+    Yutong Zheng, Dipan K. Pal and Marios Savvides, "Ring loss: convex feature normalization for face recognition",
+    CVPR 2018, pp. 5089-5097; arXiv:1803.00130.
 
     .. math:: \\tfrac{w}{2} \\left(\\lVert x \\rVert - R\\right)^2
 
