@@ -116,8 +116,8 @@ def triplet(
     found = positive & has_negative
     if mining == "hard":
         has = any_of(xp, found)
-        gap = largest(xp, d, positive) + largest(xp, -d, negative) + margin
-        values, counts = hinge(xp, xp.squeeze(gap, axis=-1)), ones_where(xp, has, d[:, 0])
+        gap = xp.squeeze(largest(xp, d, positive) + largest(xp, -d, negative) + margin, axis=-1)
+        values, counts = hinge(xp, gap), ones_where(xp, has, gap)
         values = xp.where(has, values, xp.zeros_like(values))
     elif mining == "semihard":
         values, counts = hinge(xp, d - _semihard(xp, d, negative) + margin), ones_where(xp, found, d)

@@ -1,0 +1,26 @@
+"""Every loss on every backend goes through the property tests of `multiloss.testing.check` (values, gradients, masks,
+weights, half precision, empty batches): a few random examples here, many by the command, `multiloss verify`.
+"""
+
+import pytest
+from hypothesis import settings
+
+import multiloss
+from multiloss import registry, testing
+from multiloss.cli import main
+
+EVERY = [name for name in multiloss.list_losses() if name not in registry.CENTER]
+HANDFUL = ("huber", "sparse_categorical_crossentropy", "triplet")  # one of each kind of definition
+EXAMPLES = 2 if settings().max_examples <= 30 else 5  # each is another program to compile
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_properties(backend: str, name: str) -> None:
+    testing.check(name, backends=[backend], examples=EXAMPLES)
+
+
+def test_the_command(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", *HANDFUL, "--backend", backend, "--examples", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split() for line in printed.splitlines()[:4]] == [[backend], *([name, "ok"] for name in HANDFUL)]
+    assert printed.splitlines()[-1] == f"{len(HANDFUL)} passed, 0 failed"
