@@ -129,7 +129,7 @@ class CenterMethods:
         if values is None or (mask is not None and kept is None):
             return False
         keep = None if kept is None else inputs.spread_host(kept, values.shape)
-        checks.labels_in_range(values, classes, None, keep, "labels")
+        checks.labels_in_range(values, classes, None, keep, "labels", "to leave such samples out pass a mask")
         return True
 
     def _fit(self, labels: Array, features: Array, mask: Any, may_grow: bool) -> None:

@@ -110,9 +110,15 @@ def labels_fit(labels: np.ndarray, classes: int) -> bool:
 
 
 def labels_in_range(
-    labels: np.ndarray, classes: int, ignore_index: int | None, keep: np.ndarray | None, name: str = "y_true"
+    labels: np.ndarray,
+    classes: int,
+    ignore_index: int | None,
+    keep: np.ndarray | None,
+    name: str = "y_true",
+    way_out: str | None = None,
 ) -> None:
-    """Refuse labels outside [0, classes) that are neither ignored nor masked, naming the first one."""
+    """Refuse labels outside [0, classes) that are neither ignored nor masked, naming the first one; `way_out` is what a
+    loss without `ignore_index` has for labels such as -1."""
     bad = (labels < 0) | (labels >= classes)
     if ignore_index is not None:
         bad &= labels != ignore_index
@@ -123,11 +129,8 @@ def labels_in_range(
     first = int(labels[bad].flat[0])
     hint = ""
     if first in (-1, -100):
-        hint = (
-            f"; to leave such samples out pass ignore_index={first}"
-            if name == "y_true"
-            else "; to leave such samples out pass a mask"
-        )
+        way_out = f"to leave such samples out pass ignore_index={first}" if way_out is None else way_out
+        hint = f"; {way_out}"
     raise ValueError(f"{name} holds the label {first}, but labels must be in [0, {classes}){hint}")
 
 
@@ -243,8 +246,9 @@ def whole_batch(loss: str, shape: Shape) -> ValueError:
 
 
 def label_dtype(dtype: Any, name: str = "y_true") -> TypeError:
-    """The error for labels that are no integers."""
-    return TypeError(f"{name} must hold integer labels, got dtype {dtype}")
+    """The error for labels (or lengths) that are no integers."""
+    what = "lengths" if name.endswith("_lengths") else "labels"
+    return TypeError(f"{name} must hold integer {what}, got dtype {dtype}")
 
 
 def mask_dtype(dtype: Any) -> TypeError:

@@ -110,7 +110,10 @@ class GeneralInputs:
                 owner = next(one for one in inputs if shape.below in self.spec.definition.shapes[one].letters)
                 checks.lengths_in_range(name, labels, most, f"{shape.below} of {owner}", keep)
             else:
-                checks.labels_in_range(labels, most, ignored, keep, name)
+                way_out = None if "ignore_index" in self.spec.kwargs else "to leave such samples out pass a mask"
+                if shape.letters:
+                    way_out = "pad with a class, such as 0: what is behind a sample's length is not read"
+                checks.labels_in_range(labels, most, ignored, keep, name, way_out)
         return trusted
 
     def _check_domain(self, be: Any, inputs: dict[str, Any], samples: Any, mask: Any) -> None:

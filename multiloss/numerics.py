@@ -54,6 +54,14 @@ def agreement(xp: Any, target: Array, score: Array) -> Array:
     return xp.where(won, xp.full_like(product, math.inf), xp.where(won, none, target) * xp.where(won, none, score))
 
 
+def linear(xp: Any, x: Array, weight: Array) -> Array:
+    """The products of the rows of x and of a weight; what is infinite is 0 to derivatives."""
+    finite, rows = (xp.where(xp.isinf(a), xp.zeros_like(a), a) for a in (x, weight))
+    known = xp.stop_gradient(xp.matmul(x, xp.matrix_transpose(weight)))
+    total = xp.matmul(finite, xp.matrix_transpose(rows))
+    return xp.where(xp.isfinite(known), total, known)
+
+
 def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     return times(xp, 1 - weight, x) + times(xp, weight, y)
@@ -113,6 +121,7 @@ DEFAULTS = {
         times,
         off_pole,
         agreement,
+        linear,
         mix,
         held,
         put_class,

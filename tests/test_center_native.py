@@ -342,6 +342,22 @@ def test_tensorflow_function(backend: str, xla: bool) -> None:
 
 
 @pytest.mark.only("tensorflow")
+@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_tensorflow_batches_of_any_length(backend: str, xla: bool, known: bool) -> None:
+    import tensorflow as tf
+
+    center, centers = make("tensorflow"), np.zeros((C, D))
+    rows = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, FEATURES.shape[1]], tf.float32)]
+    step = tf.function(center, input_signature=None if known else rows, jit_compile=xla)
+    for length in (1, 2, 0, 1, 4):
+        y, x = LABELS[:length], FEATURES[:length]
+        values, centers = reference.center_step(centers, y, x, 0.5)
+        close(step(tf.constant(y, tf.int64), tf.constant(x, tf.float32)), values.mean() if length else 0)
+        close(center.centers, centers)
+
+
+@pytest.mark.only("tensorflow")
 def test_tensorflow_cannot_grow_in_a_function(backend: str) -> None:
     import tensorflow as tf
 

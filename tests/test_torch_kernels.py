@@ -427,3 +427,48 @@ def test_what_one_mode_keeps_serves_the_others(mode: Any) -> None:
     (first,) = torch.autograd.grad(loss(t, leaf), leaf, create_graph=True)
     torch.testing.assert_close(first, torch.tensor([[math.exp(-90), -math.exp(-90), -1.0]]) / 3, rtol=1e-5, atol=0)
     assert not torch.autograd.grad(first.sum(), leaf)[0].isnan().any()
+
+
+def test_a_replaced_forward_runs_at_every_call() -> None:
+    loss, x = multiloss.get("mse", backend="torch"), torch.ones(2, 3)
+    loss(x, x)
+    original, calls = loss.forward, []
+    loss.forward = lambda *inputs: calls.append(1) or original(*inputs)
+    loss(x, x)
+    loss(x, x)
+    assert len(calls) == 2
+
+    class Mine(type(loss)):  # type: ignore[misc]
+        def forward(self, *inputs: Any) -> Any:
+            calls.append(1)
+            return super().forward(*inputs)
+
+    mine = Mine(loss.spec)
+    for _ in range(3):
+        mine(x, x)
+    assert len(calls) == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["mse", "huber", "log_cosh", "cce", "kl", "bce", "dice", "hinge", "linear_cross_entropy"]
+)
+def test_forward_mode_over_forward_mode(name: str) -> None:
+    loss, func = multiloss.get(name, backend="torch", validate=False), torch.func
+    t, p = (torch.rand(2, 3, generator=RNG, dtype=torch.float64) * 0.8 + 0.1 for _ in range(2))
+    if name == "linear_cross_entropy":
+        labels = torch.tensor([0, 1])
+
+        def f(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+            return loss(labels, x, w)
+    else:
+        f = loss
+    for inner in (0, 1) if name == "linear_cross_entropy" else (1,):
+        wanted = func.jacrev(func.jacrev(f, inner), 1)(t, p)
+        torch.testing.assert_close(func.jacfwd(func.jacfwd(f, inner), 1)(t, p), wanted)
+
+
+def test_one_sample_of_linear_cross_entropy() -> None:
+    loss = multiloss.get("linear_cross_entropy", backend="torch")
+    x, w = torch.randn(3, generator=RNG), torch.randn(4, 3, generator=RNG, requires_grad=True)
+    found = torch.autograd.grad(loss(torch.tensor(0), x, w), w)[0]
+    torch.testing.assert_close(found, torch.autograd.grad(loss(torch.tensor([0]), x[None], w), w)[0])

@@ -152,10 +152,14 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     return numerics.times(_BASIC, 1 - weight, x) + numerics.times(_BASIC, weight, y)
 
 
-@tf.custom_gradient
-def linear(x: Array, weight: Array) -> Any:
+def linear(x: Array, weight: Array) -> Array:
     """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
+    product: Array = _linear(x, weight) if x.shape.rank > 1 else _linear(x[None], weight)[0]
+    return product
 
+
+@tf.custom_gradient
+def _linear(x: Array, weight: Array) -> Any:
     def gradient(g: Array) -> Any:
         finite, rows = (tf.where(tf.math.is_inf(a), tf.zeros_like(a), a) for a in (x, weight))
         flat, slopes = (tf.reshape(a, [-1, tf.shape(a)[-1]]) for a in (finite, g))
@@ -297,8 +301,9 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
     """The classes among the labels, each once, and where each label's is among them."""
     if _accelerators():  # XLA has no lengths there that depend on values
         return labels, searchsorted(sort(labels), labels), None
-    classes, places = tf.unique(labels)
-    return classes, places, None
+    # One label more than there are: XLA broadcasts an axis that may have the length 1 at most.
+    classes, places = tf.unique(tf.concat([labels, labels[:1]], 0))
+    return classes, places[:-1], None
 
 
 @lru_cache(maxsize=None)

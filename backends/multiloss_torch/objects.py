@@ -66,7 +66,7 @@ class TorchLoss(Named, nn.Module):
         # Small arrays take less time than `nn.Module.__call__` and `forward`, which are for all other calls.
         if sample_weight is None and mask is None and self._direct:
             hooked = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
-            if not (hooked or self._compiled_call_impl or _any_global_hook()):
+            if not (hooked or self._compiled_call_impl or _any_global_hook() or "forward" in self.__dict__):
                 call = self._direct.get(_alike(y_true, y_pred))
                 if call is not None:
                     value = call(y_true, y_pred)
@@ -92,7 +92,8 @@ class TorchLoss(Named, nn.Module):
             call = self._kernel(spec.kwargs, spec.axis, y_pred.shape)
             value = None if call is None else call(target, y_pred)
             if call is not None and value is not None:
-                if key is not None and target is y_true and self._inputs.knows(be, y_true, y_pred):
+                known = key is not None and target is y_true and self._inputs.knows(be, y_true, y_pred)
+                if known and type(self).forward is TorchLoss.forward:
                     if len(self._direct) >= _MOST_KINDS:
                         self._direct.clear()
                     self._direct[key] = call

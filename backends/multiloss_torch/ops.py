@@ -182,46 +182,12 @@ def agreement(target: Array, score: Array) -> Array:
 
 def linear(x: Array, weight: Array) -> Array:
     """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
-    return (_Linear if torch.compiler.is_compiling() else _LinearWithJvp).apply(x, weight)
-
-
-class _Linear(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Array, weight: Array) -> Array:
-        return x @ weight.mT
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, g: Array) -> Any:
-        x, weight = ctx.saved_tensors
-        by_x = by_weight = None
-        if ctx.needs_input_grad[0]:
-            by_x = g @ _finite(weight)
-        if ctx.needs_input_grad[1]:
-            by_weight = g.flatten(0, -2).mT @ _finite(x).flatten(0, -2)
-        return by_x, by_weight
-
-
-class _LinearWithJvp(_Linear):
-    """The same with forward mode, which torch.compile cannot trace."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def jvp(ctx: Any, x_tangent: Any, weight_tangent: Any) -> Array:
-        x, weight = ctx.saved_tensors
-        total = 0 if x_tangent is None else x_tangent @ _finite(weight).mT
-        return total if weight_tangent is None else total + _finite(x) @ weight_tangent.mT
-
-
-def _finite(x: Array) -> Array:
-    return torch.where(torch.isinf(x), torch.zeros_like(x), x)
+    product = x @ weight.mT
+    if _is_finite(product):
+        return product
+    finite, rows = (torch.where(torch.isinf(a), torch.zeros_like(a), a) for a in (x, weight))
+    known = product.detach()
+    return torch.where(torch.isfinite(known), finite @ rows.mT, known)
 
 
 def mix(x: Array, y: Array, weight: Array) -> Array:
