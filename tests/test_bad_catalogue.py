@@ -47,8 +47,9 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
         yield f"{one} complex", ({**inputs, one: x.astype(complex)}, {}, TypeError, one)
         yield f"{one} of text", ({**inputs, one: np.full(x.shape, "a")}, {}, TypeError, one)
         if labels:
-            yield f"{one} real", ({**inputs, one: x.astype(float)}, {}, TypeError, f"{one} must hold integer labels")
-            yield f"{one} boolean", ({**inputs, one: x.astype(bool)}, {}, TypeError, f"{one} must hold integer labels")
+            what = f"{one} must hold integer {'lengths' if one.endswith('lengths') else 'labels'}"
+            yield f"{one} real", ({**inputs, one: x.astype(float)}, {}, TypeError, what)
+            yield f"{one} boolean", ({**inputs, one: x.astype(bool)}, {}, TypeError, what)
         if wanted.below is not None or (labels and definition.kind != "of_inputs"):
             yield f"{one} out of range", ({**inputs, one: np.full_like(x, 99)}, {}, ValueError, "99")
             yield f"{one} negative", ({**inputs, one: np.full_like(x, -7)}, {}, ValueError, "-7")
