@@ -255,8 +255,10 @@ def step(
     dim = be.shape(centers)[-1]
     x = be.cast_like(xp.stop_gradient(features), rows)
     x = family.directions(xp, x)[1] if chosen.loss == "ring" else x
-    flat_rows, flat_x = xp.reshape(rows, (-1, dim)), xp.reshape(x, (-1, dim))
-    flat_labels = xp.reshape(safe, (-1,))
+    flat_rows, flat_x, flat_labels = rows, x, safe
+    if len(be.shape(safe)) != 1:
+        flat_rows, flat_x = xp.reshape(rows, (-1, dim)), xp.reshape(x, (-1, dim))
+        flat_labels = xp.reshape(safe, (-1,))
     alike = keep is None and group is None and not chosen.moves_all
     flat_keep = None if alike else xp.reshape(_every(safe) if keep is None else keep, (-1,))
     # Bad input changes nothing: one label out of range, and no center moves.

@@ -301,6 +301,8 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
     """The classes among the labels, each once, and where each label's is among them."""
     if _accelerators():  # XLA has no lengths there that depend on values
         return labels, searchsorted(sort(labels), labels), None
+    if labels.shape[0] not in (None, 1):
+        return *tf.unique(labels), None
     # One label more than there are: XLA broadcasts an axis that may have the length 1 at most.
     classes, places = tf.unique(tf.concat([labels, labels[:1]], 0))
     return classes, places[:-1], None
