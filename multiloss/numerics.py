@@ -46,8 +46,10 @@ def off_pole(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
     return xp.where(at_pole, xp.full_like(x, 1.0 - pole), x)
 
 
-def agreement(xp: Any, target: Array, score: Array) -> Array:
-    """target * score, a constant where it is infinity."""
+def agreement(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
+    """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
+    if absent:
+        score = xp.where((target == 0) & xp.isinf(score), xp.zeros_like(score), score)
     # Replaced before the product: behind it, derivatives would still meet 0 times infinity.
     product = target * score
     none, won = xp.zeros_like(product), product == math.inf

@@ -63,9 +63,9 @@ class Namespace(Protocol):
         """weight * x, where a weight of 0 gives 0 even against an infinite x, which is a constant there. A nan stays
         one."""
 
-    def agreement(self, target: Array, score: Array) -> Array:
+    def agreement(self, target: Array, score: Array, absent: bool = False) -> Array:
         """target * score; a constant where that is infinity, so that a loss which is over there has no derivative of 0
-        times infinity."""
+        times infinity. If `absent`, a target of 0 gives 0 against an infinite score; a nan stays one."""
 
     def linear(self, x: Array, weight: Array) -> Array:
         """The product of each row of x, (..., D), and each of a weight, (C, D); infinite entries are 0 to its

@@ -126,9 +126,9 @@ def at_least(x: Array, bound: float) -> Array:
     return np.maximum(x, np.asarray(bound, x.dtype))
 
 
-def agreement(target: Array, score: Array) -> Array:
-    """target * score: NumPy has no derivatives to keep from nan."""
-    return target * score
+def agreement(target: Array, score: Array, absent: bool = False) -> Array:
+    """target * score (NumPy has no derivatives to keep from nan); if `absent`, 0 where it is 0 by infinity."""
+    return target * (np.where((target == 0) & np.isinf(score), 0, score).astype(score.dtype) if absent else score)
 
 
 def linear(x: Array, weight: Array) -> Array:

@@ -174,10 +174,10 @@ def times(weight: Array, x: Array) -> Array:
     return product if _is_finite(product) else numerics.times(torch, weight, x)
 
 
-def agreement(target: Array, score: Array) -> Array:
-    """target * score, a constant where it is infinity."""
+def agreement(target: Array, score: Array, absent: bool = False) -> Array:
+    """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
     product = target * score
-    return product if _is_finite(product) else numerics.agreement(torch, target, score)
+    return product if _is_finite(product) else numerics.agreement(torch, target, score, absent)
 
 
 def linear(x: Array, weight: Array) -> Array:

@@ -21,18 +21,13 @@ def _below_all(xp: Any, where: Array, z: Array) -> Array:
     return xp.where(where, xp.full_like(z, float("-inf")), z)
 
 
-def _agreement(xp: Any, t: Array, z: Array) -> Array:
-    """t * z, where a t of 0 gives 0 against an infinite z."""
-    return xp.agreement(t, xp.where((t == 0) & xp.isinf(z), xp.zeros_like(z), z))
-
-
 def _rival(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
     """Scores of what may stand against the right class."""
-    return -_agreement(xp, 1 - t, -z) if keras else _below_all(xp, t > 0, z)
+    return -xp.agreement(1 - t, -z, absent=True) if keras else _below_all(xp, t > 0, z)
 
 
 def _crammer_singer(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
-    right = xp.sum(_agreement(xp, t, z), axis=axis)
+    right = xp.sum(xp.agreement(t, z, absent=True), axis=axis)
     return ce.with_nan(xp, xp.at_least(1 + xp.max(_rival(xp, t, z, axis, keras), axis=axis) - right, 0.0), z, axis)
 
 
