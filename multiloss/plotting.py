@@ -95,9 +95,14 @@ class _Path:
 
 
 def _along(spec: Any, label: str, path: _Path) -> Curve:
-    value, gradient = make(spec, "numpy").value_and_grad(**path.inputs, wrt=path.moving)
+    loss = make(spec, "numpy")
+    value = np.asarray(loss(**path.inputs))
+    try:
+        gradient = loss.value_and_grad(**path.inputs, wrt=path.moving)[1]
+    except NotImplementedError:  # without the autograd package: the curve's own slope is as good to look at
+        return Curve(label, path.axis_label, path.x, value, np.gradient(value, path.x))
     slope = np.asarray(gradient * path.direction).reshape(len(path.x), -1).sum(axis=1)
-    return Curve(label, path.axis_label, path.x, np.asarray(value), slope)
+    return Curve(label, path.axis_label, path.x, value, slope)
 
 
 def _gaussian(points: int) -> _Path:

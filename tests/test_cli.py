@@ -221,3 +221,11 @@ def test_verify_fails_with_the_reason(checker, capsys):
 def test_verify_for_real(capsys):
     assert main(["verify", "huber", "--backend", "numpy", "--examples", "3"]) == 0
     assert "1 passed, 0 failed" in capsys.readouterr().out
+
+
+def test_a_curve_without_the_autograd_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_it = plotting.curve("gaussian_nll")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    without = plotting.curve("gaussian_nll")
+    np.testing.assert_allclose(without.slope, with_it.slope, atol=0.01)
+    assert np.abs(without.slope).max() > 1
