@@ -178,6 +178,9 @@ def evaluate(be: Any, spec: Spec, *arrays: Any, trusted: bool) -> Array:
         return _of_nothing(be, spec, ready[1], len(samples))
     found = definition.value(xp, *ready, **({"keep": keep} if definition.takes_keep else {}), **spec.kwargs)
     values, counts = found if isinstance(found, tuple) else (found, None)
+    if definition.whole_batch and None in samples:  # an empty batch whose length shows at run time only
+        length = xp.class_count(_first_of(be, inputs, wanted_shapes, len(samples)), 0)
+        values = xp.where(length == 0, xp.zeros_like(values), values)
     if weight is not None:
         weight = be.cast_like(weight, main)
     return _reduce(be, spec, values, counts, weight, keep, invalid)

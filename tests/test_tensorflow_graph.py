@@ -127,3 +127,16 @@ def test_weights_and_features_of_other_inputs_whose_lengths_are_not_known(jit_co
     ):
         with pytest.raises(tf.errors.InvalidArgumentError):
             graph(*wrong)
+
+
+@pytest.mark.parametrize("name", ["vicreg", "barlow_twins", "supervised_contrastive", "triplet", "info_nce", "circle"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_an_empty_batch_that_shows_at_run_time(name: str, jit_compile: bool) -> None:
+    loss, rng = multiloss.get(name, backend="tensorflow"), np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(4, 3)), tf.float32)
+    of_views = name in ("vicreg", "barlow_twins", "info_nce")
+    first = tf.constant(rng.normal(size=(4, 3)), tf.float32) if of_views else tf.constant([0, 0, 1, 1], tf.int64)
+    rows = [tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in (first, x)]
+    traced = tf.function(lambda a, b: loss(a, b), input_signature=rows, jit_compile=jit_compile)
+    np.testing.assert_allclose(traced(first, x), loss(first, x), rtol=1e-5)
+    assert traced(first[:0], x[:0]) == 0
