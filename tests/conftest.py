@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,16 @@ def _keras_policy(request: pytest.FixtureRequest) -> None:
         import keras
 
         keras.config.dtype_policy()
+
+
+@pytest.fixture
+def op_by_op(backend: str) -> Iterator[None]:
+    """TensorFlow without its compiler, which is JAX's and takes a second for each of hundreds of edges."""
+    if backend != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -2,7 +2,6 @@
 with weights, and at the worked edges. What every loss has (masks, dtypes, reductions): `multiloss.testing.check`.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -114,19 +113,6 @@ def test_compiled_by_the_user(backend: str, entry: Entry) -> None:
     close(compiled(arrays[position]), float(entry.reduced(exact(inputs), options)), "float64", "value")
     wanted = entry.gradient(inputs, position, options)
     close(native_grad(backend, compiled, arrays[position]), wanted, "float64", "gradient")
-
-
-@pytest.fixture
-def op_by_op(backend: str) -> Iterator[None]:
-    """TensorFlow without its compiler, which is JAX's and takes a second for each of hundreds of edges."""
-    if backend != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")

@@ -124,19 +124,6 @@ def backward(loss: Any, arrays: dict[str, Any], real: tuple[str, ...]) -> tuple[
     return value, [x for x in gradients if x is not None]
 
 
-@pytest.fixture
-def op_by_op(backend: str) -> Iterator[None]:
-    """TensorFlow without its compiler, which takes a second for each of hundreds of calls."""
-    if backend != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.mark.filterwarnings("ignore:Output seems independent of input:UserWarning")  # autograd's, of a constant
 @pytest.mark.usefixtures("op_by_op")
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")  # Keras' arithmetic is that of the framework it runs on

@@ -38,7 +38,7 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
-        kind = quick.kind_of(labels, features) if sample_weight is None and mask is None else None
+        kind = ops.kind_of(labels, features) if sample_weight is None and mask is None else None
         if kind is not None and kind in self._seen and self._steps_alone():
             done = quick.step(self.options, self.centers, labels, features)
             if done is not None:

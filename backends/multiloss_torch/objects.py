@@ -13,23 +13,14 @@ from multiloss import general, pipeline
 from multiloss.general import General, GeneralInputs
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
-from multiloss_torch import closed, fused, kernels, sequence
+from multiloss_torch import closed, fused, kernels, ops, sequence
 from multiloss_torch.center import TorchCenter
 
 __all__ = ["TorchCenter", "TorchGeneral", "TorchLoss"]
 
 _PLAIN = (torch.float32, torch.float64)
-_TENSORS = (Tensor, nn.Parameter)
 _MOST_KINDS = 64
-_is_compiling, _transformed = torch.compiler.is_dynamo_compiling, torch._C._functorch.peek_interpreter_stack
 _any_global_hook = module._has_any_global_hook
-
-
-def _alike(x: Any, y: Any) -> Any:
-    """The same for arrays for which a kernel does the same; None while compiling, under torch.func, and of others."""
-    if type(x) not in _TENSORS or type(y) not in _TENSORS or _is_compiling() or _transformed() is not None:
-        return None
-    return x.shape, y.shape, x.dtype, y.dtype, x.device, y.device
 
 
 def _anywhere(name: str) -> bool:
@@ -67,7 +58,7 @@ class TorchLoss(Named, nn.Module):
         if sample_weight is None and mask is None and self._direct:
             hooked = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
             if not (hooked or self._compiled_call_impl or _any_global_hook() or "forward" in self.__dict__):
-                call = self._direct.get(_alike(y_true, y_pred))
+                call = self._direct.get(ops.kind_of(y_true, y_pred))
                 if call is not None:
                     value = call(y_true, y_pred)
                     if value is not None:
@@ -81,7 +72,7 @@ class TorchLoss(Named, nn.Module):
         """The loss, on the device of `y_pred`."""
         key = None
         if self._kernel is not None and sample_weight is None and mask is None:
-            key = _alike(y_true, y_pred)
+            key = ops.kind_of(y_true, y_pred)
         spec = self.spec
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs

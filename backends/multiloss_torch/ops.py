@@ -209,6 +209,17 @@ def is_plain(x: Array) -> bool:
     return torch._C._functorch.peek_interpreter_stack() is None
 
 
+_TENSORS = (torch.Tensor, torch.nn.Parameter)
+_is_compiling, _transformed = torch.compiler.is_dynamo_compiling, torch._C._functorch.peek_interpreter_stack
+
+
+def kind_of(x: Any, y: Any) -> Any:
+    """The same for arrays for which a kernel does the same; None while compiling, under torch.func, and of others."""
+    if type(x) not in _TENSORS or type(y) not in _TENSORS or _is_compiling() or _transformed() is not None:
+        return None
+    return x.shape, y.shape, x.dtype, y.dtype, x.device, y.device
+
+
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     return torch.zeros_like(like).scatter(axis, labels.unsqueeze(axis), values.unsqueeze(axis))

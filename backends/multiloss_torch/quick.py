@@ -7,7 +7,6 @@ cannot be read, other dtypes, other processes. Where that does not hold for the 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,17 +15,6 @@ import multiloss_torch as be
 from multiloss.center import CenterOptions
 from multiloss.definitions import center as formula
 from multiloss_torch import kernels
-
-_TYPES = (Tensor, torch.nn.Parameter)
-
-
-def kind_of(labels: Any, features: Any) -> Any:
-    """What decides, beside values, how a batch is computed; None while compiling, under torch.func, and of others."""
-    if type(labels) not in _TYPES or type(features) not in _TYPES or torch.compiler.is_dynamo_compiling():
-        return None
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return None
-    return labels.shape, features.shape, labels.dtype, features.dtype, labels.device, features.device
 
 
 def applies(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> bool:
