@@ -36,7 +36,11 @@ for _name in (
     "TF_NUM_INTEROP_THREADS",
 ):
     os.environ.setdefault(_name, "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+_XLA = "--xla_cpu_multi_thread_eigen=false"
+_XLA_WITHOUT_OPTIMISER = (
+    f"{_XLA} --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -90,9 +94,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAMES",
         help=f"comma-separated, of {', '.join(BACKENDS)}; default: every one that is installed",
     )
+    parser.addoption(
+        "--xla-optimised",
+        action="store_true",
+        help="compile as users do; without it XLA leaves out its optimiser, and compiles in a quarter of the time",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("XLA_FLAGS", _XLA if config.getoption("--xla-optimised") else _XLA_WITHOUT_OPTIMISER)
     config.addinivalue_line(
         "markers", "cross: takes several frameworks at once; runs only where all five backends are tested"
     )

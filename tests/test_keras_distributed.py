@@ -14,6 +14,8 @@ import pytest
 
 import multiloss.keras
 
+pytestmark = pytest.mark.xdist_group("processes")  # one worker starts them
+
 if keras.backend.backend() != "torch":
 
     def test_process_groups_are_of_torch(backend: str) -> None:
