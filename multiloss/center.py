@@ -217,10 +217,11 @@ def value_and_gradient(
     mask: Array | None,
     *,
     trusted: bool,
+    group: Any = None,
 ) -> tuple[Array, Array]:
     """The value and its gradient by the closed form, in the dtype of the features where they are real."""
     if chosen.loss == "ring":
-        labels, centers, trusted = *one_radius(be, centers, labels, features, mask, None), True
+        labels, centers, trusted = *one_radius(be, centers, labels, features, mask, group), True
     gathered = _gather(be, centers, labels, mask, trusted)
     samples = _samples(be, chosen, centers, gathered, features, sample_weight, mask)
     value, gradient = pipeline.value_and_gradient_of(be, chosen.spec, samples)
@@ -276,8 +277,8 @@ def step(
     moving, total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
     before = flat_rows if moving is flat_labels else xp.gather(centers, moving)
     count = xp.sum(xp.astype(_every(flat_labels) if alike else flat_keep, rows.dtype)) if chosen.rule.by_batch else None
-    new = formula.moved(xp, before, total, n, count, chosen.alpha, chosen.rule)
-    return value, moving, new if bad is None or flat_keep is not None else xp.where(bad, before, new)
+    unless = bad if flat_keep is None else None
+    return value, moving, formula.moved(xp, before, total, n, count, chosen.alpha, chosen.rule, unless=unless)
 
 
 def one_radius(

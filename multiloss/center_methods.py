@@ -21,7 +21,7 @@ Array = Any
 
 
 class CenterMethods:
-    """What the center objects of all backends share; `_shape`, `_set` and `_host_centers` are native."""
+    """What the center objects of all backends share; `_shape`, `_dtype`, `_set` and `_host_centers` are native."""
 
     backend: str
     options: CenterOptions
@@ -178,6 +178,10 @@ class CenterMethods:
         """A copy of the centers in NumPy."""
         raise NotImplementedError
 
+    def _dtype(self) -> str:
+        """The name of the centers' dtype."""
+        raise NotImplementedError
+
     def save_centers(self, path: str | os.PathLike[str]) -> None:
         """Write the centers as one safetensors file, which every backend reads."""
         if self._shape()[0] == 0:
@@ -259,7 +263,7 @@ class CenterMethods:
     def describe(self) -> str:
         """What is computed, in words: scale of the value, step of the centers, dtype, synchronisation."""
         classes, dim = self._shape()
-        table = f"({classes}, {dim}), {self._host_centers().dtype}" if classes else "not known before the first batch"
+        table = f"({classes}, {dim}), {self._dtype()}" if classes else "not known before the first batch"
         return "\n".join(
             [
                 *words(self.options, dim or self.options.feature_dim),

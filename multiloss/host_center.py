@@ -43,6 +43,9 @@ class HostCenter(CenterMethods):
     def _host_centers(self) -> np.ndarray:
         return np.zeros((0, 0)) if self._table is None else np.array(to_host(self._table))
 
+    def _dtype(self) -> str:
+        return np.dtype(getattr(self._table.dtype, "as_numpy_dtype", self._table.dtype)).name
+
     def _commit(self, labels: Array, rows: Array) -> None:
         self._table = self._be().xp.put_rows(self._table, labels, rows)
 

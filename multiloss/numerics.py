@@ -87,9 +87,10 @@ def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
     return xp.reshape(xp.asarray(values, dtype=like.dtype), tuple(shape))
 
 
-def where_finite(xp: Any, rows: Array, x: Array, y: Array) -> Array:
-    """The rows of x where those of `rows` are finite, else of y; (N, D) each."""
-    return xp.where(xp.all(xp.isfinite(rows), axis=-1, keepdims=True), x, y)
+def descended(xp: Any, rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
+    """rows - scale * total; a row stays, bit for bit, where its total is not finite, and all do if `unless` is True."""
+    moves = xp.all(xp.isfinite(total), axis=-1, keepdims=True)
+    return xp.where(moves if unless is None else moves & ~unless, rows - scale * total, rows)
 
 
 def distinct(xp: Any, labels: Array) -> tuple[Array, Array, None]:
@@ -128,7 +129,7 @@ DEFAULTS = {
         held,
         put_class,
         constants,
-        where_finite,
+        descended,
         distinct,
         scan,
         log_cosh,

@@ -96,8 +96,9 @@ class Namespace(Protocol):
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
         """A table with some rows replaced; a row named twice must come with the same value."""
 
-    def where_finite(self, rows: Array, x: Array, y: Array) -> Array:
-        """The rows of x where those of `rows` are finite, else of y; (N, D) each."""
+    def descended(self, rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
+        """rows - scale * total, (N, D) each, the scale a number or (N, 1); a row stays, bit for bit, where its total is
+        not finite, and all do if the scalar `unless` is True."""
 
     def scan(self, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
         """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once

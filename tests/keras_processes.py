@@ -78,6 +78,11 @@ def main(rank: int, size: int, folder: Path) -> None:
     kept["uneven"] = center.centers.detach().numpy()
     if rank == 0:
         center(y[0], torch.from_numpy(x[0]), training=False)
+    radius = multiloss.keras.CenterLoss(loss="ring")  # not known before: the mean length in all batches
+    radius.value_and_grad([0, 0], torch.full((2, D), 1.0 + rank))
+    kept["radius"] = radius.centers.detach().numpy()
+    value, _ = multiloss.keras.CenterLoss(loss="ring").value_and_grad([0, 0], torch.full((2, D), 1.0 + rank))
+    kept["ring"] = value.detach().numpy()
     own = layer(process_group=False)
     own([0, 1], torch.full((2, D), float(rank)))
     kept["own"] = own.centers.detach().numpy()

@@ -121,6 +121,34 @@ def test_a_non_finite_row(backend: str, bad: float) -> None:
     same(gradient[3], np.zeros(D))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_largest_numbers(backend: str, compiled: bool) -> None:
+    """A class whose sum leaves the range keeps every bit, the sign of its zeros too; one of numbers as large moves."""
+    large = 3e38
+    x = np.array([[large, 1, 0], [large, 1, 0], [large, 0, -large], [-1, -1, -1], [np.inf, 0, 0]], np.float32)
+    y = np.array([0, 0, 1, 2, 3])
+    first = np.full((C, D), -0.0, np.float32)
+    center = make(backend, centers_init=first, alpha=0.5)
+    if compiled and backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.function(center, jit_compile=True)(*native(backend, y, x))
+    elif compiled and backend == "jax":
+        import jax
+
+        state = jax.jit(center.step)({"centers": to_native(backend, first)}, *native(backend, y, x))[1]
+    else:
+        center(*native(backend, y, x))
+    got = to_numpy(state["centers"] if compiled and backend == "jax" else center.centers)
+    if got.dtype == np.float32:  # JAX and NumPy count in float64 here, where the sum of class 0 is finite
+        same(got[0], first[0])
+        assert np.signbit(got[0]).all()
+    close(got[1], [large / 4, 0, -large / 4])
+    close(got[2], [-0.25] * 3)
+    same(got[3:], first[3:])
+    assert np.signbit(got[3:]).all()
+
+
 def test_the_gradient(backend: str) -> None:
     """x - c_y, with the centers from before; one update an evaluation, none of them by the gradient."""
     center = make(backend, reduction="sum")

@@ -52,6 +52,20 @@ def test_jax_tracers_are_named(backend: str) -> None:
 
 
 @pytest.mark.only("jax")
+def test_jax_copies(backend: str) -> None:
+    """A call donates its table: a copy, shallow or deep, has one of its own."""
+    center = make("jax", centers_init="normal")
+    center(LABELS, FEATURES)
+    before = np.array(center.centers)
+    for copied in (copy.copy(center), copy.deepcopy(center)):
+        copied(LABELS, FEATURES)
+        np.testing.assert_array_equal(center.centers, before)
+    center(LABELS, FEATURES)
+    np.testing.assert_array_equal(copied.centers, center.centers)
+    assert copy.copy(make("jax")).centers.shape == (C, D)
+
+
+@pytest.mark.only("jax")
 def test_jax_transforms_the_pure_core(backend: str) -> None:
     import jax
     import jax.numpy as jnp

@@ -105,6 +105,7 @@ def test_describe(backend: str) -> None:
     for part in ("KaiyangZhou", "mean over the samples of 1 |x - c_y|^2", "sum(c_j - x_i) / B", "(5, 3), float",
                  "synchronisation: none"):  # fmt: skip
         assert part in said
+    assert f"{'64' if backend in ('numpy', 'jax') else '32'}, no gradient" in said  # JAX's default under x64
     unknown = multiloss.get("center", backend=backend).describe()
     assert "not known before the first batch" in unknown and "effective alpha: 0.5" in unknown
 

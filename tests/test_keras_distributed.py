@@ -72,6 +72,16 @@ else:
             own([0, 1], torch.full((2, D), float(rank)))
             np.testing.assert_array_equal(kept["own"], own.centers.detach())
 
+    def test_the_first_radius_is_of_all_batches(backend: str, ranks: list[dict[str, Any]]) -> None:
+        """Also to `value_and_grad`: samples of the lengths 2 and 4."""
+        one = multiloss.keras.CenterLoss(loss="ring")
+        one([0] * 4, torch.arange(1.0, 3).repeat_interleave(2)[:, None].expand(4, D))
+        np.testing.assert_allclose(same_everywhere(ranks, "radius"), one.centers.detach(), rtol=1e-6)
+        for rank, kept in enumerate(ranks):
+            known = multiloss.keras.CenterLoss(loss="ring", radius=3.0)
+            value = known([0, 0], torch.full((2, D), 1.0 + rank), training=False)
+            np.testing.assert_allclose(kept["ring"], value.detach(), rtol=1e-6)
+
     def test_bad_input_on_one_process(backend: str, ranks: list[dict[str, Any]]) -> None:
         """An error on every process, no hang, and nothing has changed."""
         for rank, kept in enumerate(ranks):

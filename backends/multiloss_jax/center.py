@@ -169,6 +169,13 @@ class JaxCenter(HostCenter):
         self._keep(table)
         return value, gradient, None, None
 
+    def __copy__(self) -> JaxCenter:
+        """With a table of its own: a call donates the buffer, and the other would read what is gone."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._own = None if self._own is None else jnp.array(self._own)
+        return copied
+
     def _keep(self, table: Any) -> None:
         if isinstance(table, jax.core.Tracer):  # of constants, inside `jit`
             raise RuntimeError(_TRACED.format("the center loss is"))

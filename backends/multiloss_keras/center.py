@@ -136,7 +136,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         moves = training and self.options.update == "auto"
         arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
         table = ops.convert_to_tensor(self._table)
-        value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted)
+        value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted, group=group)
         if moves:
             _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=group)
             self._commit(where_to, rows)
@@ -225,13 +225,16 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             name="centers",
         )
 
+    def _dtype(self) -> str:
+        return str(self._table.dtype)
+
     def _host_centers(self) -> np.ndarray:
         return np.zeros((0, 0)) if self._table is None else np.array(to_host(self._table.value))
 
     @property
     def centers(self) -> Any:
         """The centers, (num_classes, feature_dim), as a tensor; (0, 0) until known."""
-        return ops.zeros((0, 0)) if self._table is None else ops.convert_to_tensor(self._table) + 0
+        return ops.zeros((0, 0)) if self._table is None else ops.copy(self._table)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes; the centers are a weight and saved as such."""

@@ -308,6 +308,16 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
     return classes, places[:-1], None
 
 
+def descended(rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
+    """rows - scale * total; a row stays, bit for bit, where its total is not finite, and all do if `unless` is True."""
+    # Each operation over all elements counts: this sum, made too small to overflow, for two of them that look at each
+    # element, and a product with 0 for a choice.
+    moves = tf.math.is_finite(tf.reduce_sum(total * _number(2.0**-64, total), -1, keepdims=True))
+    scale = _number(scale, total)
+    scale = scale if unless is None else where(unless, 0.0, scale)
+    return rows - tf.math.multiply_no_nan(total, where(moves, scale, 0.0))
+
+
 @lru_cache(maxsize=None)
 def _accelerators() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())

@@ -188,6 +188,9 @@ class TorchCenter(CenterMethods, nn.Module):
             new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)
             self.centers = new.to(self.centers.device) if like is None else new
 
+    def _dtype(self) -> str:
+        return str(self.centers.dtype).removeprefix("torch.")
+
     def _host_centers(self) -> np.ndarray:
         return self.centers.detach().cpu().numpy().copy()
 

@@ -304,14 +304,16 @@ def gather(table: Array, rows: Array) -> Array:
     return table.index_select(0, rows.reshape(-1)).reshape((*rows.shape, *table.shape[1:]))
 
 
-def where_finite(rows: Array, x: Array, y: Array) -> Array:
-    """The rows of x where those of `rows` are finite, else of y."""
-    if _is_finite(rows):
-        return x
+def descended(rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
+    """rows - scale * total; a row stays, bit for bit, where its total is not finite, and all do if `unless` is True."""
+    new = rows - scale * total
+    if unless is None and _is_finite(total):
+        return new
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
-        return torch.where(torch.isfinite(rows).all(-1, keepdim=True), x, y)
-    # A nan otherwise; `isfinite` and `all` cost five times as much.
-    return torch.where((rows * 0).sum(-1, keepdim=True) == 0, x, y)
+        moves = torch.isfinite(total).all(-1, keepdim=True)
+    else:  # A nan otherwise; `isfinite` and `all` cost five times as much.
+        moves = (total * 0).sum(-1, keepdim=True) == 0
+    return torch.where(moves if unless is None else moves & ~unless, new, rows)
 
 
 def put_rows(table: Array, rows: Array, values: Array) -> Array:

@@ -149,6 +149,7 @@ def moved(
     rule: Rule,
     extra: Array | None = None,
     finite: bool = False,
+    unless: Array | None = None,
 ) -> Array:
     """The rows after their step.
 
@@ -161,6 +162,7 @@ def moved(
         rule: what divides the sum.
         extra: what some losses of the family add to the divided sum, (M, D); it moves classes without samples, too.
         finite: whether all sums are known to be.
+        unless: a scalar; if it is True, no row moves.
 
     Returns:
         (M, D). A class without samples, and one that a non-finite feature touches, keeps its row, bit for bit.
@@ -170,8 +172,8 @@ def moved(
         scale = scale / xp.where(batch == 0, xp.ones_like(batch), batch)
     if rule.by_class:
         scale = (scale / (1 + n))[:, None]
-    step = scale * total  # of a class without samples: 0, which leaves every bit
     if extra is not None:
         extra = xp.where(batch > 0, extra, xp.zeros_like(extra))
-        step, total = step + alpha * rule.step_factor * extra, total + extra
-    return rows - step if finite else xp.where_finite(total, rows - step, rows)
+        total, scale = scale * total + alpha * rule.step_factor * extra, 1.0
+    # A class without samples has the sum 0, which leaves every bit.
+    return rows - scale * total if finite else xp.descended(rows, total, scale, unless)
