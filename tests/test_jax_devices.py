@@ -16,8 +16,6 @@ import pytest
 import group_cases
 import multiloss
 
-pytestmark = pytest.mark.xdist_group("processes")  # one worker starts them
-
 D, N = 4, 8
 
 

@@ -14,8 +14,6 @@ import pytest
 
 import multiloss.keras
 
-pytestmark = pytest.mark.xdist_group("processes")  # one worker starts them
-
 if keras.backend.backend() != "torch":
 
     def test_process_groups_are_of_torch(backend: str) -> None:

@@ -13,8 +13,6 @@ import pytest
 
 import group_cases
 
-pytestmark = pytest.mark.xdist_group("processes")  # one worker starts them
-
 D = 4
 
 

@@ -19,7 +19,6 @@ from torch_processes import MORE, D, batch
 
 HERE = Path(__file__).parent
 folders: dict[int, Path] = {}
-pytestmark = pytest.mark.xdist_group("processes")  # one worker starts them
 
 
 @pytest.fixture(scope="module", params=[2, 3])
