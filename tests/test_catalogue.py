@@ -75,6 +75,7 @@ def test_value_and_gradients(backend: str, entry: Entry, options: dict[str, Any]
 
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")  # Keras' arithmetic is that of the framework it runs on
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize(("entry", "options"), MORE)
 def test_value_and_gradients_of_other_options(backend: str, entry: Entry, options: dict[str, Any]) -> None:
     check(backend, entry, options)
