@@ -203,12 +203,14 @@ def test_torch_autocast(backend: str) -> None:
 
 
 @pytest.mark.only("torch")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own imports
-def test_torch_compile(backend: str) -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch.compile itself
+@pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
+def test_torch_compile(backend: str, compiler: str) -> None:
     import torch
 
+    torch._dynamo.reset()
     center = make("torch")
-    compiled = torch.compile(center, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(center, fullgraph=True, backend=compiler)
     x = torch.tensor(FEATURES, requires_grad=True)
     value = compiled(torch.tensor(LABELS), x)
     value.backward()
