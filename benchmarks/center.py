@@ -33,8 +33,8 @@ BATCH, DIM, ALPHA = 256, 128, 0.5
 DENSE = ("matrix of distances", "counts in a table")
 CLASSES = (10, 1_000, 100_000, 1_000_000)
 MANY = 1_000_000
-"""Beyond it two tables at a time, of 5 GB each at 10,000,000 classes: ours and "by hand" in turn, the others alone; those
-leave that make a second table as large."""
+"""Beyond it two tables at a time, of 5 GB each at 10,000,000 classes: ours and "by hand" in turn, the others alone;
+those leave that make a second table as large."""
 Step = Callable[[], Any]
 Made = dict[str, Callable[[], Step]]
 """What makes each contender, and its table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,33 @@ def test_bad_labels_and_features_move_nothing(backend: str, name: str, options: 
     after = to_numpy(center.centers)
     assert np.isfinite(after).all()
     np.testing.assert_array_equal(after[y[0]], before[y[0]])
+
+
+@each
+def test_exactly_the_classes_that_nan_touches_stay(backend: str, name: str, options: dict[str, Any]) -> None:
+    """Eager, in a graph and compiled; of island, whose centers move by each other, at least those that it touches."""
+    c = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 2, 2]], np.float32)
+    x = np.array([[0.1, 0.2, 0.3], [0.3, 0.1, 0], [np.nan, 0, 1], [1, 0, 0.5]], np.float32)
+    y = np.array([0, 1, 2, 2])
+    wanted = None
+    for wrap in wrappers(backend):
+        center = made(backend, name, c, **options)
+        wrap(center)(to_native(backend, y), to_native(backend, x))
+        after = to_numpy(center.centers)
+        moved = (after != c).any(axis=1)
+        assert not moved[2] and np.isfinite(after).all()
+        assert wanted is None or moved.tolist() == wanted
+        wanted = moved.tolist()
+    assert wanted is not None and (wanted[:2] == [True, True] or name == "triplet_center")
+
+
+def wrappers(backend: str) -> list[Any]:
+    """The call as it is, and as TensorFlow's users compile it: grappler and XLA have rules of their own."""
+    if backend != "tensorflow":
+        return [lambda call: call]
+    import tensorflow as tf
+
+    return [lambda call: call, tf.function, partial(tf.function, jit_compile=True)]
 
 
 @each

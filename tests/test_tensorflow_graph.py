@@ -30,6 +30,24 @@ def test_op_by_op(name: str, options: dict[str, Any], dtype: str) -> None:
         check_gradient(name, case, dtype, gradient)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_is_the_same_in_a_graph(name: str) -> None:
+    """In each real input: TensorFlow's graphs read not (x <= 0) as x > 0, which loses a nan."""
+    loss, inputs = multiloss.get(name, backend="tensorflow", reduction="none"), good(name)
+    positions = [key for key, x in inputs.items() if x.dtype.kind == "f" and x.size]
+    for key in positions:
+        spoiled = inputs[key].copy()
+        spoiled.flat[0] = np.nan
+        given = {**inputs, key: spoiled}
+        arrays = {k: tf.constant(x, tf.float32 if x.dtype.kind == "f" else None) for k, x in given.items()}
+        try:
+            expected = multiloss.get(name, backend="numpy", reduction="none")(**given)
+        except ValueError:
+            continue  # refused where it can be read
+        got = tf.function(lambda **inputs: loss(**inputs))(**arrays)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(expected), err_msg=key)
+
+
 def test_label_out_of_range_is_nan_here() -> None:
     """A graph cannot read labels: that sample's value is nan, its gradient 0, the others are as ever."""
     loss = make("tensorflow", "sparse_categorical_crossentropy", "float32", from_logits=True, reduction="none")

@@ -310,12 +310,11 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
 
 def descended(rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
     """rows - scale * total; a row stays, bit for bit, where its total is not finite, and all do if `unless` is True."""
-    # Each operation over all elements counts: this sum, made too small to overflow, for two of them that look at each
-    # element, and a product with 0 for a choice.
-    moves = tf.math.is_finite(tf.reduce_sum(total * _number(2.0**-64, total), -1, keepdims=True))
-    scale = _number(scale, total)
-    scale = scale if unless is None else where(unless, 0.0, scale)
-    return rows - tf.math.multiply_no_nan(total, where(moves, scale, 0.0))
+    # Each operation over all elements counts: one sum, made too small to overflow, for two of them that look at each
+    # element; and a choice by row, where `tf.where` would broadcast.
+    moves = tf.math.is_finite(tf.reduce_sum(total * _number(2.0**-64, total), -1))
+    moves = moves if unless is None else moves & ~unless
+    return tf.raw_ops.Select(condition=moves, x=rows - scale * total, y=rows)
 
 
 @lru_cache(maxsize=None)

@@ -87,6 +87,11 @@ def triplet_gap(xp: Any, c: Compared, x: Array, margin: float) -> tuple[Array, A
     return _only(xp, exists, gap), other
 
 
+def active(xp: Any, gap: Array) -> Array:
+    """Whether a sample counts: its gap is above 0, or nan."""
+    return (gap > 0) | xp.isnan(gap)  # ~(gap <= 0) is gap > 0 to TensorFlow's graphs, where a nan is lost
+
+
 @over_axis(name="triplet_center", readers={"margin": read.non_negative, "push": read.flag})
 def triplet_center(
     xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, margin: float = 5.0, push: bool = True
@@ -125,7 +130,7 @@ def triplet_center(
 @triplet_center.gradient
 def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, margin: float, push: bool) -> Array:
     gap, other = triplet_gap(xp, y_true, y_pred, margin)
-    return _only(xp, ~(gap <= 0)[..., None], other - y_true.rows)
+    return _only(xp, active(xp, gap)[..., None], other - y_true.rows)
 
 
 def directions(xp: Any, vectors: Array) -> tuple[Array, Array]:

@@ -90,7 +90,7 @@ def _named(xp: Any, y_true: Array, y_pred: Array, axis: int) -> tuple[Array, Arr
     known = xp.astype(xp.class_range(xp.expand_dims(y_pred, axis=axis), axis + 1), y_pred.dtype)
     labels = xp.expand_dims(y_true, axis=axis + 1)  # entries on `axis`, classes behind it
     hit = (known == labels) & ~xp.expand_dims(over, axis=axis + 1)
-    strange = ~(y_true < xp.length(y_pred, axis)) & ~over
+    strange = ((y_true >= xp.length(y_pred, axis)) | xp.isnan(y_true)) & ~over
     return xp.sum(xp.astype(hit, y_pred.dtype), axis=axis), xp.any(strange, axis=axis)
 
 
