@@ -315,11 +315,10 @@ def _of_all_classes(
 
     if chosen.loss == "triplet_center":
         compared = family.Compared(rows, labels, centers, keep)
-        gap, other = family.triplet_gap(xp, compared, x, own["margin"])
+        gap, other, q = family.triplet_gap(xp, compared, x, own["margin"])
         keep = keep & family.active(xp, gap)
         # What is not finite is near to nothing, and touches its own class only.
-        nearest = xp.where(xp.isnan(gap), labels, be.labels(family.nearest_other(xp, compared, x)[0]))
-        away, n = sums(nearest, other, keep)
+        away, n = sums(xp.where(xp.isnan(gap), labels, be.labels(q)), other, keep)
         extra = -away / (1 + n)[:, None]
     elif chosen.loss == "island":
         extra = family.island_push(xp, centers, own["weight"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 DEVICES = 4
-os.environ["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={DEVICES // size}"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count={DEVICES // size}"
 
 from typing import Any  # noqa: E402
 

@@ -78,13 +78,13 @@ def nearest_other(xp: Any, c: Compared, x: Array) -> tuple[Array, Array]:
     return xp.argmax(-far, axis=-1), xp.any(others, axis=-1)
 
 
-def triplet_gap(xp: Any, c: Compared, x: Array, margin: float) -> tuple[Array, Array]:
-    """margin + D(x, c_y) - D(x, c_q), and c_q; 0 where there is no other class."""
+def triplet_gap(xp: Any, c: Compared, x: Array, margin: float) -> tuple[Array, Array, Array]:
+    """margin + D(x, c_y) - D(x, c_q), 0 where there is no other class; c_q; and q."""
     q, exists = nearest_other(xp, c, x)
     other = xp.gather(c.centers, q)
     pull, push = x - c.rows, x - other
     gap = margin + 0.5 * xp.sum(pull * pull, axis=-1) - 0.5 * xp.sum(push * push, axis=-1)
-    return _only(xp, exists, gap), other
+    return _only(xp, exists, gap), other, q
 
 
 def active(xp: Any, gap: Array) -> Array:
@@ -111,7 +111,8 @@ def triplet_center(
 
     .. math:: Q_j = \\frac{\\sum_{i: q_i = j} (c_j - x_i)}{1 + n^-_j}
 
-    It compares with all centers: batch x classes x features numbers.
+    A sample whose value is nan keeps its own class where it is, and no other. It compares with all centers: batch x
+    classes x features numbers.
 
     Args:
         labels: integer classes y, one a sample.
@@ -123,13 +124,13 @@ def triplet_center(
         One value per sample, in the squared unit of the features; 0 while there is one class only. The gradient is
         c_q - c_y where the value is above 0, else 0.
     """
-    gap, _ = triplet_gap(xp, y_true, y_pred, margin)
+    gap, *_ = triplet_gap(xp, y_true, y_pred, margin)
     return xp.where(gap <= 0, xp.zeros_like(gap), gap)  # so asked, a nan stays
 
 
 @triplet_center.gradient
 def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, margin: float, push: bool) -> Array:
-    gap, other = triplet_gap(xp, y_true, y_pred, margin)
+    gap, other, _ = triplet_gap(xp, y_true, y_pred, margin)
     return _only(xp, active(xp, gap)[..., None], other - y_true.rows)
 
 
