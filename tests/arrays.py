@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+DEVICE = "cpu"
+"""Where torch's tensors are made; `conftest.py` sets it."""
+
 
 def framework(backend: str) -> str:
     """The framework behind a backend: that of Keras for `keras`, else the backend itself."""
@@ -36,7 +39,7 @@ def to_native(backend: str, array: Any, dtype: str | None = None) -> Any:
         import torch
 
         wide = given.astype(np.float32) if str(given.dtype) == "bfloat16" else given
-        return torch.from_numpy(np.array(wide)).to(getattr(torch, name))
+        return torch.from_numpy(np.array(wide)).to(DEVICE, getattr(torch, name))
     if backend == "tensorflow":
         import tensorflow as tf
 

@@ -42,8 +42,6 @@ _XLA_WITHOUT_OPTIMISER = (
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_ENABLE_X64"] = "1"  # float64 everywhere, so that the reference can be compared with
 
 settings.register_profile(
@@ -95,6 +93,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"comma-separated, of {', '.join(BACKENDS)}; default: every one that is installed",
     )
     parser.addoption(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where torch's and JAX's arrays are, as `cuda`; `unread`: on the CPU, but as on an accelerator, where "
+        "reading a value would wait",
+    )
+    parser.addoption(
         "--xla-optimised",
         action="store_true",
         help="compile as users do; without it XLA leaves out its optimiser, and compiles in a quarter of the time",
@@ -103,6 +108,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("XLA_FLAGS", _XLA if config.getoption("--xla-optimised") else _XLA_WITHOUT_OPTIMISER)
+    _choose_device(config.getoption("--device"))
     config.addinivalue_line(
         "markers", "cross: takes several frameworks at once; runs only where all five backends are tested"
     )
@@ -120,6 +126,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if not names:
         raise pytest.UsageError("--backends: no backend was named")
     config.selected_backends = tuple(name for name in BACKENDS if name in names)
+
+
+def _choose_device(name: str) -> None:
+    if name in ("cpu", "unread"):
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        return
+    import arrays  # imports NumPy, for which the threads have to be set
+
+    arrays.DEVICE = name
+    os.environ.setdefault("JAX_PLATFORMS", name)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # all workers share the memory
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -184,6 +202,21 @@ def _keras_policy(request: pytest.FixtureRequest) -> None:
         import keras
 
         keras.config.dtype_policy()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unread(request: pytest.FixtureRequest) -> None:
+    """`--device unread`: what looks at values gets none."""
+    if request.config.getoption("--device") != "unread":
+        return
+    if "torch" in request.config.selected_backends:
+        from multiloss_torch import ops
+
+        ops.can_read = lambda x: False
+    if "jax" in request.config.selected_backends:
+        import multiloss_jax
+
+        multiloss_jax.host = lambda x: None
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def labels(x: torch.Tensor) -> torch.Tensor:
 
 def host(x: torch.Tensor) -> Any:
     """The values of a real tensor on the CPU; None while compiling, under torch.func, fake, or on an accelerator."""
-    if x.device.type != "cpu" or not ops.is_plain(x):
+    if not ops.can_read(x):
         return None
     x = x.detach()
     return (x.float() if x.dtype in _HALF else x).numpy()
@@ -106,7 +106,7 @@ def own_value(spec: Any, y_true: torch.Tensor, y_pred: torch.Tensor) -> torch.Te
 
 def labels_fit(x: torch.Tensor, classes: int) -> bool:
     """Whether all labels can be read, and are in range."""
-    if x.device.type != "cpu" or not ops.is_plain(x) or x.dtype not in _SIGNED:
+    if not ops.can_read(x) or x.dtype not in _SIGNED:
         return False
     if x.numel() == 0:
         return True

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiloss_torch.kernels import Both, can_read, near, whole
+from multiloss_torch import ops
+from multiloss_torch.kernels import Both, near, whole
 
 _aten, _NONE = torch.ops.aten, 0
 _NO_OVERFLOW = 80.0
@@ -30,7 +31,7 @@ def _bits_from_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -
     # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
     if not options["from_logits"] or options["label_smoothing"] != 0 or options["pos_weight"] is not None:
         return None
-    if not can_read(y_pred):
+    if not ops.can_read(y_pred):
         return None
     least, most = torch.addcmul(y_true, y_true, y_true, value=-1).aminmax()
     if least.item() != 0 or most.item() != 0:
@@ -45,7 +46,7 @@ def _bits_from_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -
 
 def _margin_of_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """One exp for value and derivative."""
-    if not can_read(y_pred):
+    if not ops.can_read(y_pred):
         return None
     t = y_true if options["labels"] == "+-1" else 2 * y_true - 1
     away = (t * y_pred).neg_()
@@ -58,7 +59,7 @@ def _margin_of_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -
 
 def _margins(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """In place; torch's own takes five times as long, and hides nan."""
-    if not can_read(y_pred):
+    if not ops.can_read(y_pred):
         return None
     labels, classes = y_true.unsqueeze(axis), y_pred.shape[axis]
     right = y_pred.gather(axis, labels)
@@ -76,7 +77,7 @@ def _margins(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | 
 
 def _margins_of_sets(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """torch's, without pairs of classes in memory."""
-    if not can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not near(y_pred):
+    if not ops.can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not near(y_pred):
         return None
     scores, numbers = y_pred.reshape(-1, y_pred.shape[-1]), whole(y_true.reshape(-1, y_pred.shape[-1]))
     if numbers is None:
@@ -112,7 +113,7 @@ def _tversky(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | 
 
 def _ratio(alpha: float, beta: float, more: float, axis: Any, t: Tensor, p: Tensor) -> Both | None:
     """A part that is wrong of a region, whose derivative is linear in t: three sums and one pass more."""
-    if not can_read(p) or axis == ():
+    if not ops.can_read(p) or axis == ():
         return None
     axes = tuple(range(p.ndim)) if axis is None else axis
     nothing = p.new_zeros(())

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import pipeline
+from multiloss_torch import ops
 from multiloss_torch.both import BOTH
 
 BLOCK = 262144
@@ -57,7 +58,7 @@ class _ValueAndGradient(torch.autograd.Function):
 def is_one(g: Tensor) -> bool:
     """Whether the loss itself is differentiated, so that nothing is left to multiply."""
     try:
-        return g.device.type == "cpu" and g.item() == 1
+        return ops.can_read(g) and g.item() == 1
     except RuntimeError:  # a batch of factors (`is_grads_batched`) has no one value
         return False
 
@@ -106,7 +107,7 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
     flat = definition.kind == "elementwise" and not any(isinstance(x, tuple) for x in spec.kwargs.values())
     size = BLOCK * torch.get_num_threads()
     rows = y_pred.is_contiguous() and y_true.is_contiguous() and (flat or axis in (-1, y_pred.ndim - 1))
-    if y_pred.numel() <= size or y_pred.device.type != "cpu" or not rows:
+    if y_pred.numel() <= size or not ops.can_read(y_pred) or not rows:
         values, gradient = _both(definition, axis, spec.kwargs, y_true, y_pred)
         return values.sum() * scale, gradient * scale
     shape = (-1,) if flat else (-1, y_pred.shape[-1])

@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from multiloss.pipeline import sample_shape
-from multiloss_torch.ops import is_plain
 
 _nn, _aten = torch._C._nn, torch.ops.aten
 _MEAN, _SUM = 1, 2
@@ -325,11 +324,6 @@ def _cross_entropy(options: Any, axis: int, shape: Any) -> Call | None:
 def _constant(x: Tensor) -> bool:
     """Whether nobody can ask for a derivative by x."""
     return not x.requires_grad and forward_ad._current_level < 0
-
-
-def can_read(x: Tensor) -> bool:
-    """Whether x has values, on the CPU."""
-    return x.device.type == "cpu" and is_plain(x)
 
 
 def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> Tensor | None:

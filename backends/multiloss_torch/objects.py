@@ -77,7 +77,7 @@ class TorchLoss(Named, nn.Module):
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs
         plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
-        if self._kernel is not None and plain and (_anywhere(spec.name) or kernels.can_read(y_pred)):
+        if self._kernel is not None and plain and (_anywhere(spec.name) or ops.can_read(y_pred)):
             dtype = torch.int64 if spec.definition.integer_targets else y_pred.dtype
             target = y_true if y_true.dtype == dtype else y_true.to(dtype)
             call = self._kernel(spec.kwargs, spec.axis, y_pred.shape)

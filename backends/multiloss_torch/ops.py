@@ -199,7 +199,7 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
 
 def _is_finite(x: Array) -> bool:
     """Whether the values can be read and none is infinite or nan: then there is nothing to replace."""
-    return x.device.type == "cpu" and is_plain(x) and math.isfinite(x.detach().sum().item())
+    return can_read(x) and math.isfinite(x.detach().sum().item())
 
 
 def is_plain(x: Array) -> bool:
@@ -207,6 +207,11 @@ def is_plain(x: Array) -> bool:
     if torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter):
         return False
     return torch._C._functorch.peek_interpreter_stack() is None
+
+
+def can_read(x: Array) -> bool:
+    """Whether x has values that cost no wait: on the CPU, and plain."""
+    return x.device.type == "cpu" and is_plain(x)
 
 
 _TENSORS = (torch.Tensor, torch.nn.Parameter)
@@ -339,7 +344,7 @@ _COMPILES_LOOPS = torch.__version__ >= (2, 13)
 
 def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
     """The classes among the labels, each once, where each label's is among them, and how often each is there."""
-    if labels.device.type != "cpu" or not is_plain(labels):  # their number is not known there, or costs a wait
+    if not can_read(labels):  # their number is not known there, or costs a wait
         return labels, searchsorted(torch.sort(labels).values, labels), None
     classes, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     return classes, places, counts

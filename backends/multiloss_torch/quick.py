@@ -14,13 +14,13 @@ from torch import Tensor
 import multiloss_torch as be
 from multiloss.center import CenterOptions
 from multiloss.definitions import center as formula
-from multiloss_torch import kernels
+from multiloss_torch import kernels, ops
 
 
 def applies(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> bool:
     """Whether `step` is this loss, of batches of this kind."""
     plain = chosen.loss == "center" and not chosen.sharded and chosen.reduction != "none" and not chosen.rule.by_batch
-    here = labels.device.type == features.device.type == "cpu" and _fits(table, features)
+    here = ops.can_read(labels) and ops.can_read(features) and _fits(table, features)
     return plain and here and labels.dtype == torch.int64 and labels.ndim == 1 and labels.numel() > 0
 
 
