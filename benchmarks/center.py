@@ -46,18 +46,18 @@ def data(classes: int) -> tuple[Any, Any]:
     return rng.integers(0, classes, BATCH), rng.normal(size=(BATCH, DIM)).astype(np.float32)
 
 
-def torch_steps(classes: int) -> Made:
+def torch_steps(classes: int, device: str) -> Made:
     """PyTorch, eager."""
     import torch
 
     import multiloss
 
     labels, features = data(classes)
-    y, x = torch.from_numpy(labels), torch.from_numpy(features)
+    y, x = torch.from_numpy(labels).to(device), torch.from_numpy(features).to(device)
     leaf = x.clone().requires_grad_()
 
     def ours() -> Step:
-        center = multiloss.get("center", backend="torch", num_classes=classes, feature_dim=DIM)
+        center = multiloss.get("center", backend="torch", num_classes=classes, feature_dim=DIM).to(device)
 
         def step() -> None:
             leaf.grad = None
@@ -66,11 +66,11 @@ def torch_steps(classes: int) -> Made:
         return step
 
     def with_table(step: Callable[[torch.Tensor], Any]) -> Callable[[], Step]:
-        return lambda: partial(step, torch.zeros(classes, DIM))
+        return lambda: partial(step, torch.zeros(classes, DIM, device=device))
 
     def move(table: torch.Tensor, difference: torch.Tensor) -> None:
         found, place, n = torch.unique(y, return_inverse=True, return_counts=True)
-        sums = torch.zeros(len(found), DIM).index_add_(0, place, difference)
+        sums = torch.zeros(len(found), DIM, device=device).index_add_(0, place, difference)
         table.index_add_(0, found, sums / (1 + n)[:, None], alpha=-ALPHA)
 
     def by_hand(table: torch.Tensor) -> None:
@@ -89,7 +89,7 @@ def torch_steps(classes: int) -> Made:
         leaf.grad = None
         centers = table.requires_grad_()
         squares = leaf.square().sum(1, keepdim=True) + centers.square().sum(1)[None] - 2 * leaf @ centers.T
-        mask = y[:, None] == torch.arange(classes)[None]
+        mask = y[:, None] == torch.arange(classes, device=device)[None]
         (squares * mask).clamp(1e-12, 1e12).sum().div(BATCH).backward()
         with torch.no_grad():
             table.sub_(ALPHA * table.grad)
@@ -98,7 +98,7 @@ def torch_steps(classes: int) -> Made:
     def tables(table: torch.Tensor) -> tuple[Any, Any]:  # counts and sums as long as the centers
         difference = table[y] - x
         value = 0.5 * difference.square().sum() / BATCH
-        counts = torch.ones(classes).scatter_add_(0, y, torch.ones(BATCH))
+        counts = torch.ones(classes, device=device).scatter_add_(0, y, torch.ones(BATCH, device=device))
         sums = torch.zeros_like(table).scatter_add_(0, y[:, None].expand(-1, DIM), difference)
         table.sub_(ALPHA * sums / counts[:, None])
         return value, difference / -BATCH
@@ -114,7 +114,7 @@ def torch_steps(classes: int) -> Made:
     return {name: make for name, make in made.items() if classes <= largest.get(name, classes)}
 
 
-def jax_steps(classes: int) -> Made:
+def jax_steps(classes: int, device: str) -> Made:
     """JAX, jitted, the state donated; the object that holds the table, too."""
     import jax
     import jax.numpy as jnp
@@ -160,7 +160,7 @@ def jax_steps(classes: int) -> Made:
     return {"ours": ours, "by hand": by_hand, "ours, object": held}
 
 
-def tensorflow_steps(classes: int) -> Made:
+def tensorflow_steps(classes: int, device: str) -> Made:
     """TensorFlow in a `tf.function`."""
     import tensorflow as tf
 
@@ -218,7 +218,9 @@ STEPS = {"torch": torch_steps, "jax": jax_steps, "tensorflow": tensorflow_steps}
 
 
 def wait(result: Any) -> None:
-    """Until a JAX result is there."""
+    """Until a JAX result is there, and what torch sent to a GPU."""
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
+        sys.modules["torch"].cuda.synchronize()
     for part in result if isinstance(result, tuple) else ():
         if hasattr(part, "block_until_ready"):
             part.block_until_ready()
@@ -232,7 +234,7 @@ def megabytes(framework: str, classes: int, name: str) -> float:
 
 def peak(framework: str, classes: int, name: str) -> None:
     """Print it. (`ru_maxrss` will not do: a child starts with its parent's.)"""
-    step = STEPS[framework](classes)[name]()
+    step = STEPS[framework](classes, "cpu")[name]()
     wait(step())  # what is compiled is no part of it
     Path("/proc/self/clear_refs").write_text("5")  # the largest size from now on
     before = resident("VmRSS")
@@ -253,9 +255,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def measure(framework: str, classes: int, seconds: float, memory: bool) -> list[dict[str, Any]]:
+def measure(framework: str, classes: int, seconds: float, memory: bool, device: str) -> list[dict[str, Any]]:
     """The lines of one number of classes."""
-    made = STEPS[framework](classes)
+    made = STEPS[framework](classes, device)
     # What works on whole tables empties the caches: it takes its turns after the others, not between them.
     groups = [[name for name in made if (name in DENSE) == dense] for dense in (False, True)]
     if classes > MANY:
@@ -283,6 +285,7 @@ def main(argv: list[str]) -> None:
     parse.add_argument("--classes", action="append", type=int, help="default: 10, 1000, 100000, 1000000")
     parse.add_argument("--seconds", type=float, default=0.3, help="about how long each contender of a line is timed")
     parse.add_argument("--memory", action="store_true", help="measure the peak memory, a process each")
+    parse.add_argument("--device", default="cpu", help="of torch's tensors; JAX and TensorFlow take what they find")
     parse.add_argument("--json", type=Path, help="write the results here")
     parse.add_argument("--peak", help=argparse.SUPPRESS)
     parse.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -297,7 +300,7 @@ def main(argv: list[str]) -> None:
         return
     results = []
     for classes in arguments.classes or CLASSES:
-        for line in measure(arguments.framework[-1], classes, arguments.seconds, arguments.memory):
+        for line in measure(arguments.framework[-1], classes, arguments.seconds, arguments.memory, arguments.device):
             results.append(line)
             print("  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
     if arguments.json:

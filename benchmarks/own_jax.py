@@ -21,6 +21,10 @@ def threads(number: int) -> None:
     """Nothing: XLA takes the processors that the process may run on."""
 
 
+def place(device: str) -> None:
+    """Nothing: the framework takes the device that it finds."""
+
+
 def array(x: Array) -> Any:
     """x as a JAX array."""
     return jnp.asarray(x)

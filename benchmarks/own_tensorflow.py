@@ -21,6 +21,10 @@ def threads(number: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(number)
 
 
+def place(device: str) -> None:
+    """Nothing: the framework takes the device that it finds."""
+
+
 def array(x: Array) -> Any:
     """x as a tensor."""
     return tf.convert_to_tensor(x)

@@ -20,9 +20,18 @@ def threads(number: int) -> None:
     torch.set_num_threads(number)
 
 
+_device = "cpu"
+
+
+def place(device: str) -> None:
+    """Make tensors there."""
+    global _device
+    _device = device
+
+
 def array(x: Array) -> Tensor:
     """x as a tensor."""
-    return torch.from_numpy(x)
+    return torch.from_numpy(x).to(_device)
 
 
 def _log_ratio(y: Tensor, p: Tensor) -> Tensor:
@@ -70,7 +79,9 @@ def runner(mode: str, f: Any, ours: bool, y_true: Tensor, y_pred: Tensor, *more:
 
 
 def wait(result: Any) -> None:
-    """Nothing: torch on the CPU returns when it is done."""
+    """On an accelerator until all is done; torch on the CPU returns when it is."""
+    if _device != "cpu":
+        torch.accelerator.synchronize()
 
 
 def forget() -> None:

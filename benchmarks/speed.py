@@ -151,11 +151,12 @@ def run_framework(backend: str, arguments: argparse.Namespace) -> list[Result]:
         os.sched_setaffinity(0, processors[: arguments.threads])
     framework = importlib.import_module(f"own_{backend}")
     framework.threads(arguments.threads)
+    framework.place(arguments.device)
     import keras
 
     time_kind = "processor time" if arguments.processor_time else "wall time"
     versions = f"{framework.VERSION}, keras {keras.__version__} on {keras.backend.backend()}"
-    print(f"# {versions}, float32, threads: {arguments.threads}, {time_kind}")
+    print(f"# {versions}, float32, {arguments.device}, threads: {arguments.threads}, {time_kind}")
     print(line(HEADER), flush=True)
     results = []
     for mode in arguments.mode or framework.MODES:
@@ -207,6 +208,9 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--seconds", type=float, default=0.3, help="about how long each contender of a line is timed")
     parse.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all processors")
     parse.add_argument("--processor-time", action="store_true", help="not wall time: for a machine that others use too")
+    parse.add_argument(
+        "--device", default="cpu", help="where torch's tensors are; JAX and TensorFlow take what they find"
+    )
     parse.add_argument("--json", type=Path, help="write the results here")
     parse.add_argument("--markdown", type=Path, help="write the table here")
     parse.add_argument("--worker", type=Path, help=argparse.SUPPRESS)

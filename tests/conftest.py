@@ -9,6 +9,7 @@ asked for and cannot be imported is an error, never a skip.
   its top.
 * `@pytest.mark.cross`: a test that takes several frameworks at once; it runs only where all five are tested.
   `tests/test_port_torch*.py`, `test_port_keras*.py` and `test_port_optax*.py` are collected there only.
+* `@pytest.mark.reads`: a test of what has to read values, which is not done on an accelerator (`--device`).
 * Any other test needs no framework, and runs only where numpy is tested: once, and not in every environment.
 """
 
@@ -112,6 +113,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "cross: takes several frameworks at once; runs only where all five backends are tested"
     )
+    config.addinivalue_line("markers", "reads: expects what only values that are read can tell, not on an accelerator")
     config.addinivalue_line("markers", "only(*backends): a test of what those backends alone have")
     asked = config.getoption("--backends")
     if asked is None:
@@ -150,6 +152,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path.name == "test_torch_cuda.py" and config.getoption("--device") != "cuda":
+        return True
     if collection_path.name.startswith(_PORTS) and set(config.selected_backends) != set(BACKENDS):
         return True
     owner = _owner(collection_path)
@@ -184,6 +188,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     selected = set(config.selected_backends)
 
     def runs(item: pytest.Item) -> bool:
+        if item.get_closest_marker("reads") and config.getoption("--device") != "cpu":
+            return False
         if item.get_closest_marker("cross"):
             return selected == set(BACKENDS)
         if "backend" in getattr(item, "fixturenames", ()) or item.get_closest_marker("only"):

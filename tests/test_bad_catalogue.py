@@ -80,6 +80,7 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
 CASES = [pytest.param(name, one, id=f"{name}-{what}") for name in NAMES for what, one in bad(name)]
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_is_refused(backend: str, name: str, case: Bad) -> None:
     inputs, more, error, pattern = case

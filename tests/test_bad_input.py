@@ -129,6 +129,7 @@ def test_labels_of_another_dtype(backend: str, labels: Any) -> None:
         call(backend, SPARSE, labels, good(SPARSE)[1])
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_labels_out_of_range(backend: str, from_logits: bool) -> None:
     """The first bad one is named; -1 and -100 with the way to leave such samples out."""
@@ -158,6 +159,7 @@ def test_labels_out_of_range(backend: str, from_logits: bool) -> None:
         )
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize("classes", [3, 3000])
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_labels_are_read_at_every_call(backend: str, from_logits: bool, classes: int) -> None:
@@ -274,6 +276,7 @@ OUTSIDE = [
 ]
 
 
+@pytest.mark.reads
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize(("name", "argument", "value", "parts"), OUTSIDE)
 def test_values_outside_the_domain(
@@ -311,6 +314,7 @@ def test_masked_values_and_nan_are_inside_any_domain(backend: str, name: str) ->
     call(backend, name, y_true, y_pred, mask=np.array([True, False, True, True]))
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize("name", ["categorical_crossentropy", "kl_divergence", SPARSE])
 def test_validate_reads_sums(backend: str, name: str) -> None:
     half = np.full((4, 3), 0.5, np.float32)
@@ -320,6 +324,7 @@ def test_validate_reads_sums(backend: str, name: str) -> None:
         call(backend, name, y_true, half, {"validate": True})
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize("name", ["categorical_crossentropy", "kl_divergence", SPARSE])
 def test_validate_reads_the_sums_that_count(backend: str, name: str) -> None:
     y_pred = np.array([[0.5, 0.25, 0.25], [0.5, 0.1, 0.1]], np.float32)
@@ -334,6 +339,7 @@ def test_validate_reads_the_sums_that_count(backend: str, name: str) -> None:
             call(backend, name, np.array([-1, 0]), y_pred, {**strict, "ignore_index": -1})
 
 
+@pytest.mark.reads
 def test_ignored_samples_are_inside_any_domain(backend: str) -> None:
     y_pred = np.array([[0.5, 0.5], [7.0, -3.0], [9.0, 0.5]], np.float32)
     labels, mask = np.array([0, -1, 1]), np.array([True, True, False])
@@ -343,6 +349,7 @@ def test_ignored_samples_are_inside_any_domain(backend: str) -> None:
         call(backend, SPARSE, labels, y_pred, {"ignore_index": -1})
 
 
+@pytest.mark.reads
 def test_half_precision_sums_to_one_by_rounding(backend: str) -> None:
     """[1/3] * 3 is 1.002 in bfloat16; what is no rounding error is refused there, too."""
     for dtype in dtypes(backend):
@@ -436,6 +443,7 @@ def test_shapes_are_refused_while_compiling(backend: str) -> None:
         compiled(to_native(backend, np.ones((3, 4), np.float32)), to_native(backend, np.ones((4, 3), np.float32)))
 
 
+@pytest.mark.reads
 def test_functions(backend: str) -> None:
     """`softmax` and the others, and `multiloss.info`: the argument is named."""
     x = to_native(backend, np.array([[0.25, 0.75]], np.float32))

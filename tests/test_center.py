@@ -199,6 +199,7 @@ def test_manual_update(backend: str) -> None:
     close(center.centers, reference.center_step(moved, LABELS, FEATURES, 0.5, MASK)[1])
 
 
+@pytest.mark.reads
 def test_nothing_known_at_first(backend: str) -> None:
     """The dimension comes from the first batch; the centers grow with the labels, and those that were stay."""
     center = multiloss.get("center", backend=backend)
@@ -219,6 +220,7 @@ def test_nothing_known_at_first(backend: str) -> None:
     assert tuple(center.centers.shape) == (7, D)
 
 
+@pytest.mark.reads
 def test_growth_ends_at_max_classes(backend: str) -> None:
     (x,) = native(backend, FEATURES[:1])
     center = multiloss.get("center", backend=backend, max_classes=4)
@@ -230,6 +232,7 @@ def test_growth_ends_at_max_classes(backend: str) -> None:
         multiloss.get("center", backend=backend)(to_native(backend, np.array([65536])), x)
 
 
+@pytest.mark.reads
 def test_first_centers(backend: str) -> None:
     """Zeros; normal numbers of a seed, the same on every backend and however the table grew; an array."""
     same(make(backend, centers_init="zeros").centers, np.zeros((C, D)))
@@ -298,6 +301,7 @@ WRONG_CALLS: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], str]] = 
 }
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize("what", WRONG_CALLS)
 def test_a_wrong_call_leaves_the_centers(backend: str, what: str) -> None:
     labels, x, arguments, error, said = WRONG_CALLS[what]
@@ -325,6 +329,7 @@ def test_unchecked_labels(backend: str) -> None:
     same(center.centers, FIRST)
 
 
+@pytest.mark.reads
 def test_masked_labels_may_be_anything(backend: str) -> None:
     """Also while the centers grow: what is masked makes no class."""
     labels, x, mask = native(backend, np.array([1, 99, -5]), FEATURES[:3], np.array([True, False, False]))
@@ -372,6 +377,7 @@ def test_features_with_several_axes(backend: str) -> None:
     close(center.centers, moved)
 
 
+@pytest.mark.reads
 def test_centers_are_float32_at_least(backend: str) -> None:
     for options in ({"num_classes": C, "feature_dim": D, "centers_init": FIRST}, {}):
         center = multiloss.get("center", backend=backend, **options)
@@ -400,6 +406,7 @@ def test_config(backend: str) -> None:
     assert "centers_init" in config and "initial" not in config
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
 def test_growth_by_labels_of_any_integer_dtype(backend: str, dtype: str) -> None:
     center = multiloss.get("center", backend=backend)
@@ -407,6 +414,7 @@ def test_growth_by_labels_of_any_integer_dtype(backend: str, dtype: str) -> None
     assert to_numpy(center.centers).shape == (4, 2)
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_first_batch_with_nothing_in_it(backend: str, masked: bool) -> None:
     """The value is 0, and the classes come with the next batch."""

@@ -83,6 +83,7 @@ def test_gradients_by_central_differences_in_double_precision(backend: str, name
     assert not to_numpy(gradient)[~kept].any()
 
 
+@pytest.mark.reads
 @each
 def test_bad_labels_and_features_move_nothing(backend: str, name: str, options: dict[str, Any]) -> None:
     c, y, x, _ = drawn(4)

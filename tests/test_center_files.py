@@ -77,6 +77,7 @@ def test_files_and_to_backend_cross_frameworks(tmp_path: Path) -> None:
         assert moved.config() == center.config() | {"backend": there}
 
 
+@pytest.mark.reads
 def test_resize_and_select(backend: str) -> None:
     """Another class set in place: kept rows bit for bit, new ones as a fresh table has them; it then trains on."""
     center = multiloss.get("center", backend=backend, num_classes=3, feature_dim=D, centers_init="normal", seed=7)

@@ -80,6 +80,7 @@ LENGTHS: list[Any] = [
 ]
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize(("name", "lengths", "message"), LENGTHS)
 def test_lengths_out_of_range(backend: str, name: str, lengths: list[int], message: str) -> None:
     """They are no labels, and the first sample that is wrong is named; a masked one is not looked at."""

@@ -183,6 +183,7 @@ def test_smooth_labels(backend: str) -> None:
         multiloss.smooth_labels(to_native(backend, HOT), 1.5)
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize("name", ["hinge", "squared_hinge", "perceptron", "soft_margin", "hinge_embedding"])
 def test_targets_of_a_margin(backend: str, name: str) -> None:
     """0 and 1 are refused by the first call, with a hint; nothing but -1 and 1 is taken."""
@@ -193,6 +194,7 @@ def test_targets_of_a_margin(backend: str, name: str) -> None:
         multiloss.get(name, backend=backend, labels="01")(to_native(backend, 2 * BITS - 1), p)
 
 
+@pytest.mark.reads
 def test_other_domains(backend: str) -> None:
     """Probabilities where logarithms are wanted; class numbers that are none; weights that do not fit."""
     with pytest.raises(ValueError, match="y_pred must hold log-probabilities.*log_softmax"):

@@ -187,6 +187,7 @@ def test_impossible_options(backend: str, name: str, bad: dict[str, Any]) -> Non
         multiloss.get(name, backend=backend, **bad)
 
 
+@pytest.mark.reads
 @pytest.mark.parametrize(
     ("name", "t", "p", "options"),
     [
@@ -204,6 +205,7 @@ def test_values_outside_the_domain(backend: str, name: str, t: float, p: float, 
         values(backend, name, [[t, t]], [[p, p]], **options)
 
 
+@pytest.mark.reads
 def test_logarithms_that_do_not_sum_to_one(backend: str) -> None:
     good, bad = np.log([[0.5, 0.5]]), np.log([[0.5, 0.25]])
     values(backend, "kl_divergence", [[0.5, 0.5]], good, log_input=True, validate=True)

@@ -166,6 +166,7 @@ def test_images_need_an_axis_of_their_own() -> None:
         lovasz_softmax(xp, np.zeros(3, int), np.ones((2, 3)), axis=0, per_image=True)
 
 
+@pytest.mark.reads
 def test_classes_on_an_axis_of_their_own(backend: str) -> None:
     """Of `get`: a mask leaves pixels out, nan among them, and the gradient has the layout of what came."""
     rng = np.random.default_rng(6)

@@ -125,6 +125,7 @@ def test_over_an_axis(backend: str) -> None:
         close(loss.value_and_grad(y_true, y_pred)[1], np.log(p / t) + 1)
 
 
+@pytest.mark.reads
 def test_over_labels(backend: str) -> None:
     multiloss.register("label_margin", kind="over_labels")(margin)
     loss = multiloss.get("label_margin", backend=backend)
