@@ -20,6 +20,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -108,8 +109,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ.setdefault("XLA_FLAGS", _XLA if config.getoption("--xla-optimised") else _XLA_WITHOUT_OPTIMISER)
-    _choose_device(config.getoption("--device"))
+    _choose_device(config.getoption("--device"), config.getoption("--xla-optimised"))
     config.addinivalue_line(
         "markers", "cross: takes several frameworks at once; runs only where all five backends are tested"
     )
@@ -130,8 +130,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.selected_backends = tuple(name for name in BACKENDS if name in names)
 
 
-def _choose_device(name: str) -> None:
+def _choose_device(name: str, xla_optimised: bool) -> None:
     if name in ("cpu", "unread"):
+        os.environ.setdefault("XLA_FLAGS", _XLA if xla_optimised else _XLA_WITHOUT_OPTIMISER)
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         return
@@ -211,9 +212,15 @@ def _keras_policy(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _unread(request: pytest.FixtureRequest) -> None:
-    """`--device unread`: what looks at values gets none."""
-    if request.config.getoption("--device") != "unread":
+def _device(request: pytest.FixtureRequest) -> None:
+    """`--device unread`: what looks at values gets none; another device: modules are moved there, as a user's are."""
+    device = request.config.getoption("--device")
+    if device not in ("cpu", "unread"):
+        import multiloss
+
+        get = multiloss.get
+        multiloss.get = lambda *args, **options: _moved(get(*args, **options), device)
+    if device != "unread":
         return
     if "torch" in request.config.selected_backends:
         from multiloss_torch import ops
@@ -223,6 +230,10 @@ def _unread(request: pytest.FixtureRequest) -> None:
         import multiloss_jax
 
         multiloss_jax.host = lambda x: None
+
+
+def _moved(loss: Any, device: str) -> Any:
+    return loss.to(device) if type(loss).__module__.startswith("multiloss_torch") else loss
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import multiloss_torch as be
+from multiloss import checks
 from multiloss.center import CenterOptions, native_arrays, one_radius, step
 from multiloss.center_methods import CenterMethods
 from multiloss_torch import checkpointing, distributed, ops, quick
@@ -145,6 +146,8 @@ class TorchCenter(CenterMethods, nn.Module):
             raise RuntimeError(
                 "a center loss holds state, which torch.func cannot see; use the pure init_state() and step() there"
             )
+        if self.centers.numel() and features.device != self.centers.device:
+            raise checks.two_devices("features", features.device, self.centers.device, "the loss's table of centers")
         self._check(labels, features, sample_weight, mask, self._shape()[1])
         self._fit(labels, features, mask, may_grow)
         features = _leaf_of(features) if leaf else features

@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 from multiloss.pipeline import sample_shape
 
 _nn, _aten = torch._C._nn, torch.ops.aten
-_MEAN, _SUM = 1, 2
+_EACH, _MEAN, _SUM = 0, 1, 2
 _NO_LABEL = -(2**63)
 """What torch may ignore: it refuses any other label out of range, and those of -100 have to be, too."""
 _FEW = 4096
@@ -339,6 +339,26 @@ def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> T
 
 REDUCED = {"center": _distance}
 """name -> function of (options, reduction, y_true, y_pred): the loss of samples that all count alike, or None."""
+
+def _logits_on_an_accelerator(options: Any, axis: Any, shape: Any) -> Call | None:
+    """As `_sparse_categorical_crossentropy`, of labels that nobody looked at: nan where one is out of range."""
+    if options["class_weight"] is not None or options["ignore_index"] is not None:
+        return None
+    if not options["from_logits"] or axis % len(shape) != min(1, len(shape) - 1):
+        return None
+    most, smoothing = shape[axis] - 1, options["label_smoothing"]
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor:
+        fits = y_true.clamp(0, most) == y_true
+        # What torch ignores is 0, without a gradient; 0 / 0 is nan.
+        known = torch.where(fits, y_true, _NO_LABEL)
+        return (_nn.cross_entropy_loss(y_pred, known, None, _EACH, _NO_LABEL, smoothing) / fits).mean()
+
+    return call
+
+
+BLIND: dict[str | None, Callable[..., Call | None]] = {"sparse_categorical_crossentropy": _logits_on_an_accelerator}
+"""The same as `MEAN` where values cannot be read, labels neither: on accelerators, not compiled."""
 
 ANYWHERE = ("mean_squared_error", "mean_absolute_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""

@@ -20,6 +20,10 @@ __all__ = ["TorchCenter", "TorchGeneral", "TorchLoss"]
 
 _PLAIN = (torch.float32, torch.float64)
 _MOST_KINDS = 64
+_AUTOCAST = frozenset(
+    kind for kind in ("cpu", "cuda", "xpu", "mps", "hpu", "mtia", "xla") if torch.amp.is_autocast_available(kind)
+)
+"""Asked once: some versions of torch.compile cannot trace the question."""
 _any_global_hook = module._has_any_global_hook
 
 
@@ -76,11 +80,12 @@ class TorchLoss(Named, nn.Module):
         spec = self.spec
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs
-        plain = sample_weight is None and mask is None and trusted and y_pred.dtype in _PLAIN and y_pred.numel()
-        if self._kernel is not None and plain and (_anywhere(spec.name) or ops.can_read(y_pred)):
+        plain = sample_weight is None and mask is None and y_pred.dtype in _PLAIN and y_pred.numel()
+        kernel = self._kernel_for(y_pred, trusted) if plain else None
+        if kernel is not None:
             dtype = torch.int64 if spec.definition.integer_targets else y_pred.dtype
             target = y_true if y_true.dtype == dtype else y_true.to(dtype)
-            call = self._kernel(spec.kwargs, spec.axis, y_pred.shape)
+            call = kernel(spec.kwargs, spec.axis, y_pred.shape)
             value = None if call is None else call(target, y_pred)
             if call is not None and value is not None:
                 known = key is not None and target is y_true and self._inputs.knows(be, y_true, y_pred)
@@ -93,6 +98,15 @@ class TorchLoss(Named, nn.Module):
         if reduced and y_pred.requires_grad and torch.is_grad_enabled() and fused.applies(spec, *inputs[:3]):
             return fused.differentiable(spec, trusted, *inputs)
         return pipeline.evaluate(be, spec, *inputs, trusted=trusted)
+
+    def _kernel_for(self, y_pred: Tensor, trusted: bool) -> Any:
+        if self._kernel is None:
+            return None
+        if trusted and (_anywhere(self.spec.name) or ops.can_read(y_pred)):
+            return self._kernel
+        if ops.is_plain(y_pred) and not ops.can_read(y_pred):
+            return kernels.BLIND.get(self.spec.definition.kernel)
+        return None
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
@@ -173,7 +187,7 @@ class TorchGeneral(General, nn.Module):
 
     def _by_definition(self, arrays: list[Any], trusted: bool) -> Tensor:
         device = arrays[1].device.type
-        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        if device in _AUTOCAST and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):  # which would make half-precision products of float32 inputs
                 return general.evaluate(be, self.spec, *arrays, trusted=trusted)
         return general.evaluate(be, self.spec, *arrays, trusted=trusted)

@@ -1,7 +1,7 @@
-"""The training step of center loss for plain batches on the CPU, in as few operations as torch has for it.
+"""The training step of center loss for plain batches, in as few operations as torch has for it.
 
-The rule is `multiloss.center.step`'s; what is left out is what such batches need not: masks, weights, labels that
-cannot be read, other dtypes, other processes. Where that does not hold for the values of a batch, that one answers.
+The rule is `multiloss.center.step`'s; what is left out is what such batches need not: masks, weights, other dtypes,
+other processes. Where that does not hold for the values of a batch, that one answers.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from multiloss.center import CenterOptions
 from multiloss.definitions import center as formula
 from multiloss_torch import kernels, ops
 
+Done = tuple[Tensor, Tensor, Tensor]
+"""The value, classes, and their new rows."""
+
 
 def applies(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> bool:
     """Whether `step` is this loss, of batches of this kind."""
     plain = chosen.loss == "center" and not chosen.sharded and chosen.reduction != "none" and not chosen.rule.by_batch
-    here = ops.can_read(labels) and ops.can_read(features) and _fits(table, features)
+    here = ops.is_plain(labels) and ops.is_plain(features) and _fits(table, features) and len(table) > 0
     return plain and here and labels.dtype == torch.int64 and labels.ndim == 1 and labels.numel() > 0
 
 
@@ -29,25 +32,46 @@ def _fits(table: Tensor, features: Tensor) -> bool:
     return table.dtype == features.dtype and table.device == features.device and table.shape[1:] == features.shape[1:]
 
 
-def step(
-    chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """(value, classes, their new rows); None where a label is out of range or the value is not finite."""
+def step(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> Done | None:
+    """None where another way has to answer."""
     if not _fits(table, features):
         return None
+    return (_reading if ops.can_read(labels) else _blind)(chosen, table, labels, features)
+
+
+def _reading(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> Done | None:
+    """None where a label is out of range or the value is not finite."""
     least, most = labels.aminmax()
     if least.item() < 0 or most.item() >= table.shape[0]:
         return None
     classes, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     before = table.index_select(0, classes)
     rows = before.index_select(0, places)
-    options = chosen.spec.kwargs
-    value = kernels.REDUCED["center"](options, chosen.reduction, rows, features)
+    value = kernels.REDUCED["center"](chosen.spec.kwargs, chosen.reduction, rows, features)
     if value is None or not math.isfinite(value.item()):
         return None
     difference = rows - features.detach()
     total = torch.zeros_like(before).index_add_(0, places, difference)
     n = counts.to(before.dtype)
     # The squares add up to a number, so the differences do.
-    new = formula.moved(be.xp, before, total, n, None, chosen.alpha, chosen.rule, finite=True)
-    return value, classes, new
+    return value, classes, formula.moved(be.xp, before, total, n, None, chosen.alpha, chosen.rule, finite=True)
+
+
+def _blind(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> Done | None:
+    """On an accelerator, without a wait: a label out of range makes the value nan, and no row moves."""
+    known = labels.clamp(0, table.shape[0] - 1)
+    fits = known == labels
+    before, x = table.index_select(0, known), features.detach()
+    rows = torch.where(fits.unsqueeze(-1), before, x)  # what has no class adds nothing, to the gradient either
+    value = kernels.REDUCED["center"](chosen.spec.kwargs, chosen.reduction, rows, features)
+    if value is None:
+        return None
+    all_fit = fits.all()
+    value = value + torch.where(all_fit, 0.0, math.nan).to(value.dtype)
+    in_order = known.sort().values
+    first = torch.searchsorted(in_order, known)  # where a class starts: a number below the batch's length
+    n = torch.searchsorted(in_order, known, right=True) - first
+    total = torch.zeros_like(before).index_add_(0, first, rows - x).index_select(0, first)
+    n = n.to(before.dtype)
+    unless = ~all_fit
+    return value, known, formula.moved(be.xp, before, total, n, None, chosen.alpha, chosen.rule, unless=unless)
