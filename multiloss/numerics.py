@@ -87,10 +87,15 @@ def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
     return xp.reshape(xp.asarray(values, dtype=like.dtype), tuple(shape))
 
 
-def descended(xp: Any, rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
-    """rows - scale * total; a row stays, bit for bit, where its total is not finite, and all do if `unless` is True."""
+def descended(
+    xp: Any, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
+) -> Array:
+    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all do if `unless` is True."""
+    new = rows - (scale if by is None else scale / by) * total
+    if finite:
+        return new
     moves = xp.all(xp.isfinite(total), axis=-1, keepdims=True)
-    return xp.where(moves if unless is None else moves & ~unless, rows - scale * total, rows)
+    return xp.where(moves if unless is None else moves & ~unless, new, rows)
 
 
 def distinct(xp: Any, labels: Array) -> tuple[Array, Array, None]:

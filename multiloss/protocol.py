@@ -96,9 +96,11 @@ class Namespace(Protocol):
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
         """A table with some rows replaced; a row named twice must come with the same value."""
 
-    def descended(self, rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
-        """rows - scale * total, (N, D) each, the scale a number or (N, 1); a row stays, bit for bit, where its total is
-        not finite, and all do if the scalar `unless` is True."""
+    def descended(
+        self, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
+    ) -> Array:
+        """rows - scale * total / by, (N, D) each; by: (N, 1), or a scalar, or None. A row stays, bit for bit, where its
+        total is not finite (`finite`: they all are), and all do if the scalar `unless` is True."""
 
     def scan(self, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
         """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once

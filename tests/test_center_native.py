@@ -187,7 +187,11 @@ def test_torch_dtypes_and_devices(backend: str) -> None:
         assert center.centers.dtype == torch.float32
         close(center.centers, np.full((C, D), np.float32(1 / 3)))
     assert make("torch").double().centers.dtype == torch.float64
-    assert make("torch").to("meta").centers.device.type == "meta"
+    there = make("torch").to("meta")
+    assert there.centers.device.type == there.init_state()["centers"].device.type == "meta"
+    with pytest.raises(ValueError, match="features is on cpu, but the loss's table of centers is on meta; move one"):
+        there(torch.tensor([0]), torch.ones(1, D))
+    assert there([0], [[1.0] * D]).device.type == "meta"
 
 
 @pytest.mark.only("torch")

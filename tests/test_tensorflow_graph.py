@@ -10,6 +10,7 @@ import multiloss
 from arrays import native_grad
 from arrays import to_numpy as read
 from multiloss import registry
+from multiloss_tensorflow import apart
 from reference.cases import fixed
 from test_bad_catalogue import NAMES, good
 from test_losses import ALL_OPTIONS, check_gradient, check_value, label, make, native
@@ -46,6 +47,12 @@ def test_nan_is_the_same_in_a_graph(name: str) -> None:
             continue  # refused where it can be read
         got = tf.function(lambda **inputs: loss(**inputs))(**arrays)
         np.testing.assert_array_equal(np.isnan(got), np.isnan(expected), err_msg=key)
+
+
+def test_what_tensorflow_keeps_on_the_host_is_no_other_device() -> None:
+    cpu, other, gpu = (f"/job:localhost/replica:0/task:0/device:{name}" for name in ("CPU:0", "CPU:1", "GPU:0"))
+    assert not apart(cpu, gpu) and not apart(gpu, gpu) and not apart(other, other)
+    assert apart(gpu, cpu) and apart(other, cpu) and apart(gpu.replace("0", "1"), gpu)
 
 
 def test_label_out_of_range_is_nan_here() -> None:

@@ -32,17 +32,23 @@ def is_native(x: Any) -> bool:
 
 
 def asarray(x: Any, like: Array | None, name: str) -> Array:
-    """A tensor; eager tensors on two devices are refused."""
+    """A tensor; eager tensors on two devices are refused, but for those that TensorFlow itself keeps on the host."""
     if isinstance(x, tf.Variable):
         return tf.convert_to_tensor(x)
     if isinstance(x, tf.Tensor):
-        if like is not None and tf.executing_eagerly() and x.device != like.device and x.shape.rank:
+        if like is not None and tf.executing_eagerly() and x.shape.rank and apart(x.device, like.device):
             raise checks.two_devices(name, x.device, like.device)
         return x
     array = dispatch.to_numpy(x, name, "tensorflow")
     if like is None and array.dtype == np.float64 and not isinstance(x, np.ndarray | np.generic):
         array = array.astype(np.float32)  # a list of Python numbers: TensorFlow's default float
     return tf.convert_to_tensor(array)
+
+
+def apart(device: str, wanted: str) -> bool:
+    """Whether tensors on these devices are refused together."""
+    # With a GPU, int32 tensors and what tf.data yields are on the host all the same; TensorFlow copies them.
+    return device != wanted and not (device.endswith("CPU:0") and "CPU" not in wanted)
 
 
 def shape(x: Array) -> tuple[int | None, ...]:

@@ -308,13 +308,14 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
     return classes, places[:-1], None
 
 
-def descended(rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
-    """rows - scale * total; a row stays, bit for bit, where its total is not finite, and all do if `unless` is True."""
+def descended(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
+    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all do if `unless` is True."""
     # Each operation over all elements counts: one sum, made too small to overflow, for two of them that look at each
     # element; and a choice by row, where `tf.where` would broadcast.
     moves = tf.math.is_finite(tf.reduce_sum(total * _number(2.0**-64, total), -1))
     moves = moves if unless is None else moves & ~unless
-    return tf.raw_ops.Select(condition=moves, x=rows - scale * total, y=rows)
+    new = rows - (scale if by is None else scale / by) * total
+    return tf.raw_ops.Select(condition=moves, x=new, y=rows)
 
 
 @lru_cache(maxsize=None)

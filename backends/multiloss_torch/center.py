@@ -75,6 +75,10 @@ class TorchCenter(CenterMethods, nn.Module):
             (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient if isinstance(wrt, str) else (gradient,)
 
+    def init_state(self) -> dict[str, Tensor]:
+        """The first state for the pure `step`, {"centers": (num_classes, feature_dim)}, where the module is."""
+        return {name: x.to(self.centers.device) for name, x in super().init_state().items()}
+
     def _evaluate(
         self, given: tuple[Any, ...], leaf: bool = False, recorded: bool | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -141,6 +145,8 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
         """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
+        if self.centers.numel() and not be.is_native(given[1]):  # lists and NumPy arrays go to the table
+            given = given[0], be.asarray(given[1], self.centers, "features"), *given[2:]
         labels, features, sample_weight, mask = native_arrays(be, *given)
         if _transformed(features) or _transformed(labels):
             raise RuntimeError(

@@ -330,15 +330,19 @@ def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> T
     """Center loss as half a squared error, of which torch has the derivative in one kernel, too."""
     if reduction == "none":
         return None
-    count = (
-        1 if reduction == "sum" else math.prod(features.shape[:1] if reduction == "batchmean" else features.shape[:-1])
-    )
-    scale = 0.5 * options["factor"] / (features.shape[-1] if options["per_feature"] else 1)
-    return _nn.mse_loss(features, rows, _SUM) * (scale / max(count, 1))
+    return _nn.mse_loss(features, rows, _SUM) * distance_scale(options, reduction, features.shape)
+
+
+def distance_scale(options: Any, reduction: str, shape: Any) -> float:
+    """What multiplies the sum of all squares."""
+    count = 1 if reduction == "sum" else math.prod(shape[:1] if reduction == "batchmean" else shape[:-1])
+    scale: float = 0.5 * options["factor"] / (shape[-1] if options["per_feature"] else 1)
+    return scale / max(count, 1)
 
 
 REDUCED = {"center": _distance}
 """name -> function of (options, reduction, y_true, y_pred): the loss of samples that all count alike, or None."""
+
 
 def _logits_on_an_accelerator(options: Any, axis: Any, shape: Any) -> Call | None:
     """As `_sparse_categorical_crossentropy`, of labels that nobody looked at: nan where one is out of range."""

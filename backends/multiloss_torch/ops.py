@@ -113,7 +113,21 @@ def lgamma(x: Array) -> Array:
 
 def constant(values: Any, like: Array) -> Array:
     """Numbers in the dtype of `like`, on its device."""
-    return torch.tensor(values, dtype=like.dtype, device=like.device)
+    if like.device.type == "cpu" or not is_plain(like):
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
+    return _kept(_hashable(values), like.dtype, like.device)
+
+
+def _hashable(values: Any) -> Any:
+    listed = values.tolist() if isinstance(values, np.ndarray) else values
+    return tuple(map(_hashable, listed)) if isinstance(listed, list | tuple) else listed
+
+
+@lru_cache(maxsize=256)
+def _kept(values: Any, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    # A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph.
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 # Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
@@ -234,7 +248,7 @@ def constants(values: Any, like: Array, axis: int) -> Array:
     """Numbers along `axis`, as an array like `like`."""
     shape = [1] * like.ndim
     shape[axis] = -1
-    return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(shape)
+    return constant(values, like).reshape(shape)
 
 
 def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
@@ -309,13 +323,15 @@ def gather(table: Array, rows: Array) -> Array:
     return table.index_select(0, rows.reshape(-1)).reshape((*rows.shape, *table.shape[1:]))
 
 
-def descended(rows: Array, total: Array, scale: Any, unless: Array | None) -> Array:
-    """rows - scale * total; a row stays, bit for bit, where its total is not finite, and all do if `unless` is True."""
-    new = rows - scale * total
-    if unless is None and _is_finite(total):
+def descended(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
+    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all do if `unless` is True."""
+    new = torch.sub(rows, total, alpha=scale) if by is None else torch.addcdiv(rows, total, by, value=-scale)
+    if finite or (unless is None and _is_finite(total)):
         return new
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         moves = torch.isfinite(total).all(-1, keepdim=True)
+    elif is_plain(total) and not can_read(total):  # fewer operations; on the CPU it takes five times as long
+        moves = torch.linalg.vector_norm(new, math.inf, dim=-1, keepdim=True) < math.inf
     else:  # A nan otherwise; `isfinite` and `all` cost five times as much.
         moves = (total * 0).sum(-1, keepdim=True) == 0
     return torch.where(moves if unless is None else moves & ~unless, new, rows)

@@ -16,6 +16,7 @@ from multiloss.center import CenterOptions
 from multiloss.definitions import center as formula
 from multiloss_torch import kernels, ops
 
+_nn, _SUM = torch._C._nn, 2
 Done = tuple[Tensor, Tensor, Tensor]
 """The value, classes, and their new rows."""
 
@@ -63,15 +64,13 @@ def _blind(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tenso
     fits = known == labels
     before, x = table.index_select(0, known), features.detach()
     rows = torch.where(fits.unsqueeze(-1), before, x)  # what has no class adds nothing, to the gradient either
-    value = kernels.REDUCED["center"](chosen.spec.kwargs, chosen.reduction, rows, features)
-    if value is None:
-        return None
-    all_fit = fits.all()
-    value = value + torch.where(all_fit, 0.0, math.nan).to(value.dtype)
+    poison = torch.where(fits.all(), 0.0, math.nan).to(before.dtype)
+    squares = _nn.mse_loss(features, rows, _SUM)
+    value = torch.add(
+        poison, squares, alpha=kernels.distance_scale(chosen.spec.kwargs, chosen.reduction, features.shape)
+    )
     in_order = known.sort().values
     first = torch.searchsorted(in_order, known)  # where a class starts: a number below the batch's length
-    n = torch.searchsorted(in_order, known, right=True) - first
+    n = torch.searchsorted(in_order, known, right=True) - first + poison  # nan moves nothing
     total = torch.zeros_like(before).index_add_(0, first, rows - x).index_select(0, first)
-    n = n.to(before.dtype)
-    unless = ~all_fit
-    return value, known, formula.moved(be.xp, before, total, n, None, chosen.alpha, chosen.rule, unless=unless)
+    return value, known, formula.moved(be.xp, before, total, n, None, chosen.alpha, chosen.rule)

@@ -167,13 +167,14 @@ def moved(
     Returns:
         (M, D). A class without samples, and one that a non-finite feature touches, keeps its row, bit for bit.
     """
-    scale: Any = alpha * rule.step_factor
+    scale, by = alpha * rule.step_factor, None
     if rule.by_batch:
-        scale = scale / xp.where(batch == 0, xp.ones_like(batch), batch)
+        by = xp.where(batch == 0, xp.ones_like(batch), batch)
     if rule.by_class:
-        scale = (scale / (1 + n))[:, None]
+        by = (1 + n)[:, None] if by is None else by * (1 + n)[:, None]
     if extra is not None:
-        extra = xp.where(batch > 0, extra, xp.zeros_like(extra))
-        total, scale = scale * total + alpha * rule.step_factor * extra, 1.0
+        total = (scale if by is None else scale / by) * total
+        total = total + scale * xp.where(batch > 0, extra, xp.zeros_like(extra))
+        scale, by = 1.0, None
     # A class without samples has the sum 0, which leaves every bit.
-    return rows - scale * total if finite else xp.descended(rows, total, scale, unless)
+    return xp.descended(rows, total, scale, by, unless, finite)
