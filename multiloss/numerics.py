@@ -90,7 +90,7 @@ def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
 def descended(
     xp: Any, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
 ) -> Array:
-    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all do if `unless` is True."""
+    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
     new = rows - (scale if by is None else scale / by) * total
     if finite:
         return new

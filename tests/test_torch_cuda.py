@@ -253,5 +253,28 @@ def test_a_group_of_one_on_nccl(loss: str, classes: int, tmp_path: Path, monkeyp
         dist.destroy_process_group()
 
 
+def _one_of_two(rank: int, folder: str, device: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    for classes in (C, 300):  # the batch travels, or one sum a class
+        center = made(num_classes=classes, centers_init=np.random.default_rng(1).normal(size=(classes, D))).to(device)
+        for seed in range(3):
+            y, x = batch(seed=seed)
+            part = slice(0, 3) if rank == 0 else slice(3, None)
+            center(y[part], x[part])
+        np.save(f"{folder}/{classes}-{rank}.npy", to_numpy(center.centers))
+    dist.destroy_process_group()
+
+
+def test_two_processes_on_one_gpu(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_one_of_two, (str(tmp_path), GPU), nprocs=2)
+    for classes in (C, 300):
+        alone = made(num_classes=classes, centers_init=np.random.default_rng(1).normal(size=(classes, D)))
+        for seed in range(3):
+            alone(*batch(seed=seed))
+        first, second = (np.load(tmp_path / f"{classes}-{rank}.npy") for rank in range(2))
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_allclose(first, to_numpy(alone.centers), rtol=1e-5, atol=1e-6)
+
+
 def test_native_arrays_are_there() -> None:
     assert to_native("torch", [1.0]).device.type == GPU

@@ -309,7 +309,7 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
 
 
 def descended(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
-    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all do if `unless` is True."""
+    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
     # Each operation over all elements counts: one sum, made too small to overflow, for two of them that look at each
     # element; and a choice by row, where `tf.where` would broadcast.
     moves = tf.math.is_finite(tf.reduce_sum(total * _number(2.0**-64, total), -1))

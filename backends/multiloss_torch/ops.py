@@ -324,7 +324,7 @@ def gather(table: Array, rows: Array) -> Array:
 
 
 def descended(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
-    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all do if `unless` is True."""
+    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
     new = torch.sub(rows, total, alpha=scale) if by is None else torch.addcdiv(rows, total, by, value=-scale)
     if finite or (unless is None and _is_finite(total)):
         return new
