@@ -110,6 +110,16 @@ def test_cosine_distance_and_similarity(backend: str) -> None:
     np.testing.assert_allclose(1 + similarity[0], half / 2, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["cosine_similarity", "cosine_distance"])
+def test_a_zero_vector_has_no_direction(backend: str, name: str) -> None:
+    """Exactly: a gradient of 0, whatever the other vector's length rounds to."""
+    p = np.random.default_rng(0).normal(size=(40, 3))
+    for y_true, y_pred in ((0 * p, p), (p, 0 * p), (0 * p, 0 * p)):
+        value, gradient = values(backend, name, y_true, y_pred)
+        np.testing.assert_array_equal(value, np.full(40, 1.0 if name == "cosine_distance" else 0.0))
+        np.testing.assert_array_equal(gradient, 0 * p)
+
+
 def test_cosine_distance_keeps_the_digits_of_small_angles(backend: str) -> None:
     """1 - cos(angle) is angle^2 / 2: 5e-17 here, of which the difference 1 - cosine has nothing."""
     value, _ = values(backend, "cosine_distance", [[1.0, 0.0]], [[1.0, 1e-8]])

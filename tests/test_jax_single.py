@@ -1,5 +1,7 @@
 """JAX as it comes, without float64: the other tests switch x64 on."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import multiloss
 from reference.cases import fixed
 from reference.losses import LOSSES, SPARSE
+from test_infinite import calls
 from test_losses import check_gradient, check_value, make
 
 
@@ -34,3 +37,27 @@ def test_center_loss_without_x64() -> None:
         assert value == 2.5 and state["centers"].dtype == jnp.float32
         np.testing.assert_allclose(center.centers[:, 0], [2 / 3, 0, 0], rtol=1e-6)
         np.testing.assert_allclose(state["centers"][:, 0], [2 / 3, 0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "options", "inputs"), [*calls(True), *calls(False)])
+def test_products_keep_all_digits(name: str, options: dict[str, Any], inputs: dict[str, Any]) -> None:
+    """On a GPU or TPU as on the CPU: the default precision of a matrix product there is a third of the digits."""
+    loss = multiloss.get(name, backend="jax", validate=False, **options)
+    arrays = [jnp.asarray(x, jnp.float32 if x.dtype.kind == "f" else None) for x in inputs.values()]
+    real = tuple(i for i, x in enumerate(inputs.values()) if x.dtype.kind == "f")
+
+    def call(*arrays: Any) -> Any:
+        return loss(**dict(zip(inputs, arrays, strict=True)))
+
+    text = jax.jit(jax.value_and_grad(call, real)).lower(*arrays).as_text()
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    assert all("precision = [HIGHEST, HIGHEST]" in line for line in products), products
+    if name in ("ntxent", "linear_cross_entropy"):
+        assert products
+
+
+def test_a_chosen_precision_of_products_is_kept() -> None:
+    x = jnp.ones((4, 3), jnp.float32)
+    with jax.default_matmul_precision("bfloat16"):
+        text = jax.jit(multiloss.get("ntxent", backend="jax")).lower(jnp.array([0, 0, 1, 1]), x).as_text()
+    assert "dot_general" in text and "HIGHEST" not in text

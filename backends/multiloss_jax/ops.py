@@ -87,16 +87,23 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     return times(1 - weight, x) + times(weight, y)
 
 
+def matmul(x: Array, y: Array) -> Array:
+    """The matrix product, in full precision."""
+    # JAX's default drops 13 of 24 bits of float32 on a GPU, more on a TPU; a precision that the user has set is kept.
+    chosen = jax.config.jax_default_matmul_precision
+    return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST if chosen is None else None)
+
+
 @jax.custom_jvp
 def linear(x: Array, weight: Array) -> Array:
     """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
-    return jnp.matmul(x, weight.T)
+    return matmul(x, weight.T)
 
 
 @linear.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     x, weight = (jnp.where(jnp.isinf(a), jnp.zeros_like(a), a) for a in primals)
-    return linear(*primals), jnp.matmul(tangents[0], weight.T) + jnp.matmul(x, tangents[1].T)
+    return linear(*primals), matmul(tangents[0], weight.T) + matmul(x, tangents[1].T)
 
 
 def lgamma(x: Array) -> Array:

@@ -81,7 +81,8 @@ def _directions(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> tuple[An
     # |t - p|^2 / 2 is 1 - cosine without its cancellation, but where a vector is 0.
     half = 0.5 * xp.sum(across * across, axis=axis, keepdims=True)
     most = 0 if 0 in tuple(y_pred.shape) else 1  # nothing is not apart
-    return t, p, across, half + (most - 0.5 * (t_exists + p_exists)), (scale, by)
+    both = t_exists * p_exists
+    return t, p, across, both * half + (most - both), (scale, by)
 
 
 def _direction(xp: Any, x: Array, axis: Any) -> tuple[Array, Array, Array, Array]:
