@@ -222,11 +222,12 @@ def _device(request: pytest.FixtureRequest) -> None:
         multiloss.get = lambda *args, **options: _moved(get(*args, **options), device)
     if device != "unread":
         return
-    if "torch" in request.config.selected_backends:
+    selected = {_keras_on if name == "keras" else name for name in request.config.selected_backends}
+    if "torch" in selected:
         from multiloss_torch import ops
 
         ops.can_read = lambda x: False
-    if "jax" in request.config.selected_backends:
+    if "jax" in selected:
         import multiloss_jax
 
         multiloss_jax.host = lambda x: None
