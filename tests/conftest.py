@@ -27,6 +27,7 @@ from hypothesis import HealthCheck, settings
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax", "keras")
 _PORTS = ("test_port_torch", "test_port_keras", "test_port_optax")
+_VALUES = ("test_losses", "test_catalogue", "test_empty_lengths", "test_meaning")
 KERAS_RUNS_ON = ("tensorflow", "torch", "jax")
 
 # One thread for each process: the two workers of `-n 2` share two cores. Libraries read these when they are imported.
@@ -235,6 +236,21 @@ def _device(request: pytest.FixtureRequest) -> None:
 
 def _moved(loss: Any, device: str) -> Any:
     return loss.to(device) if type(loss).__module__.startswith("multiloss_torch") else loss
+
+
+@pytest.fixture(autouse=True)
+def _keras_op_by_op(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What Keras on TensorFlow calculates is TensorFlow's, whose tests compile it; here what is about graphs does."""
+    there = "keras" in request.config.selected_backends and _keras_on == "tensorflow"
+    in_graph = "compiled" in request.node.name or "cannot_be_read" in request.node.name
+    if not there or request.path.stem not in _VALUES or in_graph:
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

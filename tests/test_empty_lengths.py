@@ -43,6 +43,7 @@ def emptied(name: str) -> Iterator[tuple[str, str, Inputs]]:
 CASES = [pytest.param(name, *rest, id=f"{name}-{axis}") for name in NAMES for axis, *rest in emptied(name)]
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize(("name", "wanted", "inputs"), CASES)
 def test_axis_of_length_0(backend: str, name: str, wanted: str, inputs: Inputs) -> None:
