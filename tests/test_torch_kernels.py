@@ -6,13 +6,14 @@ import dataclasses
 import math
 import pickle
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from torch.autograd import forward_ad
 
 import multiloss
-from multiloss_torch import both, closed, fused, kernels
+from multiloss_torch import both, closed, fused, kernels, ops
 
 RNG = torch.Generator().manual_seed(0)
 NAN, INF = float("nan"), float("inf")
@@ -472,3 +473,30 @@ def test_one_sample_of_linear_cross_entropy() -> None:
     x, w = torch.randn(3, generator=RNG), torch.randn(4, 3, generator=RNG, requires_grad=True)
     found = torch.autograd.grad(loss(torch.tensor(0), x, w), w)[0]
     torch.testing.assert_close(found, torch.autograd.grad(loss(torch.tensor([0]), x[None], w), w)[0])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_of_labels_that_nobody_looked_at(smoothing: float) -> None:
+    """As on an accelerator, by torch's kernel: nan where a label is out of range, a constant in every derivative."""
+    loss = multiloss.get("scce", backend="torch", from_logits=True, label_smoothing=smoothing)
+    plain = multiloss.get("scce", backend="torch", from_logits=True, label_smoothing=smoothing, reduction="none")
+    z, v, w = torch.randn(3, 3, 4, generator=torch.Generator().manual_seed(0)).double()
+    for y in (torch.tensor([0, 1, 3]), torch.tensor([0, 1, 9]), torch.tensor([-1, -(2**63), 2])):
+        known = (y >= 0) & (y < 4)
+        with mock.patch.object(ops, "can_read", return_value=False):
+            assert kernels.BLIND[loss.spec.definition.kernel](loss.spec.kwargs, -1, z.shape) is not None
+            leaf = z.clone().requires_grad_()
+            value = loss(y, leaf)
+            (first,) = torch.autograd.grad(value, leaf, create_graph=True)
+            (second,) = torch.autograd.grad((first * v).sum(), leaf)
+            with forward_ad.dual_level():
+                tangent = forward_ad.unpack_dual(loss(y, forward_ad.make_dual(z, w))).tangent
+        assert value.isnan() == (not known.all())
+        leaf = z.clone().requires_grad_()
+        wanted = plain(y[known], leaf[known]).sum() / 3
+        (slope,) = torch.autograd.grad(wanted, leaf, create_graph=True)
+        torch.testing.assert_close(first, slope)
+        torch.testing.assert_close(second, torch.autograd.grad((slope * v).sum(), leaf)[0])
+        torch.testing.assert_close(tangent, (slope * w).sum())
+        if known.all():
+            torch.testing.assert_close(value, wanted)

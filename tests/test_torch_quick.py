@@ -1,8 +1,10 @@
 """The quick step of center loss on torch against the general one, which a mask of True makes answer."""
 
 import copy
+import math
 import pickle
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multiloss
-from multiloss_torch import quick
+from multiloss_torch import ops, quick
 
 RNG = torch.Generator().manual_seed(0)
 INF = float("inf")
@@ -74,6 +76,60 @@ def test_equal_to_the_general_step(
         torch.testing.assert_close(one.centers, other.centers)
         absent = [c for c in range(7) if c not in labels]
         assert torch.equal(one.centers[absent], start[absent])
+
+
+@pytest.mark.parametrize("preset", [None, "paper", "tensorflow", "caffe", "facenet", "kaiyangzhou", "jxgu1016"])
+@given(
+    labels=st.lists(st.integers(0, 6) | st.sampled_from([-1, 7, 2**40, -(2**63)]), min_size=1, max_size=12),
+    reduction=st.sampled_from(["mean", "sum", "batchmean", "weighted_mean"]),
+    alpha=st.sampled_from([0.0, 0.3, 1.0]),
+    feature=st.sampled_from([0.5, 3e38, INF, -INF, math.nan]),
+)
+def test_without_looking_it_is_the_general_step_too(
+    preset: str | None, labels: list[int], reduction: str, alpha: float, feature: float
+) -> None:
+    """As on an accelerator: a label out of range makes the value nan and moves nothing."""
+    options: dict[str, Any] = {"reduction": reduction, "alpha": alpha} | ({"preset": preset} if preset else {})
+    one, other = _pair(**options)
+    y, bad = torch.tensor(labels), torch.tensor([not 0 <= label < 7 for label in labels])
+    before, place = one.centers.clone(), len(labels) // 2
+    with mock.patch.object(ops, "can_read", return_value=False):
+        for turn in range(3):
+            x = torch.randn(len(labels), 3, generator=RNG)
+            if turn == 2:
+                x[place, 0] = feature
+            found, wanted = _step(one, y, x), _step(other, y, x, mask=torch.ones(len(labels), dtype=torch.bool))
+            torch.testing.assert_close(found[0], wanted[0], equal_nan=True)
+            ordinary = [i for i in range(len(labels)) if turn < 2 or i != place]
+            torch.testing.assert_close(found[1][ordinary], wanted[1][ordinary])
+            torch.testing.assert_close(one.centers, other.centers)
+    if bad.any():
+        assert found[0].isnan() and torch.equal(one.centers, before)
+    absent = [c for c in range(7) if c not in labels]
+    assert torch.equal(one.centers[absent], before[absent])
+
+
+def test_second_derivatives_without_looking() -> None:
+    """Those of a constant where the label is out of range."""
+    one, other = _pair(alpha=0.0)
+    y = torch.tensor([0, 1, 9])
+    with mock.patch.object(ops, "can_read", return_value=False):
+        for turn in range(2):
+            x = torch.randn(3, 3, generator=RNG).requires_grad_()
+            found = []
+            for center, more in ((one, {}), (other, {"mask": torch.ones(3, dtype=torch.bool)})):
+                (first,) = torch.autograd.grad(center(y, x, **more), x, create_graph=True)
+                found.append(torch.autograd.grad(first.sum(), x)[0])
+            torch.testing.assert_close(*found)
+            assert not found[0][2].any(), turn
+
+
+def test_lists_are_of_the_default_dtype_at_every_call() -> None:
+    for options in ({"num_classes": 3}, {"num_classes": 3, "feature_dim": 2}):
+        center = multiloss.get("center", backend="torch", **options)
+        for _ in range(2):
+            value, gradient = center.value_and_grad([0, 1], [[1.0, 2.0], [3.0, 4.0]])
+            assert value.dtype == gradient.dtype == torch.float32
 
 
 def test_the_quick_step_answers_and_gives_way(quick_calls: list[bool]) -> None:

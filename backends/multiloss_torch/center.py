@@ -146,7 +146,7 @@ class TorchCenter(CenterMethods, nn.Module):
     def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
         """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
         if self.centers.numel() and not be.is_native(given[1]):  # lists and NumPy arrays go to the table
-            given = given[0], be.asarray(given[1], self.centers, "features"), *given[2:]
+            given = given[0], be.asarray(given[1], None, "features").to(self.centers.device), *given[2:]
         labels, features, sample_weight, mask = native_arrays(be, *given)
         if _transformed(features) or _transformed(labels):
             raise RuntimeError(

@@ -354,9 +354,9 @@ def _logits_on_an_accelerator(options: Any, axis: Any, shape: Any) -> Call | Non
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor:
         fits = y_true.clamp(0, most) == y_true
-        # What torch ignores is 0, without a gradient; 0 / 0 is nan.
         known = torch.where(fits, y_true, _NO_LABEL)
-        return (_nn.cross_entropy_loss(y_pred, known, None, _EACH, _NO_LABEL, smoothing) / fits).mean()
+        each = _nn.cross_entropy_loss(y_pred, known, None, _EACH, _NO_LABEL, smoothing)
+        return torch.where(fits, each, math.nan).mean()
 
     return call
 

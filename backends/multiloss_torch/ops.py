@@ -325,12 +325,18 @@ def gather(table: Array, rows: Array) -> Array:
 
 def descended(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
     """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
-    new = torch.sub(rows, total, alpha=scale) if by is None else torch.addcdiv(rows, total, by, value=-scale)
+    if by is None:
+        new = torch.sub(rows, total, alpha=scale)
+    elif scale <= 1:  # it multiplies before it divides
+        new = torch.addcdiv(rows, total, by, value=-scale)
+    else:
+        new = rows - scale / by * total
     if finite or (unless is None and _is_finite(total)):
         return new
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         moves = torch.isfinite(total).all(-1, keepdim=True)
-    elif is_plain(total) and not can_read(total):  # fewer operations; on the CPU it takes five times as long
+    elif is_plain(total) and not can_read(total):
+        # Fewer operations, which on the CPU take five times as long. A row whose step leaves the range stays, too.
         moves = torch.linalg.vector_norm(new, math.inf, dim=-1, keepdim=True) < math.inf
     else:  # A nan otherwise; `isfinite` and `all` cost five times as much.
         moves = (total * 0).sum(-1, keepdim=True) == 0

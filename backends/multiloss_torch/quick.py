@@ -62,15 +62,15 @@ def _blind(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tenso
     """On an accelerator, without a wait: a label out of range makes the value nan, and no row moves."""
     known = labels.clamp(0, table.shape[0] - 1)
     fits = known == labels
-    before, x = table.index_select(0, known), features.detach()
-    rows = torch.where(fits.unsqueeze(-1), before, x)  # what has no class adds nothing, to the gradient either
-    poison = torch.where(fits.all(), 0.0, math.nan).to(before.dtype)
-    squares = _nn.mse_loss(features, rows, _SUM)
-    value = torch.add(
-        poison, squares, alpha=kernels.distance_scale(chosen.spec.kwargs, chosen.reduction, features.shape)
-    )
+    before = table.index_select(0, known)
+    x = torch.where(fits.unsqueeze(-1), features, before)  # what has no class is at no distance, and has no gradient
+    all_fit = fits.all()
+    poison = torch.where(all_fit, 0.0, math.nan).to(before.dtype)
+    squares = _nn.mse_loss(x, before, _SUM)
+    value = torch.add(poison, squares, alpha=kernels.distance_scale(chosen.spec.kwargs, chosen.reduction, x.shape))
     in_order = known.sort().values
     first = torch.searchsorted(in_order, known)  # where a class starts: a number below the batch's length
     n = torch.searchsorted(in_order, known, right=True) - first + poison  # nan moves nothing
-    total = torch.zeros_like(before).index_add_(0, first, rows - x).index_select(0, first)
-    return value, known, formula.moved(be.xp, before, total, n, None, chosen.alpha, chosen.rule)
+    total = torch.zeros_like(before).index_add_(0, first, before - x.detach()).index_select(0, first)
+    unless = None if chosen.rule.by_class else ~all_fit  # n divides nothing
+    return value, known, formula.moved(be.xp, before, total, n, None, chosen.alpha, chosen.rule, unless=unless)
