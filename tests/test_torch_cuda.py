@@ -148,11 +148,9 @@ def test_autocast_and_grad_scaler(half: torch.dtype) -> None:
     np.testing.assert_allclose(to_numpy(center.centers), moved, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", CENTER)
+@pytest.mark.parametrize("loss", [name for name in CENTER if name != "ring"])  # which uses no labels
 def test_what_cannot_be_read_is_nan_and_moves_nothing(loss: str) -> None:
     """A label out of range, and features that are no numbers."""
-    if loss == "ring":
-        pytest.skip("reads no labels")
     center, (y, x) = made(loss, reduction="none"), batch()
     bad = y.clone()
     bad[2] = C + 3

@@ -330,7 +330,13 @@ def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> T
     """Center loss as half a squared error, of which torch has the derivative in one kernel, too."""
     if reduction == "none":
         return None
-    return _nn.mse_loss(features, rows, _SUM) * distance_scale(options, reduction, features.shape)
+    return squares(features, rows) * distance_scale(options, reduction, features.shape)
+
+
+def squares(x: Tensor, y: Tensor) -> Tensor:
+    """The sum of all squared differences."""
+    total: Tensor = _nn.mse_loss(x, y, _SUM)
+    return total
 
 
 def distance_scale(options: Any, reduction: str, shape: Any) -> float:

@@ -16,7 +16,6 @@ from multiloss.center import CenterOptions
 from multiloss.definitions import center as formula
 from multiloss_torch import kernels, ops
 
-_nn, _SUM = torch._C._nn, 2
 Done = tuple[Tensor, Tensor, Tensor]
 """The value, classes, and their new rows."""
 
@@ -66,8 +65,8 @@ def _blind(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tenso
     x = torch.where(fits.unsqueeze(-1), features, before)  # what has no class is at no distance, and has no gradient
     all_fit = fits.all()
     poison = torch.where(all_fit, 0.0, math.nan).to(before.dtype)
-    squares = _nn.mse_loss(x, before, _SUM)
-    value = torch.add(poison, squares, alpha=kernels.distance_scale(chosen.spec.kwargs, chosen.reduction, x.shape))
+    scale = kernels.distance_scale(chosen.spec.kwargs, chosen.reduction, x.shape)
+    value = torch.add(poison, kernels.squares(x, before), alpha=scale)
     in_order = known.sort().values
     first = torch.searchsorted(in_order, known)  # where a class starts: a number below the batch's length
     n = torch.searchsorted(in_order, known, right=True) - first + poison  # nan moves nothing
