@@ -24,12 +24,12 @@ class Inputs:
     def __init__(self, spec: Any) -> None:
         self.spec = spec
         self._first = True
-        self._passed: set[Any] = set()
+        self.passed: set[Any] = set()
         """Pairs of signatures that need no checks any more, but of labels."""
 
     def knows(self, be: Any, y_true: Any, y_pred: Any) -> bool:
         """Whether arrays like these passed before."""
-        return _both(be.signature(y_true), be.signature(y_pred)) in self._passed
+        return _both(be.signature(y_true), be.signature(y_pred)) in self.passed
 
     def __call__(
         self, be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any
@@ -38,7 +38,7 @@ class Inputs:
         spec, like_before = self.spec, None
         if sample_weight is None and mask is None and be.is_native(y_true) and be.is_native(y_pred):
             like_before = _both(be.signature(y_true), be.signature(y_pred))
-            if like_before is not None and like_before in self._passed:
+            if like_before is not None and like_before in self.passed:
                 return y_true, y_pred, None, None, _check_labels(be, spec, y_true, be.shape(y_pred), None, ())
         arrays = convert(be, y_true, y_pred, sample_weight, mask)
         trusted = check(be, spec, *arrays, first=self._first)
@@ -47,9 +47,9 @@ class Inputs:
         if be.signature(arrays[1]) is not None:
             self._first = False
             if like_before is not None and not spec.validate:
-                if len(self._passed) >= _MOST_SIGNATURES:
-                    self._passed.clear()
-                self._passed.add(like_before)
+                if len(self.passed) >= _MOST_SIGNATURES:
+                    self.passed.clear()
+                self.passed.add(like_before)
         return (*arrays, trusted)
 
 

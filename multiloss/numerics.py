@@ -36,7 +36,11 @@ _TINY = {32: 2.0**-126, 64: 2.0**-1022}
 
 def tiny(x: Array) -> float:
     """The smallest normal number of x's dtype."""
-    return _TINY[64 if "64" in str(x.dtype) else 32]
+    return _TINY[_bits(x)]
+
+
+def _bits(x: Array) -> int:
+    return 64 if "64" in str(x.dtype) else 32
 
 
 def off_pole(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
@@ -154,26 +158,36 @@ _TANH = {32: _tanh_series(8), 64: _tanh_series(17)}
 """As many terms as change float32 and float64 below 0.52: each is a tenth of the one before."""
 
 
+_SMALL = 0.52
+
+
 def tanh(xp: Any, x: Array) -> Array:
     """The hyperbolic tangent within 3 units in the last place; XLA's own is 5 (float32) and 7 (float64) off."""
-    u, small = xp.exp(-2 * xp.abs(x)), xp.abs(x) < 0.52
-    far = (1 - u) / (1 + u)
+    u, small = xp.exp(-2 * xp.abs(x)), xp.abs(x) < _SMALL
     near = xp.where(small, x, xp.zeros_like(x))  # the series must not overflow where it is not taken
     series = xp.zeros_like(x)
-    for c in reversed(_TANH[64 if "64" in str(x.dtype) else 32]):
+    for c in reversed(_TANH[_bits(x)]):
         series = series * (near * near) + c
-    return xp.where(small, near * series, xp.where(x < 0, -far, far))
+    return xp.where(small, near * series, xp.sign(x) * (1 - u) / (1 + u))
 
 
-def log_cosh_by_tanh(xp: Any, x: Array) -> Array:
-    """log(cosh(x)) from what its derivative needs, too: XLA computes that once, as it would not a sinh."""
-    # -log(1 - tanh^2) / 2 keeps the digits near 0, |x| + log(1 + exp(-2|x|)) - log 2 those above.
-    size, small, h = xp.abs(x), xp.abs(x) < 0.52, xp.tanh(x)
-    log = xp.log1p(xp.where(small, -h * h, xp.exp(-2 * size)))
-    return xp.where(small, -0.5 * log, (size - math.log(2)) + log)
+_COSH = {bits: [2 / math.factorial(2 * k + 2) for k in range(terms)] for bits, terms in ((32, 4), (64, 8))}
+"""The Taylor coefficients of 2 (cosh(x) - 1) / x^2 over x^2, as many as change float32 and float64 below 0.52."""
 
 
-XLA = {"tanh": tanh, "log_cosh": log_cosh_by_tanh}
+def log_cosh_by_exp(xp: Any, x: Array) -> Array:
+    """log(cosh(x)) from the exponential that its derivative needs, too: a compiler computes that once."""
+    size, small = xp.abs(x), xp.abs(x) < _SMALL
+    square = xp.where(small, x * x, xp.zeros_like(x))
+    series = xp.zeros_like(x)
+    for c in reversed(_COSH[_bits(x)]):
+        series = series * square + c
+    # log1p(cosh(x) - 1) keeps the digits near 0, |x| + log(1 + exp(-2|x|)) - log 2 those above.
+    log = xp.log1p(xp.where(small, 0.5 * square * series, xp.exp(-2 * size)))
+    return xp.where(small, log, (size - math.log(2)) + log)
+
+
+XLA = {"tanh": tanh, "log_cosh": log_cosh_by_exp}
 """What takes the place of XLA's own, or of a default, where XLA compiles."""
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiloss import dispatch, numerics, state
+from multiloss import checks, dispatch, numerics, state
 from multiloss.protocol import namespace
 from multiloss_jax import ops
 from multiloss_jax.objects import JaxCenter, JaxGeneral, JaxLoss
@@ -79,10 +79,30 @@ def host(x: Array) -> Any:
     """The values of an array on the CPU; None for tracers, accelerators and arrays that are not all here."""
     if isinstance(x, jax.core.Tracer) or not isinstance(x, jax.Array):
         return x if isinstance(x, np.ndarray) else None
-    if not x.is_fully_addressable or next(iter(x.devices())).platform != "cpu":
+    if not _is_here(x.sharding):
         return None
     array = np.asarray(x)
     return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
+def labels_fit(x: Array, classes: int) -> bool:
+    """Whether all labels can be read, and are in range."""
+    if isinstance(x, jax.core.Tracer) or x.dtype.kind != "i" or not _is_here(x.sharding):
+        return False
+    labels = np.asarray(x)
+    if labels.size > _FEW:
+        return checks.labels_fit(labels, classes)
+    numbers = labels.ravel().tolist()  # NumPy's maximum takes 8 us while XLA is at work
+    return not numbers or (min(numbers) >= 0 and max(numbers) < classes)
+
+
+_FEW = 256
+
+
+@lru_cache(maxsize=64)
+def _is_here(sharding: Any) -> bool:
+    """Whether all of such arrays is in this process, on a CPU."""
+    return sharding.is_fully_addressable and next(iter(sharding.device_set)).platform == "cpu"
 
 
 def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:

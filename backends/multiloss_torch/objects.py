@@ -108,10 +108,21 @@ class TorchLoss(Named, nn.Module):
             return kernels.BLIND.get(self.spec.definition.kernel)
         return None
 
+    def _goes_direct(self, y_true: Any, y_pred: Any) -> bool:
+        """Whether such arrays went to a kernel before and a graph can be recorded: nothing to convert or check."""
+        if not self._direct or not torch.is_grad_enabled() or ops.kind_of(y_true, y_pred) not in self._direct:
+            return False
+        return not (y_true.is_inference() or y_pred.is_inference())
+
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to `y_pred` (or what `wrt` names): detached, no `.grad` touched."""
+        if wrt == "y_pred" and sample_weight is None and mask is None and self._goes_direct(y_true, y_pred):
+            leaf = y_pred.detach().requires_grad_()
+            value = self(y_true.detach(), leaf)
+            (gradient,) = torch.autograd.grad(value, leaf, materialize_grads=True)
+            return value.detach(), gradient
         positions = wanted(wrt, self.spec.definition)
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         inputs = [x if x is None else x.detach() for x in inputs]

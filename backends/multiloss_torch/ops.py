@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from multiloss import numerics
+from multiloss.protocol import namespace
 
 Array = Any
 
@@ -182,16 +184,44 @@ def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
     return torch.clamp(x, min, max)
 
 
+# What torch.compile makes of `torch.isinf` and `torch.sinh` on the CPU takes several times as long as these.
+
+
+def isnan(x: Array) -> Array:
+    """Whether x is nan."""
+    return x != x if torch.compiler.is_compiling() else torch.isnan(x)
+
+
+def isinf(x: Array) -> Array:
+    """Whether x is infinite."""
+    return torch.abs(x) == math.inf if torch.compiler.is_compiling() else torch.isinf(x)
+
+
+def isfinite(x: Array) -> Array:
+    """Whether x is neither nan nor infinite."""
+    return torch.abs(x) < math.inf if torch.compiler.is_compiling() else torch.isfinite(x)
+
+
+def tanh(x: Array) -> Array:
+    """The hyperbolic tangent."""
+    return numerics.tanh(torch, x) if torch.compiler.is_compiling() else torch.tanh(x)
+
+
+def log_cosh(x: Array) -> Array:
+    """log(cosh(x)), right for small x and for large."""
+    return numerics.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(torch, x)
+
+
 def times(weight: Array, x: Array) -> Array:
     """weight * x, where a weight of 0 gives 0 against an infinite x."""
     product = weight * x
-    return product if _is_finite(product) else numerics.times(torch, weight, x)
+    return product if _is_finite(product) else numerics.times(_all, weight, x)
 
 
 def agreement(target: Array, score: Array, absent: bool = False) -> Array:
     """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
     product = target * score
-    return product if _is_finite(product) else numerics.agreement(torch, target, score, absent)
+    return product if _is_finite(product) else numerics.agreement(_all, target, score, absent)
 
 
 def linear(x: Array, weight: Array) -> Array:
@@ -199,16 +229,16 @@ def linear(x: Array, weight: Array) -> Array:
     product = x @ weight.mT
     if _is_finite(product):
         return product
-    finite, rows = (torch.where(torch.isinf(a), torch.zeros_like(a), a) for a in (x, weight))
+    finite, rows = (torch.where(isinf(a), torch.zeros_like(a), a) for a in (x, weight))
     known = product.detach()
-    return torch.where(torch.isfinite(known), finite @ rows.mT, known)
+    return torch.where(isfinite(known), finite @ rows.mT, known)
 
 
 def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     # One pass, and it takes the nearer end as base: exact at weights 0 and 1, no digits lost between.
     mixed = torch.lerp(x, y, weight)
-    return mixed if _is_finite(mixed) else numerics.mix(torch, x, y, weight)
+    return mixed if _is_finite(mixed) else numerics.mix(_all, x, y, weight)
 
 
 def _is_finite(x: Array) -> bool:
@@ -241,6 +271,9 @@ def kind_of(x: Any, y: Any) -> Any:
 
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
+    if torch.compiler.is_compiling():  # one pass with what follows; a scatter is one of its own
+        at_label = class_range(like, axis).to(torch.int32) == labels.unsqueeze(axis).to(torch.int32)
+        return torch.where(at_label, values.unsqueeze(axis), torch.zeros((), dtype=values.dtype, device=values.device))
     return torch.zeros_like(like).scatter(axis, labels.unsqueeze(axis), values.unsqueeze(axis))
 
 
@@ -334,7 +367,7 @@ def descended(rows: Array, total: Array, scale: float, by: Array | None, unless:
     if finite or (unless is None and _is_finite(total)):
         return new
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
-        moves = torch.isfinite(total).all(-1, keepdim=True)
+        moves = isfinite(total).all(-1, keepdim=True)
     elif is_plain(total) and not can_read(total):
         # Fewer operations, which on the CPU take five times as long. A row whose step leaves the range stays, too.
         moves = torch.linalg.vector_norm(new, math.inf, dim=-1, keepdim=True) < math.inf
@@ -376,3 +409,7 @@ def segment_sum(values: Array, segments: Array, like: Array) -> Array:
     """Sums of the values of each segment; as many segments as `like` has rows."""
     sums = values.new_zeros((like.shape[0], *values.shape[1:]))
     return sums.index_add_(0, segments, values) if is_plain(values) else sums.index_add(0, segments, values)
+
+
+_all = namespace(torch, sys.modules[__name__])
+"""torch with these in the place of its own, for what `numerics` has."""

@@ -376,7 +376,11 @@ def pair_gradient(
     t = smooth_pair(y_true, label_smoothing)
     a = _weighed(xp, pos_weight, t, axis)
     if from_logits:
-        return (1 - t) * xp.expit(y_pred) - a * xp.expit(-y_pred)  # sigmoid(z) - t with the tail kept
+        # sigmoid(z) - t with the tail kept: sigmoid(|z|) is 1 / (1 + m), and sigmoid(-|z|) is m / (1 + m). `unit` and
+        # not `abs`, whose derivative at 0 would be lost to a second one.
+        sign = xp.unit(y_pred)
+        m = xp.exp(-(sign * y_pred))
+        return xp.where(sign > 0, (1 - t) - a * m, (1 - t) * m - a) / (1 + m)
     one = floored_reciprocal(xp, y_pred, epsilon, a)
     zero = floored_reciprocal(xp, 1 - y_pred, epsilon, 1 - t)
     return (1 - t) * zero - a * one

@@ -98,7 +98,7 @@ def kl_divergence(
         return xp.sum(t * (log_t - log_p), axis=axis)
     if normalize:
         y_true, y_pred = normalized(xp, y_true, axis), normalized(xp, y_pred, axis)
-    # A difference of logarithms, not the logarithm of a ratio: t / p overflows for small p.
+    # A difference of logarithms, not the logarithm of a ratio, which loses the digits of p near t = 1 and overflows.
     log_ratio = floored_log(xp, y_true, epsilon, y_true) - floored_log(xp, y_pred, epsilon, y_true)
     return xp.sum(y_true * log_ratio, axis=axis)
 
