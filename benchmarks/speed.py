@@ -4,9 +4,10 @@
     python benchmarks/speed.py --json speed.json --markdown speed.md
 
 Each framework runs in a process of its own, since Keras takes its backend at import. All contenders of a row are
-timed in turn, each first as often as the others (A B C, B C A, ...) and after a call that is not counted, in float32; the table gives medians over the
-rounds, and as ratio the median of what each round gives for ours / the fastest of the framework's own and Keras; where
-a framework has no such loss, the operations that a user would write stand beside it, with a ratio of their own.
+timed in turn, each first as often as the others (A B C, B C A, ...) and after a call that is not counted, in float32;
+the table gives medians over the rounds, and as ratio the median of what each round gives for ours / the fastest of the
+framework's own and Keras; where a framework has no such loss, the operations that a user would write stand beside it,
+with a ratio of their own.
 """
 
 from __future__ import annotations
