@@ -163,13 +163,17 @@ def test_labels_out_of_range(backend: str, from_logits: bool) -> None:
 @pytest.mark.parametrize("classes", [3, 3000])
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_labels_are_read_at_every_call(backend: str, from_logits: bool, classes: int) -> None:
-    """By a kernel that checks them itself, too."""
+    """By a kernel that checks them itself, too; of few and of many samples."""
     loss = multiloss.get(SPARSE, backend=backend, from_logits=from_logits)
-    p = to_native(backend, np.full((2, classes), 1 / classes, np.float32))
-    for bad in (classes, -1, -100):
-        assert np.isclose(to_numpy(loss(to_native(backend, np.array([0, 1])), p)), np.log(classes))
-        with says(ValueError, f"the label {bad}"):
-            loss(to_native(backend, np.array([0, bad])), p)
+    for samples in (2, 1000 if classes == 3 else 2):
+        p = to_native(backend, np.full((samples, classes), 1 / classes, np.float32))
+        labels = np.arange(samples) % 2
+        for bad in (classes, -1, -100):
+            right, wrong = to_native(backend, labels), to_native(backend, np.append(labels[:-1], bad))
+            for call in (loss, lambda *inputs: loss.value_and_grad(*inputs)[0]):
+                assert np.isclose(to_numpy(call(right, p)), np.log(classes))
+                with says(ValueError, f"the label {bad}"):
+                    call(wrong, p)
 
 
 @pytest.mark.parametrize("name", LOSSES)

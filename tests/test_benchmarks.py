@@ -1,5 +1,7 @@
 """The benchmark scripts still run. Nothing here looks at a time."""
 
+import importlib
+import itertools
 import json
 import os
 import subprocess
@@ -28,6 +30,18 @@ def test_speed_lists_its_losses() -> None:
     command = [sys.executable, str(BENCHMARKS / "speed.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert "scce_logits" in done.stdout
+
+
+def test_contenders_take_turns_in_being_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each comes behind each other one as often, and behind itself, uncounted, before it is timed."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    speed = importlib.import_module("speed")
+    called: list[str] = []
+    calls = {name: lambda name=name: called.append(name) for name in "abc"}
+    times = speed.interleaved(calls, lambda _: None, 1e-9, itertools.count(step=1.0).__next__)
+    assert {name: len(samples) for name, samples in times.items()} == dict.fromkeys(calls, 7)
+    runs = [name for name, _ in itertools.groupby(called[-7 * 3 * 2 :])]
+    assert "".join(runs) == "abcbcacababcbcacababc"
 
 
 @pytest.mark.only("torch")

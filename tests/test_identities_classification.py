@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from arrays import native_second, native_second_forward, to_native, to_numpy
 from test_catalogue import make
 
 RNG = np.random.default_rng(7)
@@ -168,6 +168,26 @@ def test_second_derivative(backend: str, name: str, unit: bool) -> None:
         up, down = (both(backend, name, t, p + s * e, **options, **elementwise)[1] for s in (1, -1))
         wanted[:, k] = ((up - down) / (2 * step))[:, k]
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.only("torch", "tensorflow", "jax", "keras")  # NumPy differentiates nothing by itself
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_second_derivative_of_confident_logits(backend: str, dtype: str) -> None:
+    """p (1 - p) by automatic differentiation, at 0 and in both tails, of wrong answers and of right ones."""
+    z = np.array([-80.0, -30.0, -20.0, -1e-3, -0.0, 0.0, 0.5, 20.0, 30.0, 80.0])
+    expected = np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2
+    weight = to_native(backend, np.ones(2), dtype)  # by the definition; torch's softplus gives 0 for few
+    for bits in (np.zeros_like(z), np.ones_like(z), np.full_like(z, 0.25)):
+        loss = make(backend, "binary_crossentropy", dtype, from_logits=True, axis=-1, reduction="sum")
+        t = to_native(backend, np.stack([bits, bits]), dtype)
+        for second in (native_second, native_second_forward):
+            found = second(
+                backend,
+                lambda x, t=t, loss=loss: len(z) * loss(t, x, sample_weight=weight),
+                to_native(backend, np.stack([z, z]), dtype),
+                to_native(backend, np.ones((2, len(z))), dtype),
+            )
+            np.testing.assert_allclose(found, [expected] * 2, rtol=2e-6)
 
 
 def test_smooth_labels(backend: str) -> None:

@@ -150,6 +150,24 @@ def test_bits_and_soft_targets_from_logits(targets: tuple[float, ...], dtype: to
         torch.testing.assert_close(mean(*finite), value[:, 1:-1].mean(), rtol=few, atol=0)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bits_and_soft_targets_from_probabilities(dtype: torch.dtype, smoothing: float) -> None:
+    """In both corners, at the floor, and beyond: the value and gradient of the reference, by `both` or not."""
+    p = torch.tensor([1e-8, 1e-7, 1.5e-7, 1e-3, 0.5, 0.9, 1 - 1e-6, 1.0], dtype=dtype)
+    inner = p[2:-1]
+    for t in (0.0, 1e-30, 0.3, 1.0, 1.25, float("nan"), float("inf")):
+        for y_pred in (p, inner, torch.cat([inner, p.new_tensor([torch.nan])])):
+            y_true = torch.full_like(y_pred, t)
+            loss = multiloss.get("bce", backend="torch", label_smoothing=smoothing, axis=None, validate=False)
+            loss._kernel = None  # torch's own does not come here
+            value, gradient = loss.value_and_grad(y_true, y_pred)
+            definition = loss.value_and_grad(y_true, y_pred, sample_weight=torch.ones((), dtype=dtype))
+            few = 4 * torch.finfo(dtype).eps
+            torch.testing.assert_close(value, definition[0], rtol=few, atol=0.0, equal_nan=True)
+            torch.testing.assert_close(gradient, definition[1], rtol=few, atol=few, equal_nan=True)
+
+
 @pytest.mark.parametrize(("name", "from_logits"), [("bce", True), ("bce", False), ("kl", None)])
 def test_gradient_by_the_targets(name: str, from_logits: bool | None) -> None:
     """Of hard targets, too, for which another formula has the same value; in reverse and in forward mode."""
@@ -226,3 +244,33 @@ def test_forward_over_reverse(name: str) -> None:
     else:
         reverse = torch.zeros_like(leaf)
     torch.testing.assert_close(forward, reverse, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
+def test_compiled_infinities() -> None:
+    """What stands in for isinf, isnan, sinh and tanh under inductor gives nan and infinity where they do."""
+    x = torch.tensor([-torch.inf, -50.0, -0.6, -1e-3, -0.0, 0.0, 0.5, 0.52, 3.0, 90.0, torch.inf, torch.nan])
+    rows = torch.stack([x, x.flip(0)], dim=1)
+    hot, labels = torch.tensor([[1.0, 0.0]]).expand_as(rows), torch.arange(len(x)) % 2
+    options = {"reduction": "none", "validate": False}
+    bits = multiloss.get("bce", backend="torch", from_logits=True, **options)
+    classes = multiloss.get("cce", backend="torch", from_logits=True, **options)
+    sparse = multiloss.get("scce", backend="torch", **options)
+    curve = multiloss.get("log_cosh", backend="torch", **options)
+
+    for function in (
+        lambda z: bits(hot, z),
+        lambda z: classes(hot, z),
+        lambda z: sparse(labels, z),
+        lambda z: curve(torch.zeros_like(z), z),
+    ):
+        torch._dynamo.reset()
+        found, expected = (with_gradient(f, rows) for f in (torch.compile(function, fullgraph=True), function))
+        torch.testing.assert_close(found, expected, rtol=4e-7, atol=1e-37, equal_nan=True)
+
+
+def with_gradient(function: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """All values and the gradient of their sum."""
+    leaf = x.clone().requires_grad_()
+    values = function(leaf)
+    return values.detach(), torch.autograd.grad(values.sum(), leaf)[0]
