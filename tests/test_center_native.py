@@ -191,6 +191,8 @@ def test_torch_dtypes_and_devices(backend: str) -> None:
     assert there.centers.device.type == there.init_state()["centers"].device.type == "meta"
     with pytest.raises(ValueError, match="features is on cpu, but the loss's table of centers is on meta; move one"):
         there(torch.tensor([0]), torch.ones(1, D))
+    with pytest.raises(ValueError, match="features is on cpu, but the state's table of centers is on meta; move one"):
+        there.step(there.init_state(), torch.tensor([0]), torch.ones(1, D))
     assert there([0], [[1.0] * D]).device.type == "meta"
 
 

@@ -79,6 +79,15 @@ class TorchCenter(CenterMethods, nn.Module):
         """The first state for the pure `step`, {"centers": (num_classes, feature_dim)}, where the module is."""
         return {name: x.to(self.centers.device) for name, x in super().init_state().items()}
 
+    def step(
+        self, state: dict[str, Tensor], labels: Any, features: Any, training: bool = True, **weights: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The pure core: the value with the centers of `state`, and the state after Eq. 4; `sample_weight`, `mask`."""
+        place = state["centers"].device
+        if isinstance(features, Tensor) and features.device != place:
+            raise checks.two_devices("features", features.device, place, "the state's table of centers")
+        return super().step(state, labels, features, training, **weights)
+
     def _evaluate(
         self, given: tuple[Any, ...], leaf: bool = False, recorded: bool | None = None
     ) -> tuple[Tensor, Tensor]:
