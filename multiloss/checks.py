@@ -291,6 +291,11 @@ def placeholder(name: str) -> TypeError:
     )
 
 
+def not_dense(name: str, kind: str) -> TypeError:
+    """The error for sparse tensors, and for other objects that are no arrays."""
+    return TypeError(f"{name} must hold real numbers in a dense array, got {kind}; convert it first")
+
+
 def two_devices(name: str, device: Any, wanted: Any, other: str = "y_pred") -> ValueError:
     """The error for arguments on two devices."""
     return ValueError(f"{name} is on {device}, but {other} is on {wanted}; move one of them")

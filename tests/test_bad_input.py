@@ -193,6 +193,33 @@ def test_values_that_are_no_real_numbers(backend: str, name: str) -> None:
             loss(to_native(backend, y_true.astype(np.complex64)), to_native(backend, y_pred))
 
 
+@pytest.mark.only("torch", "tensorflow", "jax")
+def test_sparse_tensors(backend: str) -> None:
+    """Refused by name, also where dense ones of the same shape passed before."""
+    dense = to_native(backend, np.eye(3, dtype=np.float32))
+    if backend == "torch":
+        sparse, kind = dense.to_sparse(), "layout torch.sparse_coo"
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        sparse, kind = tf.sparse.from_dense(dense), "SparseTensor"
+    else:
+        from jax.experimental.sparse import BCOO
+
+        sparse, kind = BCOO.fromdense(dense), "BCOO"
+    loss = multiloss.get("mse", backend=backend)
+    center = multiloss.get("center", backend=backend, num_classes=3, feature_dim=3)
+    for _ in range(2):
+        with says(TypeError, "y_pred must hold real numbers in a dense array", kind):
+            loss(dense, sparse)
+        with says(TypeError, "y_true must hold real numbers in a dense array", kind):
+            loss.value_and_grad(sparse, dense)
+        with says(TypeError, "features must hold real numbers in a dense array", kind):
+            center(to_native(backend, np.arange(3)), sparse)
+        loss.value_and_grad(dense, dense)
+        center(to_native(backend, np.arange(3)), dense)
+
+
 # --- making a loss: (name, options, error, what its message says)
 
 WRONG_MAKING: list[tuple[str, dict[str, Any], type[Exception], tuple[str, ...]]] = [

@@ -61,7 +61,6 @@ class JaxLoss(Named):
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self._inputs = Inputs(spec)
-        self._has_labels = spec.definition.has_labels and spec.validate is not False
 
     def _is_like_before(self, y_true: Any, y_pred: Any) -> bool:
         """Whether arrays like these passed all checks, and labels are in range: small ones take less time than that."""
@@ -69,7 +68,9 @@ class JaxLoss(Named):
             return False
         if ((y_true.shape, y_true.dtype), (y_pred.shape, y_pred.dtype)) not in self._inputs.passed:
             return False
-        return not self._has_labels or be.labels_fit(y_true, y_pred.shape[self.spec.axis])
+        if not self.spec.definition.has_labels:
+            return True
+        return self.spec.validate is not False and be.labels_fit(y_true, y_pred.shape[self.spec.axis])
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss of arrays, tracers, lists or numbers."""

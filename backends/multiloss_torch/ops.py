@@ -247,8 +247,8 @@ def _is_finite(x: Array) -> bool:
 
 
 def is_plain(x: Array) -> bool:
-    """Whether x is a tensor with values: not while compiling, not under torch.func, no subclass."""
-    if torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter):
+    """Whether x is a dense tensor with values: not while compiling, not under torch.func, no subclass."""
+    if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not torch.strided:
         return False
     return torch._C._functorch.peek_interpreter_stack() is None
 
@@ -265,6 +265,8 @@ _is_compiling, _transformed = torch.compiler.is_dynamo_compiling, torch._C._func
 def kind_of(x: Any, y: Any) -> Any:
     """The same for arrays for which a kernel does the same; None while compiling, under torch.func, and of others."""
     if type(x) not in _TENSORS or type(y) not in _TENSORS or _is_compiling() or _transformed() is not None:
+        return None
+    if x.layout is not torch.strided or y.layout is not torch.strided:
         return None
     return x.shape, y.shape, x.dtype, y.dtype, x.device, y.device
 
