@@ -1,5 +1,8 @@
 """JAX as it comes, without float64: the other tests switch x64 on."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -61,3 +64,17 @@ def test_a_chosen_precision_of_products_is_kept() -> None:
     with jax.default_matmul_precision("bfloat16"):
         text = jax.jit(multiloss.get("ntxent", backend="jax")).lower(jnp.array([0, 0, 1, 1]), x).as_text()
     assert "dot_general" in text and "HIGHEST" not in text
+
+
+def test_losses_start_no_devices() -> None:
+    """`jax.distributed.initialize` and the number of devices can be chosen after the import and `multiloss.get`."""
+    code = """
+import jax, multiloss
+loss = multiloss.get("mse", backend="jax")
+multiloss.get("center", backend="jax", num_classes=3)
+jax.config.update("jax_num_cpu_devices", 2)  # an error once there are devices
+assert jax.device_count() == 2
+assert loss.value_and_grad([1.0], [3.0])[0] == 4
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment | {"JAX_PLATFORMS": "cpu"})

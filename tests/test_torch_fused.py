@@ -60,8 +60,8 @@ def test_blocks_are_taken(name: str, shape: tuple[int, ...], monkeypatch: pytest
         rng.integers(0, shape[-1], shape[:-1]) if name == SPARSE else rng.uniform(0.1, 0.9, shape)
     )
     blocks = []
-    one = fused._both
-    monkeypatch.setattr(fused, "_both", lambda *a: blocks.append(a[-1].shape) or one(*a))
+    one = fused._at_once
+    monkeypatch.setattr(fused, "_at_once", lambda *a: blocks.append(a[-1].shape) or one(*a))
     loss = multiloss.get(name, backend="torch")
     loss._kernel = None
     value, gradient = loss.value_and_grad(y_true, y_pred)

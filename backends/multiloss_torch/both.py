@@ -163,4 +163,4 @@ BOTH: dict[str | None, Callable[..., Both | None]] = {
     "tversky": _tversky,
 }
 """name -> function of (options, axis, y_true, y_pred): the value of each element (or sample) and the derivative by each
-element, for `fused`."""
+element, for `fused`; both new memory."""

@@ -18,6 +18,7 @@ import multiloss_torch as be
 from multiloss import pipeline
 from multiloss_torch import ops
 from multiloss_torch.both import BOTH
+from multiloss_torch.kernels import Both
 
 BLOCK = 262144
 """Elements a block and thread: a few arrays of this size fit into a processor's cache, and malloc keeps their pages."""
@@ -108,7 +109,10 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
     size = BLOCK * torch.get_num_threads()
     rows = y_pred.is_contiguous() and y_true.is_contiguous() and (flat or axis in (-1, y_pred.ndim - 1))
     if y_pred.numel() <= size or not ops.can_read(y_pred) or not rows:
-        values, gradient = _both(definition, axis, spec.kwargs, y_true, y_pred)
+        pair = _at_once(definition, axis, spec.kwargs, y_true, y_pred)
+        if pair is not None:  # nothing of it is anybody else's memory
+            return pair[0].sum() * scale, pair[1].mul_(scale)
+        values, gradient = _by_definition(definition, axis, spec.kwargs, y_true, y_pred)
         return values.sum() * scale, gradient * scale
     shape = (-1,) if flat else (-1, y_pred.shape[-1])
     length = max(1, size // math.prod(shape[1:]))
@@ -116,18 +120,21 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
     true = y_true.view(-1) if definition.has_labels else y_true.view(shape)
     blocks = (x.split(length) for x in (true, y_pred.view(shape), gradient.view(shape)))
     for t, p, out in zip(*blocks, strict=True):
-        values, part = _both(definition, -1, spec.kwargs, t, p)
+        pair = _at_once(definition, -1, spec.kwargs, t, p)
+        values, part = _by_definition(definition, -1, spec.kwargs, t, p) if pair is None else pair
         total += values.sum()
         torch.mul(part, scale, out=out)
     return total * scale, gradient
 
 
-def _both(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-    """All values, and the derivative by each element."""
+def _at_once(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    """All values, and the derivative by each element, where there is a faster way than the definition's."""
     kernel = BOTH.get(definition.kernel)
-    pair = None if kernel is None else kernel(options, axis, y_true, y_pred)
-    if pair is not None:
-        return pair
+    return None if kernel is None else kernel(options, axis, y_true, y_pred)
+
+
+def _by_definition(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor) -> Both:
+    """The same by the definition."""
     xp = be.xp.sharing()
     if definition.takes_axis:
         options = {**options, "axis": axis}
