@@ -58,8 +58,9 @@ def interleaved(
         once(call, wait, 3, clock)  # compiles, allocates
         guess = min(once(call, wait, 1, clock) for _ in range(3))
         repeats[name] = max(1, round(2000 / guess))  # a round of 2 ms, or of one call
-    slowest = max(once(call, wait, repeats[name], clock) * repeats[name] for name, call in calls.items())
+    slowest = max(once(call, wait, repeats[name], clock) * (repeats[name] + 1) for name, call in calls.items())
     rounds = min(max(round(seconds * 1e6 / slowest), 7), 101)
+    rounds += -rounds % len(calls)
     times: dict[str, list[float]] = {name: [] for name in calls}
     gc.collect()
     gc.disable()

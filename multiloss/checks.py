@@ -292,8 +292,8 @@ def placeholder(name: str) -> TypeError:
 
 
 def not_dense(name: str, kind: str) -> TypeError:
-    """The error for sparse tensors, and for other objects that are no arrays."""
-    return TypeError(f"{name} must hold real numbers in a dense array, got {kind}; convert it first")
+    """The error for sparse and ragged tensors."""
+    return TypeError(f"{name} must be a dense array of numbers, got {kind}; convert it first")
 
 
 def two_devices(name: str, device: Any, wanted: Any, other: str = "y_pred") -> ValueError:

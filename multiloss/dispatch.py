@@ -144,7 +144,7 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"{name} must be an array or a regular nested list of numbers: {error}") from None
-    if array.dtype.kind == "O" and not isinstance(x, list | tuple | np.ndarray):
+    if array.dtype.kind == "O" and getattr(x, "dtype", array.dtype) != array.dtype:  # numbers, but in no array
         raise checks.not_dense(name, type(x).__name__)
     if array.dtype.kind in "OUSM":
         raise checks.real_dtype(name, array.dtype)

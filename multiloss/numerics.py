@@ -178,7 +178,8 @@ _COSH = {bits: [2 / math.factorial(2 * k + 2) for k in range(terms)] for bits, t
 def log_cosh_by_exp(xp: Any, x: Array) -> Array:
     """log(cosh(x)) from the exponential that its derivative needs, too: a compiler computes that once."""
     size, small = xp.abs(x), xp.abs(x) < _SMALL
-    square = xp.where(small, x * x, xp.zeros_like(x))
+    near = xp.where(small, x, xp.zeros_like(x))
+    square = near * near
     series = xp.zeros_like(x)
     for c in reversed(_COSH[_bits(x)]):
         series = series * square + c

@@ -168,7 +168,7 @@ def test_labels_are_read_at_every_call(backend: str, from_logits: bool, classes:
     for samples in (2, 1000 if classes == 3 else 2):
         p = to_native(backend, np.full((samples, classes), 1 / classes, np.float32))
         labels = np.arange(samples) % 2
-        for bad in (classes, -1, -100):
+        for bad in (classes, -1, -100, -(2**63)):  # the last is what casts make of nan
             right, wrong = to_native(backend, labels), to_native(backend, np.append(labels[:-1], bad))
             for call in (loss, lambda *inputs: loss.value_and_grad(*inputs)[0]):
                 assert np.isclose(to_numpy(call(right, p)), np.log(classes))
@@ -210,11 +210,11 @@ def test_sparse_tensors(backend: str) -> None:
     loss = multiloss.get("mse", backend=backend)
     center = multiloss.get("center", backend=backend, num_classes=3, feature_dim=3)
     for _ in range(2):
-        with says(TypeError, "y_pred must hold real numbers in a dense array", kind):
+        with says(TypeError, "y_pred must be a dense array of numbers", kind):
             loss(dense, sparse)
-        with says(TypeError, "y_true must hold real numbers in a dense array", kind):
+        with says(TypeError, "y_true must be a dense array of numbers", kind):
             loss.value_and_grad(sparse, dense)
-        with says(TypeError, "features must hold real numbers in a dense array", kind):
+        with says(TypeError, "features must be a dense array of numbers", kind):
             center(to_native(backend, np.arange(3)), sparse)
         loss.value_and_grad(dense, dense)
         center(to_native(backend, np.arange(3)), dense)

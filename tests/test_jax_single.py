@@ -78,3 +78,19 @@ assert loss.value_and_grad([1.0], [3.0])[0] == 4
 """
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment | {"JAX_PLATFORMS": "cpu"})
+
+
+def test_a_first_call_under_jit_or_a_transfer_guard() -> None:
+    """Makes no array, and leaves nothing of the trace for later calls."""
+    code = """
+import jax, jax.numpy as jnp, multiloss
+loss = multiloss.get("mse", backend="jax")
+y, p = jnp.ones((4, 3)), jnp.zeros((4, 3))
+assert jax.jit(lambda a, b: loss(a, b))(y, p) == 1
+loss(y, p)
+assert loss._is_like_before(y, p)
+with jax.transfer_guard("disallow"):
+    value, (again, gradient) = loss(y, p), loss.value_and_grad(y, p)
+assert value == again == 1 and gradient.shape == (4, 3)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"JAX_PLATFORMS": "cpu"})

@@ -257,12 +257,14 @@ def test_compiled_infinities() -> None:
     classes = multiloss.get("cce", backend="torch", from_logits=True, **options)
     sparse = multiloss.get("scce", backend="torch", **options)
     curve = multiloss.get("log_cosh", backend="torch", **options)
+    margins = multiloss.get("multi_margin", backend="torch", **options)
 
     for function in (
         lambda z: bits(hot, z),
         lambda z: classes(hot, z),
         lambda z: sparse(labels, z),
         lambda z: curve(torch.zeros_like(z), z),
+        lambda z: margins(labels, z),
     ):
         torch._dynamo.reset()
         found, expected = (with_gradient(f, rows) for f in (torch.compile(function, fullgraph=True), function))

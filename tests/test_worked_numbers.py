@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import native_grad, to_native, to_numpy
+from arrays import jit, native_grad, to_native, to_numpy
 
 TRUE = np.array([1.0, 2.0, 3.0, 100.0])
 FAR = np.array([1.0, 2.0, 3.0, 110.0])
@@ -108,6 +108,21 @@ def test_log_cosh_of_a_thousand(backend: str, rtol: float, form: str) -> None:
         math.log(math.cosh(1000.0))
     with np.errstate(over="ignore"):
         assert np.log(np.cosh(np.float32(100.0))) == math.inf
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
+def test_log_cosh_of_infinite_errors(backend: str) -> None:
+    """The derivative is the sign of the error, by the prediction and by the target, compiled too."""
+    loss = multiloss.get("log_cosh", backend=backend, reduction="sum", validate=False)
+    target, infinite = (to_native(backend, np.array(x, np.float32)) for x in ([0.0, 0.0], [np.inf, -np.inf]))
+    signs = [[1, -1], [-1, 1]]
+    _, found = loss.value_and_grad(target, infinite, wrt=("y_pred", "y_true"))
+    np.testing.assert_array_equal([to_numpy(x) for x in found], signs)
+    if backend in ("torch", "tensorflow", "jax"):
+        compiled = jit(backend, loss)
+        by_pred = native_grad(backend, lambda x: compiled(target, x), infinite)
+        by_true = native_grad(backend, lambda x: compiled(x, infinite), target)
+        np.testing.assert_array_equal([by_pred, by_true], signs)
 
 
 @pytest.mark.parametrize(

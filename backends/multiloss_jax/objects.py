@@ -50,12 +50,6 @@ def _compiled_derivatives(spec: Spec, trusted: bool) -> Any:
     return jax.jit(pair)
 
 
-@lru_cache(maxsize=None)
-def _array_type() -> Any:
-    """What arrays are; tracers are of other types. Not asked at import: whoever makes an array starts JAX's devices."""
-    return type(jnp.zeros(()))
-
-
 class JaxLoss(Named):
     """A loss as a pure callable: static under `jit`, and for `grad`, `vmap`, `jvp`, `shard_map` just a function."""
 
@@ -67,8 +61,7 @@ class JaxLoss(Named):
 
     def _is_like_before(self, y_true: Any, y_pred: Any) -> bool:
         """Whether arrays like these passed all checks, and labels are in range: small ones take less time than that."""
-        array = _array_type()
-        if type(y_true) is not array or type(y_pred) is not array or y_pred.dtype.kind != "f":
+        if not isinstance(y_true, jax.Array) or not isinstance(y_pred, jax.Array) or y_pred.dtype.kind != "f":
             return False
         if ((y_true.shape, y_true.dtype), (y_pred.shape, y_pred.dtype)) not in self._inputs.passed:
             return False

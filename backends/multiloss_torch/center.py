@@ -83,9 +83,9 @@ class TorchCenter(CenterMethods, nn.Module):
         self, state: dict[str, Tensor], labels: Any, features: Any, training: bool = True, **weights: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The pure core: the value with the centers of `state`, and the state after Eq. 4; `sample_weight`, `mask`."""
-        place = state["centers"].device
-        if isinstance(features, Tensor) and features.device != place:
-            raise checks.two_devices("features", features.device, place, "the state's table of centers")
+        centers = state["centers"]
+        if isinstance(centers, Tensor) and isinstance(features, Tensor) and features.device != centers.device:
+            raise checks.two_devices("features", features.device, centers.device, "the state's table of centers")
         return super().step(state, labels, features, training, **weights)
 
     def _evaluate(

@@ -22,8 +22,9 @@ from multiloss.pipeline import sample_shape
 
 _nn, _aten = torch._C._nn, torch.ops.aten
 _EACH, _MEAN, _SUM = 0, 1, 2
-_NO_LABEL = -(2**63)
-"""What torch may ignore: it refuses any other label out of range, and those of -100 have to be, too."""
+_NO_LABEL = -0x4C61_6265_6C6C_6573
+"""What torch may ignore: it refuses any other label out of range, and -100 has to be, too. Nothing is cast to it, as
+nan is to -2**63."""
 _FEW = 4096
 """Below so many elements another pass over them costs less than another node in the graph."""
 _MODERATE = 40.0

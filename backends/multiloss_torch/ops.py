@@ -161,6 +161,8 @@ def unit(x: Array) -> Array:
 
 def sign(x: Array) -> Array:
     """-1, 0 or 1; nan stays nan, which torch.sign makes 0."""
+    if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
+        return torch.where(isnan(x), x.detach(), torch.sign(x))
     return torch.sign(x) if _is_finite(x) else torch.sign(x) + 0 * x.clamp(-1, 1)
 
 
