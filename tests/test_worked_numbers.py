@@ -113,7 +113,7 @@ def test_log_cosh_of_a_thousand(backend: str, rtol: float, form: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
 def test_log_cosh_of_infinite_errors(backend: str) -> None:
     """The derivative is the sign of the error, by the prediction and by the target, compiled too."""
-    loss = multiloss.get("log_cosh", backend=backend, reduction="sum", validate=False)
+    loss = multiloss.get("log_cosh", backend=backend, axis=(), reduction="sum", validate=False)
     target, infinite = (to_native(backend, np.array(x, np.float32)) for x in ([0.0, 0.0], [np.inf, -np.inf]))
     signs = [[1, -1], [-1, 1]]
     _, found = loss.value_and_grad(target, infinite, wrt=("y_pred", "y_true"))

@@ -26,6 +26,8 @@ def _value(x: Array) -> Array:
 
 _lgamma = primitive(ops.lgamma)
 defvjp(_lgamma, lambda _, x: lambda g: g * ops.digamma(x))
+_abs = primitive(np.abs)
+defvjp(_abs, lambda _, x: lambda g: g * np.sign(x))  # autograd's own divides x by |x|: nan where it is infinite
 
 
 def _traced_ops() -> dict[str, Any]:
@@ -70,6 +72,7 @@ def _traced_ops() -> dict[str, Any]:
         "permute_dims": lambda x, axes: anp.transpose(x, axes),
         "concat": lambda arrays, *, axis=0: anp.concatenate(arrays, axis),
         "cumulative_sum": lambda x, *, axis=0: anp.cumsum(x, axis),
+        "abs": _abs,
         "acos": anp.arccos,
         "lgamma": _lgamma,
         "pow": anp.power,
