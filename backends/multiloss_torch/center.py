@@ -148,7 +148,7 @@ class TorchCenter(CenterMethods, nn.Module):
         if first_passes:
             self._remember(centers, checked[0], trusted, first_passes)
         if moves and torch.compiler.is_compiling():
-            checked = ops.in_first_pass(checked[0]), *checked[1:]
+            checked = checkpointing.in_first_pass(checked[0]), *checked[1:]
         done = step(be, self.options, centers, *checked, training=moves, trusted=trusted, group=group)
         return *done, checked[1]
 

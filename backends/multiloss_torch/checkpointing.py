@@ -97,3 +97,19 @@ def recall(recomputed: Recomputation, owner: Any) -> Read | None:
     done: int = region.multiloss_done.get(id(owner), 0)
     region.multiloss_done[id(owner)] = done + 1
     return kept[done] if done < len(kept) else None
+
+
+@torch.library.custom_op("multiloss::in_first_pass", mutates_args=())
+def in_first_pass(labels: torch.Tensor) -> torch.Tensor:
+    """The labels of a compiled step that moves centers; refused where the step is computed again."""
+    if torch._C._current_graph_task_id() != -1:  # in a backward pass
+        raise RuntimeError(
+            "activation checkpointing computes a compiled center loss again, with centers that have moved; call the "
+            "center loss outside of the checkpointed region, or do not compile it"
+        )
+    return labels.clone()
+
+
+@in_first_pass.register_fake
+def _(labels: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(labels)

@@ -39,22 +39,6 @@ def held(x: Array) -> Array:
     return _held(x.detach()) if torch.compiler.is_compiling() else x.detach()
 
 
-@torch.library.custom_op("multiloss::in_first_pass", mutates_args=())
-def in_first_pass(labels: torch.Tensor) -> torch.Tensor:
-    """The labels of a compiled step that moves centers; refused where the step is computed again."""
-    if torch._C._current_graph_task_id() != -1:  # in a backward pass
-        raise RuntimeError(
-            "activation checkpointing computes a compiled center loss again, with centers that have moved; call the "
-            "center loss outside of the checkpointed region, or do not compile it"
-        )
-    return labels.clone()
-
-
-@in_first_pass.register_fake
-def _(labels: torch.Tensor) -> torch.Tensor:
-    return torch.empty_like(labels)
-
-
 def astype(x: Array, dtype: torch.dtype) -> Array:
     """x in another dtype."""
     return x.to(dtype)
@@ -277,7 +261,7 @@ def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     if torch.compiler.is_compiling():  # one pass with what follows; a scatter is one of its own
         at_label = class_range(like, axis).to(torch.int32) == labels.unsqueeze(axis).to(torch.int32)
-        return torch.where(at_label, values.unsqueeze(axis), torch.zeros((), dtype=values.dtype, device=values.device))
+        return torch.where(at_label, values.unsqueeze(axis), 0.0)
     return torch.zeros_like(like).scatter(axis, labels.unsqueeze(axis), values.unsqueeze(axis))
 
 

@@ -218,16 +218,9 @@ def one_hot(xp: Any, labels: Array, like: Array, axis: int, label_smoothing: flo
 
 @sparse_categorical_crossentropy.gradient
 def _(
-    xp: Any,
-    y_true: Array,
-    y_pred: Array,
-    *,
-    axis: int,
-    label_smoothing: float,
-    class_weight: Any,
-    ignore_index: Any,
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, ignore_index: Any,
     **how: Any,
-) -> Array:
+) -> Array:  # fmt: skip
     if label_smoothing == 0 and not how["from_logits"] and not how["normalize"]:
         reciprocal = floored_reciprocal(xp, picked(xp, y_true, y_pred, axis), how["epsilon"])
         return xp.put_class(-reciprocal, y_true, y_pred, axis)
@@ -239,16 +232,9 @@ def _(
 
 @sparse_categorical_crossentropy.hessian
 def _(
-    xp: Any,
-    y_true: Array,
-    y_pred: Array,
-    *,
-    axis: int,
-    label_smoothing: float,
-    class_weight: Any,
-    ignore_index: Any,
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, ignore_index: Any,
     **how: Any,
-) -> Array:
+) -> Array:  # fmt: skip
     return class_hessian(xp, one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
 
 
