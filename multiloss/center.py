@@ -169,7 +169,7 @@ def make(backend: str | None, given: dict[str, Any]) -> Any:
 
 def native_arrays(be: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Array, ...]:
     """All arguments as native arrays, on the device of the features."""
-    return inputs.convert(be, labels, features, sample_weight, mask, names=("labels", "features"))
+    return inputs.convert(be, labels, features, sample_weight, mask, "labels", "features")
 
 
 def _gather(

@@ -180,7 +180,7 @@ def no_classes(axis: int, y_pred: Shape) -> ValueError:
     return ValueError(f"y_pred must have at least one class on axis {axis}, got shape {tuple(y_pred)}")
 
 
-def axis_fits(axis: Any, shape: Shape, name: str = "y_pred") -> None:
+def axis_fits(axis: Any, shape: Shape, name: str) -> None:
     """Refuse an axis that the array `name` does not have."""
     rank = len(shape)
     for item in () if axis is None else axis if isinstance(axis, tuple) else (axis,):

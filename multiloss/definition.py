@@ -76,7 +76,12 @@ class Definition:
         self.grad: Function | None = None
         self.hess: Function | None = None
         self.counts: Function | None = None
-        self.integer_targets = kind == "over_labels"
+        self.has_labels = kind == "over_labels"
+        """Whether `y_true` holds one integer label a sample."""
+        self.kernel: str | None = self.name
+        """The name by which adapters look for kernels of their framework; a registered loss, whatever its name, has
+        none."""
+        self.integer_targets = self.has_labels
         """Whether `y_true` holds integers: a label a sample, or sets of them."""
         self.options = _defaults(value, shapes)
         self.integer_targets |= self.domain(self.options).get("y_true") is LABEL_SETS
@@ -89,7 +94,7 @@ class Definition:
         self.holds_constant = holds_constant
         self.arrange = arrange or (lambda xp, inputs, options: inputs)
         self.example = example
-        self.classes = classes or kind == "over_labels"
+        self.classes = classes or self.has_labels
         self.may_be_empty = may_be_empty
         self.takes_keep = "keep" in parameters
         self.takes_axis = kind != "elementwise" or "axis" in parameters
@@ -114,17 +119,6 @@ class Definition:
         """Register how many each value counts for in a mean, 1 or 0 (by targets alone: it has no derivative)."""
         self.counts = function
         return function
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether `y_true` holds one integer label a sample."""
-        return self.kind == "over_labels"
-
-    @property
-    def kernel(self) -> str | None:
-        """The name by which adapters look for kernels of their framework; a registered loss, whatever its name, has
-        none."""
-        return None if self.family == "registered" else self.name
 
     def __call__(self, xp: Any, y_true: Any, y_pred: Any, **options: Any) -> Any:
         """The bare value: no checks, no reduction."""

@@ -40,11 +40,12 @@ class Inputs:
             like_before = _both(be.signature(y_true), be.signature(y_pred))
             if like_before is not None and like_before in self.passed:
                 return y_true, y_pred, None, None, _check_labels(be, spec, y_true, be.shape(y_pred), None, ())
-        arrays = convert(be, y_true, y_pred, sample_weight, mask)
-        trusted = check(be, spec, *arrays, first=self._first)
+        arrays = convert(be, y_true, y_pred, sample_weight, mask, "y_true", "y_pred")
+        traced = be.signature(arrays[1]) is None
+        trusted = check(be, spec, *arrays, first=traced or self._first)
         if hasattr(be, "fitted"):
             arrays = be.fitted(spec, *arrays)
-        if be.signature(arrays[1]) is not None:
+        if not traced:
             self._first = False
             if like_before is not None and not spec.validate:
                 if len(self.passed) >= _MOST_SIGNATURES:
@@ -58,13 +59,13 @@ def _both(first: Any, second: Any) -> Any:
 
 
 def convert(
-    be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, names: tuple[str, str] = ("y_true", "y_pred")
+    be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, true_name: str, pred_name: str
 ) -> tuple[Array, ...]:
     """All arguments as native arrays, on the device of `y_pred`; the first two have these names in errors."""
     like = y_pred if be.is_native(y_pred) else y_true if be.is_native(y_true) else None
-    y_pred = be.asarray(y_pred, like, names[1])
+    y_pred = be.asarray(y_pred, like, pred_name)
     return (
-        be.asarray(y_true, y_pred, names[0]),
+        be.asarray(y_true, y_pred, true_name),
         y_pred,
         None if sample_weight is None else be.asarray(sample_weight, y_pred, "sample_weight"),
         None if mask is None else be.asarray(mask, y_pred, "mask"),
@@ -77,7 +78,7 @@ def check(
     """Refuse what cannot be computed. Whether the labels are known to be in range comes back (True: trusted)."""
     definition, axis = spec.definition, spec.axis
     true_shape, pred_shape = be.shape(y_true), be.shape(y_pred)
-    checks.axis_fits(axis, pred_shape)
+    checks.axis_fits(axis, pred_shape, "y_pred")
     if definition.classes and pred_shape[axis] == 0:
         raise checks.no_classes(axis, pred_shape)
     if be.kind(y_pred) not in "fiu":
@@ -94,7 +95,8 @@ def check(
     if class_weight is not None:
         checks.class_weights(class_weight, pred_shape[axis])
     samples = sample_shape(pred_shape, axis)
-    check_weights(be, sample_weight, mask, samples, pred_shape)
+    if sample_weight is not None or mask is not None:
+        check_weights(be, sample_weight, mask, samples, pred_shape)
     if first and (definition.kernel or "").startswith("root_") and _spans_one(pred_shape, axis):
         warnings.warn(
             f"{definition.name} over an axis of length 1 is the absolute value of each element; "

@@ -51,17 +51,21 @@ def trailing(x: Array, have: int, want: int) -> Array:
     return x[(...,) + (None,) * (want - have)] if want > have else x
 
 
+def _by_sample(be: Any, x: Array, y_pred: Array, axis: Any) -> Array:
+    """Weights or a mask, with as many axes as there are per-sample values."""
+    return trailing(x, len(be.shape(x)), len(sample_shape(be.shape(y_pred), axis)))
+
+
 def prepare(be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any, mask: Any, trusted: bool) -> Samples:
     """Compute dtypes, and `mask`, `ignore_index`, `sample_weight`, `class_weight` as one pair (weight, keep)."""
     xp, options, axis = be.xp, spec.kwargs, spec.axis
     y_pred = be.compute(y_pred)
     rank = len(be.shape(y_pred))
-    samples = len(sample_shape(be.shape(y_pred), axis))
     keep = weight = invalid = None
     if mask is not None:
-        keep = trailing(mask, len(be.shape(mask)), samples)
+        keep = _by_sample(be, mask, y_pred, axis)
     if sample_weight is not None:
-        weight = trailing(be.cast_like(sample_weight, y_pred), len(be.shape(sample_weight)), samples)
+        weight = _by_sample(be, be.cast_like(sample_weight, y_pred), y_pred, axis)
     if spec.definition.has_labels:
         y_true = be.labels(y_true)
         if options.get("ignore_index") is not None:

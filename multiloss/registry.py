@@ -111,7 +111,7 @@ def register(
             raise ValueError(f"kind must be 'elementwise', 'over_axis' or 'over_labels', got {kind!r}")
         axis = read.single_axis if chosen == "over_labels" else read.axis
         definition = Definition(function, kind=chosen, name=name, aliases=aliases, readers=options, axis=axis)
-        definition.family = "registered"
+        definition.family, definition.kernel = "registered", None
         return add(definition, replace=replace)
 
     return decorate

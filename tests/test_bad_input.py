@@ -220,6 +220,18 @@ def test_sparse_tensors(backend: str) -> None:
         center(to_native(backend, np.arange(3)), dense)
 
 
+@pytest.mark.only("torch")
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")  # torch's own, of what is no stable part of it yet
+def test_jagged_tensors(backend: str) -> None:
+    """Of some operations their rows were taken for those of one array."""
+    import torch
+
+    jagged = torch.nested.nested_tensor([torch.rand(3, 4), torch.rand(5, 4)], layout=torch.jagged)
+    for name in ("mse", "bce"):
+        with says(TypeError, "y_pred must be a dense array of numbers", "layout torch.jagged"):
+            multiloss.get(name, backend=backend)(jagged, jagged)
+
+
 # --- making a loss: (name, options, error, what its message says)
 
 WRONG_MAKING: list[tuple[str, dict[str, Any], type[Exception], tuple[str, ...]]] = [

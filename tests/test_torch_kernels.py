@@ -418,6 +418,37 @@ def test_hooks_run_at_every_call() -> None:
     assert loss(x, x + 2).item() == 4
 
 
+def test_compiled_losses_have_hooks_and_the_forward_of_their_class() -> None:
+    class Doubled(type(multiloss.get("mse", backend="torch"))):  # type: ignore[misc]
+        def forward(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+            return 2 * super().forward(y_true, y_pred, sample_weight, mask)
+
+    loss, x = multiloss.get("mse", backend="torch"), torch.ones(2, 3)
+    loss.register_forward_hook(lambda module, inputs, value: value + 1)
+    assert torch.compile(loss, backend="eager", fullgraph=True)(x, x).item() == 1
+    assert torch.compile(Doubled(loss.spec), backend="eager", fullgraph=True)(x, x + 1).item() == 2
+    own = multiloss.get("mse", backend="torch")
+    own.forward = lambda y_true, y_pred, sample_weight=None, mask=None: y_pred.sum()
+    assert torch.compile(own, backend="eager", fullgraph=True)(x, x).item() == 6
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
+@pytest.mark.parametrize("name", ["mse", "msle", "bce", "scce"])
+def test_eager_calls_between_compiled_ones_compile_nothing_anew(name: str) -> None:
+    compiled = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        compiled.append(graph)
+        return graph
+
+    loss = multiloss.get(name, backend="torch")
+    t, p = torch.tensor([[0.25, 0.75], [0.5, 0.5]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]], requires_grad=True)
+    t = torch.tensor([0, 1]) if name == "scce" else t
+    fast = torch.compile(loss, backend=backend, fullgraph=True)
+    values = {round(call(t, p).item(), 6) for call in (fast, loss, fast, loss, loss, fast)}
+    assert len(compiled) == 1 and len(values) == 1
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_what_one_mode_keeps_serves_the_others(mode: Any) -> None:
     loss = multiloss.get("bce", backend="torch", from_logits=True)

@@ -55,7 +55,7 @@ class KerasLoss(Named, keras.losses.Loss):
         if be.kind(y_pred) in "fiu" and not widened:  # the rest is refused, not cast
             y_pred = keras.ops.cast(y_pred, self.dtype)
         y_true = align(y_true, y_pred, self.spec)
-        checks.axis_fits(self.spec.axis, be.shape(y_pred))
+        checks.axis_fits(self.spec.axis, be.shape(y_pred), "y_pred")
         samples = len(sample_shape(be.shape(y_pred), self.spec.axis))
         sample_weight, mask = (
             None if x is None else squeeze_trailing(be.asarray(x, y_pred, name), samples)

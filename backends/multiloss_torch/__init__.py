@@ -34,7 +34,6 @@ def center(options: Any) -> TorchCenter:
     return ShardedCenter(options)
 
 
-_SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 _HALF = (torch.float16, torch.bfloat16)
 _SIGNED = (torch.int64, torch.int32, torch.int16, torch.int8)
 
@@ -47,7 +46,7 @@ def is_native(x: Any) -> bool:
 def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
     """A tensor on the device of `like`."""
     if isinstance(x, torch.Tensor):
-        if x.layout in _SPARSE:
+        if x.layout is not torch.strided:
             raise checks.not_dense(name, f"a tensor of layout {x.layout}")
         if like is not None and x.device != like.device and x.ndim:
             raise checks.two_devices(name, x.device, like.device)

@@ -70,24 +70,25 @@ def _expand(g: Tensor, axis: Any, rank: int) -> Tensor:
 
 def closed_form(value: Any, gradient: Any, y_true: Tensor, y_pred: Tensor, axis: Any) -> Tensor:
     """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
+    if torch.compiler.is_compiling():
+        if not y_pred.requires_grad:
+            return value(y_true, y_pred)
+        return _ClosedForm.apply(y_true, y_pred, value, gradient, axis)
     if not _is_recorded(y_pred) or _nests_forward_mode():
         return value(y_true, y_pred)
-    function = _ClosedForm if torch.compiler.is_compiling() else _ClosedFormWithJvp
-    return function.apply(y_true, y_pred, value, gradient, axis)
+    return _ClosedFormWithJvp.apply(y_true, y_pred, value, gradient, axis)
 
 
 def _nests_forward_mode() -> bool:
     """Whether forward mode runs over forward mode (`jacfwd` of `jacfwd`), where the `jvp` of a Function, of all torch
     versions so far, counts as a constant."""
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is None:
+    if torch._C._functorch.peek_interpreter_stack() is None:
         return False
     levels = torch._C._functorch.get_interpreter_stack()
     return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels or ()) > 1
 
 
 def _is_recorded(x: Tensor) -> bool:
-    if torch.compiler.is_compiling():
-        return x.requires_grad
     return (
         (x.requires_grad and torch.is_grad_enabled())
         or torch._C._functorch.is_functorch_wrapped_tensor(x)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module
+from torch.nn.modules import module as _every
 
 import multiloss_torch as be
 from multiloss import general, pipeline
@@ -24,14 +24,7 @@ _AUTOCAST = frozenset(
     kind for kind in ("cpu", "cuda", "xpu", "mps", "hpu", "mtia", "xla") if torch.amp.is_autocast_available(kind)
 )
 """Asked once: some versions of torch.compile cannot trace the question."""
-_any_global_hook = module._has_any_global_hook
-
-
-def _anywhere(name: str) -> bool:
-    """Whether the kernel reads no values; not under torch.func, where some have no forward over reverse mode."""
-    if name not in kernels.ANYWHERE:
-        return False
-    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is None
+_call, _is_compiling = nn.Module.__call__, torch.compiler.is_compiling
 
 
 class TorchLoss(Named, nn.Module):
@@ -48,6 +41,7 @@ class TorchLoss(Named, nn.Module):
         self.spec = spec
         self._inputs = Inputs(spec)
         self._kernel = kernels.MEAN.get(spec.definition.kernel) if spec.reduction in ("mean", "weighted_mean") else None
+        self._anywhere: Any = self._kernel if spec.definition.kernel in kernels.ANYWHERE else None
         self._direct: dict[Any, kernels.Call] = {}
         """Kernels that took arrays like these before: such arrays go to them at once."""
 
@@ -59,21 +53,31 @@ class TorchLoss(Named, nn.Module):
     ) -> Tensor:
         """The loss, on the device of `y_pred`."""
         # Small arrays take less time than `nn.Module.__call__` and `forward`, which are for all other calls.
-        if sample_weight is None and mask is None and self._direct:
-            hooked = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
-            if not (hooked or self._compiled_call_impl or _any_global_hook() or "forward" in self.__dict__):
-                call = self._direct.get(ops.kind_of(y_true, y_pred))
-                if call is not None:
-                    value = call(y_true, y_pred)
-                    if value is not None:
-                        return value
-        found: Tensor = super().__call__(y_true, y_pred, sample_weight, mask)
+        if _is_compiling():
+            if self._is_bare() and type(self).forward is TorchLoss.forward:
+                return self._traced(y_true, y_pred, sample_weight, mask)
+        elif sample_weight is None and mask is None and self._direct and self._is_bare():
+            call = None if self._compiled_call_impl else self._direct.get(ops.kind_of(y_true, y_pred))
+            if call is not None:
+                value = call(y_true, y_pred)
+                if value is not None:
+                    return value
+        found: Tensor = _call(self, y_true, y_pred, sample_weight, mask)
         return found
+
+    def _is_bare(self) -> bool:
+        """Whether a call does nothing but the `forward` of the class: no hooks."""
+        own = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
+        everywhere = _every._global_forward_hooks or _every._global_forward_pre_hooks
+        backward = _every._global_backward_hooks or _every._global_backward_pre_hooks
+        return not (own or everywhere or backward or "forward" in self.__dict__)
 
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The loss, on the device of `y_pred`."""
+        if _is_compiling():
+            return self._traced(y_true, y_pred, sample_weight, mask)
         key = None
         if self._kernel is not None and sample_weight is None and mask is None:
             key = ops.kind_of(y_true, y_pred)
@@ -99,10 +103,23 @@ class TorchLoss(Named, nn.Module):
             return fused.differentiable(spec, trusted, *inputs)
         return pipeline.evaluate(be, spec, *inputs, trusted=trusted)
 
+    def _traced(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Under torch.compile, which looks at every name that was used here again at every call: as few as can be."""
+        *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
+        if self._anywhere is not None and sample_weight is None and mask is None:
+            true, pred = inputs[:2]
+            if (pred.dtype == torch.float32 or pred.dtype == torch.float64) and pred.numel():
+                target = true if true.dtype == pred.dtype else true.to(pred.dtype)
+                value: Tensor = self._anywhere(self.spec.kwargs, self.spec.axis, pred.shape)(target, pred)
+                return value
+        return pipeline.evaluate(be, self.spec, *inputs, trusted=trusted)
+
     def _kernel_for(self, y_pred: Tensor, trusted: bool) -> Any:
         if self._kernel is None:
             return None
-        if trusted and (_anywhere(self.spec.name) or ops.can_read(y_pred)):
+        # Under torch.func some of torch's kernels have no forward over reverse mode.
+        anywhere = self._anywhere is not None and torch._C._functorch.peek_interpreter_stack() is None
+        if trusted and (anywhere or ops.can_read(y_pred)):
             return self._kernel
         if ops.is_plain(y_pred) and not ops.can_read(y_pred):
             return kernels.BLIND.get(self.spec.definition.kernel)

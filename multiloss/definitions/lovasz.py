@@ -124,7 +124,7 @@ def _classes(name: str, value: Any) -> str | tuple[int, ...]:
 
 def _classes_last(xp: Any, inputs: list[Array], options: Mapping[str, Any]) -> list[Array]:
     axis, rank = options["class_axis"], len(inputs[1].shape)
-    axis_fits(axis, inputs[1].shape)
+    axis_fits(axis, inputs[1].shape, "y_pred")
     if axis % rank == rank - 1:
         return inputs
     order = [i for i in range(rank) if i != axis % rank]
