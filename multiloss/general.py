@@ -83,9 +83,10 @@ class GeneralInputs:
         main = be.shape(inputs[default_wrt(definition)])
         check_weights(be, arrays["sample_weight"], arrays["mask"], samples, main)
         trusted = self._check_labels(be, inputs, known, samples, arrays["mask"])
-        if spec.validate or (self._first and spec.validate is None):
+        traced = any(be.signature(x) is None for x in inputs.values())
+        if spec.validate or (spec.validate is None and (traced or self._first)):
             self._check_domain(be, inputs, samples, arrays["mask"])
-        if all(be.signature(x) is not None for x in inputs.values()):
+        if not traced:
             self._first = False
         return list(arrays.values()), trusted
 

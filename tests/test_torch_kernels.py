@@ -433,7 +433,7 @@ def test_compiled_losses_have_hooks_and_the_forward_of_their_class() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
-@pytest.mark.parametrize("name", ["mse", "msle", "bce", "scce"])
+@pytest.mark.parametrize("name", ["mse", "msle", "bce", "scce", "triplet_margin", "gaussian_nll", "arcface", "center"])
 def test_eager_calls_between_compiled_ones_compile_nothing_anew(name: str) -> None:
     compiled = []
 
@@ -441,12 +441,14 @@ def test_eager_calls_between_compiled_ones_compile_nothing_anew(name: str) -> No
         compiled.append(graph)
         return graph
 
-    loss = multiloss.get(name, backend="torch")
+    options = {"num_classes": 2, "feature_dim": 2, "alpha": 0.0} if name == "center" else {}
+    loss = multiloss.get(name, backend="torch", **options)
     t, p = torch.tensor([[0.25, 0.75], [0.5, 0.5]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]], requires_grad=True)
-    t = torch.tensor([0, 1]) if name == "scce" else t
+    t = torch.tensor([0, 1]) if name in ("scce", "arcface", "center") else t
+    inputs = (t, p, p.detach() + 1) if name in ("triplet_margin", "gaussian_nll", "arcface") else (t, p)
     fast = torch.compile(loss, backend=backend, fullgraph=True)
-    values = {round(call(t, p).item(), 6) for call in (fast, loss, fast, loss, loss, fast)}
-    assert len(compiled) == 1 and len(values) == 1
+    values = [call(*inputs).item() for call in (fast, loss, fast, loss, loss, fast)]
+    assert len(compiled) == 1 and values == pytest.approx(values[:1] * 6, rel=1e-6)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

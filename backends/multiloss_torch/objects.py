@@ -192,7 +192,7 @@ class TorchGeneral(General, nn.Module):
         """The loss of its inputs, by place or by name, on the device of the second."""
         plain = sample_weight is None and mask is None and not named
         kind = closed.kind_of(self.spec, inputs) if plain else None
-        seen = kind in self._seen
+        seen = kind is not None and kind in self._seen
         value = closed.differentiable(self.spec, inputs) if seen else None
         if value is not None:
             return value
