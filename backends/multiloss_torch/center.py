@@ -39,7 +39,8 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
-        kind = ops.kind_of(labels, features) if sample_weight is None and mask is None else None
+        eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
+        kind = ops.kind_of(labels, features) if eager else None
         if kind is not None and kind in self._seen and self._steps_alone():
             done = quick.step(self.options, self.centers, labels, features)
             if done is not None:

@@ -36,6 +36,7 @@ _FAR = 1e4
 
 _ONES = {dtype: torch.ones((), dtype=dtype) for dtype in (torch.float32, torch.float64)}
 _MINUS_ONES = {dtype: -one for dtype, one in _ONES.items()}
+_ZEROS = {dtype: torch.zeros_like(one) for dtype, one in _ONES.items()}
 
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]
@@ -230,7 +231,7 @@ def _few_bits(shape: Any) -> Call:
     count = math.prod(shape)
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        if not _constant(y_true) or not torch.equal(y_true.sign().square_(), y_true):
+        if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, _ZEROS[y_true.dtype]), y_true):
             return None
         away = torch.add(_ONES[y_true.dtype], y_true, alpha=-2) * y_pred
         return torch.dot(_nn.softplus(away.reshape(-1), 1, _BEYOND), _shares(count, y_true.dtype))

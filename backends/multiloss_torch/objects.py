@@ -67,10 +67,17 @@ class TorchLoss(Named, nn.Module):
 
     def _is_bare(self) -> bool:
         """Whether a call does nothing but the `forward` of the class: no hooks."""
-        own = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
-        everywhere = _every._global_forward_hooks or _every._global_forward_pre_hooks
-        backward = _every._global_backward_hooks or _every._global_backward_pre_hooks
-        return not (own or everywhere or backward or "forward" in self.__dict__)
+        return not (
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+            or _every._global_forward_hooks
+            or _every._global_forward_pre_hooks
+            or _every._global_backward_hooks
+            or _every._global_backward_pre_hooks
+            or "forward" in self.__dict__
+        )
 
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
@@ -127,7 +134,9 @@ class TorchLoss(Named, nn.Module):
 
     def _goes_direct(self, y_true: Any, y_pred: Any) -> bool:
         """Whether such arrays went to a kernel before and a graph can be recorded: nothing to convert or check."""
-        if not self._direct or not torch.is_grad_enabled() or ops.kind_of(y_true, y_pred) not in self._direct:
+        if _is_compiling() or not self._direct or not torch.is_grad_enabled():
+            return False
+        if ops.kind_of(y_true, y_pred) not in self._direct:
             return False
         return not (y_true.is_inference() or y_pred.is_inference())
 

@@ -244,17 +244,18 @@ def can_read(x: Array) -> bool:
     return x.device.type == "cpu" and is_plain(x)
 
 
-_TENSORS = (torch.Tensor, torch.nn.Parameter)
-_is_compiling, _transformed = torch.compiler.is_dynamo_compiling, torch._C._functorch.peek_interpreter_stack
+_TENSORS, _DENSE = (torch.Tensor, torch.nn.Parameter), torch.strided
+_transformed = torch._C._functorch.peek_interpreter_stack
 
 
 def kind_of(x: Any, y: Any) -> Any:
-    """The same for arrays for which a kernel does the same; None while compiling, under torch.func, and of others."""
-    if type(x) not in _TENSORS or type(y) not in _TENSORS or _is_compiling() or _transformed() is not None:
+    """The same for arrays for which a kernel does the same; None under torch.func, and of others. Not for use while
+    compiling."""
+    if type(x) not in _TENSORS or type(y) not in _TENSORS or _transformed() is not None:
         return None
-    if x.layout is not torch.strided or y.layout is not torch.strided:
+    if x.layout is not _DENSE or y.layout is not _DENSE:
         return None
-    return x.shape, y.shape, x.dtype, y.dtype, x.device, y.device
+    return x.shape, y.shape, x.dtype, y.dtype, x.is_cpu or x.device, y.is_cpu or y.device
 
 
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
