@@ -59,9 +59,17 @@ class GeneralInputs:
         self._first = True
 
     def __call__(
-        self, be: Any, given: tuple[Any, ...], named: dict[str, Any], sample_weight: Any, mask: Any
+        self,
+        be: Any,
+        given: tuple[Any, ...],
+        named: dict[str, Any],
+        sample_weight: Any,
+        mask: Any,
+        *,
+        first: bool | None = None,
     ) -> tuple[list[Any], bool]:
-        """Native arrays: the inputs, sample_weight and mask; and whether all labels are known to be in range."""
+        """Native arrays: the inputs, sample_weight and mask; and whether all labels are known to be in range. `first`
+        as for `Inputs`."""
         definition, spec = self.spec.definition, self.spec
         arrays = dict(zip(definition.inputs, bound(definition, given, named), strict=True))
         arrays |= {"sample_weight": sample_weight, "mask": mask}
@@ -83,10 +91,10 @@ class GeneralInputs:
         main = be.shape(inputs[default_wrt(definition)])
         check_weights(be, arrays["sample_weight"], arrays["mask"], samples, main)
         trusted = self._check_labels(be, inputs, known, samples, arrays["mask"])
-        traced = any(be.signature(x) is None for x in inputs.values())
-        if spec.validate or (spec.validate is None and (traced or self._first)):
+        first = self._first if first is None else first
+        if spec.validate or (first and spec.validate is None):
             self._check_domain(be, inputs, samples, arrays["mask"])
-        if not traced:
+        if all(be.signature(x) is not None for x in inputs.values()):
             self._first = False
         return list(arrays.values()), trusted
 

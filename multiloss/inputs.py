@@ -32,20 +32,20 @@ class Inputs:
         return _both(be.signature(y_true), be.signature(y_pred)) in self.passed
 
     def __call__(
-        self, be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any
+        self, be: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any, *, first: bool | None = None
     ) -> tuple[Array, Array, Array | None, Array | None, bool]:
-        """Native arrays, and whether labels are known to be in range (`trusted`)."""
+        """Native arrays, and whether labels are known to be in range (`trusted`). Whether this is the `first` call it
+        knows itself, where it may look."""
         spec, like_before = self.spec, None
         if sample_weight is None and mask is None and be.is_native(y_true) and be.is_native(y_pred):
             like_before = _both(be.signature(y_true), be.signature(y_pred))
             if like_before is not None and like_before in self.passed:
                 return y_true, y_pred, None, None, _check_labels(be, spec, y_true, be.shape(y_pred), None, ())
         arrays = convert(be, y_true, y_pred, sample_weight, mask, "y_true", "y_pred")
-        traced = be.signature(arrays[1]) is None
-        trusted = check(be, spec, *arrays, first=traced or self._first)
+        trusted = check(be, spec, *arrays, first=self._first if first is None else first)
         if hasattr(be, "fitted"):
             arrays = be.fitted(spec, *arrays)
-        if not traced:
+        if be.signature(arrays[1]) is not None:
             self._first = False
             if like_before is not None and not spec.validate:
                 if len(self.passed) >= _MOST_SIGNATURES:

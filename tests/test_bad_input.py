@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import dtypes, framework, jit, to_native, to_numpy
+from arrays import dtypes, framework, jit, native_grad, to_native, to_numpy
 from reference.cases import fixed
 from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
 
@@ -338,6 +338,12 @@ def test_values_outside_the_domain(
     loss = multiloss.get(name, backend=backend)
     loss(*fine)
     loss(*outside)
+    if (
+        backend in ("torch", "tensorflow", "jax") and argument == "y_true"
+    ):  # which can be read while the other is traced
+        weight = to_native(backend, np.ones(len(y_true)))
+        native_grad(backend, lambda p: loss(outside[0], p), fine[1])
+        native_grad(backend, lambda p: loss(outside[0], p, sample_weight=weight), fine[1])
     multiloss.get(name, backend=backend, validate=False)(*outside)
     strict = multiloss.get(name, backend=backend, validate=True, **({"axis": ()} if name in ELEMENTWISE else {}))
     one = np.array([[1.0, 0, 0]] * 4, np.float32)

@@ -166,6 +166,12 @@ def test_a_root_over_one_element_warns(backend: str, name: str) -> None:
         warnings.simplefilter("error")
         loss(t, p)  # once for each object
         multiloss.get(name, backend=backend, axis=None)(t, p)
+        if backend != "numpy":
+            native_grad(backend, lambda x: loss(t, x), p)
+        if framework(backend) == "torch":
+            import torch
+
+            torch.func.grad(lambda x: loss(t, x))(p)
 
 
 # --- probabilities

@@ -418,6 +418,22 @@ def test_hooks_run_at_every_call() -> None:
     assert loss(x, x + 2).item() == 4
 
 
+@pytest.mark.parametrize("name", ["mse", "msle", "bce"])
+@pytest.mark.parametrize("size", [4, 10_000])  # below and above what goes to torch's kernels
+def test_value_and_grad_is_of_the_forward_and_with_the_hooks(name: str, size: int) -> None:
+    class Doubled(type(multiloss.get("mse", backend="torch"))):  # type: ignore[misc]
+        def forward(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+            return 2 * super().forward(y_true, y_pred, sample_weight, mask)
+
+    t, p = torch.linspace(0.1, 0.9, size), torch.linspace(0.8, 0.2, size)
+    loss = multiloss.get(name, backend="torch", axis=())
+    value, gradient = loss.value_and_grad(t, p)
+    twice, slope = Doubled(loss.spec).value_and_grad(t, p)
+    torch.testing.assert_close((twice, slope), (2 * value, 2 * gradient))
+    loss.register_forward_hook(lambda module, inputs, value: 3 * value)
+    torch.testing.assert_close(loss.value_and_grad(t, p), (3 * value, 3 * gradient))
+
+
 def test_compiled_losses_have_hooks_and_the_forward_of_their_class() -> None:
     class Doubled(type(multiloss.get("mse", backend="torch"))):  # type: ignore[misc]
         def forward(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
@@ -427,9 +443,58 @@ def test_compiled_losses_have_hooks_and_the_forward_of_their_class() -> None:
     loss.register_forward_hook(lambda module, inputs, value: value + 1)
     assert torch.compile(loss, backend="eager", fullgraph=True)(x, x).item() == 1
     assert torch.compile(Doubled(loss.spec), backend="eager", fullgraph=True)(x, x + 1).item() == 2
-    own = multiloss.get("mse", backend="torch")
-    own.forward = lambda y_true, y_pred, sample_weight=None, mask=None: y_pred.sum()
-    assert torch.compile(own, backend="eager", fullgraph=True)(x, x).item() == 6
+    for name in ("mse", "msle"):
+        own = multiloss.get(name, backend="torch")
+        compiled = torch.compile(own, backend="eager", fullgraph=True)
+        assert compiled(x, x).item() == 0
+        own.forward = lambda y_true, y_pred, sample_weight=None, mask=None: y_pred.sum()
+        assert compiled(x, x).item() == own(x, x).item() == 6
+
+
+def test_a_patched_forward_is_what_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, x = multiloss.get("mse", backend="torch"), torch.ones(2, 3)
+    loss(x, x)
+    assert loss._direct
+    monkeypatch.setattr(type(loss), "forward", lambda *_: torch.tensor(9.0))
+    assert loss(x, x).item() == 9
+    torch._dynamo.reset()  # what was compiled before is not compiled anew, of any module in a function
+    assert torch.compile(multiloss.get("mse", backend="torch"), backend="eager")(x, x).item() == 9
+
+
+@pytest.mark.parametrize("name", ["mse", "scce", "triplet_margin", "center"])
+def test_a_symbolic_trace_keeps_a_loss_as_a_leaf(name: str) -> None:
+    """`torch.fx` puts its own function in the place of `nn.Module.__call__`."""
+    arrays = {"scce": (torch.tensor([0, 1]), torch.rand(2, 3)), "center": (torch.tensor([0, 1]), torch.rand(2, 3))}
+    inputs = arrays.get(name, tuple(torch.rand(2, 3) for _ in range(3 if name == "triplet_margin" else 2)))
+    options = {"num_classes": 2, "feature_dim": 3} if name == "center" else {}
+    loss = multiloss.get(name, backend="torch", **options)
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.loss = loss
+
+        def forward(self, x: Any, y: Any, z: Any = None) -> Any:
+            return self.loss(x, y, z) if len(inputs) == 3 else self.loss(x, y)
+
+    class Tracer(torch.fx.Tracer):
+        def is_leaf_module(self, module: Any, name: str) -> bool:
+            return module is loss
+
+    model = Model().eval()
+    traced = torch.fx.GraphModule(model, Tracer().trace(model))
+    assert [node.op for node in traced.graph.nodes].count("call_module") == 1
+    torch.testing.assert_close(traced(*inputs), loss(*inputs))
+
+
+def test_pickles_hold_no_kernels() -> None:
+    """Nor needs what was saved before there was one."""
+    loss, x = multiloss.get("mse", backend="torch"), torch.ones(2, 3)
+    state = loss.__getstate__()
+    assert not {"_kernel", "_anywhere", "_direct"} & set(state)
+    other = type(loss).__new__(type(loss))
+    other.__setstate__(state | {"_kernel": None, "_direct": {}})
+    assert other(x, x + 2).item() == 4 and other._direct
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces

@@ -24,7 +24,7 @@ _AUTOCAST = frozenset(
     kind for kind in ("cpu", "cuda", "xpu", "mps", "hpu", "mtia", "xla") if torch.amp.is_autocast_available(kind)
 )
 """Asked once: some versions of torch.compile cannot trace the question."""
-_call, _is_compiling = nn.Module.__call__, torch.compiler.is_compiling
+_is_compiling = torch.compiler.is_compiling
 
 
 class TorchLoss(Named, nn.Module):
@@ -40,13 +40,22 @@ class TorchLoss(Named, nn.Module):
         nn.Module.__init__(self)
         self.spec = spec
         self._inputs = Inputs(spec)
-        self._kernel = kernels.MEAN.get(spec.definition.kernel) if spec.reduction in ("mean", "weighted_mean") else None
-        self._anywhere: Any = self._kernel if spec.definition.kernel in kernels.ANYWHERE else None
+        self._choose_kernels()
+
+    def _choose_kernels(self) -> None:
+        name, means = self.spec.definition.kernel, self.spec.reduction in ("mean", "weighted_mean")
+        self._kernel = kernels.MEAN.get(name) if means else None
+        self._anywhere: Any = self._kernel if name in kernels.ANYWHERE else None
         self._direct: dict[Any, kernels.Call] = {}
         """Kernels that took arrays like these before: such arrays go to them at once."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_direct": {}}  # kernels are no data
+        # Kernels are no data.
+        return {key: x for key, x in self.__dict__.items() if key not in ("_kernel", "_anywhere", "_direct")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._choose_kernels()
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
@@ -54,20 +63,23 @@ class TorchLoss(Named, nn.Module):
         """The loss, on the device of `y_pred`."""
         # Small arrays take less time than `nn.Module.__call__` and `forward`, which are for all other calls.
         if _is_compiling():
-            if self._is_bare() and type(self).forward is TorchLoss.forward:
-                return self._traced(y_true, y_pred, sample_weight, mask)
+            if not self._is_hooked():
+                return self.forward(y_true, y_pred, sample_weight, mask)
         elif sample_weight is None and mask is None and self._direct and self._is_bare():
             call = None if self._compiled_call_impl else self._direct.get(ops.kind_of(y_true, y_pred))
             if call is not None:
                 value = call(y_true, y_pred)
                 if value is not None:
                     return value
-        found: Tensor = _call(self, y_true, y_pred, sample_weight, mask)
+        found: Tensor = super().__call__(y_true, y_pred, sample_weight, mask)
         return found
 
     def _is_bare(self) -> bool:
-        """Whether a call does nothing but the `forward` of the class: no hooks."""
-        return not (
+        """Whether a call does nothing but the `forward` below: no hooks, no other one of a subclass or this object."""
+        return not self._is_hooked() and getattr(self.forward, "__func__", None) is _FORWARD
+
+    def _is_hooked(self) -> Any:
+        return (
             self._forward_hooks
             or self._forward_pre_hooks
             or self._backward_hooks
@@ -76,7 +88,6 @@ class TorchLoss(Named, nn.Module):
             or _every._global_forward_pre_hooks
             or _every._global_backward_hooks
             or _every._global_backward_pre_hooks
-            or "forward" in self.__dict__
         )
 
     def forward(
@@ -91,16 +102,13 @@ class TorchLoss(Named, nn.Module):
         spec = self.spec
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs
-        plain = sample_weight is None and mask is None and y_pred.dtype in _PLAIN and y_pred.numel()
-        kernel = self._kernel_for(y_pred, trusted) if plain else None
-        if kernel is not None:
+        call = self._kernel_of(y_pred, sample_weight, mask, trusted)
+        if call is not None:
             dtype = torch.int64 if spec.definition.integer_targets else y_pred.dtype
             target = y_true if y_true.dtype == dtype else y_true.to(dtype)
-            call = kernel(spec.kwargs, spec.axis, y_pred.shape)
-            value = None if call is None else call(target, y_pred)
-            if call is not None and value is not None:
-                known = key is not None and target is y_true and self._inputs.knows(be, y_true, y_pred)
-                if known and type(self).forward is TorchLoss.forward:
+            value = call(target, y_pred)
+            if value is not None:
+                if key is not None and target is y_true and self._inputs.knows(be, y_true, y_pred):
                     if len(self._direct) >= _MOST_KINDS:
                         self._direct.clear()
                     self._direct[key] = call
@@ -112,7 +120,7 @@ class TorchLoss(Named, nn.Module):
 
     def _traced(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, mask: Tensor | None) -> Tensor:
         """Under torch.compile, which looks at every name that was used here again at every call: as few as can be."""
-        *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
+        *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask, first=True)
         if self._anywhere is not None and sample_weight is None and mask is None:
             true, pred = inputs[:2]
             if (pred.dtype == torch.float32 or pred.dtype == torch.float64) and pred.numel():
@@ -121,16 +129,28 @@ class TorchLoss(Named, nn.Module):
                 return value
         return pipeline.evaluate(be, self.spec, *inputs, trusted=trusted)
 
-    def _kernel_for(self, y_pred: Tensor, trusted: bool) -> Any:
-        if self._kernel is None:
+    def _kernel_of(
+        self, y_pred: Tensor, sample_weight: Tensor | None, mask: Tensor | None, trusted: bool
+    ) -> kernels.Call | None:
+        """torch's own kernel for such a call."""
+        if self._kernel is None or sample_weight is not None or mask is not None:
+            return None
+        if y_pred.dtype not in _PLAIN or not y_pred.numel():
             return None
         # Under torch.func some of torch's kernels have no forward over reverse mode.
         anywhere = self._anywhere is not None and torch._C._functorch.peek_interpreter_stack() is None
+        kernel: Any = None
         if trusted and (anywhere or ops.can_read(y_pred)):
-            return self._kernel
-        if ops.is_plain(y_pred) and not ops.can_read(y_pred):
-            return kernels.BLIND.get(self.spec.definition.kernel)
-        return None
+            kernel = self._kernel
+        elif ops.is_plain(y_pred) and not ops.can_read(y_pred):
+            kernel = kernels.BLIND.get(self.spec.definition.kernel)
+        return None if kernel is None else kernel(self.spec.kwargs, self.spec.axis, y_pred.shape)
+
+    def _goes_by_definition(self, inputs: list[Any], trusted: bool) -> bool:
+        """Whether value and gradient are computed together, and no kernel of torch's is faster."""
+        _, y_pred, sample_weight, mask = inputs
+        native = self._kernel_of(y_pred, sample_weight, mask, trusted)
+        return native is None and fused.applies(self.spec, *inputs[:3])
 
     def _goes_direct(self, y_true: Any, y_pred: Any) -> bool:
         """Whether such arrays went to a kernel before and a graph can be recorded: nothing to convert or check."""
@@ -152,7 +172,7 @@ class TorchLoss(Named, nn.Module):
         positions = wanted(wrt, self.spec.definition)
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         inputs = [x if x is None else x.detach() for x in inputs]
-        if positions == (1,) and self._kernel is None and fused.applies(self.spec, *inputs[:3]):
+        if positions == (1,) and self._is_bare() and self._goes_by_definition(inputs, trusted):
             value, gradient = fused.value_and_gradient(self.spec, trusted, *inputs)
             return value, gradient if isinstance(wrt, str) else (gradient,)
         with torch.inference_mode(False), torch.enable_grad():
@@ -183,12 +203,18 @@ class TorchLoss(Named, nn.Module):
         return ", ".join(f"{key}={value!r}" for key, value in self.spec.config().items())
 
 
+_FORWARD = TorchLoss.forward
+
+
 class TorchGeneral(General, nn.Module):
     """A loss of other inputs, as an `nn.Module` without parameters."""
 
     backend = "torch"
     be = be
-    __call__ = nn.Module.__call__
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """The loss of its inputs, by place or by name, on the device of the second."""
+        return nn.Module.__call__(self, *inputs, **named)
 
     def __init__(self, spec: Spec) -> None:
         nn.Module.__init__(self)
@@ -205,7 +231,9 @@ class TorchGeneral(General, nn.Module):
         value = closed.differentiable(self.spec, inputs) if seen else None
         if value is not None:
             return value
-        arrays, trusted = self._inputs(be, inputs, named, sample_weight, mask)
+        # torch.compile, whose arrays nobody can read, compiles anew once what was looked at has changed.
+        first = True if _is_compiling() else None
+        arrays, trusted = self._inputs(be, inputs, named, sample_weight, mask, first=first)
         if kind is not None and not self.spec.validate and len(self._seen) < _MOST_KINDS:
             self._seen.add(kind)
         return self._by_definition(arrays, trusted) if seen else self._value(arrays, trusted)
