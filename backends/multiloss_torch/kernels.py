@@ -36,7 +36,6 @@ _FAR = 1e4
 
 _ONES = {dtype: torch.ones((), dtype=dtype) for dtype in (torch.float32, torch.float64)}
 _MINUS_ONES = {dtype: -one for dtype, one in _ONES.items()}
-_ZEROS = {dtype: torch.zeros_like(one) for dtype, one in _ONES.items()}
 
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]
@@ -231,19 +230,21 @@ def _few_bits(shape: Any) -> Call:
     count = math.prod(shape)
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, _ZEROS[y_true.dtype]), y_true):
+        zero, one, shares = _zero_one_shares(count, y_true.dtype)
+        if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, zero), y_true):
             return None
-        away = torch.add(_ONES[y_true.dtype], y_true, alpha=-2) * y_pred
-        return torch.dot(_nn.softplus(away.reshape(-1), 1, _BEYOND), _shares(count, y_true.dtype))
+        away = torch.add(one, y_true, alpha=-2) * y_pred
+        return torch.dot(_nn.softplus(away.reshape(-1), 1, _BEYOND), shares)
 
     return call
 
 
 @lru_cache(maxsize=64)
-def _shares(count: int, dtype: torch.dtype) -> Tensor:
-    """A mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
+def _zero_one_shares(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """0, 1 and a mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
     with torch.inference_mode(False):  # what is made there cannot be kept for a backward pass
-        return torch.full((count,), 1 / count, dtype=dtype, device="cpu")
+        shares = torch.full((count,), 1 / count, dtype=dtype, device="cpu")
+        return torch.zeros_like(_ONES[dtype]), _ONES[dtype], shares
 
 
 def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
