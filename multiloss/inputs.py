@@ -95,8 +95,7 @@ def check(
     if class_weight is not None:
         checks.class_weights(class_weight, pred_shape[axis])
     samples = sample_shape(pred_shape, axis)
-    if sample_weight is not None or mask is not None:
-        check_weights(be, sample_weight, mask, samples, pred_shape)
+    check_weights(be, sample_weight, mask, samples, pred_shape)
     if first and (definition.kernel or "").startswith("root_") and _spans_one(pred_shape, axis):
         warnings.warn(
             f"{definition.name} over an axis of length 1 is the absolute value of each element; "

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multiloss
-from multiloss_torch import ops, quick
+from multiloss_torch import quick, reading
 
 RNG = torch.Generator().manual_seed(0)
 INF = float("inf")
@@ -93,7 +93,7 @@ def test_without_looking_it_is_the_general_step_too(
     one, other = _pair(**options)
     y, bad = torch.tensor(labels), torch.tensor([not 0 <= label < 7 for label in labels])
     before, place = one.centers.clone(), len(labels) // 2
-    with mock.patch.object(ops, "can_read", return_value=False):
+    with mock.patch.object(reading, "can_read", return_value=False):
         for turn in range(3):
             x = torch.randn(len(labels), 3, generator=RNG)
             if turn == 2:
@@ -113,7 +113,7 @@ def test_second_derivatives_without_looking() -> None:
     """Those of a constant where the label is out of range."""
     one, other = _pair(alpha=0.0)
     y = torch.tensor([0, 1, 9])
-    with mock.patch.object(ops, "can_read", return_value=False):
+    with mock.patch.object(reading, "can_read", return_value=False):
         for turn in range(2):
             x = torch.randn(3, 3, generator=RNG).requires_grad_()
             found = []

@@ -10,7 +10,7 @@ import torch
 
 from multiloss import checks, dispatch, state
 from multiloss.protocol import namespace
-from multiloss_torch import kernels, ops
+from multiloss_torch import kernels, ops, reading
 from multiloss_torch.autograd import closed_form
 from multiloss_torch.checkpointing import refuse_recomputation as refuse_recomputation
 from multiloss_torch.distributed import checksum as checksum
@@ -72,7 +72,7 @@ def kind(x: torch.Tensor) -> str:
 
 def signature(x: torch.Tensor) -> Any:
     """Shape, dtype and device; None while compiling, under torch.func, and of subclasses."""
-    return (x.shape, x.dtype, x.device) if ops.is_plain(x) else None
+    return (x.shape, x.dtype, x.device) if reading.is_plain(x) else None
 
 
 def compute(x: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ def labels(x: torch.Tensor) -> torch.Tensor:
 
 def host(x: torch.Tensor) -> Any:
     """The values of a real tensor on the CPU; None while compiling, under torch.func, fake, or on an accelerator."""
-    if not ops.can_read(x):
+    if not reading.can_read(x):
         return None
     x = x.detach()
     return (x.float() if x.dtype in _HALF else x).numpy()
@@ -108,7 +108,7 @@ def own_value(spec: Any, y_true: torch.Tensor, y_pred: torch.Tensor) -> torch.Te
 
 def labels_fit(x: torch.Tensor, classes: int) -> bool:
     """Whether all labels can be read, and are in range."""
-    if not ops.can_read(x) or x.dtype not in _SIGNED:
+    if not reading.can_read(x) or x.dtype not in _SIGNED:
         return False
     if x.numel() == 0:
         return True

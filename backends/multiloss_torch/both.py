@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiloss_torch import ops
+from multiloss_torch import reading
 from multiloss_torch.kernels import Both, near, whole
 
 _aten, _NONE = torch.ops.aten, 0
@@ -28,7 +28,7 @@ _LOGITS = {"from_logits": True, "label_smoothing": 0, "pos_weight": None}
 
 def _bits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """Two outcomes, from their probabilities or their logits."""
-    if options["pos_weight"] is not None or not ops.can_read(y_pred):
+    if options["pos_weight"] is not None or not reading.can_read(y_pred):
         return None
     return (_bits_from_logits if options["from_logits"] else _bits_from_probabilities)(options, axis, y_true, y_pred)
 
@@ -66,7 +66,7 @@ def _bits_from_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -
 
 def _margin_of_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """One exp for value and derivative."""
-    if not ops.can_read(y_pred):
+    if not reading.can_read(y_pred):
         return None
     t = y_true if options["labels"] == "+-1" else 2 * y_true - 1
     away = (t * y_pred).neg_()
@@ -79,7 +79,7 @@ def _margin_of_logits(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -
 
 def _margins(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """In place; torch's own takes five times as long, and hides nan."""
-    if not ops.can_read(y_pred):
+    if not reading.can_read(y_pred):
         return None
     labels, classes = y_true.unsqueeze(axis), y_pred.shape[axis]
     right = y_pred.gather(axis, labels)
@@ -97,7 +97,7 @@ def _margins(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | 
 
 def _margins_of_sets(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """torch's, without pairs of classes in memory."""
-    if not ops.can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not near(y_pred):
+    if not reading.can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not near(y_pred):
         return None
     scores, numbers = y_pred.reshape(-1, y_pred.shape[-1]), whole(y_true.reshape(-1, y_pred.shape[-1]))
     if numbers is None:
@@ -133,7 +133,7 @@ def _tversky(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | 
 
 def _ratio(alpha: float, beta: float, more: float, axis: Any, t: Tensor, p: Tensor) -> Both | None:
     """A part that is wrong of a region, whose derivative is linear in t: three sums and one pass more."""
-    if not ops.can_read(p) or axis == ():
+    if not reading.can_read(p) or axis == ():
         return None
     axes = tuple(range(p.ndim)) if axis is None else axis
     nothing = p.new_zeros(())

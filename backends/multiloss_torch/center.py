@@ -14,7 +14,7 @@ import multiloss_torch as be
 from multiloss import checks
 from multiloss.center import CenterOptions, native_arrays, one_radius, step
 from multiloss.center_methods import CenterMethods
-from multiloss_torch import checkpointing, distributed, ops, quick
+from multiloss_torch import checkpointing, distributed, quick, reading
 
 
 class TorchCenter(CenterMethods, nn.Module):
@@ -40,7 +40,7 @@ class TorchCenter(CenterMethods, nn.Module):
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
         eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
-        kind = ops.kind_of(labels, features) if eager else None
+        kind = reading.kind_of(labels, features) if eager else None
         if kind is not None and kind in self._seen and self._steps_alone():
             done = quick.step(self.options, self.centers, labels, features)
             if done is not None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import general
-from multiloss_torch import fused, ops
+from multiloss_torch import fused, reading
 
 _TYPES = (Tensor, torch.nn.Parameter)
 _SMALL, _LARGE = 1e-15, 1e15
@@ -36,7 +36,7 @@ def kind_of(spec: Any, inputs: Sequence[Any]) -> Any:
     if dtype not in (torch.float32, torch.float64):
         return None
     for x in inputs:
-        if type(x) not in _TYPES or x.dtype != dtype or not ops.can_read(x) or not x.numel():
+        if type(x) not in _TYPES or x.dtype != dtype or not reading.can_read(x) or not x.numel():
             return None
     if torch.autograd.forward_ad._current_level >= 0:
         return None

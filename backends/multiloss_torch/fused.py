@@ -16,7 +16,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import pipeline
-from multiloss_torch import ops
+from multiloss_torch import reading
 from multiloss_torch.both import BOTH
 from multiloss_torch.kernels import Both
 
@@ -59,7 +59,7 @@ class _ValueAndGradient(torch.autograd.Function):
 def is_one(g: Tensor) -> bool:
     """Whether the loss itself is differentiated, so that nothing is left to multiply."""
     try:
-        return ops.can_read(g) and g.item() == 1
+        return reading.can_read(g) and g.item() == 1
     except RuntimeError:  # a batch of factors (`is_grads_batched`) has no one value
         return False
 
@@ -108,7 +108,7 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
     flat = definition.kind == "elementwise" and not any(isinstance(x, tuple) for x in spec.kwargs.values())
     size = BLOCK * torch.get_num_threads()
     rows = y_pred.is_contiguous() and y_true.is_contiguous() and (flat or axis in (-1, y_pred.ndim - 1))
-    if y_pred.numel() <= size or not ops.can_read(y_pred) or not rows:
+    if y_pred.numel() <= size or not reading.can_read(y_pred) or not rows:
         pair = _at_once(definition, axis, spec.kwargs, y_true, y_pred)
         if pair is not None:  # nothing of it is anybody else's memory
             return pair[0].sum() * scale, pair[1].mul_(scale)

@@ -13,7 +13,7 @@ from multiloss import general, pipeline
 from multiloss.general import General, GeneralInputs
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
-from multiloss_torch import closed, fused, kernels, ops, sequence
+from multiloss_torch import closed, fused, kernels, reading, sequence
 from multiloss_torch.center import TorchCenter
 
 __all__ = ["TorchCenter", "TorchGeneral", "TorchLoss"]
@@ -66,7 +66,7 @@ class TorchLoss(Named, nn.Module):
             if not self._is_hooked():
                 return self.forward(y_true, y_pred, sample_weight, mask)
         elif sample_weight is None and mask is None and self._direct and self._is_bare():
-            call = None if self._compiled_call_impl else self._direct.get(ops.kind_of(y_true, y_pred))
+            call = None if self._compiled_call_impl else self._direct.get(reading.kind_of(y_true, y_pred))
             if call is not None:
                 value = call(y_true, y_pred)
                 if value is not None:
@@ -98,7 +98,7 @@ class TorchLoss(Named, nn.Module):
             return self._traced(y_true, y_pred, sample_weight, mask)
         key = None
         if self._kernel is not None and sample_weight is None and mask is None:
-            key = ops.kind_of(y_true, y_pred)
+            key = reading.kind_of(y_true, y_pred)
         spec = self.spec
         *inputs, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
         y_true, y_pred, sample_weight, mask = inputs
@@ -140,9 +140,9 @@ class TorchLoss(Named, nn.Module):
         # Under torch.func some of torch's kernels have no forward over reverse mode.
         anywhere = self._anywhere is not None and torch._C._functorch.peek_interpreter_stack() is None
         kernel: Any = None
-        if trusted and (anywhere or ops.can_read(y_pred)):
+        if trusted and (anywhere or reading.can_read(y_pred)):
             kernel = self._kernel
-        elif ops.is_plain(y_pred) and not ops.can_read(y_pred):
+        elif reading.is_plain(y_pred) and not reading.can_read(y_pred):
             kernel = kernels.BLIND.get(self.spec.definition.kernel)
         return None if kernel is None else kernel(self.spec.kwargs, self.spec.axis, y_pred.shape)
 
@@ -156,7 +156,7 @@ class TorchLoss(Named, nn.Module):
         """Whether such arrays went to a kernel before and a graph can be recorded: nothing to convert or check."""
         if _is_compiling() or not self._direct or not torch.is_grad_enabled():
             return False
-        if ops.kind_of(y_true, y_pred) not in self._direct:
+        if reading.kind_of(y_true, y_pred) not in self._direct:
             return False
         return not (y_true.is_inference() or y_pred.is_inference())
 

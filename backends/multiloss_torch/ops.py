@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from multiloss import numerics
 from multiloss.protocol import namespace
+from multiloss_torch import reading
 
 Array = Any
 
@@ -99,7 +100,7 @@ def lgamma(x: Array) -> Array:
 
 def constant(values: Any, like: Array) -> Array:
     """Numbers in the dtype of `like`, on its device."""
-    if like.device.type == "cpu" or not is_plain(like):
+    if like.device.type == "cpu" or not reading.is_plain(like):
         return torch.tensor(values, dtype=like.dtype, device=like.device)
     return _kept(_hashable(values), like.dtype, like.device)
 
@@ -229,33 +230,7 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
 
 def _is_finite(x: Array) -> bool:
     """Whether the values can be read and none is infinite or nan: then there is nothing to replace."""
-    return can_read(x) and math.isfinite(x.detach().sum().item())
-
-
-def is_plain(x: Array) -> bool:
-    """Whether x is a dense tensor with values: not while compiling, not under torch.func, no subclass."""
-    if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not torch.strided:
-        return False
-    return torch._C._functorch.peek_interpreter_stack() is None
-
-
-def can_read(x: Array) -> bool:
-    """Whether x has values that cost no wait: on the CPU, and plain."""
-    return x.device.type == "cpu" and is_plain(x)
-
-
-_TENSORS, _DENSE = (torch.Tensor, torch.nn.Parameter), torch.strided
-_transformed = torch._C._functorch.peek_interpreter_stack
-
-
-def kind_of(x: Any, y: Any) -> Any:
-    """The same for arrays for which a kernel does the same; None under torch.func, and of others. Not for use while
-    compiling."""
-    if type(x) not in _TENSORS or type(y) not in _TENSORS or _transformed() is not None:
-        return None
-    if x.layout is not _DENSE or y.layout is not _DENSE:
-        return None
-    return x.shape, y.shape, x.dtype, y.dtype, x.is_cpu or x.device, y.is_cpu or y.device
+    return reading.can_read(x) and math.isfinite(x.detach().sum().item())
 
 
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
@@ -357,7 +332,7 @@ def descended(rows: Array, total: Array, scale: float, by: Array | None, unless:
         return new
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         moves = isfinite(total).all(-1, keepdim=True)
-    elif is_plain(total) and not can_read(total):
+    elif reading.is_plain(total) and not reading.can_read(total):
         # Fewer operations, which on the CPU take five times as long. A row whose step leaves the range stays, too.
         moves = torch.linalg.vector_norm(new, math.inf, dim=-1, keepdim=True) < math.inf
     else:  # A nan otherwise; `isfinite` and `all` cost five times as much.
@@ -388,7 +363,7 @@ _COMPILES_LOOPS = torch.__version__ >= (2, 13)
 
 def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
     """The classes among the labels, each once, where each label's is among them, and how often each is there."""
-    if not can_read(labels):  # their number is not known there, or costs a wait
+    if not reading.can_read(labels):  # their number is not known there, or costs a wait
         return labels, searchsorted(torch.sort(labels).values, labels), None
     classes, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     return classes, places, counts
@@ -397,7 +372,7 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
 def segment_sum(values: Array, segments: Array, like: Array) -> Array:
     """Sums of the values of each segment; as many segments as `like` has rows."""
     sums = values.new_zeros((like.shape[0], *values.shape[1:]))
-    return sums.index_add_(0, segments, values) if is_plain(values) else sums.index_add(0, segments, values)
+    return sums.index_add_(0, segments, values) if reading.is_plain(values) else sums.index_add(0, segments, values)
 
 
 _all = namespace(torch, sys.modules[__name__])

@@ -14,7 +14,7 @@ from torch import Tensor
 import multiloss_torch as be
 from multiloss.center import CenterOptions
 from multiloss.definitions import center as formula
-from multiloss_torch import kernels, ops
+from multiloss_torch import kernels, reading
 
 Done = tuple[Tensor, Tensor, Tensor]
 """The value, classes, and their new rows."""
@@ -23,7 +23,7 @@ Done = tuple[Tensor, Tensor, Tensor]
 def applies(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> bool:
     """Whether `step` is this loss, of batches of this kind."""
     plain = chosen.loss == "center" and not chosen.sharded and chosen.reduction != "none" and not chosen.rule.by_batch
-    here = ops.is_plain(labels) and ops.is_plain(features) and _fits(table, features) and len(table) > 0
+    here = reading.is_plain(labels) and reading.is_plain(features) and _fits(table, features) and len(table) > 0
     return plain and here and labels.dtype == torch.int64 and labels.ndim == 1 and labels.numel() > 0
 
 
@@ -36,7 +36,7 @@ def step(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor)
     """None where another way has to answer."""
     if not _fits(table, features):
         return None
-    return (_reading if ops.can_read(labels) else _blind)(chosen, table, labels, features)
+    return (_reading if reading.can_read(labels) else _blind)(chosen, table, labels, features)
 
 
 def _reading(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> Done | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import general
-from multiloss_torch import ops
+from multiloss_torch import reading
 
 _REDUCED: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda values: values,
@@ -48,7 +48,7 @@ def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
     y_true, y_pred, label_lengths, input_lengths = inputs
     if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
         return None
-    if torch.autograd.forward_ad._current_level >= 0 or not ops.can_read(y_pred):
+    if torch.autograd.forward_ad._current_level >= 0 or not reading.can_read(y_pred):
         return None
     if y_pred.dtype not in (torch.float32, torch.float64) or not y_pred.numel() or not y_true.numel():
         return None

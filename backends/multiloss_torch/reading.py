@@ -1,0 +1,33 @@
+"""What may be done with a tensor before its values are used: whether it has any, and whether they can be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_TENSORS, _DENSE = (Tensor, torch.nn.Parameter), torch.strided
+_transformed = torch._C._functorch.peek_interpreter_stack
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether x is a dense tensor with values: not while compiling, not under torch.func, no subclass."""
+    if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not _DENSE:
+        return False
+    return _transformed() is None
+
+
+def can_read(x: Tensor) -> bool:
+    """Whether x has values that cost no wait: on the CPU, and plain."""
+    return x.device.type == "cpu" and is_plain(x)
+
+
+def kind_of(x: Any, y: Any) -> Any:
+    """The same for arrays for which a kernel does the same; None under torch.func, and of others. Not for use while
+    compiling."""
+    if type(x) not in _TENSORS or type(y) not in _TENSORS or _transformed() is not None:
+        return None
+    if x.layout is not _DENSE or y.layout is not _DENSE:
+        return None
+    return x.shape, y.shape, x.dtype, y.dtype, x.is_cpu or x.device, y.is_cpu or y.device
