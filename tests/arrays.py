@@ -145,7 +145,8 @@ def native_second_forward(backend: str, fn: Callable[[Any], Any], array: Any, di
             tape.watch(x)
             value = fn(x)
             first = tape.gradient(value, x)
-        return to_numpy(forward.jvp(first))
+        # TensorFlow says None, and not 0, of what is constant along the direction; so it does of tf.abs.
+        return to_numpy(forward.jvp(first, unconnected_gradients="zero"))
     if kind == "jax":
         import jax
 

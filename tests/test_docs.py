@@ -21,7 +21,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -29,41 +29,10 @@ import multiloss
 from multiloss import cli, registry
 from multiloss.definition import Definition
 from multiloss.definitions import center, center_family
+from pages import NEEDS, ROOT, Block, blocks
 
-ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("README.md")]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-
-FENCE = re.compile(r"(?:^<!-- needs ([\w, ]+) -->\n+)?^```(python|console|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FRAMEWORKS = {name: name for name in ("torch", "tensorflow", "jax", "keras")} | {"flax": "jax", "optax": "jax"}
-NAMES = "|".join(FRAMEWORKS)
-NEEDS = re.compile(
-    rf"\b(?:import|from) (?:multiloss\.)?({NAMES})\b"  # import torch; from flax import nnx; import multiloss.keras
-    rf"|\b(?:backend|to)=\"({NAMES})\"|to_backend\(\"({NAMES})\"\)"
-)
-
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    line: int
-    language: str
-    text: str
-    needs: tuple[str, ...]
-
-
-def blocks(page: Path, language: str) -> list[Block]:
-    """The blocks of a language, each with the frameworks that it needs, in the order in which it names them."""
-    text = page.read_text(encoding="utf-8")
-    found = []
-    for match in FENCE.finditer(text):
-        marked, kind, body = match.groups()
-        if kind != language:
-            continue
-        named = [next(filter(None, groups)) for groups in NEEDS.findall(body)]
-        needs = re.findall(r"\w+", marked) if marked else [FRAMEWORKS[name] for name in named]
-        found.append(Block(text[: match.start(3)].count("\n"), kind, body, tuple(dict.fromkeys(needs))))
-    return found
 
 
 def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -> None:
