@@ -6,7 +6,7 @@ asked for and cannot be imported is an error, never a skip.
 * A test with an argument `backend` runs once for every backend under test.
 * `@pytest.mark.only("torch", "jax")`: a test of what those backends alone have.
 * `tests/test_torch_*.py` (likewise for the others) is collected only where torch is tested, so it may import torch at
-  its top.
+  its top. An argument `backend` of its tests is that backend alone.
 * `@pytest.mark.cross`: a test that takes several frameworks at once; it runs only where all five are tested.
   `tests/test_port_torch*.py`, `test_port_keras*.py` and `test_port_optax*.py` are collected there only.
 * `@pytest.mark.reads`: a test of what has to read values, which is not done on an accelerator (`--device`).
@@ -169,8 +169,9 @@ def _owner(path: Path) -> str | None:
 
 
 def _narrowed(node: pytest.Item | pytest.FunctionDefinition) -> set[str]:
-    """The backends that a test's `only` marks leave."""
-    left = set(BACKENDS)
+    """The backends that a test's file name and its `only` marks leave."""
+    owner = _owner(node.path)
+    left = set(BACKENDS) if owner is None else {owner}
     for mark in node.iter_markers("only"):
         if unknown := set(mark.args) - left.union(BACKENDS):
             raise pytest.UsageError(f"{node.nodeid}: only() names {', '.join(sorted(unknown))}")
