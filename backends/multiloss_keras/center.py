@@ -9,16 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.backend.common import global_state
-from keras.src.backend.common.stateless_scope import in_stateless_scope
-from keras.src.backend.common.symbolic_scope import in_symbolic_scope
-from keras.src.losses.loss import scale_loss_for_distribution
 
 import multiloss_keras as be
 from multiloss import checks, state
 from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
 from multiloss.center_methods import CenterMethods
+from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
+from multiloss_keras.step_number import StepNumber
 
 _HAS_GRAPHS = keras.backend.backend() == "tensorflow"
 """A graph keeps to the variable that it was traced with."""
@@ -91,11 +89,11 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return super().__call__(labels, features, **{name: x for name, x in given.items() if x is not None})
 
     def _mode(self, training: bool | None) -> bool | None:
-        if training is not None or global_state.get_global_attribute("current_call_ctx") is not None:
+        if training is not None or compat.inside_a_call():
             return training
-        if not in_stateless_scope():
+        if compat.in_stateless_scope() is False:
             return True
-        if in_symbolic_scope():  # Keras only looks for shapes
+        if compat.in_symbolic_scope():  # Keras only looks for shapes
             return None
         # Keras on JAX runs `model.call` itself, without the context that tells inner layers the mode.
         raise ValueError(
@@ -143,7 +141,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[list[Any], bool]:
-        """Checked native arrays, a table that fits them, and whether the labels are known to be in range."""
+        """Checked native arrays, a table that fits them, and whether the labels are known to be in range. Without a
+        mask the one is used that Keras layers attached to the features."""
+        mask = compat.mask_of(features) if mask is None else mask
         labels, features, sample_weight, mask = native_arrays(be, labels, features, sample_weight, mask)
         rank = len(features.shape) - 1
         labels, sample_weight, mask = (
@@ -164,8 +164,10 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if not moves:
             return (*self._ready(*given), None)
         be.refuse_recomputation()
-        # In such a scope Keras on torch only looks for shapes.
-        group: Any = None if in_stateless_scope() else be.group(getattr(self._table, "value", None), self._processes)
+        table = getattr(self._table, "value", None)
+        # In such a scope Keras on torch only looks for shapes, of tensors without values.
+        for_shapes = compat.in_stateless_scope() or getattr(table, "is_meta", False)
+        group: Any = None if for_shapes else be.group(table, self._processes)
         if not hasattr(group, "check"):
             return (*self._ready(*given), group)
         arrays, trusted = group.check(
@@ -184,7 +186,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def _commit(self, labels: Any, rows: Any) -> None:
         rows = be.xp.stop_gradient(rows)
-        if be.write_rows is not None and not in_stateless_scope():
+        if be.write_rows is not None and compat.in_stateless_scope() is False:
             be.write_rows(self._table.value, labels, rows)
         else:
             self._table.assign(be.xp.put_rows(self._table.value, labels, rows))
@@ -211,8 +213,8 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
                 )
                 self._table.assign(ops.full(self._table.shape, np.nan))
                 self._in_graph = False
-            self._untrack_variable(self._table)
-        self._tracker.unlock()
+            compat.forget(self, self._table)
+        compat.unlock(self)
         # autocast=False: under mixed precision the centers would read as float16.
         self._table = self.add_weight(
             shape=centers.shape,
@@ -253,7 +255,7 @@ class WithCenterLoss(keras.Model):
         model: a functional or sequential model with one output.
         features: name of the layer whose output, (N, D), the center loss takes.
         num_classes: number of classes; the targets are labels (N,), (N, 1) or one-hot (N, num_classes).
-        weight: lambda, what the center loss is multiplied with.
+        weight: lambda, what the center loss is multiplied with; `model.weight` may be set later, in a callback too.
         alpha: the step of the centers, in [0, 1]; None: the loss's default.
         loss_options: those of a loss of the family (`loss="island"` and the like), a `weight` of its own among them.
         options: further ones of `multiloss.get("center", ...)`.
@@ -263,6 +265,8 @@ class WithCenterLoss(keras.Model):
         >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))  # doctest: +SKIP
         >>> model.fit(x, y)  # doctest: +SKIP
     """
+
+    weight = StepNumber()
 
     def __init__(
         self,
@@ -294,7 +298,7 @@ class WithCenterLoss(keras.Model):
             raise ValueError(f"layer {features!r} must give feature vectors (N, D), got shape {found.shape}")
         self.model = model
         self.features = features
-        self.weight = float(weight)
+        self.weight = weight
         if alpha is not None:
             options["alpha"] = alpha
         if options.get("loss") != "ring":  # which has one radius for all classes
@@ -330,8 +334,15 @@ class WithCenterLoss(keras.Model):
         labels = class_labels(y, self._classes())
         value = self.center(labels, features, sample_weight=sample_weight, training=bool(training))
         if self.center.options.reduction != "sum":
-            value = scale_loss_for_distribution(value)  # as Keras scales the compiled loss
-        return base + self.weight * ops.cast(value, base.dtype)
+            value = be.of_replica(value)  # as Keras scales the compiled loss
+        weight = WithCenterLoss.weight.variable(self)
+        return base + ops.cast(weight, base.dtype) * ops.cast(value, base.dtype)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Nothing: `weight` is in the configuration, and no value that training has found."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Nothing, as nothing was saved."""
 
     def make_train_function(self, force: bool = False) -> Any:
         """As Keras does; anew where the centers have another shape than when it was made."""

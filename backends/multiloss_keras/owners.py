@@ -6,12 +6,11 @@ from functools import partial
 from typing import Any
 
 import keras
-from keras.src.backend import get_keras_mask
-from keras.src.utils.naming import auto_name
 
 import multiloss_keras as be
 from multiloss import options, owners
 from multiloss.loss import make
+from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 
 
@@ -65,7 +64,7 @@ class WithWeight(keras.layers.Layer):
         **given: Any,
     ) -> None:
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
-        super().__init__(name=name or auto_name(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
+        super().__init__(name=name or compat.numbered(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
         self.made = made
         self.loss_weight = options.optional(options.real)("loss_weight", loss_weight)
@@ -121,7 +120,7 @@ class WithWeight(keras.layers.Layer):
     def call(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss, or with `loss_weight` the features."""
         owners.check_width(be.shape(features), self.weight.shape[1])
-        mask = get_keras_mask(features) if mask is None else mask
+        mask = compat.mask_of(features) if mask is None else mask
         rank = len(be.shape(features)) - 1
         labels, sample_weight, mask = (
             None if x is None else squeeze_trailing(x, rank) for x in (labels, sample_weight, mask)
