@@ -204,7 +204,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if self._table is not None and tuple(self._table.shape) == centers.shape:
             self._table.assign(centers)
             return
+        compat.unlock(self)
         if self._table is not None:
+            compat.forget(self, self._table)
             if self._in_graph and not self._is_made_anew:
                 warnings.warn(
                     "the table of centers has another shape now; what was compiled before (fit, on TensorFlow) keeps "
@@ -213,8 +215,6 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
                 )
                 self._table.assign(ops.full(self._table.shape, np.nan))
                 self._in_graph = False
-            compat.forget(self, self._table)
-        compat.unlock(self)
         # autocast=False: under mixed precision the centers would read as float16.
         self._table = self.add_weight(
             shape=centers.shape,
