@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, settings
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax", "keras")
 _PORTS = ("test_port_torch", "test_port_keras", "test_port_optax")
-_VALUES = ("test_losses", "test_catalogue", "test_empty_lengths", "test_meaning")
+_VALUES = ("test_losses", "test_catalogue", "test_empty_lengths", "test_meaning", "test_keras_alignment")
 """Files about values, which Keras has from its framework."""
 KERAS_RUNS_ON = ("tensorflow", "torch", "jax")
 

@@ -23,6 +23,8 @@ class StepNumber:
     def __get__(self, model: Any, owner: Any = None) -> Any:
         if model is None:
             return self
+        if self._given not in model.__dict__:
+            raise AttributeError(f"{self._name} is not set yet")
         compat.sync(model)
         given = model.__dict__[self._given]
         held = keras.ops.convert_to_numpy(self.variable(model))
