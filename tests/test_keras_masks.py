@@ -21,8 +21,8 @@ N, D = 6, 4
 KEEP = np.array([True, True, False, True, True, False])
 OF_TWO = [
     name
-    for name in registry.names()
-    if registry.find(name).kind == "of_inputs" and len(registry.find(name).inputs) - len(registry.find(name).optional) == 2
+    for name, one in ((name, registry.find(name)) for name in registry.names())
+    if one.kind == "of_inputs" and len(one.inputs) - len(one.optional) == 2
 ]
 """The losses of other inputs that `compile(loss=...)` takes."""
 

@@ -11,12 +11,13 @@ import numpy as np
 from keras import ops
 
 import multiloss_keras as be
-from multiloss import checks, state
+from multiloss import state
 from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
 from multiloss.center_methods import CenterMethods
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 from multiloss_keras.step_number import StepNumber
+from multiloss_keras.targets import class_labels
 
 _HAS_GRAPHS = keras.backend.backend() == "tensorflow"
 """A graph keeps to the variable that it was traced with."""
@@ -382,26 +383,3 @@ class WithCenterLoss(keras.Model):
         """The model that `get_config` described."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects=custom_objects)
         return cls(**(config | {"model": model}))
-
-
-def class_labels(y: Any, classes: int | None) -> Any:
-    """Integer labels of the targets: labels as they are, one-hot ones by argmax; soft ones are refused."""
-    y = be.asarray(y, None, "y")
-    if len(y.shape) == 2 and y.shape[-1] == classes != 1:
-        y = ops.cast(y, "int32") if be.kind(y) == "b" else y
-        largest = ops.max(y, axis=-1)
-        one_hot = (ops.cast(largest, "float32") == 1) & (ops.sum(ops.cast(y != 0, "int32"), axis=-1) == 1)
-        values = be.host(one_hot)
-        if values is not None and not values.all():
-            raise ValueError(
-                "center loss needs the class of each sample: y must be labels or one-hot, got soft targets"
-            )
-        # Where values cannot be read, a soft target becomes an impossible label: the value is nan, no center moves.
-        return ops.where(one_hot, ops.cast(ops.argmax(y, axis=-1), "int32"), -1)
-    if "float64" in str(y.dtype) and be.host(y) is None:
-        # A tf.function that met int32 and int64 labels retraces with float64, which holds both exactly.
-        whole = ops.cast(y, "int64")
-        return ops.where(ops.cast(whole, "float64") == y, whole, -1)
-    if be.kind(y) not in "iu":
-        raise checks.label_dtype(y.dtype, "y")
-    return y

@@ -141,7 +141,7 @@ def unlock(layer: Any) -> None:
 
     RuntimeError where this version of Keras does not let it.
     """
-    tracker = getattr(layer, "_tracker", None)
+    tracker: Any = getattr(layer, "_tracker", None)
     if hasattr(tracker, "unlock"):
         tracker.unlock()
     elif layer.built:

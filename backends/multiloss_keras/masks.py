@@ -61,7 +61,9 @@ _FAR = 2**30
 
 
 def _taken(x: Any, order: Any) -> Any:
-    return keras.ops.take_along_axis(x, keras.ops.reshape(order, (*keras.ops.shape(order), *[1] * (len(x.shape) - 2))), 1)
+    for _ in range(len(x.shape) - 2):
+        order = keras.ops.expand_dims(order, -1)
+    return keras.ops.take_along_axis(x, order, axis=1)
 
 
 def of_inputs(spec: Spec, rank: int, given: list[Any], ready: list[Any], mask: Any) -> tuple[Any, dict[int, Steps]]:

@@ -67,7 +67,7 @@ class WithWeight(keras.layers.Layer):
         super().__init__(name=name or compat.numbered(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
         self.made = made
-        self.loss_weight = options.optional(options.real)("loss_weight", loss_weight)
+        self._loss_weight = options.optional(options.real)("loss_weight", loss_weight)
         # A bound method: a module of torch's, which the native loss may be, Keras would wrap.
         self._native = make(made.spec, be.inner.name).__call__
         self.weight: Any = None
@@ -75,6 +75,18 @@ class WithWeight(keras.layers.Layer):
         self.bias: Any = None
         if made.feature_dim is not None:
             self._draw(made.feature_dim)
+
+    @property
+    def loss_weight(self) -> float | None:
+        """Lambda, fixed when the layer is made: a compiled step would keep to the number that it was traced with."""
+        return self._loss_weight
+
+    @loss_weight.setter
+    def loss_weight(self, loss_weight: Any) -> None:
+        raise AttributeError(
+            f"loss_weight is fixed when the layer is made, got {loss_weight!r}; make another layer, or leave it out "
+            "and add the loss in the model's call, times a variable: self.add_loss(factor * layer(labels, features))"
+        )
 
     def build(self, labels_shape: Any, features_shape: Any) -> None:
         """Draw the weight, where its width was not known before."""

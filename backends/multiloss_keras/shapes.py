@@ -27,7 +27,7 @@ def align(y_true: Any, y_pred: Any, spec: Any) -> tuple[Any, Any]:
 
 
 def align_inputs(definition: Definition, inputs: list[Any]) -> tuple[list[Any], int]:
-    """The inputs of a loss of other inputs without a trailing 1 that is too many, and how many axes the samples have."""
+    """The inputs of a loss of other inputs, without a trailing 1 that is too many; how many axes the samples have."""
     wanted = [definition.shapes[name] for name in definition.inputs]
     ranks = [
         len(x.shape) - len(shape.letters)

@@ -186,7 +186,7 @@ def tversky(
     """1 - I / (I + alpha sum(t (1 - p)) + beta sum(p (1 - t)) + 1e-7), I = sum(t p)."""
     swapped = "alpha weighs false negatives and beta false positives, against Keras' documentation; elsewhere swapped"
     version = (
-        "so it is in Keras up to 3.15, which a written form means; Keras 3.16 exchanges alpha and beta, and an object is "
+        "so Keras has it up to 3.15, and a written form means that; Keras 3.16 exchanges alpha and beta: an object is "
         "asked which it has"
     )
     notes = (swapped, version, *(_REGIONS if axis is None else _REGIONS[1:]))

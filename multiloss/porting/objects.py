@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,16 +39,16 @@ def exchanged(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def _weighs_misses(tversky: Any) -> bool:
+def _weighs_misses(tversky: Callable[..., Any]) -> bool:
     """Whether alpha of this class or function weighs what is missed (false negatives): one hit and one miss tell."""
     truth, found = np.array([[1.0, 1.0]], np.float32), np.array([[1.0, 0.0]], np.float32)
-    given = {"alpha": 1.0, "beta": 0.0}
+    given, is_class = {"alpha": 1.0, "beta": 0.0}, inspect.isclass(tversky)
     try:
-        value = float(tversky(**given)(truth, found) if inspect.isclass(tversky) else tversky(truth, found, **given))
+        value = float(tversky(**given)(truth, found) if is_class else tversky(truth, found, **given))
     except Exception as error:
         raise RefusedError(f"Keras' Tversky did not answer which of alpha and beta weighs what: {error}") from error
-    if min(abs(value - 0.5), abs(value)) > 0.01:
-        raise RefusedError(f"Keras' Tversky of one hit and one miss is {value:g}, which neither alpha nor beta explains")
+    if not min(abs(value - 0.5), abs(value)) <= 0.01:  # nor is nan
+        raise RefusedError(f"Keras' Tversky of a hit and a miss is {value:g}, which neither alpha nor beta explains")
     return value > 0.25
 
 
@@ -84,7 +84,7 @@ def _arguments(item: Any) -> dict[str, Any]:
         config.pop("name", None)
         for name in inspect.signature(type(item).__init__).parameters:
             if name not in config and name not in ("self", "name", "dtype", "args", "kwargs"):
-                raise RefusedError(f"{type(item).__name__} does not tell its {name} on this version; give its written form")
+                raise RefusedError(f"{type(item).__name__} does not tell its {name} here; give its written form")
         if getattr(item, "dtype", "float32") != "float32":
             config["dtype"] = str(item.dtype)
         return config
