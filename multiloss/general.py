@@ -11,7 +11,7 @@ import numpy as np
 
 from multiloss import checks, dispatch, shapes
 from multiloss.definition import Definition
-from multiloss.inputs import check_weights, spread_host
+from multiloss.inputs import check_weights, have_values, spread_host
 from multiloss.loss import Named, Spec, make
 from multiloss.pipeline import trailing
 
@@ -94,7 +94,7 @@ class GeneralInputs:
         first = self._first if first is None else first
         if spec.validate or (first and spec.validate is None):
             self._check_domain(be, inputs, samples, arrays["mask"])
-        if all(be.signature(x) is not None for x in inputs.values()):
+        if self._first and have_values(be, arrays.values()):
             self._first = False
         return list(arrays.values()), trusted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,19 @@ class Inputs:
         trusted = check(be, spec, *arrays, first=self._first if first is None else first)
         if hasattr(be, "fitted"):
             arrays = be.fitted(spec, *arrays)
-        if be.signature(arrays[1]) is not None:
+        if like_before is not None or (self._first and have_values(be, arrays)):
             self._first = False
-            if like_before is not None and not spec.validate:
-                if len(self.passed) >= _MOST_SIGNATURES:
-                    self.passed.clear()
-                self.passed.add(like_before)
+        if like_before is not None and not spec.validate:
+            if len(self.passed) >= _MOST_SIGNATURES:
+                self.passed.clear()
+            self.passed.add(like_before)
         return (*arrays, trusted)
+
+
+def have_values(be: Any, arrays: Iterable[Any]) -> bool:
+    """Whether none of these is a meta, fake, symbolic or traced array. A call with such a one is not the first call,
+    which checks what can only be read of values."""
+    return all(x is None or be.signature(x) is not None for x in arrays)
 
 
 def _both(first: Any, second: Any) -> Any:

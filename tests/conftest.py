@@ -6,7 +6,7 @@ asked for and cannot be imported is an error, never a skip.
 * A test with an argument `backend` runs once for every backend under test.
 * `@pytest.mark.only("torch", "jax")`: a test of what those backends alone have.
 * `tests/test_torch_*.py` (likewise for the others) is collected only where torch is tested, so it may import torch at
-  its top.
+  its top. An argument `backend` of its tests is that backend alone.
 * `@pytest.mark.cross`: a test that takes several frameworks at once; it runs only where all five are tested.
   `tests/test_port_torch*.py`, `test_port_keras*.py` and `test_port_optax*.py` are collected there only.
 * `@pytest.mark.reads`: a test of what has to read values, which is not done on an accelerator (`--device`).
@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, settings
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax", "keras")
 _PORTS = ("test_port_torch", "test_port_keras", "test_port_optax")
-_VALUES = ("test_losses", "test_catalogue", "test_empty_lengths", "test_meaning")
+_VALUES = ("test_losses", "test_catalogue", "test_empty_lengths", "test_meaning", "test_keras_alignment")
 """Files about values, which Keras has from its framework."""
 KERAS_RUNS_ON = ("tensorflow", "torch", "jax")
 
@@ -170,8 +170,9 @@ def _owner(path: Path) -> str | None:
 
 
 def _narrowed(node: pytest.Item | pytest.FunctionDefinition) -> set[str]:
-    """The backends that a test's `only` marks leave."""
-    left = set(BACKENDS)
+    """The backends that a test's file name and its `only` marks leave."""
+    owner = _owner(node.path)
+    left = set(BACKENDS) if owner is None else {owner}
     for mark in node.iter_markers("only"):
         if unknown := set(mark.args) - left.union(BACKENDS):
             raise pytest.UsageError(f"{node.nodeid}: only() names {', '.join(sorted(unknown))}")

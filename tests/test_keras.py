@@ -48,6 +48,11 @@ def fit(model: keras.Model, x: Any, y: Any, **arguments: Any) -> dict[str, float
     return {key: values[0] for key, values in history.items()}
 
 
+def test_what_is_about_keras_runs_for_keras_alone(backend: str) -> None:
+    """In an environment with every framework, `backend` could be JAX while Keras runs on TensorFlow."""
+    assert backend == "keras"
+
+
 # --- losses
 
 

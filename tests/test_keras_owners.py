@@ -298,6 +298,14 @@ def test_bad_options(options: dict[str, Any], error: type[Exception], message: s
         WithWeight(**{"loss": "arcface", "num_classes": C, "feature_dim": D} | options)
 
 
+def test_loss_weight_is_fixed() -> None:
+    """A step that was compiled would not see another one."""
+    layer = made(loss_weight=0.5)
+    with pytest.raises(AttributeError, match=r"loss_weight is fixed when the layer is made, got 10\.0; make another"):
+        layer.loss_weight = 10.0
+    assert layer.loss_weight == 0.5 and layer.get_config()["loss_weight"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [

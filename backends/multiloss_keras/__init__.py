@@ -42,6 +42,17 @@ def asarray(x: Any, like: Any, name: str) -> Any:
     return inner.asarray(_value(x), _value(like), name)
 
 
+def of_replica(value: Any) -> Any:
+    """A mean as Keras wants it from each replica of a `tf.distribute` strategy, which it sums: divided by how many
+    there are."""
+    if _RUNS_ON != "tensorflow":
+        return value
+    import tensorflow as tf
+
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return value if replicas == 1 else value * (1.0 / replicas)
+
+
 def _value(x: Any) -> Any:
     return x.value if isinstance(x, keras.Variable) else x
 

@@ -9,16 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.backend.common import global_state
-from keras.src.backend.common.stateless_scope import in_stateless_scope
-from keras.src.backend.common.symbolic_scope import in_symbolic_scope
-from keras.src.losses.loss import scale_loss_for_distribution
 
 import multiloss_keras as be
-from multiloss import checks, state
+from multiloss import state
 from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
 from multiloss.center_methods import CenterMethods
+from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
+from multiloss_keras.step_number import StepNumber
+from multiloss_keras.targets import class_labels
 
 _HAS_GRAPHS = keras.backend.backend() == "tensorflow"
 """A graph keeps to the variable that it was traced with."""
@@ -91,11 +90,11 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return super().__call__(labels, features, **{name: x for name, x in given.items() if x is not None})
 
     def _mode(self, training: bool | None) -> bool | None:
-        if training is not None or global_state.get_global_attribute("current_call_ctx") is not None:
+        if training is not None or compat.inside_a_call():
             return training
-        if not in_stateless_scope():
+        if compat.in_stateless_scope() is False:
             return True
-        if in_symbolic_scope():  # Keras only looks for shapes
+        if compat.in_symbolic_scope():  # Keras only looks for shapes
             return None
         # Keras on JAX runs `model.call` itself, without the context that tells inner layers the mode.
         raise ValueError(
@@ -143,7 +142,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[list[Any], bool]:
-        """Checked native arrays, a table that fits them, and whether the labels are known to be in range."""
+        """Checked native arrays, a table that fits them, and whether the labels are known to be in range. Without a
+        mask the one is used that Keras layers attached to the features."""
+        mask = compat.mask_of(features) if mask is None else mask
         labels, features, sample_weight, mask = native_arrays(be, labels, features, sample_weight, mask)
         rank = len(features.shape) - 1
         labels, sample_weight, mask = (
@@ -164,8 +165,10 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if not moves:
             return (*self._ready(*given), None)
         be.refuse_recomputation()
-        # In such a scope Keras on torch only looks for shapes.
-        group: Any = None if in_stateless_scope() else be.group(getattr(self._table, "value", None), self._processes)
+        table = getattr(self._table, "value", None)
+        # In such a scope Keras on torch only looks for shapes, of tensors without values.
+        for_shapes = compat.in_stateless_scope() or getattr(table, "is_meta", False)
+        group: Any = None if for_shapes else be.group(table, self._processes)
         if not hasattr(group, "check"):
             return (*self._ready(*given), group)
         arrays, trusted = group.check(
@@ -184,7 +187,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def _commit(self, labels: Any, rows: Any) -> None:
         rows = be.xp.stop_gradient(rows)
-        if be.write_rows is not None and not in_stateless_scope():
+        if be.write_rows is not None and compat.in_stateless_scope() is False:
             be.write_rows(self._table.value, labels, rows)
         else:
             self._table.assign(be.xp.put_rows(self._table.value, labels, rows))
@@ -202,7 +205,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if self._table is not None and tuple(self._table.shape) == centers.shape:
             self._table.assign(centers)
             return
+        compat.unlock(self)
         if self._table is not None:
+            compat.forget(self, self._table)
             if self._in_graph and not self._is_made_anew:
                 warnings.warn(
                     "the table of centers has another shape now; what was compiled before (fit, on TensorFlow) keeps "
@@ -211,8 +216,6 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
                 )
                 self._table.assign(ops.full(self._table.shape, np.nan))
                 self._in_graph = False
-            self._untrack_variable(self._table)
-        self._tracker.unlock()
         # autocast=False: under mixed precision the centers would read as float16.
         self._table = self.add_weight(
             shape=centers.shape,
@@ -253,7 +256,7 @@ class WithCenterLoss(keras.Model):
         model: a functional or sequential model with one output.
         features: name of the layer whose output, (N, D), the center loss takes.
         num_classes: number of classes; the targets are labels (N,), (N, 1) or one-hot (N, num_classes).
-        weight: lambda, what the center loss is multiplied with.
+        weight: lambda, what the center loss is multiplied with; `model.weight` may be set later, in a callback too.
         alpha: the step of the centers, in [0, 1]; None: the loss's default.
         loss_options: those of a loss of the family (`loss="island"` and the like), a `weight` of its own among them.
         options: further ones of `multiloss.get("center", ...)`.
@@ -263,6 +266,8 @@ class WithCenterLoss(keras.Model):
         >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))  # doctest: +SKIP
         >>> model.fit(x, y)  # doctest: +SKIP
     """
+
+    weight = StepNumber()
 
     def __init__(
         self,
@@ -294,7 +299,7 @@ class WithCenterLoss(keras.Model):
             raise ValueError(f"layer {features!r} must give feature vectors (N, D), got shape {found.shape}")
         self.model = model
         self.features = features
-        self.weight = float(weight)
+        self.weight = weight
         if alpha is not None:
             options["alpha"] = alpha
         if options.get("loss") != "ring":  # which has one radius for all classes
@@ -330,8 +335,15 @@ class WithCenterLoss(keras.Model):
         labels = class_labels(y, self._classes())
         value = self.center(labels, features, sample_weight=sample_weight, training=bool(training))
         if self.center.options.reduction != "sum":
-            value = scale_loss_for_distribution(value)  # as Keras scales the compiled loss
-        return base + self.weight * ops.cast(value, base.dtype)
+            value = be.of_replica(value)  # as Keras scales the compiled loss
+        weight = WithCenterLoss.weight.variable(self)
+        return base + ops.cast(weight, base.dtype) * ops.cast(value, base.dtype)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Nothing: `weight` is in the configuration, and no value that training has found."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Nothing, as nothing was saved."""
 
     def make_train_function(self, force: bool = False) -> Any:
         """As Keras does; anew where the centers have another shape than when it was made."""
@@ -371,26 +383,3 @@ class WithCenterLoss(keras.Model):
         """The model that `get_config` described."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects=custom_objects)
         return cls(**(config | {"model": model}))
-
-
-def class_labels(y: Any, classes: int | None) -> Any:
-    """Integer labels of the targets: labels as they are, one-hot ones by argmax; soft ones are refused."""
-    y = be.asarray(y, None, "y")
-    if len(y.shape) == 2 and y.shape[-1] == classes != 1:
-        y = ops.cast(y, "int32") if be.kind(y) == "b" else y
-        largest = ops.max(y, axis=-1)
-        one_hot = (ops.cast(largest, "float32") == 1) & (ops.sum(ops.cast(y != 0, "int32"), axis=-1) == 1)
-        values = be.host(one_hot)
-        if values is not None and not values.all():
-            raise ValueError(
-                "center loss needs the class of each sample: y must be labels or one-hot, got soft targets"
-            )
-        # Where values cannot be read, a soft target becomes an impossible label: the value is nan, no center moves.
-        return ops.where(one_hot, ops.cast(ops.argmax(y, axis=-1), "int32"), -1)
-    if "float64" in str(y.dtype) and be.host(y) is None:
-        # A tf.function that met int32 and int64 labels retraces with float64, which holds both exactly.
-        whole = ops.cast(y, "int64")
-        return ops.where(ops.cast(whole, "float64") == y, whole, -1)
-    if be.kind(y) not in "iu":
-        raise checks.label_dtype(y.dtype, "y")
-    return y

@@ -6,16 +6,16 @@ import dataclasses
 from typing import Any
 
 import keras
-from keras.src.backend import get_keras_mask
-from keras.src.losses.loss import scale_loss_for_distribution
+import numpy as np
 
 import multiloss_keras as be
 from multiloss import checks, dispatch
-from multiloss.general import General, bound
+from multiloss.general import General, bound, wanted
 from multiloss.loss import Named, Spec, make, make_spec
 from multiloss.pipeline import sample_shape
+from multiloss_keras import masks
 from multiloss_keras.center import CenterLoss, WithCenterLoss
-from multiloss_keras.shapes import align, squeeze_trailing, unalign
+from multiloss_keras.shapes import align, align_inputs, squeeze_trailing, unalign
 
 __all__ = ["CenterLoss", "KerasGeneral", "KerasLoss", "WithCenterLoss"]
 
@@ -38,30 +38,36 @@ class KerasLoss(Named, keras.losses.Loss):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss; a mask that Keras layers attached to `y_pred` is used where none is given."""
         value = self._native(*self._ready(y_true, y_pred, sample_weight, mask))
-        return value if self.spec.reduction in ("none", "sum") else scale_loss_for_distribution(value)
+        return value if self.spec.reduction in ("none", "sum") else be.of_replica(value)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The per-sample values, as Keras' own losses have it."""
-        y_true, y_pred, _, _ = self._ready(y_true, y_pred, None, None)
+        y_true, y_pred = self._aligned(y_true, y_pred)
         return make(dataclasses.replace(self.spec, reduction="none"), be.inner.name)(y_true, y_pred)
 
     def _ready(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
         """What the loss of the framework takes: `y_pred` in Keras' dtype, all else aligned with it."""
+        given = y_pred
+        y_true, y_pred = self._aligned(y_true, y_pred)
         if mask is None:
-            mask = get_keras_mask(y_pred)
-        y_true, y_pred = _tensors(y_true, y_pred)
-        # Half precision is computed in float32 anyhow, and the checks allow for its rounding where they see it.
-        widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in ("float16", "bfloat16")
-        if be.kind(y_pred) in "fiu" and not widened:  # the rest is refused, not cast
-            y_pred = keras.ops.cast(y_pred, self.dtype)
-        y_true = align(y_true, y_pred, self.spec)
-        checks.axis_fits(self.spec.axis, be.shape(y_pred), "y_pred")
+            mask = masks.of_prediction(given, y_pred, self.spec.axis)
         samples = len(sample_shape(be.shape(y_pred), self.spec.axis))
         sample_weight, mask = (
             None if x is None else squeeze_trailing(be.asarray(x, y_pred, name), samples)
             for x, name in ((sample_weight, "sample_weight"), (mask, "mask"))
         )
         return y_true, y_pred, sample_weight, mask
+
+    def _aligned(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Both as tensors, `y_pred` in Keras' dtype, with a trailing axis of 1 as Keras has it."""
+        y_true, y_pred = _tensors(y_true, y_pred)
+        # Half precision is computed in float32 anyhow, and the checks allow for its rounding where they see it.
+        widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in ("float16", "bfloat16")
+        if be.kind(y_pred) in "fiu" and not widened:  # the rest is refused, not cast
+            y_pred = keras.ops.cast(y_pred, self.dtype)
+        y_true, y_pred = align(y_true, y_pred, self.spec)
+        checks.axis_fits(self.spec.axis, be.shape(y_pred), "y_pred")
+        return y_true, y_pred
 
     def value_and_grad(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
@@ -76,7 +82,7 @@ class KerasLoss(Named, keras.losses.Loss):
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """First and second derivative of each value with respect to each element, unreduced."""
         _, given = _tensors(y_true, y_pred)
-        gradient, second = self._native.grad_and_hess(*self._ready(y_true, y_pred, None, None)[:2])
+        gradient, second = self._native.grad_and_hess(*self._aligned(y_true, y_pred))
         return _as_given(gradient, given), _as_given(second, given)
 
     def __reduce__(self) -> Any:
@@ -109,32 +115,59 @@ class KerasGeneral(General, keras.losses.Loss):
         self._native = make(spec, be.inner.name)
 
     def __call__(self, *inputs: Any, sample_weight: Any = None, mask: Any = None, **named: Any) -> Any:
-        """The loss of its inputs, by place or by name."""
-        if len(inputs) > len(self.spec.definition.inputs) and sample_weight is None:
-            inputs, sample_weight = inputs[:-1], inputs[-1]  # as Keras' trainers call a loss
-        value = self._native(*self._aligned(inputs, named), sample_weight=sample_weight, mask=mask)
-        return value if self.spec.reduction in ("none", "sum") else scale_loss_for_distribution(value)
+        """The loss of its inputs, by place or by name; masks that Keras layers attached to them are used.
+
+        A loss of two inputs and optional ones, such as `ctc`, is called as Keras' trainers call one: what comes third
+        by place, and last, is `sample_weight`. The optional inputs go by name then.
+        """
+        inputs, sample_weight = self._by_place(inputs, sample_weight)
+        given = bound(self.spec.definition, inputs, named)
+        ready, sample_weight, mask, _ = self._ready(given, sample_weight, mask)
+        value = self._native(*ready, sample_weight=sample_weight, mask=mask)
+        return value if self.spec.reduction in ("none", "sum") else be.of_replica(value)
 
     def value_and_grad(
         self, *inputs: Any, sample_weight: Any = None, mask: Any = None, wrt: Any = None, **named: Any
     ) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names)."""
-        ready = self._aligned(inputs, named)
-        return self._native.value_and_grad(*ready, sample_weight=sample_weight, mask=mask, wrt=wrt)
+        inputs, sample_weight = self._by_place(inputs, sample_weight)
+        positions = wanted(wrt, self.spec.definition)
+        given = bound(self.spec.definition, inputs, named)
+        ready, sample_weight, mask, steps = self._ready(given, sample_weight, mask)
+        asked = [self.spec.definition.inputs[i] for i in positions]
+        value, gradients = self._native.value_and_grad(*ready, sample_weight=sample_weight, mask=mask, wrt=asked)
+        # In the order and rank of what was given, before it was aligned.
+        gradients = [
+            unalign(steps[i].back(gradient) if i in steps else gradient, np.ndim(given[i]))
+            for i, gradient in zip(positions, gradients, strict=True)
+        ]
+        return value, gradients[0] if wrt is None or isinstance(wrt, str) else tuple(gradients)
 
-    def _aligned(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
-        """The inputs as tensors, real ones in Keras' dtype, labels without a trailing axis of 1."""
+    def _by_place(self, inputs: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """The inputs, and the weights where Keras' trainers put them: third, behind targets and predictions."""
         definition = self.spec.definition
-        ready = []
-        for name, x in zip(definition.inputs, bound(definition, inputs, named), strict=True):
-            shape = definition.shapes[name]
+        as_trainers_do = len(inputs) == 3 and len(definition.inputs) - len(definition.optional) == 2
+        if sample_weight is None and (as_trainers_do or len(inputs) > len(definition.inputs)):
+            return inputs[:-1], inputs[-1]
+        return inputs, sample_weight
+
+    def _ready(self, given: list[Any], sample_weight: Any, mask: Any) -> tuple[list[Any], Any, Any, dict[int, Any]]:
+        """What the loss of the framework takes: inputs as tensors, real ones in Keras' dtype, without a trailing axis
+        of 1 that is too many; weights; a mask with what layers attached; and the steps that such masks have moved."""
+        definition = self.spec.definition
+        ready: list[Any] = []
+        for name, x in zip(definition.inputs, given, strict=True):
             x = None if x is None else be.asarray(x, None, name)
-            if x is not None and shape.integer and not shape.leading:
-                x = squeeze_trailing(x, len(shape.letters))
-            elif x is not None and be.kind(x) == "f" and be.compute(x) is x:
+            if x is not None and be.kind(x) == "f" and be.compute(x) is x:
                 x = keras.ops.cast(x, self.dtype)
             ready.append(x)
-        return ready
+        ready, rank = align_inputs(definition, ready)
+        sample_weight, mask = (
+            None if x is None else squeeze_trailing(be.asarray(x, ready[1], name), rank)
+            for x, name in ((sample_weight, "sample_weight"), (mask, "mask"))
+        )
+        mask, steps = masks.of_inputs(self.spec, rank, given, ready, mask)
+        return ready, sample_weight, mask, steps
 
     def __reduce__(self) -> Any:
         # Keras' own goes by the name, which may mean another loss by now.

@@ -6,12 +6,11 @@ from functools import partial
 from typing import Any
 
 import keras
-from keras.src.backend import get_keras_mask
-from keras.src.utils.naming import auto_name
 
 import multiloss_keras as be
 from multiloss import options, owners
 from multiloss.loss import make
+from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 
 
@@ -65,10 +64,10 @@ class WithWeight(keras.layers.Layer):
         **given: Any,
     ) -> None:
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
-        super().__init__(name=name or auto_name(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
+        super().__init__(name=name or compat.numbered(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
         self.made = made
-        self.loss_weight = options.optional(options.real)("loss_weight", loss_weight)
+        self._loss_weight = options.optional(options.real)("loss_weight", loss_weight)
         # A bound method: a module of torch's, which the native loss may be, Keras would wrap.
         self._native = make(made.spec, be.inner.name).__call__
         self.weight: Any = None
@@ -76,6 +75,18 @@ class WithWeight(keras.layers.Layer):
         self.bias: Any = None
         if made.feature_dim is not None:
             self._draw(made.feature_dim)
+
+    @property
+    def loss_weight(self) -> float | None:
+        """Lambda, fixed when the layer is made: a compiled step would keep to the number that it was traced with."""
+        return self._loss_weight
+
+    @loss_weight.setter
+    def loss_weight(self, loss_weight: Any) -> None:
+        raise AttributeError(
+            f"loss_weight is fixed when the layer is made, got {loss_weight!r}; make another layer, or leave it out "
+            "and add the loss in the model's call, times a variable: self.add_loss(factor * layer(labels, features))"
+        )
 
     def build(self, labels_shape: Any, features_shape: Any) -> None:
         """Draw the weight, where its width was not known before."""
@@ -121,7 +132,7 @@ class WithWeight(keras.layers.Layer):
     def call(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss, or with `loss_weight` the features."""
         owners.check_width(be.shape(features), self.weight.shape[1])
-        mask = get_keras_mask(features) if mask is None else mask
+        mask = compat.mask_of(features) if mask is None else mask
         rank = len(be.shape(features)) - 1
         labels, sample_weight, mask = (
             None if x is None else squeeze_trailing(x, rank) for x in (labels, sample_weight, mask)

@@ -6,15 +6,41 @@ from typing import Any
 
 import keras
 
+from multiloss.definition import Definition
 
-def align(y_true: Any, y_pred: Any, spec: Any) -> Any:
-    """Targets (N,) for predictions (N, 1) and the reverse; labels (N, 1) for predictions (N, C)."""
-    have, want = len(y_true.shape), len(y_pred.shape) - (1 if spec.definition.has_labels else 0)
-    if have == want + 1 and y_true.shape[-1] == 1:
-        return keras.ops.squeeze(y_true, -1)
-    if not spec.definition.has_labels and have == want - 1 and y_pred.shape[-1] == 1:
-        return keras.ops.expand_dims(y_true, -1)
-    return y_true
+
+def align(y_true: Any, y_pred: Any, spec: Any) -> tuple[Any, Any]:
+    """Both with one rank, where their ranks differ by a trailing 1: the one of higher rank is squeezed, and only a 1-D
+    one expanded, as Keras does. Labels (N, 1) become (N,)."""
+    more = len(y_true.shape) - len(y_pred.shape)
+    if spec.definition.has_labels:
+        return squeeze_trailing(y_true, len(y_pred.shape) - 1), y_pred
+    if more == 1 and y_true.shape[-1] == 1:
+        if len(y_pred.shape) == 1:
+            return y_true, keras.ops.expand_dims(y_pred, -1)
+        return keras.ops.squeeze(y_true, -1), y_pred
+    if more == -1 and y_pred.shape[-1] == 1:
+        if len(y_true.shape) == 1:
+            return keras.ops.expand_dims(y_true, -1), y_pred
+        return y_true, keras.ops.squeeze(y_pred, -1)
+    return y_true, y_pred
+
+
+def align_inputs(definition: Definition, inputs: list[Any]) -> tuple[list[Any], int]:
+    """The inputs of a loss of other inputs, without a trailing 1 that is too many; how many axes the samples have."""
+    wanted = [definition.shapes[name] for name in definition.inputs]
+    ranks = [
+        len(x.shape) - len(shape.letters)
+        for x, shape in zip(inputs, wanted, strict=True)
+        if x is not None and shape.leading
+    ]
+    rank = max(0, min(ranks)) if ranks else 1
+    return [
+        squeeze_trailing(x, rank if shape.leading else len(shape.letters))
+        if x is not None and (shape.integer or not shape.letters)
+        else x
+        for x, shape in zip(inputs, wanted, strict=True)
+    ], rank
 
 
 def unalign(gradient: Any, rank: int) -> Any:
@@ -25,7 +51,7 @@ def unalign(gradient: Any, rank: int) -> Any:
 
 
 def squeeze_trailing(x: Any, rank: int) -> Any:
-    """Weights or a mask (N, 1) for per-sample values (N,)."""
+    """Labels, weights or a mask (N, 1) for samples (N,)."""
     if len(x.shape) == rank + 1 and x.shape[-1] == 1:
         return keras.ops.squeeze(x, -1)
     return x

@@ -71,7 +71,7 @@ def kind(x: torch.Tensor) -> str:
 
 
 def signature(x: torch.Tensor) -> Any:
-    """Shape, dtype and device; None while compiling, under torch.func, and of subclasses."""
+    """Shape, dtype and device; None while compiling, under torch.func, of subclasses, and on the meta device."""
     return (x.shape, x.dtype, x.device) if reading.is_plain(x) else None
 
 

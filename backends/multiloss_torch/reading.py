@@ -12,8 +12,8 @@ _transformed = torch._C._functorch.peek_interpreter_stack
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether x is a dense tensor with values: not while compiling, not under torch.func, no subclass."""
-    if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not _DENSE:
+    """Whether x is a dense tensor with values: not while compiling, not under torch.func, no subclass, not meta."""
+    if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not _DENSE or x.is_meta:
         return False
     return _transformed() is None
 

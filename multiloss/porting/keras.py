@@ -185,7 +185,11 @@ def tversky(
 ) -> Row:
     """1 - I / (I + alpha sum(t (1 - p)) + beta sum(p (1 - t)) + 1e-7), I = sum(t p)."""
     swapped = "alpha weighs false negatives and beta false positives, against Keras' documentation; elsewhere swapped"
-    notes = (swapped, *(_REGIONS if axis is None else _REGIONS[1:]))
+    version = (
+        "so Keras has it up to 3.15, and a written form means that; Keras 3.16 exchanges alpha and beta: an object is "
+        "asked which it has"
+    )
+    notes = (swapped, version, *(_REGIONS if axis is None else _REGIONS[1:]))
     return row("keras.tversky", reduction, dtype, *notes, axis=axis, alpha=alpha, beta=beta)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from multiloss.loss import Spec, make_spec
-from multiloss.porting import written
+from multiloss.porting import objects, written
 from multiloss.porting.rows import RefusedError, Source
 
 LIBRARIES = {"torch.nn": "torch", "keras.losses": "keras", "optax": "jax", "optax.losses": "jax"}
@@ -75,6 +75,7 @@ class Native:
         """The object itself, or a function of its arrays in its own order."""
         theirs = _imported(self.source.name)
         given = {key: _made(self.source, key, value) for key, value in self.arguments.items()}
+        given = objects.exchanged(self.source.name, given)
         if self.source.is_class:
             return theirs(**given)
 

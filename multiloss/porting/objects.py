@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from multiloss.porting.rows import RefusedError
 
@@ -16,10 +18,43 @@ _LEGACY = ("size_average", "reduce", "device", "dtype")
 def identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """(canonical name, arguments) of a torch module, a Keras loss, a function of theirs or a partial of one; or None.
 
-    A subclass is none of them: it may compute anything.
+    A subclass is none of them: it may compute anything. The arguments mean what they mean in the tables.
     """
+    found = _identify(item, known)
+    return None if found is None else (found[0], exchanged(found[0], found[1]))
+
+
+def exchanged(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of an installed loss as those of the tables, and the reverse.
+
+    Keras 3.16 exchanges alpha and beta of its Tversky loss; the tables have them as Keras up to 3.15.
+    """
+    if name not in ("keras.losses.Tversky", "keras.losses.tversky") or not {"alpha", "beta"} & arguments.keys():
+        return arguments
+    module, _, attribute = name.rpartition(".")
+    if _weighs_misses(getattr(sys.modules[module], attribute)):
+        return arguments
+    other = {"alpha": "beta", "beta": "alpha"}
+    return {other.get(key, key): value for key, value in arguments.items()}
+
+
+@functools.cache
+def _weighs_misses(tversky: Callable[..., Any]) -> bool:
+    """Whether alpha of this class or function weighs what is missed (false negatives): one hit and one miss tell."""
+    truth, found = np.array([[1.0, 1.0]], np.float32), np.array([[1.0, 0.0]], np.float32)
+    given, is_class = {"alpha": 1.0, "beta": 0.0}, inspect.isclass(tversky)
+    try:
+        value = float(tversky(**given)(truth, found) if is_class else tversky(truth, found, **given))
+    except Exception as error:
+        raise RefusedError(f"Keras' Tversky did not answer which of alpha and beta weighs what: {error}") from error
+    if not min(abs(value - 0.5), abs(value)) <= 0.01:  # nor is nan
+        raise RefusedError(f"Keras' Tversky of a hit and a miss is {value:g}, which neither alpha nor beta explains")
+    return value > 0.25
+
+
+def _identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     if isinstance(item, functools.partial):
-        inner = identify(item.func, known)
+        inner = _identify(item.func, known)
         if inner is None or item.args:
             return None
         return inner[0], {**inner[1], **item.keywords}
@@ -43,9 +78,13 @@ def identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] 
 def _arguments(item: Any) -> dict[str, Any]:
     """What a module or a Keras loss was made with."""
     if hasattr(item, "get_config"):
-        # The configuration of some leaves out arguments (`delta` of Huber), which what they wrap gets.
+        # The configuration of some leaves out arguments (`delta` of Huber), which what they wrap gets: Keras does not
+        # promise `_fn_kwargs`, so without it what is missing is refused.
         config = {**item.get_config(), **getattr(item, "_fn_kwargs", {})}
         config.pop("name", None)
+        for name in inspect.signature(type(item).__init__).parameters:
+            if name not in config and name not in ("self", "name", "dtype", "args", "kwargs"):
+                raise RefusedError(f"{type(item).__name__} does not tell its {name} here; give its written form")
         if getattr(item, "dtype", "float32") != "float32":
             config["dtype"] = str(item.dtype)
         return config

@@ -1,0 +1,64 @@
+"""A number of a model that every step reads anew, whatever was compiled before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from multiloss import options
+from multiloss_keras import compat
+
+
+class StepNumber:
+    """An attribute that may be set at any time, in a callback too.
+
+    A compiled step would keep to a Python number as it was when the step was traced, so the number is a variable of the
+    model that is not trained. It is part of the configuration and not of the saved weights.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: Any, owner: Any = None) -> Any:
+        if model is None:
+            return self
+        if self._given not in model.__dict__:
+            raise AttributeError(f"{self._name} is not set yet")
+        compat.sync(model)
+        given = model.__dict__[self._given]
+        held = keras.ops.convert_to_numpy(self.variable(model))
+        # The variable has it rounded, but may have been assigned another one.
+        return given if held == held.dtype.type(given) else float(held)
+
+    def __set__(self, model: Any, number: Any) -> None:
+        if hasattr(number, "assign"):
+            raise TypeError(
+                f"{self._name} must be a number, got a variable, whose later values are not read; "
+                f"set model.{self._name} instead, in a callback too"
+            )
+        number = options.real(self._name, number)
+        if self._given not in model.__dict__:
+            model.__dict__[self._variable] = model.add_weight(
+                shape=(),
+                initializer="zeros",
+                dtype="float64" if keras.config.floatx() == "float64" else "float32",
+                trainable=False,
+                autocast=False,
+                name=self._name,
+            )
+        compat.sync(model)
+        self.variable(model).assign(number)
+        model.__dict__[self._given] = number
+
+    @property
+    def _given(self) -> str:
+        return f"_{self._name}_as_given"
+
+    @property
+    def _variable(self) -> str:
+        return f"_{self._name}_variable"
+
+    def variable(self, model: Any) -> Any:
+        """What a step computes with."""
+        return model.__dict__[self._variable]

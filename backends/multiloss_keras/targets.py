@@ -1,0 +1,33 @@
+"""The classes that the targets of a model name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+import multiloss_keras as be
+from multiloss import checks
+
+
+def class_labels(y: Any, classes: int | None) -> Any:
+    """Integer labels of the targets: labels as they are, one-hot ones by argmax; soft ones are refused."""
+    y = be.asarray(y, None, "y")
+    if len(y.shape) == 2 and y.shape[-1] == classes != 1:
+        y = ops.cast(y, "int32") if be.kind(y) == "b" else y
+        largest = ops.max(y, axis=-1)
+        one_hot = (ops.cast(largest, "float32") == 1) & (ops.sum(ops.cast(y != 0, "int32"), axis=-1) == 1)
+        values = be.host(one_hot)
+        if values is not None and not values.all():
+            raise ValueError(
+                "center loss needs the class of each sample: y must be labels or one-hot, got soft targets"
+            )
+        # Where values cannot be read, a soft target becomes an impossible label: the value is nan, no center moves.
+        return ops.where(one_hot, ops.cast(ops.argmax(y, axis=-1), "int32"), -1)
+    if "float64" in str(y.dtype) and be.host(y) is None:
+        # A tf.function that met int32 and int64 labels retraces with float64, which holds both exactly.
+        whole = ops.cast(y, "int64")
+        return ops.where(ops.cast(whole, "float64") == y, whole, -1)
+    if be.kind(y) not in "iu":
+        raise checks.label_dtype(y.dtype, "y")
+    return y
