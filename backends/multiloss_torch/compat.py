@@ -310,8 +310,8 @@ def keep_out_of_broadcast(model: nn.Module, names: Iterable[str]) -> None:
         listens = False
     if not listens:
         raise RuntimeError(
-            f"torch {torch.__version__} cannot keep tensors out of DistributedDataParallel's broadcast; keep the center "
-            "loss outside of the wrapped model, pass broadcast_buffers=False, or let it broadcast: that costs time only"
+            f"torch {torch.__version__} cannot keep tensors out of DistributedDataParallel's broadcast; keep the "
+            "center loss out of the wrapped model, pass broadcast_buffers=False, or let it broadcast: it takes time"
         )
 
 
