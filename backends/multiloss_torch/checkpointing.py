@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -53,21 +54,34 @@ class _Here(threading.local):
 _here = _Here()
 
 
-class _Context:
-    """A context that may be entered any number of times, in any thread."""
+class _FirstPass:
+    """The context of a region's first pass."""
 
-    def __init__(self, region: Region, again: bool) -> None:
-        self.region, self.again = region, again
+    def __init__(self, region: Region) -> None:
+        self.region = region
 
     def __enter__(self) -> None:
-        entered = Recomputation(self.region, object()) if self.again else self.region
-        _here.entered = (*_here.entered, entered)
+        _here.entered = (*_here.entered, self.region)
+
+    def __exit__(self, *_: object) -> None:
+        # Not the last one: older versions of torch leave a region that raises only when its generator is collected.
+        _here.entered = tuple(x for x in _here.entered if x is not self.region)
+
+
+class _Again:
+    """That of its recomputations: it may be entered any number of times, in any thread."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+
+    def __enter__(self) -> None:
+        _here.entered = (*_here.entered, Recomputation(self.region, object()))
 
     def __exit__(self, *_: object) -> None:
         _here.entered = _here.entered[:-1]
 
 
-def checkpoint_contexts() -> tuple[_Context, _Context]:
+def checkpoint_contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """The `context_fn` of `torch.utils.checkpoint.checkpoint` for regions that a center loss is called in.
 
     With it, center losses rest on nothing but torch's documentation to know what is computed again: the centers move
@@ -90,7 +104,7 @@ def checkpoint_contexts() -> tuple[_Context, _Context]:
         >>> loss.backward()
     """
     region = Region()
-    return _Context(region, again=False), _Context(region, again=True)
+    return _FirstPass(region), _Again(region)
 
 
 def is_possible() -> bool:
