@@ -171,7 +171,7 @@ _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
     "nll_loss_nd": (_of(F.nll_loss, *_WEIGHTED, _MORE[0]), (_X, _LABELS, None, 1, -7)),
     "multi_margin_loss": (
         _of(F.multi_margin_loss, "input", "target", "p", "margin", "weight", "reduction"),
-        (_X, _LABELS, 1, 0.5, None, 1),
+        (_X, _LABELS, 1, 1.0, None, 1),
     ),
     "cross_entropy_loss": (_of(F.cross_entropy, *_WEIGHTED, *_MORE), (_X, _LABELS, None, 1, -7, 0.25)),
 }
