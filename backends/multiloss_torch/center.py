@@ -100,7 +100,7 @@ class TorchCenter(CenterMethods, compat.Table):
         may_move = self.training and self.options.update == "auto"
         moves = may_move and recorded
         first_passes: list[Any] = []
-        if checkpointing.is_possible():
+        if checkpointing.is_possible(recorded):
             first_passes, recomputed = checkpointing.regions()
             read = None if recomputed is None else checkpointing.recall(recomputed, self)
             if read is not None:

@@ -107,11 +107,16 @@ def checkpoint_contexts() -> tuple[AbstractContextManager[None], AbstractContext
     return _FirstPass(region), _Again(region)
 
 
-def is_possible() -> bool:
-    """Whether this call might be inside a checkpointed region: a few cheap questions before the stack is looked at."""
-    return not torch.compiler.is_compiling() and (
-        not torch.is_grad_enabled() or bool(_here.entered) or _backward.is_bw or compat.has_saved_tensor_hooks()
-    )
+def is_possible(recorded: bool | None = None) -> bool:
+    """Whether this call might be inside a checkpointed region: a few cheap questions before the stack is looked at.
+
+    Args:
+        recorded: whether the caller's gradients are; None: whether gradients are now.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    recorded = torch.is_grad_enabled() if recorded is None else recorded
+    return not recorded or bool(_here.entered) or _backward.is_bw or compat.has_saved_tensor_hooks()
 
 
 def regions() -> tuple[list[Any], Recomputation | None]:
