@@ -72,8 +72,9 @@ class GeneralInputs:
         as for `Inputs`."""
         definition, spec = self.spec.definition, self.spec
         arrays = dict(zip(definition.inputs, bound(definition, given, named), strict=True))
-        arrays |= {"sample_weight": sample_weight, "mask": mask}
-        like = next((x for x in reversed(list(arrays.values())[:-2]) if x is not None and be.is_native(x)), None)
+        arrays = {**arrays, "sample_weight": sample_weight, "mask": mask}
+        natives = [x for x in list(arrays.values())[:-2] if x is not None and be.is_native(x)]
+        like = natives[-1] if natives else None
         arrays = {name: None if x is None else be.asarray(x, like, name) for name, x in arrays.items()}
         inputs = {name: arrays[name] for name in definition.inputs if arrays[name] is not None}
         for name, x in inputs.items():
@@ -203,7 +204,8 @@ def _first_of(be: Any, inputs: list[Any], wanted_shapes: list[Any], rank: int) -
 
 def _labels_of(inputs: list[Any], wanted_shapes: list[Any]) -> Array:
     """The labels that `ignore_index` is about: the first input of classes, or None."""
-    return next((x for x, shape in zip(inputs, wanted_shapes, strict=True) if shape.below is not None), None)
+    of_classes = [x for x, shape in zip(inputs, wanted_shapes, strict=True) if shape.below is not None]
+    return of_classes[0] if of_classes else None
 
 
 def _length(be: Any, inputs: list[Any], wanted_shapes: list[Any], letter: str) -> Any:

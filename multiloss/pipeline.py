@@ -110,7 +110,7 @@ def per_sample(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
         values = values if axis == () else xp.sum(values, axis=axis) / xp.length(values, axis)
     else:
         # What reads the whole batch (`keras.hinge`) leaves out itself what is masked, and has no closed form.
-        more = {"axis": axis} | ({"keep": s.keep} if definition.takes_keep else {})
+        more = {"axis": axis, **({"keep": s.keep} if definition.takes_keep else {})}
         values = _differentiable(be, xp, definition, {**options, **more}, s.y_true, s.y_pred, axis)
     # `where` against a constant, not a product with nan, which would make every gradient nan.
     return values if s.invalid is None else xp.where(s.invalid, xp.full_like(values, float("nan")), values)
@@ -185,8 +185,9 @@ def of_rows(
     be: Any, spec: Any, rows: Array, features: Array, sample_weight: Any, mask: Any, invalid: Array | None
 ) -> Samples:
     """Features against gathered centers; the value is nan where the label of a row is `invalid`."""
-    samples = prepare(be, spec, rows, features, sample_weight, mask, True)
-    return samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
+    s = prepare(be, spec, rows, features, sample_weight, mask, True)
+    # Not `dataclasses.replace`, which torch.compile of 2.6 cannot trace.
+    return s if invalid is None else Samples(s.y_true, s.y_pred, s.weight, s.keep, invalid)
 
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:

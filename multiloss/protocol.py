@@ -210,6 +210,9 @@ class Adapter(Protocol):
 class Combined:
     """An array namespace together with an adapter's own names, which win, and the defaults of `numerics`."""
 
+    memo: dict[Any, Any] | None = None
+    """What `shared` parts gave in one evaluation; None where nothing is kept (`sharing`)."""
+
     def __init__(self, base: Any, primitives: dict[str, Any], better: Mapping[str, Any] = _NONE) -> None:
         self.__dict__.update(primitives)
         self._base = base

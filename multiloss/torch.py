@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multiloss_torch.center import TorchCenter as CenterLoss
+from multiloss_torch.checkpointing import checkpoint_contexts
 from multiloss_torch.distributed import keep_out_of_broadcast
 from multiloss_torch.owners import (
     ArcFace,
@@ -23,5 +24,6 @@ __all__ = [
     "ProxyNCA",
     "SphereFace",
     "WithWeight",
+    "checkpoint_contexts",
     "keep_out_of_broadcast",
 ]

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 import multiloss
+import multiloss.torch
 import reference
 from multiloss_torch import checkpointing
 
@@ -59,8 +60,25 @@ KINDS = {
     "reentrant, twice": lambda f: checkpointed(checkpointed(f, use_reentrant=True), use_reentrant=True),
     "reentrant in the other": lambda f: checkpointed(checkpointed(f, use_reentrant=True), use_reentrant=False),
     "the other in reentrant": lambda f: checkpointed(checkpointed(f, use_reentrant=False), use_reentrant=True),
-    "without early stop": lambda f: checkpointed(f, use_reentrant=False, early_stop=False),
+    "without early stop": lambda f: to_the_end(checkpointed(f, use_reentrant=False)),
 }
+MARKED = {"use_reentrant": False, "context_fn": multiloss.torch.checkpoint_contexts}
+MARKED_KINDS = {
+    "marked": lambda f: checkpointed(f, **MARKED),
+    "marked, twice": lambda f: checkpointed(checkpointed(f, **MARKED), **MARKED),
+    "marked in the other": lambda f: checkpointed(checkpointed(f, **MARKED), use_reentrant=False),
+    "the other in marked": lambda f: checkpointed(checkpointed(f, use_reentrant=False), **MARKED),
+    "marked, without early stop": lambda f: to_the_end(checkpointed(f, **MARKED)),
+}
+KINDS |= MARKED_KINDS
+
+
+def to_the_end(run: Any) -> Any:
+    def without_early_stop(*arrays: Any) -> Any:
+        with set_checkpoint_early_stop(False):
+            return run(*arrays)
+
+    return without_early_stop
 
 
 @pytest.mark.parametrize("calls", [1, 2])
@@ -97,7 +115,7 @@ def unrecorded(center: Any, x: Any, y: Any) -> Any:
         return center(y, x)
 
 
-@pytest.mark.parametrize("kind", ["not reentrant", "not reentrant, twice", "without early stop"])
+@pytest.mark.parametrize("kind", ["not reentrant", "not reentrant, twice", "without early stop", *MARKED_KINDS])
 @pytest.mark.parametrize("region", REGIONS)
 def test_backward_passes_over_a_retained_graph(kind: str, region: str) -> None:
     """Each has the gradient of the run without checkpointing, and none moves anything."""
@@ -111,6 +129,21 @@ def test_backward_passes_over_a_retained_graph(kind: str, region: str) -> None:
         gradients.append([torch.autograd.grad(value, [leaf], retain_graph=True)[0] for _ in range(3)])
         assert torch.equal(center.centers, moved)
         centers.append(moved)
+    assert torch.equal(*centers) and not torch.equal(centers[0], torch.ones(C, D))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["reentrant", "reentrant, twice", "reentrant in the other", "the other in reentrant"])
+@pytest.mark.parametrize("region", ["two calls", "one that needs no gradient", "value_and_grad"])
+def test_regions_that_record_nothing_at_first(kind: str, region: str) -> None:
+    """A reentrant one runs without gradients before it is recomputed: `value_and_grad` counts there, too."""
+    gradients, centers = [], []
+    for wrap in (lambda f: f, KINDS[kind]):
+        center, (y, x) = make().double(), BATCHES[0]
+        leaf = x.clone().requires_grad_()
+        wrap(lambda x, y, center=center: REGIONS[region](center, torch.tanh(x), y))(leaf, y).backward()
+        gradients.append(leaf.grad)
+        centers.append(center.centers)
     assert torch.equal(*centers) and not torch.equal(centers[0], torch.ones(C, D))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=0)
 

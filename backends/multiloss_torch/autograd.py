@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from multiloss_torch import compat
 
 
 class _ClosedForm(torch.autograd.Function):
@@ -74,23 +75,10 @@ def closed_form(value: Any, gradient: Any, y_true: Tensor, y_pred: Tensor, axis:
         if not y_pred.requires_grad:
             return value(y_true, y_pred)
         return _ClosedForm.apply(y_true, y_pred, value, gradient, axis)
-    if not _is_recorded(y_pred) or _nests_forward_mode():
+    if not _is_recorded(y_pred) or compat.nests_forward_mode():
         return value(y_true, y_pred)
     return _ClosedFormWithJvp.apply(y_true, y_pred, value, gradient, axis)
 
 
-def _nests_forward_mode() -> bool:
-    """Whether forward mode runs over forward mode (`jacfwd` of `jacfwd`), where the `jvp` of a Function, of all torch
-    versions so far, counts as a constant."""
-    if torch._C._functorch.peek_interpreter_stack() is None:
-        return False
-    levels = torch._C._functorch.get_interpreter_stack()
-    return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels or ()) > 1
-
-
 def _is_recorded(x: Tensor) -> bool:
-    return (
-        (x.requires_grad and torch.is_grad_enabled())
-        or torch._C._functorch.is_functorch_wrapped_tensor(x)
-        or forward_ad._current_level >= 0
-    )
+    return (x.requires_grad and torch.is_grad_enabled()) or compat.is_transformed(x) or compat.in_forward_mode()

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiloss_torch import reading
+from multiloss_torch import compat, reading
 from multiloss_torch.kernels import Both, near, whole
 
-_aten, _NONE = torch.ops.aten, 0
+_NONE = 0
 _NO_OVERFLOW = 80.0
 """exp of it is finite in every dtype."""
 
@@ -97,16 +97,18 @@ def _margins(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | 
 
 def _margins_of_sets(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     """torch's, without pairs of classes in memory."""
+    if compat.multilabel_margin_loss_backward is None:
+        return None
     if not reading.can_read(y_pred) or axis % y_pred.ndim != y_pred.ndim - 1 or not near(y_pred):
         return None
     scores, numbers = y_pred.reshape(-1, y_pred.shape[-1]), whole(y_true.reshape(-1, y_pred.shape[-1]))
     if numbers is None:
         return None
     try:
-        values, hits = _aten.multilabel_margin_loss_forward(scores, numbers, _NONE)
+        values, hits = compat.multilabel_margin_loss_forward(scores, numbers, _NONE)
     except (IndexError, RuntimeError):  # no class numbers
         return None
-    gradient = _aten.multilabel_margin_loss_backward(torch.ones_like(values), scores, numbers, _NONE, hits)
+    gradient = compat.multilabel_margin_loss_backward(torch.ones_like(values), scores, numbers, _NONE, hits)
     return values.reshape(y_pred.shape[:-1]), gradient.reshape(y_pred.shape)
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import checks
 from multiloss.center import CenterOptions, native_arrays, one_radius, step
 from multiloss.center_methods import CenterMethods
-from multiloss_torch import checkpointing, distributed, quick, reading
+from multiloss_torch import checkpointing, compat, distributed, quick, reading
 
 
-class TorchCenter(CenterMethods, nn.Module):
+class TorchCenter(CenterMethods, compat.Table):
     """`center(labels, features)` is differentiable by the features; in training mode the centers move, once a call.
 
     Nothing moves in evaluation mode (`.eval()`) or where torch records no gradients (`no_grad`, `inference_mode`).
@@ -27,7 +27,7 @@ class TorchCenter(CenterMethods, nn.Module):
     centers: Tensor
 
     def __init__(self, chosen: CenterOptions) -> None:
-        nn.Module.__init__(self)
+        compat.Table.__init__(self)
         self.options = dataclasses.replace(chosen, process_group=None)
         self._choice = distributed.Choice(chosen.process_group)
         self._agreed = False
@@ -60,6 +60,8 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` and the mode say."""
+        if checkpointing.is_possible() and checkpointing.regions()[1] is not None:
+            return  # the first pass of the region has moved them
         with torch.no_grad():
             _, where_to, rows, _ = self._step((labels, features, None, mask), True)
             self._commit(where_to, rows)
@@ -98,7 +100,7 @@ class TorchCenter(CenterMethods, nn.Module):
         may_move = self.training and self.options.update == "auto"
         moves = may_move and recorded
         first_passes: list[Any] = []
-        if checkpointing.is_possible():
+        if checkpointing.is_possible(recorded):
             first_passes, recomputed = checkpointing.regions()
             read = None if recomputed is None else checkpointing.recall(recomputed, self)
             if read is not None:
@@ -158,12 +160,13 @@ class TorchCenter(CenterMethods, nn.Module):
         if self.centers.numel() and not be.is_native(given[1]):  # lists and NumPy arrays go to the table
             given = given[0], be.asarray(given[1], None, "features").to(self.centers.device), *given[2:]
         labels, features, sample_weight, mask = native_arrays(be, *given)
-        if _transformed(features) or _transformed(labels):
+        if not torch.compiler.is_compiling() and (compat.is_transformed(features) or compat.is_transformed(labels)):
             raise RuntimeError(
                 "a center loss holds state, which torch.func cannot see; use the pure init_state() and step() there"
             )
         if self.centers.numel() and features.device != self.centers.device:
             raise checks.two_devices("features", features.device, self.centers.device, "the loss's table of centers")
+        checkpointing.check_regions()
         self._check(labels, features, sample_weight, mask, self._shape()[1])
         self._fit(labels, features, mask, may_grow)
         features = _leaf_of(features) if leaf else features
@@ -213,22 +216,22 @@ class TorchCenter(CenterMethods, nn.Module):
     def _host_centers(self) -> np.ndarray:
         return self.centers.detach().cpu().numpy().copy()
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+    def _converted(self, fn: Any, recurse: bool) -> Any:
         """`.to()`, `.half()` and the like: the centers move, but stay float32 at least."""
         before = self.centers
-        super()._apply(fn, recurse)
+        super()._converted(fn, recurse)
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self.centers = before.to(self.centers.device)
         return self
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+    def _loaded(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Take the shape of the checkpoint while there are no centers yet."""
         saved = state_dict.get(f"{prefix}centers")
         if saved is not None and self.centers.numel() == 0 and saved.ndim == 2:
             wanted = (self.options.num_classes or saved.shape[0], self.options.feature_dim or saved.shape[1])
             if tuple(saved.shape) == wanted:
                 self.centers = torch.zeros_like(saved, device=self.centers.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._loaded(state_dict, prefix, *args)
         self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self.centers = self.centers.float()
@@ -237,7 +240,3 @@ class TorchCenter(CenterMethods, nn.Module):
 def _leaf_of(features: Tensor) -> Tensor:
     """The features as a new leaf of autograd."""
     return (features if features.is_floating_point() else be.compute(features)).detach().requires_grad_()
-
-
-def _transformed(x: Tensor) -> bool:
-    return not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(x)

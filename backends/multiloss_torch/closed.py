@@ -16,7 +16,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import general
-from multiloss_torch import fused, reading
+from multiloss_torch import compat, fused, reading
 
 _TYPES = (Tensor, torch.nn.Parameter)
 _SMALL, _LARGE = 1e-15, 1e15
@@ -38,7 +38,7 @@ def kind_of(spec: Any, inputs: Sequence[Any]) -> Any:
     for x in inputs:
         if type(x) not in _TYPES or x.dtype != dtype or not reading.can_read(x) or not x.numel():
             return None
-    if torch.autograd.forward_ad._current_level >= 0:
+    if compat.in_forward_mode():
         return None
     return (dtype, *(x.shape for x in inputs)) if spec.reduction in ("mean", "weighted_mean") else None
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from multiloss.center import CenterOptions
 from multiloss.definitions.center import PRESETS
 from multiloss.registry import CENTER
+from multiloss_torch import compat
 
 _MESSAGE = 240
 
@@ -187,6 +188,5 @@ def keep_out_of_broadcast(model: torch.nn.Module) -> torch.nn.Module:
         for name, module in model.named_modules()
         if isinstance(module, TorchCenter)
     ]
-    ignored = [*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *names]
-    torch.nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, ignored)
+    compat.keep_out_of_broadcast(model, names)
     return model

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import pipeline
-from multiloss_torch import reading
+from multiloss_torch import compat, reading
 from multiloss_torch.both import BOTH
 from multiloss_torch.kernels import Both
 
@@ -31,7 +31,7 @@ def applies(spec: Any, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | N
         and not y_true.requires_grad
         and (sample_weight is None or not sample_weight.requires_grad)
         and be.signature(y_pred) is not None
-        and torch.autograd.forward_ad._current_level < 0
+        and not compat.in_forward_mode()
     )
 
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from multiloss.pipeline import sample_shape
+from multiloss_torch import compat
 
-_nn, _aten = torch._C._nn, torch.ops.aten
+_nn = compat.nn_kernels
 _EACH, _MEAN, _SUM = 0, 1, 2
 _NO_LABEL = -0x4C61_6265_6C6C_6573
 """What torch may ignore: it refuses any other label out of range, and -100 has to be, too. Nothing is cast to it, as
@@ -144,11 +144,13 @@ def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
         return None
     if axis % len(shape) != len(shape) - 1 or len(shape) > 2 or math.prod(shape) >= _FEW:
         return None
+    if compat.multi_margin_loss_backward is None:
+        return None
     how = 1, options["margin"], None, _MEAN
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
         z = y_pred.detach()
-        if not near(z) or forward_ad._current_level >= 0:
+        if not near(z) or compat.in_forward_mode():
             return None
         try:
             value = _nn.multi_margin_loss(z, y_true, *how)
@@ -157,14 +159,14 @@ def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
         if not y_pred.requires_grad:
             return value
         one = _ONES[z.dtype]
-        return _Linear.apply((value, _aten.multi_margin_loss_backward.default(one, z, y_true, *how)), y_pred)
+        return _Linear.apply((value, compat.multi_margin_loss_backward(one, z, y_true, *how)), y_pred)
 
     return call
 
 
 def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
     """Without pairs of classes in memory."""
-    if axis % len(shape) != len(shape) - 1:
+    if axis % len(shape) != len(shape) - 1 or compat.multilabel_margin_loss_backward is None:
         return None
     rows = -1, shape[-1]
 
@@ -174,13 +176,13 @@ def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
         numbers = numbers.reshape(rows)
         try:
-            value, hits = _aten.multilabel_margin_loss_forward.default(z, numbers, _MEAN)
+            value, hits = compat.multilabel_margin_loss_forward(z, numbers, _MEAN)
         except (IndexError, RuntimeError):  # no class numbers; the pipeline says it better
             return None
         if not y_pred.requires_grad:
             return value
         one = _ONES[z.dtype]
-        gradient = _aten.multilabel_margin_loss_backward.default(one, z, numbers, _MEAN, hits)
+        gradient = compat.multilabel_margin_loss_backward(one, z, numbers, _MEAN, hits)
         return _Linear.apply((value, gradient.reshape(shape)), y_pred)
 
     return call
@@ -326,7 +328,7 @@ def _cross_entropy(options: Any, axis: int, shape: Any) -> Call | None:
 
 def _constant(x: Tensor) -> bool:
     """Whether nobody can ask for a derivative by x."""
-    return not x.requires_grad and forward_ad._current_level < 0
+    return not x.requires_grad and not compat.in_forward_mode()
 
 
 def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> Tensor | None:

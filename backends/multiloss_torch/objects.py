@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as _every
 
 import multiloss_torch as be
 from multiloss import general, pipeline
 from multiloss.general import General, GeneralInputs
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
-from multiloss_torch import closed, fused, kernels, reading, sequence
+from multiloss_torch import closed, compat, fused, kernels, reading, sequence
 from multiloss_torch.center import TorchCenter
 
 __all__ = ["TorchCenter", "TorchGeneral", "TorchLoss"]
@@ -63,10 +62,10 @@ class TorchLoss(Named, nn.Module):
         """The loss, on the device of `y_pred`."""
         # Small arrays take less time than `nn.Module.__call__` and `forward`, which are for all other calls.
         if _is_compiling():
-            if not self._is_hooked():
+            if not compat.is_hooked(self):
                 return self.forward(y_true, y_pred, sample_weight, mask)
         elif sample_weight is None and mask is None and self._direct and self._is_bare():
-            call = None if self._compiled_call_impl else self._direct.get(reading.kind_of(y_true, y_pred))
+            call = self._direct.get(reading.kind_of(y_true, y_pred))
             if call is not None:
                 value = call(y_true, y_pred)
                 if value is not None:
@@ -76,19 +75,7 @@ class TorchLoss(Named, nn.Module):
 
     def _is_bare(self) -> bool:
         """Whether a call does nothing but the `forward` below: no hooks, no other one of a subclass or this object."""
-        return not self._is_hooked() and getattr(self.forward, "__func__", None) is _FORWARD
-
-    def _is_hooked(self) -> Any:
-        return (
-            self._forward_hooks
-            or self._forward_pre_hooks
-            or self._backward_hooks
-            or self._backward_pre_hooks
-            or _every._global_forward_hooks
-            or _every._global_forward_pre_hooks
-            or _every._global_backward_hooks
-            or _every._global_backward_pre_hooks
-        )
+        return not compat.is_wrapped(self) and getattr(self.forward, "__func__", None) is _FORWARD
 
     def forward(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
@@ -138,7 +125,7 @@ class TorchLoss(Named, nn.Module):
         if y_pred.dtype not in _PLAIN or not y_pred.numel():
             return None
         # Under torch.func some of torch's kernels have no forward over reverse mode.
-        anywhere = self._anywhere is not None and torch._C._functorch.peek_interpreter_stack() is None
+        anywhere = self._anywhere is not None and compat.transform() is None
         kernel: Any = None
         if trusted and (anywhere or reading.can_read(y_pred)):
             kernel = self._kernel

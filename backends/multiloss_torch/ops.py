@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from multiloss import numerics
 from multiloss.protocol import namespace
-from multiloss_torch import reading
+from multiloss_torch import compat, reading
 
 Array = Any
 
@@ -347,18 +347,9 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
 
 def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
     """The last state of state = step(state, frame), over the first axis of `frames`."""
-    if not (torch.compiler.is_compiling() and _COMPILES_LOOPS and frames[0].shape[0]):
-        return numerics.scan(torch, step, start, frames)
-    from torch._higher_order_ops.scan import scan as compiled_scan
-
-    # The loop as one operation: unrolled, fifty frames take the compiler minutes. It refuses what it was given as a
-    # result, so what a step passes on is copied.
-    last, _ = compiled_scan(lambda state, x: (tuple(y.clone() for y in step(state, x)), ()), start, frames)
-    return tuple(last)
-
-
-_COMPILES_LOOPS = torch.__version__ >= (2, 13)
-"""Whether torch's own scan has derivatives: the first version where this was tried."""
+    if torch.compiler.is_compiling() and compat.COMPILES_LOOPS and frames[0].shape[0]:
+        return compat.compiled_scan(step, start, frames)
+    return numerics.scan(torch, step, start, frames)
 
 
 def distinct(labels: Array) -> tuple[Array, Array, Array | None]:

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multiloss_torch import compat
+
 _TENSORS, _DENSE = (Tensor, torch.nn.Parameter), torch.strided
-_transformed = torch._C._functorch.peek_interpreter_stack
+_transformed = compat.transform
 
 
 def is_plain(x: Tensor) -> bool:

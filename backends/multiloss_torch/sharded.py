@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import state
 from multiloss.center import CenterOptions, step
 from multiloss.definitions import center as formula
-from multiloss_torch import checkpointing
+from multiloss_torch import checkpointing, compat
 from multiloss_torch.center import TorchCenter
 
 
@@ -34,19 +34,19 @@ class ShardedCenter(TorchCenter):
         del self.centers  # no buffer any more: DistributedDataParallel would send rank 0's block to all
         self.centers = block
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+    def _converted(self, fn: Any, recurse: bool) -> Any:
         """`.to()`, `.half()` and the like: the centers move, but stay float32 at least."""
         moved = fn(self.centers)
-        nn.Module._apply(self, fn, recurse)
+        compat.Table._converted(self, fn, recurse)
         self.centers = self.centers.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
         return self
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+    def _saved(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """The block, and which one of how many classes it is."""
         destination[f"{prefix}centers"] = self.centers if keep_vars else self.centers.detach()
         destination[f"{prefix}block"] = torch.tensor([*self._block(), self._shape()[0]])
 
-    def _load_from_state_dict(
+    def _loaded(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
     ) -> None:
         """Take the block of this process; another one is refused."""

@@ -55,7 +55,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
 
 
 def _counts(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"y_true": NON_NEGATIVE} | ({} if options["log_input"] else {"y_pred": NON_NEGATIVE})
+    return {"y_true": NON_NEGATIVE, **({} if options["log_input"] else {"y_pred": NON_NEGATIVE})}
 
 
 @elementwise(readers={"epsilon": non_negative}, domain=_counts)

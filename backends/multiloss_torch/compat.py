@@ -1,0 +1,399 @@
+"""All that this adapter takes from torch without torch's promise: names that begin with an underscore, and frames.
+
+Each stands here once, with what it is for, and with what takes its place where it is missing or answers otherwise than
+it should: a slower way by promised names, or an error that says what to do. Which it is, is tried when this module is
+imported (`_answers`), on a few numbers; what only matters inside `torch.func` or inside activation checkpointing is
+tried when it first matters (`nests_forward_mode`, `checkpointing.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+import torch.utils.checkpoint
+from torch import Tensor, nn
+from torch.autograd import forward_ad, graph
+from torch.nn.modules import module as _modules
+
+
+def _answers(probe: Callable[[], Any]) -> bool:
+    """Whether a name is there and answers as it should; what torch warns of meanwhile is no news to the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return bool(probe())
+        except Exception:
+            return False
+
+
+# 1. torch.func: under its transformations no fast way is taken and nothing is read. No promised name tells. In their
+# place: a Function without `setup_context`, which torch refuses there; asking costs some microseconds a call.
+
+
+class _OnlyOutside(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+
+def _is_refused(function: Callable[..., Any], *given: Any) -> bool:
+    try:
+        function(*given)
+    except RuntimeError:
+        return True
+    return False
+
+
+def _refused_transform() -> bool | None:
+    return _is_refused(_OnlyOutside.apply, torch.zeros((), device="cpu")) or None
+
+
+def _has_no_memory(x: Tensor) -> bool:
+    return transform() is not None and _is_refused(x.data_ptr)
+
+
+def _inside(question: Callable[[Tensor], Any]) -> Any:
+    """What a question about a tensor gives under a transformation."""
+    answers: list[Any] = []
+
+    def asked(x: Tensor) -> Tensor:
+        answers.append(question(x))
+        return x * 1
+
+    torch.func.vjp(asked, torch.zeros((), device="cpu"))
+    return answers[0]
+
+
+def _peeks() -> bool:
+    peek = torch._C._functorch.peek_interpreter_stack
+    return (peek() is None) == (_refused_transform() is None) and _inside(lambda _: peek()) is not None
+
+
+def _unwraps() -> bool:
+    is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    return _inside(is_wrapped) is True and is_wrapped(torch.zeros((), device="cpu")) is False
+
+
+_func: Any = getattr(torch._C, "_functorch", None)
+transform: Callable[[], Any] = _func.peek_interpreter_stack if _answers(_peeks) else _refused_transform
+"""What runs this call under `torch.func`; None outside."""
+is_transformed: Callable[[Tensor], bool] = _func.is_functorch_wrapped_tensor if _answers(_unwraps) else _has_no_memory
+"""Whether a tensor is one of `torch.func`'s."""
+
+
+def nests_forward_mode() -> bool:
+    """Whether forward mode runs over forward mode (`jacfwd` of `jacfwd`), where the `jvp` of a Function, of all torch
+    versions so far, counts as a constant. Where nobody can tell: True under any transformation, so that the formula
+    itself is differentiated, as it is where forward mode nests."""
+    return transform() is not None and (not _counts_levels() or _forward_levels() > 1)
+
+
+def _forward_levels() -> int:
+    levels = torch._C._functorch.get_interpreter_stack()
+    return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels or ())
+
+
+@cache
+def _counts_levels() -> bool:
+    """Asked first under a transformation: forward mode takes a second to import."""
+    counted: list[int] = []
+
+    def inner(x: Tensor) -> Tensor:
+        counted.append(_forward_levels())
+        return x * 1
+
+    def probe() -> bool:
+        before, one = _forward_levels(), (torch.ones((), device="cpu"),)
+        torch.func.jvp(lambda x: torch.func.jvp(inner, (x,), one)[1], one, one)
+        return counted == [before + 2]
+
+    return _answers(probe)
+
+
+# 2. Forward mode: what is computed in one pass has no derivative along a tangent. Promised is that nothing can be made
+# dual outside of it, which takes longer to ask.
+
+
+def _has_level() -> bool:
+    return forward_ad._current_level >= 0
+
+
+def _makes_dual() -> bool:
+    return not _is_refused(forward_ad.make_dual, torch.zeros((), device="cpu"), torch.zeros((), device="cpu"))
+
+
+def _knows_level() -> bool:
+    try:
+        with forward_ad.dual_level():
+            inside = _has_level()
+    except RuntimeError:  # this module is imported inside forward mode, which does not nest
+        return _has_level()
+    return inside and not _has_level()
+
+
+in_forward_mode: Callable[[], bool] = _has_level if _answers(_knows_level) else _makes_dual
+"""Whether a level of `torch.autograd.forward_ad` is open."""
+
+
+# 3. Kernels below `torch.nn.functional`, whose functions check and broadcast what was checked here already. Those stand
+# in for each that is missing or gives another number.
+
+
+def _of(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
+    """A promised function with the arguments of the kernel: arrays, how to reduce, and these by place."""
+
+    def twin(*given: Any) -> Tensor:
+        named = dict(zip(names, given, strict=True))
+        return function(**named | {"reduction": ("none", "mean", "sum")[named["reduction"]]})
+
+    return twin
+
+
+_PAIR, _WEIGHTED = ("input", "target", "reduction"), ("input", "target", "weight", "reduction")
+_MORE = ("ignore_index", "label_smoothing")
+_X, _Y, _LABELS = [[0.25, 0.75]], [[0.0, 1.0]], [1]
+_TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
+    "mse_loss": (_of(F.mse_loss, *_PAIR), (_X, _Y, 1)),
+    "l1_loss": (_of(F.l1_loss, *_PAIR), (_X, _Y, 1)),
+    "huber_loss": (_of(F.huber_loss, *_PAIR, "delta"), (_X, _Y, 1, 0.25)),
+    "smooth_l1_loss": (_of(F.smooth_l1_loss, *_PAIR, "beta"), (_X, _Y, 1, 2.0)),
+    "soft_margin_loss": (_of(F.soft_margin_loss, *_PAIR), (_X, _Y, 1)),
+    "softplus": (lambda x, beta, threshold: F.softplus(x, beta, threshold), (_X, 1, 80.0)),
+    "binary_cross_entropy": (_of(F.binary_cross_entropy, *_WEIGHTED), (_X, _Y, None, 1)),
+    "nll_loss_nd": (_of(F.nll_loss, *_WEIGHTED, _MORE[0]), (_X, _LABELS, None, 1, -7)),
+    "multi_margin_loss": (
+        _of(F.multi_margin_loss, "input", "target", "p", "margin", "weight", "reduction"),
+        (_X, _LABELS, 1, 1.0, None, 1),
+    ),
+    "cross_entropy_loss": (_of(F.cross_entropy, *_WEIGHTED, *_MORE), (_X, _LABELS, None, 1, -7, 0.25)),
+}
+"""name -> the promised function with the same arguments, and arguments to try both with."""
+
+
+def _is_twin(name: str) -> bool:
+    twin, given = _TWINS[name]
+    kinds = {list: torch.float64, int: torch.int64}
+    inputs = [torch.tensor(x, dtype=kinds[type(x[0])], device="cpu") if isinstance(x, list) else x for x in given]
+    return torch.equal(getattr(torch._C._nn, name)(*inputs), twin(*inputs))
+
+
+def _kernels() -> Any:
+    sound = {name: _answers(partial(_is_twin, name)) for name in _TWINS}
+    if all(sound.values()):
+        return torch._C._nn
+    return SimpleNamespace(**{name: getattr(torch._C._nn, name) if sound[name] else _TWINS[name][0] for name in _TWINS})
+
+
+nn_kernels: Any = _kernels()
+"""torch's kernels of losses by the names of `torch._C._nn`."""
+
+
+# 4. `nn.Module`: a loss without hooks, which was not compiled by `.compile()`, need not go through torch's `__call__`.
+# Where that cannot be told, every call does.
+
+
+def _has_hooks(module: nn.Module) -> Any:
+    return (
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or _modules._global_forward_hooks
+        or _modules._global_forward_pre_hooks
+        or _modules._global_backward_hooks
+        or _modules._global_backward_pre_hooks
+    )
+
+
+def _may_be_wrapped(module: nn.Module) -> Any:
+    return is_hooked(module) or module._compiled_call_impl
+
+
+def _yes(module: nn.Module) -> bool:
+    return True
+
+
+def _shows_hooks() -> bool:
+    module, told = nn.Module(), []
+    if _has_hooks(module):  # a user's, for all modules: ours tell nothing
+        return True
+    for register in (
+        module.register_forward_hook,
+        module.register_forward_pre_hook,
+        module.register_full_backward_hook,
+        module.register_full_backward_pre_hook,
+        _modules.register_module_forward_hook,
+        _modules.register_module_forward_pre_hook,
+        _modules.register_module_full_backward_pre_hook,
+    ):
+        handle = register(lambda *_: None)
+        told.append(bool(_has_hooks(module)))
+        handle.remove()
+        told.append(not _has_hooks(module))
+    return all(told)
+
+
+is_hooked: Callable[[nn.Module], Any] = _has_hooks if _answers(_shows_hooks) else _yes
+"""Whether a call of a module does more than its `forward`."""
+is_wrapped: Callable[[nn.Module], Any] = _may_be_wrapped if hasattr(nn.Module, "_compiled_call_impl") else _yes
+"""The same, or runs what `.compile()` made."""
+
+
+# 5. `nn.Module` again: center losses keep their table in float32 at least, take the shape of a checkpoint, and save a
+# block of classes with what it is a block of. Modules say so by overriding three methods. Where torch does not call
+# them, no center loss can be made.
+
+
+class Table(nn.Module):
+    """A module that says itself how its tensors are moved, saved and loaded."""
+
+    def __init__(self) -> None:
+        if not _is_asked:
+            raise RuntimeError(
+                f"torch {torch.__version__} does not ask modules how their tensors are moved and saved, so a center "
+                "loss could lose its centers; take another version of torch, or the backend 'numpy' or 'jax'"
+            )
+        super().__init__()
+
+    def _converted(self, fn: Any, recurse: bool) -> Any:
+        """What `.to()`, `.half()` and the like do: `fn` is called with each tensor."""
+        return super()._apply(fn, recurse)
+
+    def _saved(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Put into a `state_dict` what belongs there."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _loaded(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Take it out; `args`: metadata, strict, and lists of missing keys, unexpected keys and errors."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        return self._converted(fn, recurse)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        self._saved(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        self._loaded(state_dict, prefix, *args)
+
+
+def _asks_modules() -> bool:
+    names, asked = ("_apply", "_save_to_state_dict", "_load_from_state_dict"), []
+
+    def noting(name: str) -> Any:
+        return lambda self, *args: (asked.append(name), getattr(nn.Module, name)(self, *args))[1]  # type: ignore
+
+    module = type("Noting", (nn.Module,), {name: noting(name) for name in names})()
+    module.half().load_state_dict(module.state_dict())
+    return asked == list(names)
+
+
+_is_asked = _answers(_asks_modules)
+
+
+def keep_out_of_broadcast(model: nn.Module, names: Iterable[str]) -> None:
+    """Before `DistributedDataParallel(model)`: it shall not broadcast these tensors. There is no promised way to say so
+    of a module that is part of the model, so where it does not listen this is an error."""
+    wanted = [*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *names]
+    try:
+        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, wanted)
+        listens = set(wanted) <= set(model._ddp_params_and_buffers_to_ignore)
+    except AttributeError:
+        listens = False
+    if not listens:
+        raise RuntimeError(
+            f"torch {torch.__version__} cannot keep tensors out of DistributedDataParallel's broadcast; keep the "
+            "center loss out of the wrapped model, pass broadcast_buffers=False, or let it broadcast: it takes time"
+        )
+
+
+# 6. Operators of the registry `torch.ops.aten` that no function of torch's stands for. A loss whose operator is missing
+# (None) is computed by its definition.
+
+
+def _operator(name: str) -> Any:
+    return getattr(getattr(torch.ops.aten, name, None), "default", None)
+
+
+multi_margin_loss_backward: Any = _operator("multi_margin_loss_backward")
+multilabel_margin_loss_forward: Any = _operator("multilabel_margin_loss_forward")
+multilabel_margin_loss_backward: Any = _operator("multilabel_margin_loss_backward")
+
+
+# 7. A loop as one operation, for torch.compile. Without it the loop is unrolled, which takes the compiler minutes.
+
+COMPILES_LOOPS: bool = torch.__version__ >= (2, 13) and _answers(
+    lambda: importlib.util.find_spec("torch._higher_order_ops.scan")
+)
+"""Whether torch's own scan is there and has derivatives: the first version where this was tried."""
+
+
+def compiled_scan(step: Any, start: tuple[Tensor, ...], frames: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The last state of state = step(state, frame), where `COMPILES_LOOPS`."""
+    from torch._higher_order_ops.scan import scan
+
+    # It refuses what it was given as a result, so what a step passes on is copied.
+    last, _ = scan(lambda state, x: (tuple(y.clone() for y in step(state, x)), ()), start, frames)
+    return tuple(last)
+
+
+# 8. Activation checkpointing: what both passes of a region see is an object in the frames of `torch.utils.checkpoint`
+# on the Python stack. Whether these look as they should `checkpointing.py` tries on a small step; where they do not,
+# its `checkpoint_contexts` are the way.
+
+
+def _shows_top_hooks() -> bool:
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+def _refuses_to_disable_hooks() -> bool:
+    return _is_refused(graph.disable_saved_tensors_hooks("asked by multiloss")(lambda: None))
+
+
+def _sees_hooks() -> bool:
+    with graph.saved_tensors_hooks(lambda x: x, lambda x: x):
+        return _shows_top_hooks()
+
+
+has_saved_tensor_hooks: Callable[[], bool] = _shows_top_hooks if _answers(_sees_hooks) else _refuses_to_disable_hooks
+"""Whether something (checkpointing without reentry is one) decides what becomes of the tensors that autograd saves.
+Promised is that these hooks cannot be disabled then, which takes longer to ask."""
+
+
+class Seen(NamedTuple):
+    """What the stack shows of activation checkpointing."""
+
+    first_passes: list[Any]
+    """The regions whose first pass this is, from the inside out: the autograd context of the reentrant kind, the
+    `_CheckpointFrame` of the other."""
+    recomputed: tuple[Any, Any] | None
+    """The region that is computed again around them, and an object that tells this recomputation from others."""
+    inside: bool
+    """Whether this is inside a region at all."""
+
+
+def look_for_regions() -> Seen:
+    """Look at the stack."""
+    first_passes: list[Any] = []
+    inside, file, frame = False, vars(torch.utils.checkpoint), inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals is file:
+            inside, here, name = True, frame.f_locals, frame.f_code.co_name
+            if name == "forward" and "ctx" in here:
+                first_passes.append(here["ctx"])
+            elif inspect.isgenerator(here.get("gen")):  # `checkpoint` until torch 2.13, `_checkpoint_impl` in 2.14
+                first_passes.append(inspect.getgeneratorlocals(here["gen"]).get("new_frame"))
+            elif name == "backward" and "ctx" in here:
+                return Seen(first_passes, (here["ctx"], here.get("inputs")), inside)
+            elif name == "unpack_hook":
+                return Seen(first_passes, (here.get("frame"), here.get("gid")), inside)
+        frame = frame.f_back
+    return Seen(first_passes, None, inside)
