@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import multiloss_jax as be
 from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.host_center import HostCenter
+from multiloss_jax import compat
 
 _TRACED = (
     "{} traced, and an object with state would bake its centers into the trace; under JAX transformations use "
@@ -26,20 +27,13 @@ def _run(chosen: CenterOptions, run: Any, table: Any, labels: Any, features: Any
     XLA shall find the communication of the gather, the sums and the scatter, as it does for arrays over Auto axes.
     `run` gives (value, gradient or None, table), which are placed as what went in.
     """
-    mesh = next(filter(None, map(_explicit_mesh, jax.tree.leaves((table, labels, features, rest)))), None)
+    mesh = next(filter(None, map(compat.explicit_mesh, jax.tree.leaves((table, labels, features, rest)))), None)
     if mesh is None:
         return run(table, labels, features, *rest)
     of_table, of_features = (NamedSharding(mesh, jax.typeof(x).sharding.spec) for x in (table, features))
     each = of_features.spec[:-1] if chosen.reduction == "none" else ()
     placed = NamedSharding(mesh, PartitionSpec(*each)), of_features, of_table
-    return jax.sharding.auto_axes(run, out_sharding=placed)(table, labels, features, *rest)
-
-
-def _explicit_mesh(x: Any) -> Any:
-    if not hasattr(jax.sharding, "auto_axes"):  # an older JAX, which refuses the gather itself
-        return None
-    mesh = jax.typeof(x).sharding.mesh
-    return mesh if jax.sharding.AxisType.Explicit in mesh.axis_types else None
+    return compat.on_auto_axes(run, placed)(table, labels, features, *rest)
 
 
 @lru_cache(maxsize=None)
@@ -68,9 +62,13 @@ class Axis:
     def __init__(self, name: str | tuple[str, ...]) -> None:
         self.name = name
 
+    def _size(self) -> int:
+        """How many devices: a sum of constants is one. (`jax.lax.axis_size` is not in every version.)"""
+        return int(jax.lax.psum(1, self.name))
+
     def gathers(self, classes: int, dim: int, samples: int) -> bool:
         """Whether the batch travels (its rows to every device), and not one sum a class (there and back)."""
-        return jax.lax.axis_size(self.name) * samples <= 2 * classes
+        return self._size() * samples <= 2 * classes
 
     def gather(self, x: Any) -> Any:
         """The batches of all devices, one after the other."""
@@ -78,7 +76,7 @@ class Axis:
         if x.dtype == jnp.bool_:
             return self.gather(x.astype(jnp.int32)) > 0
         n = x.shape[0]
-        place = jnp.zeros((n * jax.lax.axis_size(self.name), *x.shape[1:]), x.dtype)
+        place = jnp.zeros((n * self._size(), *x.shape[1:]), x.dtype)
         first = jax.lax.axis_index(self.name) * n
         return jax.lax.psum(jax.lax.dynamic_update_slice_in_dim(place, x, first, 0), self.name)
 
@@ -153,7 +151,7 @@ class JaxCenter(HostCenter):
                 "jax.shard_map: value, state = center.step(state, labels, features)"
             )
         arguments = {"labels": labels, "features": features, "sample_weight": sample_weight, "mask": mask}
-        traced = [name for name, x in arguments.items() if isinstance(x, jax.core.Tracer)]
+        traced = [name for name, x in arguments.items() if compat.is_traced(x)]
         if traced:
             raise RuntimeError(_TRACED.format(f"{' and '.join(traced)} {'are' if len(traced) > 1 else 'is'}"))
         return super()._ready(labels, features, sample_weight, mask)
@@ -177,7 +175,7 @@ class JaxCenter(HostCenter):
         return copied
 
     def _keep(self, table: Any) -> None:
-        if isinstance(table, jax.core.Tracer):  # of constants, inside `jit`
+        if compat.is_traced(table):  # of constants, inside `jit`
             raise RuntimeError(_TRACED.format("the center loss is"))
         self._table = table
 

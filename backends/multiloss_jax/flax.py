@@ -9,6 +9,7 @@ from flax import nnx
 
 import multiloss_jax as be
 from multiloss.center import read_options
+from multiloss_jax import compat
 from multiloss_jax.center import JaxCenter
 
 
@@ -27,9 +28,7 @@ class CenterLoss(nnx.Module):
     """
 
     def __init__(self, **options: Any) -> None:
-        self._pure = (
-            nnx.static(JaxCenter(read_options(options))) if hasattr(nnx, "static") else JaxCenter(read_options(options))
-        )
+        self._pure = compat.hidden_from_nnx(JaxCenter(read_options(options)))
         self.deterministic = False
         self.centers = Centers(self._pure.init_state()["centers"])
 
