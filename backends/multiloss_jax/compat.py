@@ -1,4 +1,4 @@
-"""The names that JAX and Flax do not promise, or have in some versions only: what each is for, and what happens without.
+"""The names that JAX and Flax do not promise, or have in some versions only: what for, and what happens without.
 
 All else that this adapter uses of JAX is in its documentation.
 """
@@ -49,7 +49,8 @@ def is_traced(x: Any) -> bool:
 
 
 SEARCH: str | None = "sort" if jax.__version_info__ < (0, 7) else None
-"""The method of `jnp.searchsorted`; None: the one that suits the device. Before JAX 0.7 the others fail in `shard_map`."""
+"""The method of `jnp.searchsorted`; None: the one that suits the device. Before JAX 0.7 all others fail in
+`shard_map`."""
 
 
 def explicit_mesh(x: Any) -> Any:

@@ -36,12 +36,13 @@ def is_recomputed() -> bool:
 
 def _seen_on_stack() -> bool:
     code = getattr(tf.recompute_grad, "__code__", None)
+    if code is None:
+        return False
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         here = frame.f_code
-        if code is not None and here.co_filename == code.co_filename:
-            if here.co_qualname.startswith("recompute_grad.<locals>"):
-                return True
+        if here.co_filename == code.co_filename and here.co_qualname.startswith("recompute_grad.<locals>"):
+            return True
         frame = frame.f_back
     return False
 
