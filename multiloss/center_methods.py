@@ -37,12 +37,12 @@ class CenterMethods(FixedOptions):
 
     backend: str
     options: CenterOptions
-    _lock: Lock
+    _turn: Lock
 
     def _alone(self) -> Any:
         """What reads or moves the centers runs within: threads take turns. In traced code, which no lock can guard,
         the native classes have none."""
-        return self._lock
+        return self._turn
 
     def _fixed(self) -> Collection[str]:
         chosen = self.__dict__.get("options")
@@ -64,11 +64,7 @@ class CenterMethods(FixedOptions):
 
     def _assign(self, centers: Any) -> None:
         """`center.centers = array`: the values are copied, after the checks that a file goes through."""
-        values = np.array(to_host(centers))
-        if values.ndim != 2 or values.dtype.kind not in "fiu":
-            raise ValueError(
-                f"centers must be a real (classes, features) array, got {values.dtype} of shape {values.shape}"
-            )
+        values = real_table(centers)
         with self._alone():
             self._check_table("the array", values, self._other_classes(values))
             self._set(values, None)
@@ -264,22 +260,10 @@ class CenterMethods(FixedOptions):
         return self.options.num_classes not in (None, len(centers)) and self._shape()[0] != len(centers)
 
     def _check_table(self, source: str, centers: np.ndarray, other: bool, hint: str = "center.resize first") -> None:
-        """Refuse centers of another shape than these, and what is not finite in the dtype of these."""
         have = self._shape()
-        wanted = (have[0] or self.options.num_classes, have[1] or self.options.feature_dim)
-        features_differ = wanted[1] not in (None, centers.shape[1])
-        if features_differ or other or 0 in centers.shape:
-            hint = "" if features_differ or not centers.size else f"; {hint}"
-            raise ValueError(f"{source} holds centers of shape {centers.shape}, but these are of shape {wanted}{hint}")
-        with np.errstate(over="ignore"):
-            values = centers.astype(self._dtype()) if have[0] else centers
-        # The radius of ring loss is nan until the first batch.
-        wrong = np.isinf(values) if self.options.loss == "ring" else ~np.isfinite(values)
-        if wrong.any():
-            row = int(np.argwhere(wrong)[0, 0])
-            raise ValueError(
-                f"{source} holds a center that is not finite in {values.dtype}, of class {row}: {centers[row]}"
-            )
+        wanted = have[0] or self.options.num_classes, have[1] or self.options.feature_dim
+        dtype = self._dtype() if have[0] else centers.dtype
+        check_table(source, centers, wanted, dtype, other, hint, unknown=self.options.loss == "ring")
 
     def resize(self, num_classes: int) -> None:
         """Keep the first `num_classes` classes; new ones get the first values that `centers_init` gives them.
@@ -347,6 +331,48 @@ class CenterMethods(FixedOptions):
     def __repr__(self) -> str:
         shown = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
         return f"multiloss.get({self.options.loss!r}{shown})"
+
+
+def real_table(centers: Any) -> np.ndarray:
+    """The values of any framework's array, in NumPy; refused where they are no real matrix."""
+    values = np.array(to_host(centers))
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise ValueError(
+            f"centers must be a real (classes, features) array, got {values.dtype} of shape {values.shape}"
+        )
+    return values
+
+
+def check_table(
+    source: str,
+    centers: np.ndarray,
+    wanted: tuple[int | None, int | None],
+    dtype: Any,
+    other: bool,
+    hint: str = "",
+    *,
+    unknown: bool = False,
+) -> None:
+    """Refuse centers that cannot take the place of others.
+
+    Args:
+        source: where they come from.
+        centers: the values.
+        wanted: the shape of the others; None where it is not known.
+        dtype: that of the others, in which the new ones have to be finite.
+        other: whether they are of another number of classes, and that is none that could be taken.
+        hint: what to do about that.
+        unknown: whether nan stands for what is not known yet, as the radius of ring loss before the first batch.
+    """
+    if wanted[1] not in (None, centers.shape[1]) or other or not centers.size:
+        hint = f"; {hint}" if other and wanted[1] in (None, centers.shape[1]) and hint else ""
+        raise ValueError(f"{source} holds centers of shape {centers.shape}, but these are of shape {wanted}{hint}")
+    with np.errstate(over="ignore"):
+        values = centers.astype(dtype)
+    wrong = np.isinf(values) if unknown else ~np.isfinite(values)
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0, 0])
+        raise ValueError(f"{source} holds centers that are not finite in {values.dtype}: class {row} is {centers[row]}")
 
 
 def _class_list(classes: Sequence[int], have: int, where: str) -> list[int]:

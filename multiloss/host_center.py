@@ -20,7 +20,7 @@ class HostCenter(CenterMethods):
 
     def __init__(self, chosen: CenterOptions) -> None:
         self.options = chosen
-        self._lock = Lock()
+        self._turn = Lock()
         self._table: Any = None
         self._begin()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -11,12 +12,12 @@ from keras.src.utils.naming import auto_name
 
 import multiloss_keras as be
 from multiloss import options, owners
-from multiloss.loss import make
+from multiloss.loss import Spec, make
 from multiloss_keras.shapes import squeeze_trailing
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
-class WithWeight(keras.layers.Layer):
+class WithWeight(owners.FixedSize, keras.layers.Layer):
     """A loss of labels and features that owns its weight, one row a class: a layer called with `(labels, features)`.
 
     It gives the loss; or, with `loss_weight`, it adds loss_weight x loss to the losses of the model that it is in and
@@ -67,8 +68,8 @@ class WithWeight(keras.layers.Layer):
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
         super().__init__(name=name or auto_name(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
-        self.made = made
         self.loss_weight = options.optional(options.real)("loss_weight", loss_weight)
+        self.made = made
         # A bound method: a module of torch's, which the native loss may be, Keras would wrap.
         self._native = make(made.spec, be.inner.name).__call__
         self.weight: Any = None
@@ -76,6 +77,13 @@ class WithWeight(keras.layers.Layer):
         self.bias: Any = None
         if made.feature_dim is not None:
             self._draw(made.feature_dim)
+
+    def _spec(self) -> Spec | None:
+        return getattr(self.__dict__.get("made"), "spec", None)
+
+    def _fixed(self) -> Collection[str]:
+        # Once a model is compiled, a change of `loss_weight` would be ignored, too.
+        return () if self._spec() is None else (*super()._fixed(), "seed", "loss_weight")
 
     def build(self, labels_shape: Any, features_shape: Any) -> None:
         """Draw the weight, where its width was not known before."""
