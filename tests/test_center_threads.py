@@ -225,6 +225,25 @@ def test_jax_batches_of_any_length_between_interrupts(backend: str, monkeypatch:
         np.testing.assert_allclose(center.centers, plain.centers, rtol=1e-12)
 
 
+@pytest.mark.only("keras")
+def test_keras_after_an_interrupted_call(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras may keep the context of a call that broke off; the next call of the layer trains all the same."""
+    center, y, x = made(backend)
+    center(y, x)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(center, "_clear_losses", interrupted)  # what Keras does once the context is there
+        with pytest.raises(KeyboardInterrupt):
+            center(y, x)
+    for n in (2, 3):
+        center(y, x)
+        assert steps_in(center.centers) == pytest.approx(n, abs=0.01)
+
+
+@pytest.mark.only("numpy", "torch", "jax")  # an interrupt can kill TensorFlow itself, in `convert_to_eager_tensor`
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt in a destructor is lost
 def test_interrupts_at_any_moment(backend: str, tmp_path: Path) -> None:
     """Ctrl-C in a loop of steps, then a save: the file has the steps that came to an end, and at most one more."""

@@ -95,7 +95,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return super().__call__(labels, features, **{name: x for name, x in given.items() if x is not None})
 
     def _mode(self, training: bool | None) -> bool | None:
-        if training is not None or global_state.get_global_attribute("current_call_ctx") is not None:
+        context = global_state.get_global_attribute("current_call_ctx")
+        # One that this layer has opened itself is what an interrupted call of it has left.
+        if training is not None or (context is not None and getattr(context, "entry_layer", None) is not self):
             return training
         if not in_stateless_scope():
             return True

@@ -68,8 +68,8 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
         super().__init__(name=name or auto_name(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
-        self.loss_weight = options.optional(options.real)("loss_weight", loss_weight)
         self.made = made
+        self.loss_weight = options.optional(options.real)("loss_weight", loss_weight)
         # A bound method: a module of torch's, which the native loss may be, Keras would wrap.
         self._native = make(made.spec, be.inner.name).__call__
         self.weight: Any = None
@@ -82,8 +82,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         return getattr(self.__dict__.get("made"), "spec", None)
 
     def _fixed(self) -> Collection[str]:
-        # Once a model is compiled, a change of `loss_weight` would be ignored, too.
-        return () if self._spec() is None else (*super()._fixed(), "seed", "loss_weight")
+        return () if self._spec() is None else (*super()._fixed(), "seed")
 
     def build(self, labels_shape: Any, features_shape: Any) -> None:
         """Draw the weight, where its width was not known before."""
