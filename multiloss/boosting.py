@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ Array = np.ndarray[Any, Any]
 LIBRARIES = ("lightgbm", "xgboost", "catboost")
 
 
-class Objective:
+class Objective(loss.FixedOptions):
     """What `objective` gives: gradient and second derivative of each sample's loss by its raw score, weighted.
 
     Called with `(y_true, y_pred)` or `(y_true, y_pred, weight)`, as the scikit-learn interfaces of LightGBM and XGBoost
@@ -25,6 +26,13 @@ class Objective:
         self.spec = spec
         self.library = library
         self.constant_hessian = constant_hessian
+
+    def _fixed(self) -> Collection[str]:
+        made = "constant_hessian" in self.__dict__
+        return (*self.spec.kwargs, *loss.COMMON, "hessian", "library") if made else ()
+
+    def _instead(self, name: str, value: str) -> str:
+        return f"make a new one: multiloss.objective({self.spec.name!r}, ..., {name}={value})"
 
     def __call__(self, first: Any, second: Any, weight: Any = None) -> tuple[Array, Array]:
         """Gradient and second derivative, in the shape of the scores."""

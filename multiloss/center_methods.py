@@ -9,22 +9,65 @@ from __future__ import annotations
 import dataclasses
 import operator
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from multiloss import checks, dispatch, inputs, options, state
-from multiloss.center import CenterOptions, make, native_arrays, step, words
+from multiloss.center import CenterOptions, make, native_arrays, step, to_host, words
+from multiloss.loss import FixedOptions
 
 Array = Any
 
 
-class CenterMethods:
+class Lock(type(threading.RLock())):  # type: ignore[misc]
+    """A lock that the thread which holds it may take again. A copy, pickled ones too, is a new lock."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Lock, ()
+
+
+_OPTIONS = frozenset(f.name for f in dataclasses.fields(CenterOptions)) - {"own", "initial", "spec"}
+
+
+class CenterMethods(FixedOptions):
     """What the center objects of all backends share; `_shape`, `_dtype`, `_set` and `_host_centers` are native."""
 
     backend: str
     options: CenterOptions
+    _turn: Lock
+
+    def _alone(self) -> Any:
+        """What reads or moves the centers runs within: threads take turns. In traced code, which no lock can guard,
+        the native classes have none."""
+        return self._turn
+
+    def _fixed(self) -> Collection[str]:
+        chosen = self.__dict__.get("options")
+        return () if chosen is None else _OPTIONS.union(dict(chosen.own))
+
+    def _instead(self, name: str, value: str) -> str:
+        if name == "num_classes":
+            return f"center.resize({value}) changes the number of classes, and center.select picks some"
+        if name == "centers_init":
+            return "center.centers = array sets the centers"
+        new = f"new = multiloss.get(**center.config() | {{{name!r}: {value}}})"
+        return f"{new} makes another center loss, and new.centers = center.centers gives it these centers"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "centers":
+            self._assign(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _assign(self, centers: Any) -> None:
+        """`center.centers = array`: the values are copied, after the checks that a file goes through."""
+        values = real_table(centers)
+        with self._alone():
+            self._check_table("the array", values, self._other_classes(values))
+            self._set(values, None)
 
     def _be(self) -> Any:
         return dispatch.backend(self.backend)
@@ -37,7 +80,9 @@ class CenterMethods:
         """The same center loss, with the same centers, in another framework."""
         config = self.options.config()
         config["loss"] = config.pop("name")
-        other, centers = make(backend, config), self._host_centers()
+        with self._alone():
+            centers = self._host_centers()
+        other = make(backend, config)
         if centers.size:
             other._set(centers, None)
         return other
@@ -184,9 +229,9 @@ class CenterMethods:
 
     def save_centers(self, path: str | os.PathLike[str]) -> None:
         """Write the centers as one safetensors file, which every backend reads."""
-        if self._shape()[0] == 0:
-            raise ValueError("there are no centers yet: train a step first, or pass num_classes and feature_dim")
-        state.save(path, self._host_centers())
+        with self._alone():
+            centers = self._known()
+        state.save(path, centers)
 
     def load_centers(
         self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
@@ -204,15 +249,21 @@ class CenterMethods:
         centers = state.load(path)
         if classes is not None:
             centers = centers[_class_list(classes, len(centers), os.fspath(path))]
+        with self._alone():
+            other = self._other_classes(centers)
+            hint = "resize=True or classes=[...] adapts them"
+            self._check_table(os.fspath(path), centers, other and not resize, hint)
+            self._set(self._resized(centers, self.options.num_classes) if other else centers, None)
+
+    def _other_classes(self, centers: np.ndarray) -> bool:
+        """Whether they are of another number of classes than these, which do not grow by themselves."""
+        return self.options.num_classes not in (None, len(centers)) and self._shape()[0] != len(centers)
+
+    def _check_table(self, source: str, centers: np.ndarray, other: bool, hint: str = "center.resize first") -> None:
         have = self._shape()
-        wanted = (have[0] or self.options.num_classes, have[1] or self.options.feature_dim)
-        other = self.options.num_classes not in (None, centers.shape[0]) and wanted[0] != centers.shape[0]
-        if wanted[1] not in (None, centers.shape[1]) or (other and not resize):
-            hint = "" if wanted[1] not in (None, centers.shape[1]) else "; resize=True or classes=[...] adapts them"
-            raise ValueError(
-                f"{os.fspath(path)} holds centers of shape {centers.shape}, but these are of shape {wanted}{hint}"
-            )
-        self._set(self._resized(centers, self.options.num_classes) if other else centers, None)
+        wanted = have[0] or self.options.num_classes, have[1] or self.options.feature_dim
+        dtype = self._dtype() if have[0] else centers.dtype
+        check_table(source, centers, wanted, dtype, other, hint, unknown=self.options.loss == "ring")
 
     def resize(self, num_classes: int) -> None:
         """Keep the first `num_classes` classes; new ones get the first values that `centers_init` gives them.
@@ -223,7 +274,8 @@ class CenterMethods:
         rows = options.count("num_classes", num_classes)
         if self.options.loss == "ring":
             raise ValueError(f"ring loss has one radius for all classes, and does not resize to {rows}")
-        self._take(self._resized(self._known(), rows))
+        with self._alone():
+            self._take(self._resized(self._known(), rows))
 
     def select(self, classes: Sequence[int]) -> None:
         """Keep these classes only: what was class `classes[i]` is class i from now on.
@@ -234,12 +286,13 @@ class CenterMethods:
         Raises:
             ValueError: a class that does not exist, or one named twice.
         """
-        centers = self._known()
-        chosen = _class_list(classes, len(centers), "the center loss")
-        if self.options.initial is not None:  # the first values go with their classes
-            first = self._first(len(centers), centers.shape[1])[chosen]
-            self.options = dataclasses.replace(self.options, initial=first)
-        self._take(centers[chosen])
+        with self._alone():
+            centers = self._known()
+            chosen = _class_list(classes, len(centers), "the center loss")
+            if self.options.initial is not None:  # the first values go with their classes
+                first = self._first(len(centers), centers.shape[1])[chosen]
+                self.options = dataclasses.replace(self.options, initial=first)
+            self._take(centers[chosen])
 
     def _known(self) -> np.ndarray:
         if self._shape()[0] == 0:
@@ -278,6 +331,48 @@ class CenterMethods:
     def __repr__(self) -> str:
         shown = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
         return f"multiloss.get({self.options.loss!r}{shown})"
+
+
+def real_table(centers: Any) -> np.ndarray:
+    """The values of any framework's array, in NumPy; refused where they are no real matrix."""
+    values = np.array(to_host(centers))
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise ValueError(
+            f"centers must be a real (classes, features) array, got {values.dtype} of shape {values.shape}"
+        )
+    return values
+
+
+def check_table(
+    source: str,
+    centers: np.ndarray,
+    wanted: tuple[int | None, int | None],
+    dtype: Any,
+    other: bool,
+    hint: str = "",
+    *,
+    unknown: bool = False,
+) -> None:
+    """Refuse centers that cannot take the place of others.
+
+    Args:
+        source: where they come from.
+        centers: the values.
+        wanted: the shape of the others; None where it is not known.
+        dtype: that of the others, in which the new ones have to be finite.
+        other: whether they are of another number of classes, and that is none that could be taken.
+        hint: what to do about that.
+        unknown: whether nan stands for what is not known yet, as the radius of ring loss before the first batch.
+    """
+    if wanted[1] not in (None, centers.shape[1]) or other or not centers.size:
+        hint = f"; {hint}" if other and wanted[1] in (None, centers.shape[1]) and hint else ""
+        raise ValueError(f"{source} holds centers of shape {centers.shape}, but these are of shape {wanted}{hint}")
+    with np.errstate(over="ignore"):
+        values = centers.astype(dtype)
+    wrong = np.isinf(values) if unknown else ~np.isfinite(values)
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0, 0])
+        raise ValueError(f"{source} holds centers that are not finite in {values.dtype}: class {row} is {centers[row]}")
 
 
 def _class_list(classes: Sequence[int], have: int, where: str) -> list[int]:

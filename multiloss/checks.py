@@ -291,6 +291,13 @@ def placeholder(name: str) -> TypeError:
     )
 
 
+def fixed_option(name: str, instead: str) -> AttributeError:
+    """The error for an option that is assigned."""
+    return AttributeError(
+        f"{name} is read when the object is made, and assigning it later would change nothing; {instead}"
+    )
+
+
 def not_dense(name: str, kind: str) -> TypeError:
     """The error for sparse and ragged tensors."""
     return TypeError(f"{name} must be a dense array of numbers, got {kind}; convert it first")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from multiloss.center import CenterOptions, native_arrays, step, to_host
-from multiloss.center_methods import CenterMethods
+from multiloss.center_methods import CenterMethods, Lock
 
 Array = Any
 
@@ -20,6 +20,7 @@ class HostCenter(CenterMethods):
 
     def __init__(self, chosen: CenterOptions) -> None:
         self.options = chosen
+        self._turn = Lock()
         self._table: Any = None
         self._begin()
 
@@ -61,11 +62,12 @@ class HostCenter(CenterMethods):
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True
     ) -> Any:
         """The value with the centers from before; then, when training, they move once by Eq. 4."""
-        *arrays, trusted = self._ready(labels, features, sample_weight, mask)
-        moves = training and self.options.update == "auto"
-        value, where_to, rows = self._step(arrays, moves, trusted)
-        if where_to is not None:
-            self._commit(where_to, rows)
+        with self._alone():
+            *arrays, trusted = self._ready(labels, features, sample_weight, mask)
+            moves = training and self.options.update == "auto"
+            value, where_to, rows = self._step(arrays, moves, trusted)
+            if where_to is not None:
+                self._commit(where_to, rows)
         return value
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
@@ -73,9 +75,11 @@ class HostCenter(CenterMethods):
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` says."""
-        *arrays, trusted = self._ready(labels, features, None, mask)
-        _, where_to, rows = self._step(arrays, True, trusted)
-        self._commit(where_to, rows)
+        with self._alone():
+            *arrays, trusted = self._ready(labels, features, None, mask)
+            _, where_to, rows = self._step(arrays, True, trusted)
+            if where_to is not None:
+                self._commit(where_to, rows)
 
     def value_and_grad(
         self,
@@ -90,11 +94,12 @@ class HostCenter(CenterMethods):
         """The value, and its gradient with respect to the features; the centers move once, as in a call."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
-        *arrays, trusted = self._ready(labels, features, sample_weight, mask)
-        moves = training and self.options.update == "auto"
-        value, gradient, where_to, rows = self._step_with_gradient(arrays, moves, trusted)
-        if where_to is not None:
-            self._commit(where_to, rows)
+        with self._alone():
+            *arrays, trusted = self._ready(labels, features, sample_weight, mask)
+            moves = training and self.options.update == "auto"
+            value, gradient, where_to, rows = self._step_with_gradient(arrays, moves, trusted)
+            if where_to is not None:
+                self._commit(where_to, rows)
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
     def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:

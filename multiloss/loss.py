@@ -4,10 +4,12 @@ backend; and the loss that takes its backend from the arrays of each call."""
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import sys
+from collections.abc import Collection
 from typing import Any
 
-from multiloss import dispatch, options, registry
+from multiloss import checks, dispatch, options, registry
 from multiloss.definition import Definition
 
 
@@ -68,7 +70,28 @@ def make_spec(name: str, given: dict[str, Any]) -> Spec:
     return Spec(definition, tuple((option, values[option]) for option in definition.options), **common)
 
 
-class Named:
+COMMON = ("reduction", "axis", "validate")
+"""The options of every loss."""
+
+
+class FixedOptions:
+    """Refuses to have an option assigned. It is read when the object is made, so a change would be ignored."""
+
+    def _fixed(self) -> Collection[str]:
+        """The names of the options; none while the object is being made, when frameworks assign some of their own."""
+        raise NotImplementedError
+
+    def _instead(self, name: str, value: str) -> str:
+        """What to do instead of assigning the option."""
+        raise NotImplementedError
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._fixed():
+            raise checks.fixed_option(name, self._instead(name, " ".join(reprlib.repr(value).split())))
+        super().__setattr__(name, value)
+
+
+class Named(FixedOptions):
     """The methods that every native loss has besides its call. `spec` and `backend` are all they need."""
 
     spec: Spec
@@ -77,6 +100,13 @@ class Named:
     """What it was ported from (`multiloss.port`), as a written form."""
     notes: tuple[str, ...] = ()
     """In which conventions that source differs."""
+
+    def _fixed(self) -> Collection[str]:
+        spec = self.__dict__.get("spec")
+        return () if spec is None else (*spec.kwargs, *COMMON)
+
+    def _instead(self, name: str, value: str) -> str:
+        return f"multiloss.get(**loss.config() | {{{name!r}: {value}}}) makes another loss"
 
     def config(self) -> dict[str, Any]:
         """The loss as plain JSON data: name, backend, options. `multiloss.get(**config)` is an equal loss."""

@@ -8,12 +8,12 @@ trained. They know a loss by the names and shapes of its inputs, so a new one wi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from multiloss import options, registry
 from multiloss.definition import Definition
-from multiloss.loss import Spec, make_spec
+from multiloss.loss import COMMON, FixedOptions, Spec, make_spec
 
 _INPUTS = ("features", "weight")
 
@@ -27,6 +27,23 @@ class Owner:
     feature_dim: int | None
     bias: bool
     seed: int | None
+
+
+class FixedSize(FixedOptions):
+    """The modules: neither the options of the loss nor what the weight was made of can be assigned."""
+
+    def _spec(self) -> Spec | None:
+        """That of the loss; None while the module is being made."""
+        raise NotImplementedError
+
+    def _fixed(self) -> Collection[str]:
+        spec = self._spec()
+        return () if spec is None else (*spec.kwargs, *COMMON, "loss", "num_classes", "feature_dim")
+
+    def _instead(self, name: str, value: str) -> str:
+        spec = self._spec()
+        loss = "" if spec is None else repr(spec.name)
+        return f"make a new one, {type(self).__name__}({loss}, ..., {name}={value}), and give it this weight"
 
 
 def owns(definition: Definition) -> bool:

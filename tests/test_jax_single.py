@@ -16,12 +16,17 @@ from reference.losses import LOSSES, SPARSE
 from test_infinite import calls
 from test_losses import check_gradient, check_value, make
 
+if hasattr(jax, "enable_x64"):
+    enable_x64 = jax.enable_x64
+else:  # JAX 0.6
+    from jax.experimental import enable_x64
+
 
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize("name", LOSSES)
 def test_without_x64(name: str) -> None:
     """Value and gradient, also of data that NumPy made in double precision."""
-    with jax.enable_x64(False):
+    with enable_x64(False):
         case = fixed(name, "float32")
         loss = make("jax", name, "float32", **case.options)
         y_true = jnp.asarray(case.y_true) if name == SPARSE else jnp.asarray(case.y_true, jnp.float32)
@@ -33,7 +38,7 @@ def test_without_x64(name: str) -> None:
 
 
 def test_center_loss_without_x64() -> None:
-    with jax.enable_x64(False):
+    with enable_x64(False):
         center = multiloss.get("center", backend="jax", num_classes=3, feature_dim=1)
         center(np.array([0, 0]), np.array([[1.0], [3.0]]))
         value, state = jax.jit(center.step)(center.init_state(), jnp.array([0, 0]), jnp.array([[1.0], [3.0]]))

@@ -12,6 +12,7 @@ import numpy as np
 from multiloss import checks, dispatch, numerics, state
 from multiloss.protocol import namespace
 from multiloss_jax import ops
+from multiloss_jax.compat import is_traced
 from multiloss_jax.objects import JaxCenter, JaxGeneral, JaxLoss
 
 Array = Any
@@ -55,7 +56,7 @@ def kind(x: Array) -> str:
 
 def signature(x: Array) -> Any:
     """Shape and dtype; None of a tracer."""
-    return None if isinstance(x, jax.core.Tracer) else (x.shape, x.dtype)
+    return None if is_traced(x) else (x.shape, x.dtype)
 
 
 def compute(x: Array) -> Array:
@@ -77,7 +78,7 @@ def labels(x: Array) -> Array:
 
 def host(x: Array) -> Any:
     """The values of an array on the CPU; None for tracers, accelerators and arrays that are not all here."""
-    if isinstance(x, jax.core.Tracer) or not isinstance(x, jax.Array):
+    if is_traced(x) or not isinstance(x, jax.Array):
         return x if isinstance(x, np.ndarray) else None
     if not _is_here(x.sharding):
         return None
@@ -87,7 +88,7 @@ def host(x: Array) -> Any:
 
 def labels_fit(x: Array, classes: int) -> bool:
     """Whether all labels can be read, and are in range."""
-    if isinstance(x, jax.core.Tracer) or x.dtype.kind != "i" or not _is_here(x.sharding):
+    if is_traced(x) or x.dtype.kind != "i" or not _is_here(x.sharding):
         return False
     labels = np.asarray(x)
     if labels.size > _FEW:

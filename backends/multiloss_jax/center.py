@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import multiloss_jax as be
 from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.host_center import HostCenter
+from multiloss_jax import compat
 
 _TRACED = (
     "{} traced, and an object with state would bake its centers into the trace; under JAX transformations use "
@@ -20,33 +21,34 @@ _TRACED = (
 )
 
 
-def _run(chosen: CenterOptions, run: Any, table: Any, labels: Any, features: Any, *rest: Any) -> Any:
+def _run(
+    chosen: CenterOptions, run: Any, table: Any, spare: Any, lag: Any, labels: Any, features: Any, *rest: Any
+) -> Any:
     """`run` of these; on a mesh with axes of type Explicit with those of type Auto.
 
     XLA shall find the communication of the gather, the sums and the scatter, as it does for arrays over Auto axes.
-    `run` gives (value, gradient or None, table), which are placed as what went in.
+    `run` gives (value, gradient or None, table or None, lag or None), which are placed as what went in.
     """
-    mesh = next(filter(None, map(_explicit_mesh, jax.tree.leaves((table, labels, features, rest)))), None)
+    arrays = table, spare, lag, labels, features, *rest
+    mesh = next(filter(None, map(compat.explicit_mesh, jax.tree.leaves(arrays))), None)
     if mesh is None:
-        return run(table, labels, features, *rest)
+        return run(*arrays)
     of_table, of_features = (NamedSharding(mesh, jax.typeof(x).sharding.spec) for x in (table, features))
     each = of_features.spec[:-1] if chosen.reduction == "none" else ()
-    placed = NamedSharding(mesh, PartitionSpec(*each)), of_features, of_table
-    return jax.sharding.auto_axes(run, out_sharding=placed)(table, labels, features, *rest)
-
-
-def _explicit_mesh(x: Any) -> Any:
-    if not hasattr(jax.sharding, "auto_axes"):  # an older JAX, which refuses the gather itself
-        return None
-    mesh = jax.typeof(x).sharding.mesh
-    return mesh if jax.sharding.AxisType.Explicit in mesh.axis_types else None
+    placed = NamedSharding(mesh, PartitionSpec(*each)), of_features, of_table, NamedSharding(mesh, PartitionSpec())
+    return compat.on_auto_axes(run, placed)(*arrays)
 
 
 @lru_cache(maxsize=None)
 def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: bool) -> Any:
-    """Value, gradient or None, and the table with the moved rows in it (in place: it is donated)."""
+    """Value, gradient or None, and where the centers move: the new table, and which rows the old one now lags behind.
 
-    def run(table: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Any:
+    The new table is made in place of `spare` (which is donated): the same one but for the rows of `lag`.
+    """
+
+    def run(
+        table: Any, spare: Any, lag: Any, labels: Any, features: Any, sample_weight: Any, mask: Any
+    ) -> tuple[Any, Any, Any, Any]:
         def total(x: Any) -> Any:
             value, where_to, rows = step(
                 be, chosen, table, labels, x, sample_weight, mask, training=moves, trusted=trusted
@@ -57,9 +59,18 @@ def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: 
             (_, (value, where_to, rows)), gradient = jax.value_and_grad(total, has_aux=True)(features)
         else:
             (_, (value, where_to, rows)), gradient = total(features), None
-        return value, gradient, table if where_to is None else be.xp.put_rows(table, where_to, rows)
+        if where_to is None:
+            return value, gradient, None, None
+        caught_up = be.xp.put_rows(spare, lag, be.xp.gather(table, lag))
+        new_lag = jnp.pad(be.labels(where_to), (0, _lag_length(where_to.shape[0]) - where_to.shape[0]))
+        return value, gradient, be.xp.put_rows(caught_up, where_to, rows), new_lag
 
-    return jax.jit(partial(_run, chosen, run), donate_argnums=0 if moves else ())
+    return jax.jit(partial(_run, chosen, run), donate_argnums=1 if moves else ())
+
+
+def _lag_length(rows: int) -> int:
+    """A power of two, filled up with class 0, so that batches of many lengths compile few programs."""
+    return 1 << max(rows - 1, 0).bit_length()
 
 
 class Axis:
@@ -68,9 +79,13 @@ class Axis:
     def __init__(self, name: str | tuple[str, ...]) -> None:
         self.name = name
 
+    def _size(self) -> int:
+        """How many devices: a sum of constants is one. (`jax.lax.axis_size` is not in every version.)"""
+        return int(jax.lax.psum(1, self.name))
+
     def gathers(self, classes: int, dim: int, samples: int) -> bool:
         """Whether the batch travels (its rows to every device), and not one sum a class (there and back)."""
-        return jax.lax.axis_size(self.name) * samples <= 2 * classes
+        return self._size() * samples <= 2 * classes
 
     def gather(self, x: Any) -> Any:
         """The batches of all devices, one after the other."""
@@ -78,7 +93,7 @@ class Axis:
         if x.dtype == jnp.bool_:
             return self.gather(x.astype(jnp.int32)) > 0
         n = x.shape[0]
-        place = jnp.zeros((n * jax.lax.axis_size(self.name), *x.shape[1:]), x.dtype)
+        place = jnp.zeros((n * self._size(), *x.shape[1:]), x.dtype)
         first = jax.lax.axis_index(self.name) * n
         return jax.lax.psum(jax.lax.dynamic_update_slice_in_dim(place, x, first, 0), self.name)
 
@@ -97,6 +112,9 @@ class JaxCenter(HostCenter):
     backend = "jax"
 
     _own: Any = None
+    _spare: Any = None
+    """A second table, and in which rows it lags behind the first. A step reads one table and writes into the other,
+    which JAX takes from us for that; then they change places. So wherever a step is interrupted, one is whole."""
 
     def _begin(self) -> None:
         """Not yet: the pure `step`, and the module of Flax, keep a table of their own."""
@@ -114,7 +132,11 @@ class JaxCenter(HostCenter):
         self._own = table
 
     def _set(self, centers: np.ndarray, like: Any) -> None:
-        self._own = be.centers_array(centers, self._own if like is None else like)
+        before, self._spare = self._own, None
+        new = be.centers_array(centers, before if like is None else like)
+        if before is not None and before.shape == new.shape and before.sharding != new.sharding:
+            new = jax.device_put(new, before.sharding)
+        self._own = new
 
     def step(
         self,
@@ -128,14 +150,14 @@ class JaxCenter(HostCenter):
     ) -> tuple[Any, dict[str, Any]]:
         """The pure core, as on every backend. Arrays may be sharded over a mesh; the state stays as it is placed."""
 
-        def run(table: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Any:
+        def run(table: Any, _spare: Any, _lag: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Any:
             value, new = HostCenter.step(
                 self, {"centers": table}, labels, features, training, sample_weight=sample_weight, mask=mask
             )
-            return value, features, new["centers"]
+            return value, features, new["centers"], None
 
         arrays = native_arrays(be, labels, features, sample_weight, mask)
-        value, _, table = _run(self.options, run, jnp.asarray(state["centers"]), *arrays)
+        value, _, table, _ = _run(self.options, run, jnp.asarray(state["centers"]), None, None, *arrays)
         return value, {**state, "centers": table} if training else state
 
     def _group(self) -> Axis | None:
@@ -144,7 +166,8 @@ class JaxCenter(HostCenter):
     @property
     def centers(self) -> Any:
         """A copy of the centers, (num_classes, feature_dim); (0, 0) until known."""
-        return jnp.zeros((0, 0)) if self._table is None else jnp.array(self._table)
+        with self._alone():
+            return jnp.zeros((0, 0)) if self._table is None else jnp.array(self._table)
 
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
         if self.options.axis_name is not None:
@@ -153,38 +176,50 @@ class JaxCenter(HostCenter):
                 "jax.shard_map: value, state = center.step(state, labels, features)"
             )
         arguments = {"labels": labels, "features": features, "sample_weight": sample_weight, "mask": mask}
-        traced = [name for name, x in arguments.items() if isinstance(x, jax.core.Tracer)]
+        traced = [name for name, x in arguments.items() if compat.is_traced(x)]
         if traced:
             raise RuntimeError(_TRACED.format(f"{' and '.join(traced)} {'are' if len(traced) > 1 else 'is'}"))
         return super()._ready(labels, features, sample_weight, mask)
 
     def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
-        value, _, table = _compiled(self.options, moves, trusted, False)(self._table, *arrays)
-        self._keep(table)
-        return value, None, None
+        return self._moved(arrays, moves, trusted, False)[0], None, None
 
     def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
         arrays[1] = arrays[1] if be.kind(arrays[1]) == "f" else be.compute(arrays[1])
-        value, gradient, table = _compiled(self.options, moves, trusted, True)(self._table, *arrays)
-        self._keep(table)
-        return value, gradient, None, None
+        return *self._moved(arrays, moves, trusted, True), None, None
+
+    def _moved(self, arrays: list[Any], moves: bool, trusted: bool, differentiate: bool) -> tuple[Any, Any]:
+        """Value and gradient or None; the centers have moved, in whole or not at all."""
+        table, run = self._table, _compiled(self.options, moves, trusted, differentiate)
+        if not moves:
+            value, gradient, _, _ = run(table, None, None, *arrays)
+            self._refuse_traced(value)
+            return value, gradient
+        spare, lag = self._spare or (
+            jnp.array(table),
+            jnp.zeros(_lag_length(arrays[0].size), be.labels(arrays[0]).dtype),
+        )
+        self._spare = None  # if this call does not come to its end, the next one makes another copy
+        value, gradient, new, new_lag = run(table, spare, lag, *arrays)
+        self._refuse_traced(new)
+        self._own = new
+        self._spare = table, new_lag
+        return value, gradient
 
     def __copy__(self) -> JaxCenter:
         """With a table of its own: a call donates the buffer, and the other would read what is gone."""
         copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__)
+        copied.__dict__.update(self.__getstate__())
         copied._own = None if self._own is None else jnp.array(self._own)
         return copied
 
-    def _keep(self, table: Any) -> None:
-        if isinstance(table, jax.core.Tracer):  # of constants, inside `jit`
-            raise RuntimeError(_TRACED.format("the center loss is"))
-        self._table = table
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the second table, which the next step makes anew."""
+        return {**self.__dict__, "_spare": None}
 
-    def update(self, labels: Any, features: Any, mask: Any = None) -> None:
-        """Move the centers once by Eq. 4, whatever `update` says."""
-        *arrays, trusted = self._ready(labels, features, None, mask)
-        self._step(arrays, True, trusted)
+    def _refuse_traced(self, x: Any) -> None:
+        if compat.is_traced(x):  # of constants, inside `jit`
+            raise RuntimeError(_TRACED.format("the center loss is"))
 
     def _host_centers(self) -> np.ndarray:
         return np.zeros((0, 0)) if self._table is None else np.array(self._table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +10,9 @@ from flax import nnx
 
 import multiloss_jax as be
 from multiloss.center import read_options
+from multiloss.center_methods import check_table, real_table
+from multiloss.loss import FixedOptions
+from multiloss_jax import compat
 from multiloss_jax.center import JaxCenter
 
 
@@ -16,22 +20,38 @@ class Centers(nnx.Variable):
     """The variable type of the centers."""
 
 
-class CenterLoss(nnx.Module):
+class CenterLoss(FixedOptions, nnx.Module):
     """`center(labels, features)` under `nnx.jit` and `nnx.value_and_grad`; the centers move while training.
 
     Args:
         options: as of `multiloss.get("center", ...)`; `num_classes` and `feature_dim` are needed; `loss="island"`
             and the like make it another loss of the family.
 
+    `center.centers = array` sets them, after the checks that every backend makes; `center.centers[...]` reads them.
     `center.eval()` and `center.train()` set the mode, as of every NNX module; `training=` of a call overrides it.
     """
 
     def __init__(self, **options: Any) -> None:
-        self._pure = (
-            nnx.static(JaxCenter(read_options(options))) if hasattr(nnx, "static") else JaxCenter(read_options(options))
-        )
+        self._pure = compat.hidden_from_nnx(JaxCenter(read_options(options)))
         self.deterministic = False
         self.centers = Centers(self._pure.init_state()["centers"])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "centers" and not isinstance(value, nnx.Variable):
+            table, values = self.centers[...], real_table(value)
+            check_table("the array", values, table.shape, table.dtype, len(values) != len(table))
+            self.centers[...] = jnp.asarray(values, table.dtype)
+        else:
+            super().__setattr__(name, value)
+
+    def _fixed(self) -> Collection[str]:
+        pure = self.__dict__.get("_pure")
+        return () if pure is None else pure._fixed()
+
+    def _instead(self, name: str, value: str) -> str:
+        if name == "centers_init":
+            return "center.centers = array sets the centers"
+        return f"make a new one, multiloss.flax.CenterLoss(..., {name}={value}); new.centers = center.centers[...]"
 
     def __call__(
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool | None = None
@@ -46,7 +66,11 @@ class CenterLoss(nnx.Module):
         self._run(labels, features, None, mask, True)
 
     def _run(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> Any:
-        state = {"centers": jnp.asarray(self.centers[...])}
+        table = jnp.asarray(self.centers[...])
+        wanted = self._pure.options.num_classes, self._pure.options.feature_dim
+        if table.shape != wanted:  # somebody has replaced the variable
+            raise ValueError(f"the variable holds centers of shape {table.shape}, but these are of shape {wanted}")
+        state = {"centers": table}
         value, state = self._pure.step(
             state, be.asarray(labels, None, "labels"), features, moves, sample_weight=sample_weight, mask=mask
         )

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from multiloss import numerics
+from multiloss_jax import compat
 
 Array = Any
 
@@ -166,7 +167,8 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
 def searchsorted(x: Array, values: Array) -> Array:
     """Where each value starts in the sorted x."""
     # A GPU waits for every round of a loop; unrolled, the search is one kernel, which takes a CPU three times as long.
-    return jnp.searchsorted(x, values, method="scan" if jax.default_backend() == "cpu" else "scan_unrolled")
+    method = compat.SEARCH or ("scan" if jax.default_backend() == "cpu" else "scan_unrolled")
+    return jnp.searchsorted(x, values, method=method)
 
 
 def segment_sum(values: Array, segments: Array, like: Array) -> Array:

@@ -10,10 +10,12 @@ from flax import nnx
 
 import multiloss_jax as be
 from multiloss import options, owners
+from multiloss.loss import Spec
+from multiloss_jax import compat
 from multiloss_jax.objects import JaxGeneral
 
 
-class WithWeight(nnx.Module):
+class WithWeight(owners.FixedSize, nnx.Module):
     """A loss of labels and features that owns its weight, one row a class, as an `nnx.Param`.
 
     The weight is drawn Glorot-uniform, in float32, and computed with in float32 at least. `ArcFace`, `CosFace`,
@@ -53,11 +55,13 @@ class WithWeight(nnx.Module):
         made = owners.read(loss, num_classes, options.count("feature_dim", feature_dim), given, bias=bias)
         if not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be nnx.Rngs, such as nnx.Rngs(0), got {type(rngs).__name__}")
-        pure = JaxGeneral(made.spec)
-        self.pure = nnx.static(pure) if hasattr(nnx, "static") else pure
+        self.pure = compat.hidden_from_nnx(JaxGeneral(made.spec))
         shape = made.num_classes, made.feature_dim
         self.weight = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(made.num_classes, jnp.float32)) if made.bias else None
+
+    def _spec(self) -> Spec | None:
+        return getattr(self.__dict__.get("pure"), "spec", None)
 
     def __call__(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -13,14 +14,16 @@ from keras import ops
 import multiloss_keras as be
 from multiloss import state
 from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
-from multiloss.center_methods import CenterMethods
+from multiloss.center_methods import CenterMethods, Lock
 from multiloss_keras import compat
+from multiloss_keras.fixed import FixedModel
 from multiloss_keras.shapes import squeeze_trailing
 from multiloss_keras.step_number import StepNumber
 from multiloss_keras.targets import class_labels
 
 _HAS_GRAPHS = keras.backend.backend() == "tensorflow"
 """A graph keeps to the variable that it was traced with."""
+_IS_TORCH = keras.backend.backend() == "torch"
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
@@ -46,6 +49,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         keras.layers.Layer.__init__(self, name=name, dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
         self.options = read_options(options)
+        self._turn = Lock()
         self._table: Any = None
         self._in_graph = False
         self._is_made_anew = False
@@ -90,7 +94,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return super().__call__(labels, features, **{name: x for name, x in given.items() if x is not None})
 
     def _mode(self, training: bool | None) -> bool | None:
-        if training is not None or compat.inside_a_call():
+        if training is not None or compat.inside_a_call(self):
             return training
         if compat.in_stateless_scope() is False:
             return True
@@ -107,10 +111,15 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     ) -> Any:
         """The value with the centers from before; when training, they move once by Eq. 4."""
         moves = bool(training) and self.options.update == "auto"
-        value, where_to, rows = self._step(labels, features, sample_weight, mask, moves)
-        if where_to is not None:
-            self._commit(where_to, rows)
+        with self._alone():
+            value, where_to, rows = self._step(labels, features, sample_weight, mask, moves)
+            if where_to is not None:
+                self._commit(where_to, rows)
         return value
+
+    def _alone(self) -> Any:
+        """As ever; none in code that is traced, nor for replicas that wait for each other."""
+        return contextlib.nullcontext() if in_stateless_scope() or be.is_compiling() else self._turn
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
         """None: the value is of the whole batch."""
@@ -122,8 +131,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` says."""
-        _, where_to, rows = self._step(labels, features, None, mask, True)
-        self._commit(where_to, rows)
+        with self._alone():
+            _, where_to, rows = self._step(labels, features, None, mask, True)
+            self._commit(where_to, rows)
 
     def value_and_grad(
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True,
@@ -133,12 +143,13 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
         moves = training and self.options.update == "auto"
-        arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
-        table = ops.convert_to_tensor(self._table)
-        value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted, group=group)
-        if moves:
-            _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=group)
-            self._commit(where_to, rows)
+        with self._alone():
+            arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
+            table = ops.convert_to_tensor(self._table)
+            value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted, group=group)
+            if moves:
+                _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=group)
+                self._commit(where_to, rows)
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[list[Any], bool]:
@@ -237,7 +248,11 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     @property
     def centers(self) -> Any:
         """The centers, (num_classes, feature_dim), as a tensor; (0, 0) until known."""
-        return ops.zeros((0, 0)) if self._table is None else ops.copy(self._table)
+        if self._table is None:
+            return ops.zeros((0, 0))
+        with self._alone():
+            # A tensor of torch's can be written to: in the table itself, as on the torch backend, and not in a copy.
+            return self._table.value.detach() if _IS_TORCH else ops.copy(self._table)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes; the centers are a weight and saved as such."""
@@ -249,7 +264,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
-class WithCenterLoss(keras.Model):
+class WithCenterLoss(FixedModel, keras.Model):
     """A functional model whose training adds `weight` x center loss of one of its layers to the compiled loss.
 
     Args:

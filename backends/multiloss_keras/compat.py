@@ -76,8 +76,8 @@ class _TakesMask(keras.layers.Layer):
 # --- where a call happens
 
 
-def inside_a_call() -> bool:
-    """Whether a layer or model is being called, which then tells the layers in it whether it trains.
+def inside_a_call(layer: Any) -> bool:
+    """Whether a layer or model around `layer` is being called, which then tells the layers in it whether it trains.
 
     RuntimeError where this version of Keras does not show it: `training` then has to be given.
     """
@@ -86,11 +86,13 @@ def inside_a_call() -> bool:
             f"Keras {keras.__version__} does not show whether the center loss is called inside a model; "
             "pass the mode on: center(labels, features, training=training)"
         )
-    return _is_set(_get_global_attribute)
+    return _is_set(_get_global_attribute, layer)
 
 
-def _is_set(read: Any) -> bool:
-    return read("current_call_ctx") is not None
+def _is_set(read: Any, layer: Any) -> bool:
+    context = read("current_call_ctx")
+    # One that the layer has opened itself was left behind by a call of it that was interrupted.
+    return context is not None and getattr(context, "entry_layer", None) is not layer
 
 
 @functools.cache
@@ -108,7 +110,7 @@ class _LooksOut(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """The inputs, as they came."""
-        self.seen = _is_set(self._read)
+        self.seen = _is_set(self._read, None)
         return inputs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -9,13 +10,13 @@ import keras
 
 import multiloss_keras as be
 from multiloss import options, owners
-from multiloss.loss import make
+from multiloss.loss import Spec, make
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
-class WithWeight(keras.layers.Layer):
+class WithWeight(owners.FixedSize, keras.layers.Layer):
     """A loss of labels and features that owns its weight, one row a class: a layer called with `(labels, features)`.
 
     It gives the loss; or, with `loss_weight`, it adds loss_weight x loss to the losses of the model that it is in and
@@ -87,6 +88,12 @@ class WithWeight(keras.layers.Layer):
             f"loss_weight is fixed when the layer is made, got {loss_weight!r}; make another layer, or leave it out "
             "and add the loss in the model's call, times a variable: self.add_loss(factor * layer(labels, features))"
         )
+
+    def _spec(self) -> Spec | None:
+        return getattr(self.__dict__.get("made"), "spec", None)
+
+    def _fixed(self) -> Collection[str]:
+        return () if self._spec() is None else (*super()._fixed(), "seed")
 
     def build(self, labels_shape: Any, features_shape: Any) -> None:
         """Draw the weight, where its width was not known before."""

@@ -104,8 +104,12 @@ class NumpyCenter(HostCenter):
 
     @property
     def centers(self) -> Any:
-        """A copy of the centers, (num_classes, feature_dim); (0, 0) until known."""
-        return self._host_centers()
+        """A copy of the centers, (num_classes, feature_dim); (0, 0) until known. Not to be written to, since that would
+        change nothing; `center.centers = array` sets them."""
+        with self._alone():
+            centers = self._host_centers()
+        centers.flags.writeable = False
+        return centers
 
     def _commit(self, labels: Any, rows: Any) -> None:
         self._table[labels] = rows

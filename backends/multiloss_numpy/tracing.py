@@ -8,7 +8,8 @@ from typing import Any
 import autograd
 import autograd.numpy as anp
 import numpy as np
-from autograd.extend import Box, defvjp, primitive
+from autograd.extend import defvjp, primitive
+from autograd.tracer import getval
 
 import multiloss_numpy
 from multiloss import general, numerics, pipeline
@@ -16,12 +17,6 @@ from multiloss.protocol import Combined
 from multiloss_numpy import ops
 
 Array = Any
-
-
-def _value(x: Array) -> Array:
-    while isinstance(x, Box):
-        x = x._value
-    return x
 
 
 _lgamma = primitive(ops.lgamma)
@@ -44,30 +39,30 @@ def _traced_ops() -> dict[str, Any]:
 
     def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
         index: list[Any] = list(np.indices(indices.shape, sparse=True))
-        index[axis % len(indices.shape)] = _value(indices)
+        index[axis % len(indices.shape)] = getval(indices)
         return x[tuple(index)]
 
     def sort(x: Array, *, axis: int = -1) -> Array:
-        return take_along_axis(x, np.argsort(_value(x), axis=axis, kind="stable"), axis=axis)
+        return take_along_axis(x, np.argsort(getval(x), axis=axis, kind="stable"), axis=axis)
 
     def where(condition: Array, x: Array, y: Array) -> Array:
         # autograd's own has derivatives of the shape of the result, whatever the shapes of x and y.
-        shape = np.broadcast_shapes(*(np.shape(_value(a)) for a in (condition, x, y)))
-        x, y = (a if np.shape(_value(a)) == shape else anp.broadcast_to(a, shape) for a in (x, y))
-        return anp.where(_value(condition), x, y)
+        shape = np.broadcast_shapes(*(np.shape(getval(a)) for a in (condition, x, y)))
+        x, y = (a if np.shape(getval(a)) == shape else anp.broadcast_to(a, shape) for a in (x, y))
+        return anp.where(getval(condition), x, y)
 
     def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
         return anp.clip(x, min, max)
 
     return {
         **{k: v for k, v in vars(multiloss_numpy.xp).items() if k != "_base" and k not in numerics.DEFAULTS},
-        "stop_gradient": _value,
+        "stop_gradient": getval,
         "take_along_axis": take_along_axis,
         "sort": sort,
         "where": where,
-        "argsort": lambda x, *, axis=-1, stable=True: np.argsort(_value(x), axis=axis, kind="stable"),
-        "argmax": lambda x, *, axis=None: np.argmax(_value(x), axis=axis),
-        "gather": lambda table, rows: table[_value(rows)],
+        "argsort": lambda x, *, axis=-1, stable=True: np.argsort(getval(x), axis=axis, kind="stable"),
+        "argmax": lambda x, *, axis=None: np.argmax(getval(x), axis=axis),
+        "gather": lambda table, rows: table[getval(rows)],
         "matrix_transpose": lambda x: anp.swapaxes(x, -1, -2),
         "permute_dims": lambda x, axes: anp.transpose(x, axes),
         "concat": lambda arrays, *, axis=0: anp.concatenate(arrays, axis),

@@ -84,6 +84,11 @@ def labels(x: Array) -> Array:
     return x if x.dtype == tf.int64 else tf.cast(x, tf.int64)
 
 
+def is_compiling() -> bool:
+    """Whether this is traced now; replicas of a strategy count, too, since they wait for each other."""
+    return not tf.executing_eagerly() or group() is not None
+
+
 def host(x: Array) -> Any:
     """The values of an eager tensor on the CPU; None while tracing or on an accelerator."""
     if not hasattr(x, "numpy") or not tf.executing_eagerly() or "CPU" not in x.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import Any
 
@@ -29,7 +30,12 @@ class TensorflowCenter(HostCenter, tf.Module):
     @property
     def centers(self) -> Any:
         """The centers, (num_classes, feature_dim), as a tensor; (0, 0) until known."""
-        return tf.zeros((0, 0)) if self._table is None else tf.convert_to_tensor(self._table)
+        with self._alone():
+            return tf.zeros((0, 0)) if self._table is None else tf.convert_to_tensor(self._table)
+
+    def _alone(self) -> Any:
+        """As ever; none in a `tf.function`, nor for the replicas of a strategy, which wait for each other."""
+        return contextlib.nullcontext() if be.is_compiling() else self._turn
 
     def _set(self, centers: np.ndarray, like: Any) -> None:
         if not tf.executing_eagerly():

@@ -12,7 +12,7 @@ from multiloss import general, pipeline
 from multiloss.general import General, GeneralInputs
 from multiloss.inputs import Inputs
 from multiloss.loss import Named, Spec, wanted
-from multiloss_tensorflow import kernels
+from multiloss_tensorflow import compat, kernels
 from multiloss_tensorflow.center import TensorflowCenter
 
 __all__ = ["TensorflowCenter", "TensorflowGeneral", "TensorflowLoss"]
@@ -21,9 +21,7 @@ __all__ = ["TensorflowCenter", "TensorflowGeneral", "TensorflowLoss"]
 def _function(function: Any) -> Any:
     # One trace serves all batch sizes; XLA then compiles a program a shape.
     compiled = tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
-    # The tracings of different losses are counted as one function's, and would warn of retracing.
-    compiled._omit_frequent_tracing_warning = True
-    return compiled
+    return compat.without_retracing_warning(compiled)
 
 
 def _ranks(arrays: Any) -> tuple[int | None, ...]:

@@ -92,6 +92,11 @@ def labels(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.int64)
 
 
+def is_compiling() -> bool:
+    """Whether this is compiled now, and not run."""
+    return torch.compiler.is_compiling()
+
+
 def host(x: torch.Tensor) -> Any:
     """The values of a real tensor on the CPU; None while compiling, under torch.func, fake, or on an accelerator."""
     if not reading.can_read(x):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 import multiloss_torch as be
 from multiloss import checks
 from multiloss.center import CenterOptions, native_arrays, one_radius, step
-from multiloss.center_methods import CenterMethods
+from multiloss.center_methods import CenterMethods, Lock
 from multiloss_torch import checkpointing, compat, distributed, quick, reading
 
 
@@ -25,10 +26,13 @@ class TorchCenter(CenterMethods, compat.Table):
 
     backend = "torch"
     centers: Tensor
+    _takes_over = False
+    """Whether torch itself assigns the centers now: the very tensor, and not the values of an array."""
 
     def __init__(self, chosen: CenterOptions) -> None:
         compat.Table.__init__(self)
         self.options = dataclasses.replace(chosen, process_group=None)
+        self._turn = Lock()
         self._choice = distributed.Choice(chosen.process_group)
         self._agreed = False
         self._seen: set[Any] = set()
@@ -39,6 +43,10 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
+        with self._alone():
+            return self._forward(labels, features, sample_weight, mask)
+
+    def _forward(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Tensor:
         eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
         kind = reading.kind_of(labels, features) if eager else None
         if kind is not None and kind in self._seen and self._steps_alone():
@@ -52,6 +60,10 @@ class TorchCenter(CenterMethods, compat.Table):
             self._seen.add(kind)
         return value
 
+    def _alone(self) -> Any:
+        """As ever; none in compiled code."""
+        return contextlib.nullcontext() if torch.compiler.is_compiling() else self._turn
+
     def _steps_alone(self) -> bool:
         """Whether this call moves the centers, outside of checkpointed regions and process groups."""
         if not (self.training and torch.is_grad_enabled() and self.options.update == "auto"):
@@ -62,7 +74,7 @@ class TorchCenter(CenterMethods, compat.Table):
         """Move the centers once by Eq. 4, whatever `update` and the mode say."""
         if checkpointing.is_possible() and checkpointing.regions()[1] is not None:
             return  # the first pass of the region has moved them
-        with torch.no_grad():
+        with self._alone(), torch.no_grad():
             _, where_to, rows, _ = self._step((labels, features, None, mask), True)
             self._commit(where_to, rows)
 
@@ -74,7 +86,8 @@ class TorchCenter(CenterMethods, compat.Table):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
         recorded = torch.is_grad_enabled()
         with torch.enable_grad():
-            value, leaf = self._evaluate((labels, features, sample_weight, mask), leaf=True, recorded=recorded)
+            with self._alone():
+                value, leaf = self._evaluate((labels, features, sample_weight, mask), leaf=True, recorded=recorded)
             (gradient,) = torch.autograd.grad(value.sum(), [leaf])
         return value.detach(), gradient if isinstance(wrt, str) else (gradient,)
 
@@ -185,7 +198,7 @@ class TorchCenter(CenterMethods, compat.Table):
                 None if self._agreed else self._checksum,
             )
         except BaseException:
-            self.centers = before
+            self._hold(before)
             raise
         self._agreed = True
         return checked
@@ -208,7 +221,23 @@ class TorchCenter(CenterMethods, compat.Table):
         self._agreed = False
         with torch.inference_mode(False):  # whose tensors could not be written to in training
             new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)
-            self.centers = new.to(self.centers.device) if like is None else new
+            self._hold(new.to(self.centers.device) if like is None else new)
+
+    def _hold(self, centers: Tensor) -> None:
+        """This very tensor as the buffer."""
+        nn.Module.__setattr__(self, "centers", centers)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "centers" and self._takes_over:
+            self._hold(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _replicate_for_data_parallel(self) -> Any:
+        """For `nn.DataParallel`, which gives each replica the centers on its own device."""
+        replica = super()._replicate_for_data_parallel()
+        replica._takes_over = True
+        return replica
 
     def _dtype(self) -> str:
         return str(self.centers.dtype).removeprefix("torch.")
@@ -221,7 +250,7 @@ class TorchCenter(CenterMethods, compat.Table):
         before = self.centers
         super()._converted(fn, recurse)
         if self.centers.dtype in (torch.float16, torch.bfloat16):
-            self.centers = before.to(self.centers.device)
+            self._hold(before.to(self.centers.device))
         return self
 
     def _loaded(self, state_dict: Any, prefix: str, *args: Any) -> None:
@@ -230,11 +259,15 @@ class TorchCenter(CenterMethods, compat.Table):
         if saved is not None and self.centers.numel() == 0 and saved.ndim == 2:
             wanted = (self.options.num_classes or saved.shape[0], self.options.feature_dim or saved.shape[1])
             if tuple(saved.shape) == wanted:
-                self.centers = torch.zeros_like(saved, device=self.centers.device)
-        super()._loaded(state_dict, prefix, *args)
+                self._hold(torch.zeros_like(saved, device=self.centers.device))
+        self._takes_over = True  # `assign=True` sets the attribute
+        try:
+            super()._loaded(state_dict, prefix, *args)
+        finally:
+            self._takes_over = False
         self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
-            self.centers = self.centers.float()
+            self._hold(self.centers.float())
 
 
 def _leaf_of(features: Tensor) -> Tensor:

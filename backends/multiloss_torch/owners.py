@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 import multiloss_torch as be
 from multiloss import checks, options, owners
+from multiloss.loss import Spec
 from multiloss_torch.objects import TorchGeneral
 
 
-class WithWeight(nn.Module):
+class WithWeight(owners.FixedSize, nn.Module):
     """A loss of labels and features that owns its weight, one row a class, as an `nn.Parameter`.
 
     The weight is drawn Xavier-uniform, in float32 (float64 where that is the default dtype), and computed with in
@@ -63,6 +64,9 @@ class WithWeight(nn.Module):
         self.weight = nn.Parameter(torch.empty(made.num_classes, made.feature_dim, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(made.num_classes, dtype=dtype)) if made.bias else None
         self.reset_parameters()
+
+    def _spec(self) -> Spec | None:
+        return getattr(getattr(self, "pure", None), "spec", None)
 
     def reset_parameters(self) -> None:
         """Draw the weight anew; the bias becomes zero."""

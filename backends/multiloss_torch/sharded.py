@@ -32,13 +32,13 @@ class ShardedCenter(TorchCenter):
         super().__init__(chosen)
         block = self.centers
         del self.centers  # no buffer any more: DistributedDataParallel would send rank 0's block to all
-        self.centers = block
+        self._hold(block)
 
     def _converted(self, fn: Any, recurse: bool) -> Any:
         """`.to()`, `.half()` and the like: the centers move, but stay float32 at least."""
         moved = fn(self.centers)
         compat.Table._converted(self, fn, recurse)
-        self.centers = self.centers.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved
+        self._hold(self.centers.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved)
         return self
 
     def _saved(self, destination: Any, prefix: str, keep_vars: bool) -> None:
@@ -146,7 +146,9 @@ class ShardedCenter(TorchCenter):
     def save_centers(self, path: str | os.PathLike[str]) -> None:
         """Write this process's block as one of the files `path.FIRST-of-CLASSES`; all processes call it."""
         first, _ = self._block()
-        state.save_piece(path, first, self._shape()[0], self._host_centers(), self._save_id())
+        with self._alone():
+            block = self._host_centers()
+        state.save_piece(path, first, self._shape()[0], block, self._save_id())
 
     def _save_id(self) -> str:
         """A new number that the first process draws for all."""
@@ -167,9 +169,13 @@ class ShardedCenter(TorchCenter):
         if resize or classes is not None:
             raise NotImplementedError("sharded centers take no other class set; load it unsharded, and save it")
         first, stop = self._block()
-        self._set(state.load_rows(path, first, stop, self._shape()), None)
+        rows = state.load_rows(path, first, stop, self._shape())
+        with self._alone():
+            self._set(rows, None)
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise NotImplementedError("sharded centers do not change their class set or framework; save and load them")
+        raise NotImplementedError(
+            "sharded centers do not change their class set, framework or values; save and load them"
+        )
 
-    resize = select = to_backend = _refuse
+    resize = select = to_backend = _assign = _refuse

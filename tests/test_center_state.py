@@ -1,0 +1,286 @@
+"""The table of a center loss: set by one checked setter, and handed out so that no change of it is lost."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import dtype_name, framework, to_native, to_numpy
+
+FIRST = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [-1.0, 4.0]])
+LABELS = np.array([0, 2, 2])
+FEATURES = np.array([[3.0, 0.0], [3.0, 0.0], [3.0, 6.0]], np.float32)
+VALUE = (2.0 + 4.5 + 4.5) / 3  # |(2, 0)|^2 / 2, |(0, 3)|^2 / 2 twice
+MOVED = np.array([[1.5, 0.0], [0.0, 2.0], [3.0, 3.0], [-1.0, 4.0]])  # 1 + 0.5 * 2 / 2; the two of class 2 cancel
+
+
+def make(backend: str, **options: Any) -> Any:
+    return multiloss.get("center", backend=backend, **({"num_classes": 4, "feature_dim": 2} | options))
+
+
+def batch(backend: str) -> tuple[Any, Any]:
+    return to_native(backend, LABELS), to_native(backend, FEATURES)
+
+
+def same(got: Any, expected: Any) -> None:
+    np.testing.assert_allclose(to_numpy(got), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("given", ["native", "numpy", "list", "float16"])
+def test_set(backend: str, given: str) -> None:
+    """The values are copied into the dtype of the table; the next step starts from them."""
+    center = make(backend, centers_init="normal")
+    dtype = dtype_name(center.centers)
+    source = {
+        "native": lambda: to_native(backend, FIRST),
+        "numpy": FIRST.copy,
+        "list": lambda: FIRST.astype(int).tolist(),
+        "float16": lambda: to_native(backend, FIRST, "float16"),
+    }[given]()
+    center.centers = source
+    if given == "numpy":
+        source[:] = 7.0
+    same(center.centers, FIRST)
+    assert dtype_name(center.centers) == dtype
+    same(center(*batch(backend)), VALUE)
+    same(center.centers, MOVED)
+    if backend != "keras":
+        center.centers = center.centers
+        same(center.centers, MOVED)
+
+
+@pytest.mark.parametrize("known", [{}, {"num_classes": 4}, {"feature_dim": 2}])
+def test_set_before_the_first_batch(backend: str, known: dict[str, int]) -> None:
+    """What is not known is taken from the array; such a table grows as ever."""
+    center = multiloss.get("center", backend=backend, **known)
+    center.centers = FIRST
+    same(center.centers, FIRST)
+    same(center(*batch(backend)), VALUE)
+    same(center.centers, MOVED)
+    if "num_classes" not in known:
+        center.centers = FIRST[:3]
+        center(*batch(backend))
+        same(center.centers, MOVED[:3])
+        center(to_native(backend, np.array([5])), batch(backend)[1][:1])
+        assert tuple(center.centers.shape) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (np.zeros((9, 2)), r"shape \(9, 2\), but these are of shape \(4, 2\); center\.resize first"),
+        (np.zeros((4, 3)), r"shape \(4, 3\), but these are of shape \(4, 2\)$"),
+        (np.zeros((0, 2)), r"shape \(0, 2\), but these are of shape \(4, 2\)"),
+        (np.zeros(8), r"real \(classes, features\) array, got float64 of shape \(8,\)"),
+        (np.zeros((4, 2), bool), "real .* array, got bool"),
+        (np.zeros((4, 2), complex), "real .* array, got complex128"),
+        ([["a", "b"]], "real .* array, got <U1"),
+        (np.where(np.arange(8).reshape(4, 2) == 5, np.nan, 0), r"not finite in float\d\d: class 2 is \[ 0\. nan\]"),
+        (np.where(np.arange(8).reshape(4, 2) == 0, -np.inf, 0), r"not finite in float\d\d: class 0 is"),
+    ],
+)
+def test_what_is_refused(backend: str, wrong: Any, said: str) -> None:
+    """And nothing has changed."""
+    center = make(backend, centers_init=FIRST)
+    with pytest.raises(ValueError, match=said):
+        center.centers = wrong
+    same(center.centers, FIRST)
+    assert center.config()["num_classes"] == 4
+
+
+def test_what_the_dtype_cannot_hold(backend: str, tmp_path: Path) -> None:
+    """Set or read from a file: 1e300 is infinite in float32."""
+    center = make(backend)
+    if "64" in dtype_name(center.centers):  # NumPy, and JAX in these tests
+        center = multiloss.get("center", backend=backend)
+        center(*batch(backend))
+    other = multiloss.get("center", backend="numpy", num_classes=3, feature_dim=2)
+    other.centers = np.full((3, 2), 1e300)
+    other.save_centers(tmp_path / "large")
+    center = multiloss.get("center", backend=backend)
+    center(*batch(backend))
+    before = to_numpy(center.centers).copy()
+    for set_it in (lambda: setattr(center, "centers", np.full((3, 2), 1e300)),
+                   lambda: center.load_centers(tmp_path / "large")):  # fmt: skip
+        with pytest.raises(ValueError, match="not finite in float32: class 0 is"):
+            set_it()
+    same(center.centers, before)
+
+
+def test_a_radius_that_is_not_known_yet(backend: str) -> None:
+    """Of ring loss: nan until the first batch, in what is set, too; infinite it is never."""
+    ring = multiloss.get("ring", backend)
+    ring.centers = [[np.nan]]
+    ring.centers = [[2.0]]
+    with pytest.raises(ValueError, match="not finite"):
+        ring.centers = [[np.inf]]
+    same(ring.centers, [[2.0]])
+
+
+def test_what_is_handed_out(backend: str) -> None:
+    """A write into it takes effect, or it raises; it is never lost."""
+    center = make(backend, centers_init=FIRST)
+    handed = center.centers
+    if framework(backend) == "torch":
+        handed[0] = 0.0  # the table itself
+        same(center.centers[0], [0.0, 0.0])
+        same(center(*batch(backend)), (4.5 + 4.5 + 4.5) / 3)
+        return
+    with pytest.raises((ValueError, TypeError), match=r"read-only|immutable|does not support item assignment"):
+        handed[0] = 0.0
+    center(*batch(backend))
+    same(handed, FIRST)  # of the time when it was asked for
+    same(center.centers, MOVED)
+
+
+def test_copies_have_their_own(backend: str) -> None:
+    if backend == "keras":  # which copies by saving
+        return
+    center = make(backend, centers_init=FIRST)
+    other = copy.deepcopy(center)
+    other.centers = np.zeros((4, 2))
+    same(center.centers, FIRST)
+    center(*batch(backend))
+    assert not to_numpy(other.centers).any()
+
+
+@pytest.mark.only("jax")
+def test_jax_places_it_where_the_table_is(backend: str) -> None:
+    import jax
+
+    center = make(backend)
+    center.centers = FIRST
+    placed = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    assert center.centers.sharding == placed and isinstance(center.centers, jax.Array)
+    with pytest.raises(jax.errors.TracerArrayConversionError):
+        jax.jit(lambda x: setattr(center, "centers", x))(center.centers)
+    same(center.centers, FIRST)
+
+
+@pytest.mark.only("jax")
+def test_flax(backend: str) -> None:
+    """The variable stays the one it is; one that another is put in place of is looked at in the call."""
+    from flax import nnx
+
+    import multiloss.flax
+
+    center = multiloss.flax.CenterLoss(num_classes=4, feature_dim=2)
+    variable = center.centers
+    center.centers = FIRST
+    assert center.centers is variable and center.centers[...].dtype == variable[...].dtype
+    same(nnx.jit(lambda center, y, x: center(y, x))(center, LABELS, FEATURES), VALUE)
+    same(center.centers[...], MOVED)
+    for wrong, said in ((np.zeros((9, 2)), r"\(9, 2\), but .* \(4, 2\)"), (np.full((4, 2), np.nan), "not finite")):
+        with pytest.raises(ValueError, match=said):
+            center.centers = wrong
+    same(center.centers[...], MOVED)
+    center.centers = type(variable)(np.zeros((9, 2)))
+    with pytest.raises(ValueError, match=r"\(9, 2\), but these are of shape \(4, 2\)"):
+        center(LABELS, FEATURES)
+
+
+@pytest.mark.only("torch")
+def test_torch_keeps_its_ways(backend: str) -> None:
+    """What torch itself does with buffers."""
+    import torch
+
+    center, y, x = make(backend), *batch(backend)
+    center.centers = torch.nn.Parameter(torch.tensor(FIRST))
+    assert not list(center.parameters()) and not center.centers.requires_grad
+    assert dict(center.named_buffers())["centers"] is center.centers
+
+    saved = {"centers": torch.tensor(MOVED, dtype=torch.float32)}
+    center.load_state_dict(saved, assign=True)
+    assert center.centers is saved["centers"]
+    bare = make(backend).to("meta")
+    bare.load_state_dict({"centers": torch.tensor(FIRST)}, assign=True)
+    assert bare.centers.device.type == "cpu" and bare.centers.dtype == torch.float64
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        center.load_state_dict({"centers": torch.zeros(9, 2)}, assign=True)
+    with pytest.raises(ValueError, match=r"\(9, 2\), but"):  # torch assigns nothing any more
+        center.centers = torch.zeros(9, 2)
+
+    other = torch.tensor(FIRST, dtype=torch.float32)
+    value = torch.func.functional_call(center, {"centers": other}, (y, x))
+    same(value, VALUE)
+    same(other, MOVED)
+    same(center.centers, MOVED)
+
+    replica = center._replicate_for_data_parallel()
+    replica.centers = other
+    assert replica.centers is other and center.centers is not other
+
+    double = make(backend).double()
+    double.centers = FIRST
+    assert double.centers.dtype == torch.float64
+    same(double.float().centers, FIRST)
+    net = torch.nn.Sequential(center)
+    net.load_state_dict({"0.centers": torch.tensor(FIRST)})
+    same(center.centers, FIRST)
+    sharded = make(backend, sharded=True)
+    with pytest.raises(NotImplementedError, match="sharded centers do not change their class set, framework or values"):
+        sharded.centers = FIRST
+    same(sharded.double().centers, np.zeros((4, 2)))
+
+
+@pytest.mark.only("torch")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch.compile itself
+def test_torch_compiled(backend: str) -> None:
+    import torch
+
+    torch._dynamo.reset()
+    center = make(backend)
+    run = torch.compile(center, fullgraph=True, backend="aot_eager")
+    y, x = batch(backend)
+    run(y, x.requires_grad_())
+    for _ in range(2):
+        center.centers = FIRST
+        same(run(y, x), VALUE)
+        same(center.centers, MOVED)
+
+
+@pytest.mark.only("tensorflow")
+def test_tensorflow_functions_and_checkpoints(backend: str, tmp_path: Path) -> None:
+    """A function that was traced before sees what is set; a checkpoint holds it under the old name."""
+    import tensorflow as tf
+
+    center = make(backend)
+    step = tf.function(center)
+    step(*batch(backend))
+    center.centers = tf.Variable(FIRST)
+    assert len(center.variables) == 1
+    path = tf.train.Checkpoint(center=center).write(str(tmp_path / "checkpoint"))
+    assert {name for name, _ in tf.train.list_variables(path)} == {
+        "_CHECKPOINTABLE_OBJECT_GRAPH", "center/_table/.ATTRIBUTES/VARIABLE_VALUE"}  # fmt: skip
+    same(step(*batch(backend)), VALUE)
+    same(center.centers, MOVED)
+    with pytest.raises(NotImplementedError, match="symbolic"):
+        tf.function(lambda x: setattr(center, "centers", x))(tf.constant(FIRST))
+    same(center.centers, MOVED)
+
+
+@pytest.mark.only("keras")
+def test_keras_model(backend: str) -> None:
+    """Before and after `fit` is compiled."""
+    import keras
+
+    import multiloss.keras
+
+    x = keras.Input((2,))
+    features = keras.layers.Activation("linear", name="features")(x)
+    net = keras.Model(x, keras.layers.Dense(4, kernel_initializer="zeros")(features))
+    model = multiloss.keras.WithCenterLoss(net, features="features", num_classes=4, weight=1.0, alpha=0.5)
+    model.compile(keras.optimizers.SGD(0.0), loss=multiloss.get("scce", backend="keras", from_logits=True))
+    for _ in range(2):
+        model.centers = FIRST
+        history = model.fit(FEATURES, LABELS, batch_size=3, verbose=0)
+        np.testing.assert_allclose(history.history["loss"], np.log(4) + VALUE, rtol=1e-6)
+        same(model.centers, MOVED)
+    with pytest.raises(ValueError, match=r"\(9, 2\), but these are of shape \(4, 2\)"):
+        model.centers = np.zeros((9, 2))
+    same(model.centers, MOVED)
