@@ -260,7 +260,7 @@ def _keras_op_by_op(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled_programs() -> Iterator[None]:
-    """Linux gives a process 65,530 memory maps, and every program that XLA compiled keeps some: at the limit it dies."""
+    """Linux gives a process 65,530 memory maps, and each program that XLA compiled keeps some: at the limit it dies."""
     yield
     maps = Path("/proc/self/maps")
     if "jax" in sys.modules and maps.exists() and maps.read_bytes().count(b"\n") > 20_000:

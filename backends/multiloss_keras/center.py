@@ -119,7 +119,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def _alone(self) -> Any:
         """As ever; none in code that is traced, nor for replicas that wait for each other."""
-        return contextlib.nullcontext() if in_stateless_scope() or be.is_compiling() else self._turn
+        return contextlib.nullcontext() if compat.in_stateless_scope() is not False or be.is_compiling() else self._turn
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
         """None: the value is of the whole batch."""

@@ -225,7 +225,7 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def _hold(self, centers: Tensor) -> None:
         """This very tensor as the buffer."""
-        nn.Module.__setattr__(self, "centers", centers)
+        compat.Table.__setattr__(self, "centers", centers)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "centers" and self._takes_over:
@@ -233,9 +233,9 @@ class TorchCenter(CenterMethods, compat.Table):
         else:
             super().__setattr__(name, value)
 
-    def _replicate_for_data_parallel(self) -> Any:
+    def _replicated(self) -> Any:
         """For `nn.DataParallel`, which gives each replica the centers on its own device."""
-        replica = super()._replicate_for_data_parallel()
+        replica = super()._replicated()
         replica._takes_over = True
         return replica
 

@@ -275,8 +275,15 @@ class Table(nn.Module):
         """Take it out; `args`: metadata, strict, and lists of missing keys, unexpected keys and errors."""
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def _replicated(self) -> Any:
+        """The copy for another device, to which `nn.DataParallel` then assigns the tensors."""
+        return super()._replicate_for_data_parallel()
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         return self._converted(fn, recurse)
+
+    def _replicate_for_data_parallel(self) -> Any:
+        return self._replicated()
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         self._saved(destination, prefix, keep_vars)
