@@ -18,7 +18,6 @@ from multiloss.demo import experiment, metrics, output, report
 from multiloss.demo.settings import OBJECTIVES, Settings, batches
 
 # Keras on TensorFlow reads its own variables in a way that NumPy 2 warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 FILES = {"features.png", "history.png", "results.json"}
 

@@ -62,8 +62,6 @@ def run(page: Path, chosen: Callable[[Block], bool]) -> None:
             exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
 
 
-# Keras 3.15 on TensorFlow saves a model through an `__array__` that NumPy 2 finds old-fashioned
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page: Path, backend: str) -> None:

@@ -143,7 +143,6 @@ def test_config_files_and_other_backends(backend: str, tmp_path: Any) -> None:
     assert "ring" in loss.describe().lower() and "the radius by its gradient" in loss.describe()
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")  # Keras' own
 def test_in_a_keras_model(backend: str, tmp_path: Any) -> None:
     if backend != "keras":
         assert not hasattr(ring(backend), "get_config")  # the layer is Keras' alone
