@@ -246,7 +246,7 @@ def test_what_shared_classes_refuse(ranks: list[dict[str, Any]]) -> None:
             call(center(7, sharded=True))
 
 
-@pytest.mark.parametrize("kind", ["not reentrant", "reentrant", "twice"])
+@pytest.mark.parametrize("kind", ["not reentrant", "reentrant", "twice", "marked"])
 @pytest.mark.parametrize("name", [name for name, _, _ in group_cases.CHECKPOINTED])
 def test_activation_checkpointing(ranks: list[dict[str, Any]], name: str, kind: str) -> None:
     """Values, gradients and centers of the run without it: the recomputation, alone, reads what all found."""
@@ -259,6 +259,17 @@ def test_activation_checkpointing(ranks: list[dict[str, Any]], name: str, kind: 
     parts = [kept[f"{name} {kind} centers"] for kept in ranks]
     table = np.concatenate(parts) if first.options.sharded else parts[0]
     assert (table != first.centers.numpy()).any()
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_frames_that_one_process_cannot_trust(ranks: list[dict[str, Any]], sharded: bool) -> None:
+    """Its refusal is an error in all of them, without a hang; with contexts all step."""
+    for rank, kept in enumerate(ranks):
+        message = str(kept[f"refused frames {sharded}"])
+        assert "pass context_fn=multiloss.torch.checkpoint_contexts" in message
+        assert ("rank 1 refused its batch" in message) == (rank != 1)
+        assert kept[f"unmoved {sharded}"] and np.isfinite(kept[f"marked {sharded}"])
+    assert any(kept[f"moved {sharded}"] for kept in ranks)
 
 
 @pytest.mark.parametrize("name", ["broadcast", "no broadcast", "kept out"])

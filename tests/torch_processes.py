@@ -16,6 +16,8 @@ import group_cases
 import multiloss
 import multiloss.torch
 from multiloss import state
+from multiloss.torch import checkpoint_contexts
+from multiloss_torch import checkpointing
 
 D = 4
 
@@ -196,6 +198,7 @@ def main(rank: int, size: int, folder: Path) -> None:
             ("not reentrant", lambda f, x: checkpoint(f, x, use_reentrant=False)),
             ("reentrant", lambda f, x: checkpoint(f, x, use_reentrant=True)),
             ("twice", lambda f, x: checkpoint(lambda x: checkpoint(f, x, use_reentrant=True), x, use_reentrant=False)),
+            ("marked", lambda f, x: checkpoint(f, x, use_reentrant=False, context_fn=checkpoint_contexts)),
         ):
             loss = group_cases.made("torch", classes, D, **options)
             for step in range(3):
@@ -212,6 +215,21 @@ def main(rank: int, size: int, folder: Path) -> None:
                     kept[f"{name} {kind} gradient {step}"] = x.grad.numpy()
                 kept[f"{name} {kind} value {step}"] = value.detach().numpy()
             kept[f"{name} {kind} centers"] = loss.centers.numpy().copy()
+
+    # the frames of one process cannot be trusted: what it refuses, all do, before anything has moved
+    checkpointing._frames.trusted = rank != 1
+    for sharded in (False, True):
+        loss, x = center(5, sharded=sharded), torch.ones(2, D, requires_grad=True)
+        before = loss.centers.numpy().copy()
+
+        def step(loss: Any = loss, x: Any = x, **given: Any) -> Any:
+            return checkpoint(lambda x: loss(good[0], x), x, use_reentrant=False, **given)
+
+        kept[f"refused frames {sharded}"] = refused(step)
+        kept[f"unmoved {sharded}"] = bool((loss.centers.numpy() == before).all())
+        kept[f"marked {sharded}"] = step(context_fn=checkpoint_contexts).detach().numpy()
+        kept[f"moved {sharded}"] = bool((loss.centers.numpy() != before).any())
+    checkpointing._frames.trusted = True
 
     # inside DistributedDataParallel
     class Net(torch.nn.Module):
