@@ -162,7 +162,8 @@ class Adapter(Protocol):
         """Shape, dtype and device, hashable; None while x is traced, or where it is more than a plain array."""
 
     def compute(self, x: Array) -> Array:
-        """x in the dtype that losses are computed in: float32 for half precision, the default float for integers."""
+        """x in the dtype that losses are computed in: float32 for half precision, for integers the default float, float32
+        at least."""
 
     def cast_like(self, x: Array, like: Array) -> Array:
         """x in the dtype of `like`."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from multiloss.pipeline import sample_shape
+from multiloss_torch import reading
 
 _nn, _aten = torch._C._nn, torch.ops.aten
 _EACH, _MEAN, _SUM = 0, 1, 2
@@ -34,8 +34,7 @@ _BEYOND = 80.0
 _FAR = 1e4
 """Beyond such scores torch's sum of a margin and two of them loses the margin."""
 
-_ONES = {dtype: torch.ones((), dtype=dtype) for dtype in (torch.float32, torch.float64)}
-_MINUS_ONES = {dtype: -one for dtype, one in _ONES.items()}
+_NUMBERS = reading.Kept(lambda number, dtype: (torch.tensor(number, dtype=dtype, device="cpu"),))
 
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]
@@ -73,13 +72,13 @@ def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
     # Where exp is large, torch's second derivative is 0, and where it is infinite, all is nan.
     if math.prod(shape) >= _FEW:
         return None
-    minus_one, signs = _MINUS_ONES, options["labels"] == "+-1"
+    signs = options["labels"] == "+-1"
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
         least, most = y_pred.detach().aminmax()
         if not (least.item() >= -_MODERATE and most.item() <= _MODERATE and _constant(y_true)):
             return None
-        t = y_true if signs else torch.add(minus_one[y_true.dtype], y_true, alpha=2)
+        t = y_true if signs else torch.add(_NUMBERS[-1, y_true.dtype][0], y_true, alpha=2)
         value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
         sound = math.isfinite(value.item()) and math.isfinite(t.sum().item())
         return value if sound else None  # targets that are none
@@ -156,7 +155,7 @@ def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
         if not y_pred.requires_grad:
             return value
-        one = _ONES[z.dtype]
+        one = _NUMBERS[1, z.dtype][0]
         return _Linear.apply((value, _aten.multi_margin_loss_backward.default(one, z, y_true, *how)), y_pred)
 
     return call
@@ -179,7 +178,7 @@ def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
         if not y_pred.requires_grad:
             return value
-        one = _ONES[z.dtype]
+        one = _NUMBERS[1, z.dtype][0]
         gradient = _aten.multilabel_margin_loss_backward.default(one, z, numbers, _MEAN, hits)
         return _Linear.apply((value, gradient.reshape(shape)), y_pred)
 
@@ -230,7 +229,7 @@ def _few_bits(shape: Any) -> Call:
     count = math.prod(shape)
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        zero, one, shares = _zero_one_shares(count, y_true.dtype)
+        zero, one, shares = _ZERO_ONE_SHARES[count, y_true.dtype]
         if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, zero), y_true):
             return None
         away = torch.add(one, y_true, alpha=-2) * y_pred
@@ -239,12 +238,13 @@ def _few_bits(shape: Any) -> Call:
     return call
 
 
-@lru_cache(maxsize=64)
 def _zero_one_shares(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """0, 1 and a mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
-    with torch.inference_mode(False):  # what is made there cannot be kept for a backward pass
-        shares = torch.full((count,), 1 / count, dtype=dtype, device="cpu")
-        return torch.zeros_like(_ONES[dtype]), _ONES[dtype], shares
+    shares = torch.full((count,), 1 / count, dtype=dtype, device="cpu")
+    return _NUMBERS[0, dtype][0], _NUMBERS[1, dtype][0], shares
+
+
+_ZERO_ONE_SHARES = reading.Kept(_zero_one_shares)
+"""0, 1 and a mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
 
 
 def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:

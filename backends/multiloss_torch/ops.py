@@ -102,7 +102,7 @@ def constant(values: Any, like: Array) -> Array:
     """Numbers in the dtype of `like`, on its device."""
     if like.device.type == "cpu" or not reading.is_plain(like):
         return torch.tensor(values, dtype=like.dtype, device=like.device)
-    return _kept(_hashable(values), like.dtype, like.device)
+    return _KEPT[_hashable(values), like.dtype, like.device][0]
 
 
 def _hashable(values: Any) -> Any:
@@ -110,11 +110,8 @@ def _hashable(values: Any) -> Any:
     return tuple(map(_hashable, listed)) if isinstance(listed, list | tuple) else listed
 
 
-@lru_cache(maxsize=256)
-def _kept(values: Any, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    # A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph.
-    with torch.inference_mode(False):
-        return torch.tensor(values, dtype=dtype, device=device)
+_KEPT = reading.Kept(lambda values, dtype, device: (torch.tensor(values, dtype=dtype, device=device),))
+"""A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph."""
 
 
 # Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.

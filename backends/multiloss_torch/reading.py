@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,3 +32,26 @@ def kind_of(x: Any, y: Any) -> Any:
     if x.layout is not _DENSE or y.layout is not _DENSE:
         return None
     return x.shape, y.shape, x.dtype, y.dtype, x.is_cpu or x.device, y.is_cpu or y.device
+
+
+_MOST_KEPT = 256
+
+
+class Kept(dict[Any, tuple[Tensor, ...]]):
+    """Constant tensors by a key, made when they are first asked for and kept if they are plain.
+
+    The first call may be under `FakeTensorMode` or `torch.func`, or on another default device: what is made there must
+    not be what later calls get.
+    """
+
+    def __init__(self, make: Callable[..., tuple[Tensor, ...]]) -> None:
+        self._make = make  # of the key's parts; it names the device
+
+    def __missing__(self, key: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        with torch.inference_mode(False):  # what is made in inference mode cannot be saved for a backward pass
+            made = self._make(*key)
+        if all(map(is_plain, made)):
+            if len(self) >= _MOST_KEPT:
+                self.clear()
+            self[key] = made
+        return made
