@@ -15,6 +15,12 @@ def at_least(xp: Any, x: Array, bound: float) -> Array:
     return xp.where(x < bound, xp.full_like(x, bound), x)
 
 
+def nan_below(xp: Any, x: Array, bound: float) -> Array:
+    """A constant factor: 1, and nan where x is below the bound, or nan itself."""
+    x = xp.stop_gradient(x)
+    return xp.where(x >= bound, xp.ones_like(x), xp.full_like(x, math.nan))
+
+
 def infinite_below(xp: Any, x: Array, bound: float) -> Array:
     """x, and infinity where x < bound."""
     return xp.where(x < bound, xp.full_like(x, math.inf), x)
@@ -129,6 +135,7 @@ DEFAULTS = {
     for f in (
         at_least,
         infinite_below,
+        nan_below,
         unit,
         times,
         off_pole,

@@ -47,6 +47,10 @@ class Namespace(Protocol):
     def infinite_below(self, x: Array, bound: float) -> Array:
         """x, and infinity where x < bound, so that a quotient by it is 0 there; nan stays nan."""
 
+    def nan_below(self, x: Array, bound: float) -> Array | None:
+        """A constant factor: 1, and nan where x is below the bound, or nan itself; None where x was read and all
+        factors are 1."""
+
     def unit(self, x: Array) -> Array:
         """1 where x is 0 or above, else -1; a constant for derivatives. (A zero with a sign may have that.)"""
 
@@ -162,8 +166,8 @@ class Adapter(Protocol):
         """Shape, dtype and device, hashable; None while x is traced, or where it is more than a plain array."""
 
     def compute(self, x: Array) -> Array:
-        """x in the dtype that losses are computed in: float32 for half precision, for integers the default float, float32
-        at least."""
+        """x in the dtype that losses are computed in: float32 for half precision, for integers the default float, but
+        float32 at least."""
 
     def cast_like(self, x: Array, like: Array) -> Array:
         """x in the dtype of `like`."""

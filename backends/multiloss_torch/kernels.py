@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from multiloss.checks import rounding
 from multiloss.pipeline import sample_shape
 from multiloss_torch import reading
 
@@ -45,7 +46,11 @@ def _mean_squared_error(options: Any, axis: Any, shape: Any) -> Call:
 
 
 def _mean_absolute_error(options: Any, axis: Any, shape: Any) -> Call:
-    return lambda y_true, y_pred: _nn.l1_loss(y_pred, y_true, _MEAN)
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        value: Any = _nn.l1_loss(y_pred, y_true, _MEAN)
+        return value if reading.is_finite(value) else None  # torch's derivative at nan is 0
+
+    return call
 
 
 def _huber(options: Any, axis: Any, shape: Any) -> Call:
@@ -109,8 +114,8 @@ def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        scores = y_pred.detach().reshape(-1)
-        if math.isnan(torch.dot(scores, scores).item()):  # nan that no label asks for does not show in torch's
+        # Neither nan that no label asks for nor what is no log-probability shows in torch's.
+        if not y_pred.detach().max().item() <= rounding(y_pred.dtype):
             return None
         try:
             return _nn.nll_loss_nd(y_pred, y_true, None, _MEAN, _NO_LABEL)
@@ -285,8 +290,8 @@ def _picked(options: Any, axis: int, shape: Any) -> Call | None:
     few = axis % len(shape) == min(1, len(shape) - 1) and math.prod(shape) < _FEW
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        least = y_pred.detach().min().item()
-        if math.isnan(least):
+        least, most = (x.item() for x in y_pred.detach().aminmax())
+        if not most <= 1 + rounding(y_pred.dtype):  # what is no probability, the definition makes nan
             return None
         if few:
             log_p = (y_pred if least >= epsilon else y_pred.clamp(min=epsilon)).log()
@@ -373,7 +378,7 @@ def _logits_on_an_accelerator(options: Any, axis: Any, shape: Any) -> Call | Non
 BLIND: dict[str | None, Callable[..., Call | None]] = {"sparse_categorical_crossentropy": _logits_on_an_accelerator}
 """The same as `MEAN` where values cannot be read, labels neither: on accelerators, not compiled."""
 
-ANYWHERE = ("mean_squared_error", "mean_absolute_error", "huber")
+ANYWHERE = ("mean_squared_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""
 
 MEAN: dict[str | None, Callable[..., Call | None]] = {

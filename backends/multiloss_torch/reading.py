@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,14 @@ def is_plain(x: Tensor) -> bool:
 def can_read(x: Tensor) -> bool:
     """Whether x has values that cost no wait: on the CPU, and plain."""
     return x.device.type == "cpu" and is_plain(x)
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether the values can be read and none is infinite or nan: then there is nothing to replace."""
+    try:
+        return can_read(x) and math.isfinite(x.detach().sum().item())
+    except RuntimeError:  # traced by make_fx, which refuses to read
+        return False
 
 
 def kind_of(x: Any, y: Any) -> Any:

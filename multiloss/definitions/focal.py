@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from multiloss.definition import elementwise, over_axis, over_labels, per_class
@@ -30,7 +31,11 @@ def _lower(xp: Any, miss: Array, gamma: float) -> Array:
     return xp.at_least(miss, tiny(miss)) ** (gamma - 1)
 
 
-@elementwise(readers=_READERS | {"alpha": optional(unit_interval)}, domain=ce.domain)
+def _undershoot(options: Mapping[str, Any]) -> float | None:
+    return ce.undershoot(options, options["alpha"])
+
+
+@elementwise(readers=_READERS | {"alpha": optional(unit_interval)}, domain=ce.domain, undershoot=_undershoot)
 def binary_focal_crossentropy(
     xp: Any,
     y_true: Array,
@@ -73,7 +78,8 @@ def binary_focal_crossentropy(
     """
     t = ce.smooth_pair(y_true, label_smoothing)
     cost = ce.binary_crossentropy.value(xp, t, y_pred, from_logits=from_logits, epsilon=epsilon)
-    return _balanced(alpha, t, _power(xp, _miss(xp, t, y_pred, from_logits), gamma) * cost)
+    # The size, so that a p above 1, no probability, shows in the sign of the cost: its value is none.
+    return _balanced(alpha, t, _power(xp, xp.abs(_miss(xp, t, y_pred, from_logits)), gamma) * cost)
 
 
 def _balanced(alpha: float | None, t: Array, x: Array) -> Array:
@@ -130,7 +136,7 @@ def _alpha(xp: Any, alpha: Any, like: Array, axis: int) -> Any:
     return 1.0 if alpha is None else per_class(xp, "alpha", alpha, like, axis)
 
 
-@over_axis(readers=_READERS, axis=single_axis, classes=True, domain=ce.domain)
+@over_axis(readers=_READERS, axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
 def categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,
@@ -177,7 +183,7 @@ def categorical_focal_crossentropy(
     t = ce.smooth(xp, y_true, axis, label_smoothing)
     log_p = ce.log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
     miss = _class_miss(xp, y_pred, log_p, axis, from_logits, normalize)
-    weight = t * _alpha(xp, alpha, y_pred, axis) * _power(xp, miss, gamma)
+    weight = t * _alpha(xp, alpha, y_pred, axis) * _power(xp, xp.abs(miss), gamma)  # its size: as above
     return -xp.sum(xp.times(weight, log_p) if from_logits else weight * log_p, axis=axis)
 
 
@@ -249,7 +255,7 @@ def _class_hessian(
     return t * alpha * (curved + _power(xp, 1 - y_pred, gamma) * one * one)
 
 
-@over_labels(readers=_READERS, domain=lambda o: {k: v for k, v in ce.domain(o).items() if k != "y_true"})
+@over_labels(readers=_READERS, domain=ce.label_domain, undershoot=_undershoot)
 def sparse_categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,
