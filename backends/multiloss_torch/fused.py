@@ -73,12 +73,13 @@ def value_and_gradient(
     spec: Any, trusted: bool, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient, in the dtype of `y_pred`; nothing is recorded."""
-    found = None
+    found, low = None, pipeline.lowest(spec, y_pred.dtype)
     with torch.no_grad():
-        if trusted and sample_weight is None and mask is None and y_pred.numel() and _sums(spec):
+        plain = trusted and sample_weight is None and mask is None and y_pred.numel() and _sums(spec)
+        if plain and (low is None or reading.can_read(y_pred)):
             p = be.compute(y_pred)
             t = be.labels(y_true) if spec.definition.has_labels else be.cast_like(y_true, p)
-            found = _scaled(spec, t, p, 1 / _count(spec, p.shape), pipeline.lowest(spec, y_pred.dtype))
+            found = _scaled(spec, t, p, 1 / _count(spec, p.shape), low)
         if found is None:
             inputs = y_true, y_pred, sample_weight, mask
             found = pipeline.value_and_gradient(be, spec, *inputs, trusted=trusted)

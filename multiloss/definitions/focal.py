@@ -78,8 +78,7 @@ def binary_focal_crossentropy(
     """
     t = ce.smooth_pair(y_true, label_smoothing)
     cost = ce.binary_crossentropy.value(xp, t, y_pred, from_logits=from_logits, epsilon=epsilon)
-    # The size, so that a p above 1, no probability, shows in the sign of the cost: its value is none.
-    return _balanced(alpha, t, _power(xp, xp.abs(_miss(xp, t, y_pred, from_logits)), gamma) * cost)
+    return _balanced(alpha, t, _power(xp, _miss(xp, t, y_pred, from_logits), gamma) * cost)
 
 
 def _balanced(alpha: float | None, t: Array, x: Array) -> Array:
@@ -90,7 +89,13 @@ def _miss(xp: Any, t: Array, y_pred: Array, from_logits: bool) -> Array:
     """1 - p_t, with the digits of both tails."""
     if from_logits:
         return xp.mix(xp.expit(y_pred), xp.expit(-y_pred), t)
-    return xp.mix(y_pred, 1 - y_pred, t)
+    return _size(xp, xp.mix(y_pred, 1 - y_pred, t))
+
+
+def _size(xp: Any, miss: Array) -> Array:
+    """|1 - p|: where rounding put p above 1 powers of it stay small, and what is no probability shows in the sign of
+    the cost."""
+    return xp.abs(miss)
 
 
 def _slope(xp: Any, t: Array, z: Array) -> tuple[Array, Array]:
@@ -183,7 +188,7 @@ def categorical_focal_crossentropy(
     t = ce.smooth(xp, y_true, axis, label_smoothing)
     log_p = ce.log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
     miss = _class_miss(xp, y_pred, log_p, axis, from_logits, normalize)
-    weight = t * _alpha(xp, alpha, y_pred, axis) * _power(xp, xp.abs(miss), gamma)  # its size: as above
+    weight = t * _alpha(xp, alpha, y_pred, axis) * _power(xp, miss, gamma)
     return -xp.sum(xp.times(weight, log_p) if from_logits else weight * log_p, axis=axis)
 
 
@@ -191,7 +196,7 @@ def _class_miss(xp: Any, y_pred: Array, log_p: Array, axis: int, from_logits: bo
     """1 - p of each class."""
     if from_logits:
         return -xp.expm1(log_p)
-    return 1 - (normalized(xp, y_pred, axis) if normalize else y_pred)
+    return _size(xp, 1 - (normalized(xp, y_pred, axis) if normalize else y_pred))
 
 
 @categorical_focal_crossentropy.gradient
@@ -212,8 +217,9 @@ def _class_gradient(
         return by_log - p * xp.sum(by_log, axis=axis, keepdims=True)
     p = normalized(xp, y_pred, axis) if normalize else y_pred
     log_p = ce.log_probabilities(xp, p, axis, False, epsilon, False, t)
-    falling = gamma * _lower(xp, 1 - p, gamma) * log_p
-    gradient = t * alpha * (falling - _power(xp, 1 - p, gamma) * floored_reciprocal(xp, p, epsilon, t))
+    miss = _size(xp, 1 - p)
+    falling = gamma * _lower(xp, miss, gamma) * log_p
+    gradient = t * alpha * (falling - _power(xp, miss, gamma) * floored_reciprocal(xp, p, epsilon, t))
     return normalized_gradient(xp, y_pred, gradient, axis) if normalize else gradient
 
 
@@ -248,11 +254,11 @@ def _class_hessian(
         first, p, second = _by_log(xp, t, y_pred, axis, alpha, gamma)
         slope, curve = (xp.sum(x, axis=axis, keepdims=True) for x in (first, second))
         return second * (1 - p) * (1 - p) + p * p * (curve - second) - p * (1 - p) * slope
-    miss, one = xp.at_least(1 - y_pred, tiny(y_pred)), floored_reciprocal(xp, y_pred, epsilon, t)
+    miss, one = _size(xp, 1 - y_pred), floored_reciprocal(xp, y_pred, epsilon, t)
     log_p = ce.log_probabilities(xp, y_pred, axis, False, epsilon, False, t)
-    lower = _lower(xp, 1 - y_pred, gamma)
-    curved = gamma * lower * (2 * one - (gamma - 1) * (log_p / miss))
-    return t * alpha * (curved + _power(xp, 1 - y_pred, gamma) * one * one)
+    lower = _lower(xp, miss, gamma)
+    curved = gamma * lower * (2 * one - (gamma - 1) * (log_p / xp.at_least(miss, tiny(miss))))
+    return t * alpha * (curved + _power(xp, miss, gamma) * one * one)
 
 
 @over_labels(readers=_READERS, domain=ce.label_domain, undershoot=_undershoot)
