@@ -84,6 +84,11 @@ def held(xp: Any, x: Array) -> Array:
     return xp.stop_gradient(x)
 
 
+def with_derivative(xp: Any, value: Any, pulled: Any, x: Array) -> Array:
+    """value(x), by whose operations it is differentiated."""
+    return value(x)
+
+
 def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     at_label = xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis)
@@ -143,6 +148,7 @@ DEFAULTS = {
         linear,
         mix,
         held,
+        with_derivative,
         put_class,
         constants,
         descended,

@@ -79,6 +79,10 @@ class Namespace(Protocol):
         """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(off_pole(weight, x))` has
         0 log 0 = 0 and finite derivatives there, to which the term is a constant."""
 
+    def with_derivative(self, value: Any, pulled: Any, x: Array) -> Array:
+        """value(x), whose derivative takes g, one for each entry of the value, to pulled(x, g): nothing but x is kept
+        for it, where its operations would keep large arrays."""
+
     def put_class(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
         """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
 

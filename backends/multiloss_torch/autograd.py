@@ -79,6 +79,37 @@ def closed_form(value: Any, gradient: Any, y_true: Tensor, y_pred: Tensor, axis:
     return _ClosedFormWithJvp.apply(y_true, y_pred, value, gradient, axis)
 
 
+class _PulledBack(torch.autograd.Function):
+    """value(x), whose derivative takes g to pulled(x, g)."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, value: Any, pulled: Any) -> Tensor:
+        return value(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        x, ctx.value, ctx.pulled = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        return ctx.pulled(ctx.saved_tensors[0], g), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Any, *_: Any) -> Tensor:
+        return _along(ctx.value, ctx.saved_tensors[0], tangent)
+
+
+def pulled_back(value: Any, pulled: Any, x: Tensor) -> Tensor:
+    """value(x), whose derivative takes g to pulled(x, g); compiled, that of its operations."""
+    if torch.compiler.is_compiling() or not _is_recorded(x) or _nests_forward_mode():
+        return value(x)
+    return _PulledBack.apply(x, value, pulled)
+
+
 def _nests_forward_mode() -> bool:
     """Whether forward mode runs over forward mode (`jacfwd` of `jacfwd`), where the `jvp` of a Function, of all torch
     versions so far, counts as a constant."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from multiloss import numerics
 from multiloss.protocol import namespace
-from multiloss_torch import reading
+from multiloss_torch import autograd, reading
 
 Array = Any
 
@@ -240,6 +240,11 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     # One pass, and it takes the nearer end as base: exact at weights 0 and 1, no digits lost between.
     mixed = torch.lerp(x, y, weight)
     return mixed if reading.is_finite(mixed) else numerics.mix(_all, x, y, weight)
+
+
+def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
+    """value(x), whose derivative takes g to pulled(x, g)."""
+    return autograd.pulled_back(value, pulled, x)
 
 
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from multiloss.definition import of_inputs
@@ -18,25 +19,26 @@ _STRIDE = 32
 def distances(xp: Any, x: Array, squared: bool) -> Array:
     """(N, N): the Euclidean distance of each two rows, exact for close ones; its gradient at 0 is 0."""
     scale = divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
-    x = x / scale
-    fixed = xp.stop_gradient(x)
-    square = xp.zeros_like(xp.matmul(fixed, xp.matrix_transpose(fixed)))
-    width = x.shape[-1]
-    for start in range(0, width, _STRIDE):
-        part = fixed[:, start : start + _STRIDE]
-        gap = xp.expand_dims(part, axis=1) - xp.expand_dims(part, axis=0)
-        square = square + xp.sum(gap * gap, axis=-1)
-    # The squares are constants. Their derivatives come by `step`, which is 0 and has those of x:
-    # |x_i - x_j|^2 grows by 2 (x_i - x_j) . (step_i - step_j) + |step_i - step_j|^2, without N x N x D held for them.
-    step = x - fixed
-    center = fixed - xp.mean(fixed, axis=0, keepdims=True)
-    own = xp.sum(step * (2 * center + step), axis=-1, keepdims=True)
-    cross = xp.matmul(center, xp.matrix_transpose(step)) + xp.matmul(step, xp.matrix_transpose(center + step))
-    total = square + (own + xp.matrix_transpose(own) - 2 * cross)
+
+    def gaps(x: Array) -> Iterator[Array]:
+        # Divided behind the difference, which is exact for close rows, however far from the origin or others they are.
+        for start in range(0, x.shape[-1], _STRIDE):
+            part = x[:, start : start + _STRIDE]
+            yield (xp.expand_dims(part, axis=1) - xp.expand_dims(part, axis=0)) / scale
+
+    def squares(x: Array) -> Array:
+        return sum(xp.sum(gap * gap, axis=-1) for gap in gaps(x))
+
+    def pulled(x: Array, g: Array) -> Array:
+        """The derivative by x of sum(g * squares(x)), from each difference: products of matrices would cancel."""
+        both = 2 / scale * xp.expand_dims(g + xp.matrix_transpose(g), axis=-1)
+        return xp.concat([xp.sum(both * gap, axis=1) for gap in gaps(x)], axis=-1)
+
+    square = xp.with_derivative(squares, pulled, x)
     if squared:
-        return total * (scale * scale)
+        return square * (scale * scale)
     equal = square == 0
-    return scale * xp.where(equal, xp.zeros_like(total), xp.sqrt(xp.where(equal, xp.ones_like(total), total)))
+    return scale * xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
 
 
 def largest(xp: Any, x: Array, among: Array) -> Array:
