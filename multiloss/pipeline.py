@@ -125,10 +125,10 @@ def _values(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
         return values
     if definition.kind == "elementwise":
         options = {**options, "axis": axis} if definition.takes_axis else options
-        return _differentiable(be, xp, definition, options, s.y_true, s.y_pred, ())
+        return _differentiable(be, spec, xp, s, options, ())
     # What reads the whole batch (`keras.hinge`) leaves out itself what is masked, and has no closed form.
     more = {"axis": axis} | ({"keep": s.keep} if definition.takes_keep else {})
-    return _differentiable(be, xp, definition, {**options, **more}, s.y_true, s.y_pred, axis)
+    return _differentiable(be, spec, xp, s, {**options, **more}, axis)
 
 
 def _range_factor(spec: Any, s: Samples, xp: Any, values: Array) -> Array | None:
@@ -148,17 +148,24 @@ def _of_samples(spec: Any, s: Samples, xp: Any, values: Array) -> Array:
     return values if s.invalid is None else xp.where(s.invalid, xp.full_like(values, float("nan")), values)
 
 
-def _differentiable(be: Any, xp: Any, definition: Any, options: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
+def _differentiable(be: Any, spec: Any, xp: Any, s: Samples, options: Any, axis: Any) -> Array:
+    definition = spec.definition
+
     def value(t: Array, p: Array) -> Array:
         return definition.value(xp, t, p, **options)
 
-    if definition.grad is None or not be.is_native(y_true):  # compared with a whole table: by autodiff
-        return value(y_true, y_pred)
+    if definition.grad is None or not be.is_native(s.y_true):  # compared with a whole table: by autodiff
+        return value(s.y_true, s.y_pred)
 
     def gradient(t: Array, p: Array) -> Array:
-        return definition.grad(xp, t, p, **options)
+        found = definition.grad(xp, t, p, **options)
+        if s.weight is None:
+            return found
+        # A derivative that left the range, times a weight of 0, would be nan where the value is 0.
+        lost = expand(s.weight == 0, spec.axis, len(be.shape(p))) & xp.isinf(found)
+        return xp.where(lost, xp.zeros_like(found), found)
 
-    return be.closed_form(value, gradient, y_true, y_pred, axis)
+    return be.closed_form(value, gradient, s.y_true, s.y_pred, axis)
 
 
 def _weighted(xp: Any, s: Samples, values: Array) -> Array:
@@ -252,7 +259,8 @@ def value_and_gradient_of(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]
     rank = len(be.shape(s.y_pred))
     # What multiplies each sample's value in the reduction multiplies its gradient.
     if s.weight is not None or s.keep is not None:
-        gradient = gradient * expand(_weighted(xp, s, xp.ones_like(values)), axis, rank)
+        # By `times`: a derivative that left the range, times a weight of 0, would be nan where the value is 0.
+        gradient = xp.times(expand(_weighted(xp, s, xp.ones_like(values)), axis, rank), gradient)
     # What divides is one factor, rounded as automatic differentiation rounds it.
     by = _denominator(be, spec, s, values)
     scale = None if by is None else 1 / by

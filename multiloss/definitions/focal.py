@@ -117,7 +117,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_
         slope, _ = _slope(xp, t, y_pred)
         return _balanced(alpha, t, _power(xp, miss, gamma) * (gamma * slope * cost + by_cost))
     falling = gamma * _lower(xp, miss, gamma) * cost * (1 - 2 * t)
-    return _balanced(alpha, t, falling + _power(xp, miss, gamma) * by_cost)
+    return _balanced(alpha, t, falling + xp.times(_power(xp, miss, gamma), by_cost))
 
 
 @binary_focal_crossentropy.hessian

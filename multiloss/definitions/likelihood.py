@@ -155,7 +155,8 @@ def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: float = 1.5) -> Arr
 
 @tweedie.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, power: float) -> Array:
-    return 2 * (y_pred - y_true) * y_pred**-power
+    # The quotient first: the power alone may leave the range where the derivative does not.
+    return 2 * xp.times((y_pred - y_true) / y_pred, y_pred ** (1 - power))
 
 
 @tweedie.hessian

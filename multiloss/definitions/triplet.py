@@ -26,19 +26,20 @@ def distances(xp: Any, x: Array, squared: bool) -> Array:
             part = x[:, start : start + _STRIDE]
             yield (xp.expand_dims(part, axis=1) - xp.expand_dims(part, axis=0)) / scale
 
-    def squares(x: Array) -> Array:
-        return sum(xp.sum(gap * gap, axis=-1) for gap in gaps(x))
+    def roots(x: Array) -> Array:
+        square = sum(xp.sum(gap * gap, axis=-1) for gap in gaps(x))
+        equal = square == 0
+        return xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
 
     def pulled(x: Array, g: Array) -> Array:
-        """The derivative by x of sum(g * squares(x)), from each difference: products of matrices would cancel."""
-        both = 2 / scale * xp.expand_dims(g + xp.matrix_transpose(g), axis=-1)
-        return xp.concat([xp.sum(both * gap, axis=1) for gap in gaps(x)], axis=-1)
+        """The derivative by x of sum(g * lengths), from each difference: products of matrices would cancel."""
+        root = roots(x)
+        by = xp.where(root == 0, xp.full_like(root, math.inf), root)
+        each = xp.expand_dims((g + xp.matrix_transpose(g)) / by, axis=-1)
+        return xp.concat([xp.sum(each * gap, axis=1) for gap in gaps(x)], axis=-1)
 
-    square = xp.with_derivative(squares, pulled, x)
-    if squared:
-        return square * (scale * scale)
-    equal = square == 0
-    return scale * xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
+    length = xp.with_derivative(lambda x: scale * roots(x), pulled, x)
+    return length * length if squared else length
 
 
 def largest(xp: Any, x: Array, among: Array) -> Array:
