@@ -157,15 +157,14 @@ def _differentiable(be: Any, spec: Any, xp: Any, s: Samples, options: Any, axis:
     if definition.grad is None or not be.is_native(s.y_true):  # compared with a whole table: by autodiff
         return value(s.y_true, s.y_pred)
 
-    def gradient(t: Array, p: Array) -> Array:
+    def gradient(t: Array, p: Array, *weightless: Array) -> Array:
         found = definition.grad(xp, t, p, **options)
-        if s.weight is None:
-            return found
-        # A derivative that left the range, times a weight of 0, would be nan where the value is 0.
-        lost = expand(s.weight == 0, spec.axis, len(be.shape(p))) & xp.isinf(found)
-        return xp.where(lost, xp.zeros_like(found), found)
+        for nothing in weightless:  # a derivative that left the range, times a weight of 0, would be nan
+            found = xp.where(nothing & xp.isinf(found), xp.zeros_like(found), found)
+        return found
 
-    return be.closed_form(value, gradient, s.y_true, s.y_pred, axis)
+    weightless = () if s.weight is None else (expand(s.weight == 0, spec.axis, len(be.shape(s.y_pred))),)
+    return be.closed_form(value, gradient, s.y_true, s.y_pred, axis, *weightless)
 
 
 def _weighted(xp: Any, s: Samples, values: Array) -> Array:

@@ -211,9 +211,11 @@ class Adapter(Protocol):
     def refuse_recomputation(self) -> None:
         """Optional: RuntimeError where this call will be computed twice (activation checkpointing)."""
 
-    def closed_form(self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
-        """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred), itself
-        differentiable. `axis` is what `value` consumed; () for one value per element."""
+    def closed_form(
+        self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array
+    ) -> Array:
+        """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred, *constants),
+        itself differentiable. `axis` is what `value` consumed; () for one value per element."""
 
 
 class Combined:

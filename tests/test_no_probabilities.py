@@ -69,7 +69,7 @@ def test_a_sample_below_the_range_is_nan(backend: str, name: str, options: dict[
     assert np.isnan(to_numpy(mean(y, p))) and np.isnan(to_numpy(total))
     found = [gradient, slope, *each.grad_and_hess(y, p)]
     if backend != "numpy":
-        found += [native_grad(backend, lambda x: loss(y, x), p) for loss in (each, mean)]
+        found += [native_grad(backend, lambda x, loss=loss: loss(y, x), p) for loss in (each, mean)]
     for x in map(to_numpy, found):
         assert np.isnan(x[0]).all() and np.isfinite(x[1]).all()
     assert to_numpy(slope)[1, 1] < 0
