@@ -47,7 +47,7 @@ LABEL_SETS = Domain(-1.0, np.inf, "class numbers, padded with -1")
 ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", open_low=True)
 
 
-def _slack(dtype: Any) -> float:
+def rounding(dtype: Any) -> float:
     """By how much probabilities of that dtype, and their sums, may be off by rounding."""
     return next((x for half, x in (("bfloat16", 2.0**-6), ("float16", 2.0**-9)) if half in str(dtype)), 1e-3)
 
@@ -67,7 +67,7 @@ def in_domain(
             raise ValueError(f"{name} must hold {domain.wanted}, got {values[strange].flat[0]:g}{hint}{off}")
         return
     low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-    slack = 0.0 if domain.open_low else _slack(dtype)
+    slack = 0.0 if domain.open_low else rounding(dtype)
     too_low = low <= domain.low if domain.open_low else low < domain.low - slack
     if too_low or high > domain.high + slack:
         worst = low if too_low else high
@@ -92,7 +92,7 @@ def sums_to_one(name: str, values: np.ndarray, axis: Any, keep: np.ndarray | Non
     sums = values.sum(axis=axis, dtype=np.float64)
     sums = sums if keep is None else sums[keep]
     off = np.abs(sums - 1)
-    wrong = off > _slack(dtype)  # nan is not
+    wrong = off > rounding(dtype)  # nan is not
     if wrong.any():
         raise ValueError(
             f"{name} must sum to 1 over axis {axis}, got a sum of {sums.flat[int(np.nanargmax(off))]:g}; "

@@ -43,6 +43,9 @@ class Definition:
         example: inputs for the property tests, from a NumPy generator, where shapes and domains do not say enough.
         classes: whether `axis` holds the classes of a sample, of which there must be some.
         may_be_empty: letters of `shapes` whose length may be 0 (that of the samples always may).
+        undershoot: `options -> number`, of a loss that is 0 or above for probabilities: how much its value falls below
+            0 at most, for each unit by which one exceeds 1; None where the options allow other values. A value that
+            falls lower is nan, so that logits taken for probabilities do not train.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Definition:
         example: Callable[[Any], Mapping[str, Any]] | None = None,
         classes: bool = False,
         may_be_empty: str = "",
+        undershoot: Callable[[Mapping[str, Any]], float | None] | None = None,
     ) -> None:
         self.value = value
         self.kind = kind
@@ -96,6 +100,7 @@ class Definition:
         self.example = example
         self.classes = classes or self.has_labels
         self.may_be_empty = may_be_empty
+        self.undershoot = undershoot
         self.takes_keep = "keep" in parameters
         self.takes_axis = kind != "elementwise" or "axis" in parameters
         given = dict(readers or {})

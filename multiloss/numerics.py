@@ -15,6 +15,12 @@ def at_least(xp: Any, x: Array, bound: float) -> Array:
     return xp.where(x < bound, xp.full_like(x, bound), x)
 
 
+def nan_below(xp: Any, x: Array, bound: float) -> Array:
+    """A constant factor: 1, and nan where x is below the bound, or nan itself."""
+    x = xp.stop_gradient(x)
+    return xp.where(x >= bound, xp.ones_like(x), xp.full_like(x, math.nan))
+
+
 def infinite_below(xp: Any, x: Array, bound: float) -> Array:
     """x, and infinity where x < bound."""
     return xp.where(x < bound, xp.full_like(x, math.inf), x)
@@ -78,6 +84,11 @@ def held(xp: Any, x: Array) -> Array:
     return xp.stop_gradient(x)
 
 
+def with_derivative(xp: Any, value: Any, pulled: Any, x: Array) -> Array:
+    """value(x), by whose operations it is differentiated."""
+    return value(x)
+
+
 def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     at_label = xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis)
@@ -129,6 +140,7 @@ DEFAULTS = {
     for f in (
         at_least,
         infinite_below,
+        nan_below,
         unit,
         times,
         off_pole,
@@ -136,6 +148,7 @@ DEFAULTS = {
         linear,
         mix,
         held,
+        with_derivative,
         put_class,
         constants,
         descended,

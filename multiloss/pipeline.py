@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from multiloss import checks
+
 Array = Any
 
 
@@ -22,6 +24,8 @@ class Samples:
     keep: Array | None
     invalid: Array | None
     """Where a label that could not be read on the host is out of range: the sample's value becomes nan."""
+    lowest: float | None = None
+    """A value below it is that of no probability, and becomes nan with its gradient; None: any value may be."""
 
 
 def sample_shape(shape: Any, axis: Any) -> tuple[Any, ...]:
@@ -56,9 +60,17 @@ def _by_sample(be: Any, x: Array, y_pred: Array, axis: Any) -> Array:
     return trailing(x, len(be.shape(x)), len(sample_shape(be.shape(y_pred), axis)))
 
 
+def lowest(spec: Any, dtype: Any) -> float | None:
+    """The lowest value that the loss has for probabilities of that dtype, off by rounding; None: any may be."""
+    undershoot = spec.definition.undershoot
+    most = None if undershoot is None or spec.validate is False else undershoot(spec.kwargs)
+    return None if most is None else -most * checks.rounding(dtype)
+
+
 def prepare(be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any, mask: Any, trusted: bool) -> Samples:
     """Compute dtypes, and `mask`, `ignore_index`, `sample_weight`, `class_weight` as one pair (weight, keep)."""
     xp, options, axis = be.xp, spec.kwargs, spec.axis
+    low = lowest(spec, y_pred.dtype)
     y_pred = be.compute(y_pred)
     rank = len(be.shape(y_pred))
     keep = weight = invalid = None
@@ -94,39 +106,65 @@ def prepare(be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any
         if not spec.definition.has_labels:
             y_true = xp.where(spread, y_true, xp.full_like(y_true, 0.5))
         weight = None if weight is None else xp.where(keep, weight, xp.zeros_like(weight))
-    return Samples(y_true, y_pred, weight, keep, invalid)
+    return Samples(y_true, y_pred, weight, keep, invalid, low)
 
 
 def per_sample(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
     """One value per sample, unweighted."""
+    values = _values(be, spec, s, xp)
+    factor = _range_factor(spec, s, xp, values)
+    return _of_samples(spec, s, xp, values if factor is None else values * factor)
+
+
+def _values(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
+    """What the definition gives: one value per element of an elementwise loss, else per sample."""
     definition, axis, options = spec.definition, spec.axis, spec.kwargs
     own = getattr(be, "own_values", None)
     values = None if own is None else own(spec, s.y_true, s.y_pred)
     if values is not None:
-        pass
-    elif definition.kind == "elementwise":
+        return values
+    if definition.kind == "elementwise":
         options = {**options, "axis": axis} if definition.takes_axis else options
-        values = _differentiable(be, xp, definition, options, s.y_true, s.y_pred, ())
-        values = values if axis == () else xp.sum(values, axis=axis) / xp.length(values, axis)
-    else:
-        # What reads the whole batch (`keras.hinge`) leaves out itself what is masked, and has no closed form.
-        more = {"axis": axis, **({"keep": s.keep} if definition.takes_keep else {})}
-        values = _differentiable(be, xp, definition, {**options, **more}, s.y_true, s.y_pred, axis)
+        return _differentiable(be, spec, xp, s, options, ())
+    # What reads the whole batch (`keras.hinge`) leaves out itself what is masked, and has no closed form.
+    more = {"axis": axis, **({"keep": s.keep} if definition.takes_keep else {})}
+    return _differentiable(be, spec, xp, s, {**options, **more}, axis)
+
+
+def _range_factor(spec: Any, s: Samples, xp: Any, values: Array) -> Array | None:
+    """What multiplies each value, and each of its derivatives: 1, and nan in samples that have a value below the loss's
+    range; None: all are 1."""
+    factor = None if s.lowest is None else xp.nan_below(values, s.lowest)
+    if factor is None or spec.definition.kind != "elementwise" or spec.axis == ():
+        return factor
+    return expand(1 + xp.sum(factor - 1, axis=spec.axis), spec.axis, len(factor.shape))
+
+
+def _of_samples(spec: Any, s: Samples, xp: Any, values: Array) -> Array:
+    """One value per sample, of what the definition gave."""
+    if spec.definition.kind == "elementwise" and spec.axis != ():
+        values = xp.sum(values, axis=spec.axis) / xp.length(values, spec.axis)
     # `where` against a constant, not a product with nan, which would make every gradient nan.
     return values if s.invalid is None else xp.where(s.invalid, xp.full_like(values, float("nan")), values)
 
 
-def _differentiable(be: Any, xp: Any, definition: Any, options: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
+def _differentiable(be: Any, spec: Any, xp: Any, s: Samples, options: Any, axis: Any) -> Array:
+    definition = spec.definition
+
     def value(t: Array, p: Array) -> Array:
         return definition.value(xp, t, p, **options)
 
-    if definition.grad is None or not be.is_native(y_true):  # compared with a whole table: by autodiff
-        return value(y_true, y_pred)
+    if definition.grad is None or not be.is_native(s.y_true):  # compared with a whole table: by autodiff
+        return value(s.y_true, s.y_pred)
 
-    def gradient(t: Array, p: Array) -> Array:
-        return definition.grad(xp, t, p, **options)
+    def gradient(t: Array, p: Array, *weightless: Array) -> Array:
+        found = definition.grad(xp, t, p, **options)
+        for nothing in weightless:  # a derivative that left the range, times a weight of 0, would be nan
+            found = xp.where(nothing & xp.isinf(found), xp.zeros_like(found), found)
+        return found
 
-    return be.closed_form(value, gradient, y_true, y_pred, axis)
+    weightless = () if s.weight is None else (expand(s.weight == 0, spec.axis, len(be.shape(s.y_pred))),)
+    return be.closed_form(value, gradient, s.y_true, s.y_pred, axis, *weightless)
 
 
 def _weighted(xp: Any, s: Samples, values: Array) -> Array:
@@ -187,7 +225,7 @@ def of_rows(
     """Features against gathered centers; the value is nan where the label of a row is `invalid`."""
     s = prepare(be, spec, rows, features, sample_weight, mask, True)
     # Not `dataclasses.replace`, which torch.compile of 2.6 cannot trace.
-    return s if invalid is None else Samples(s.y_true, s.y_pred, s.weight, s.keep, invalid)
+    return s if invalid is None else Samples(s.y_true, s.y_pred, s.weight, s.keep, invalid, s.lowest)
 
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:
@@ -221,7 +259,8 @@ def value_and_gradient_of(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]
     rank = len(be.shape(s.y_pred))
     # What multiplies each sample's value in the reduction multiplies its gradient.
     if s.weight is not None or s.keep is not None:
-        gradient = gradient * expand(_weighted(xp, s, xp.ones_like(values)), axis, rank)
+        # By `times`: a derivative that left the range, times a weight of 0, would be nan where the value is 0.
+        gradient = xp.times(expand(_weighted(xp, s, xp.ones_like(values)), axis, rank), gradient)
     # What divides is one factor, rounded as automatic differentiation rounds it.
     by = _denominator(be, spec, s, values)
     scale = None if by is None else 1 / by
@@ -237,7 +276,16 @@ def values_and_derivative(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]
     # The derivative first: what both share is then recorded where a second derivative is asked for; in `closed_form`,
     # under `per_sample`, it might not be.
     gradient = derivative(spec, s, xp)
-    return per_sample(be, spec, s, xp), gradient
+    values = _values(be, spec, s, xp)
+    factor = _range_factor(spec, s, xp, values)
+    if factor is not None:
+        values, gradient = values * factor, gradient * _by_element(spec, factor, len(be.shape(s.y_pred)))
+    return _of_samples(spec, s, xp, values), gradient
+
+
+def _by_element(spec: Any, x: Array, rank: int) -> Array:
+    """What there is one of for each value, as a factor for each element."""
+    return x if spec.definition.kind == "elementwise" else expand(x, spec.axis, rank)
 
 
 def _counted(be: Any, spec: Any, s: Samples, gradient: Array) -> Array:
@@ -261,7 +309,11 @@ def grad_and_hess(be: Any, spec: Any, y_true: Array, y_pred: Array, trusted: boo
     """First and second derivative per element, unreduced; where a label is ignored, 0."""
     s = prepare(be, spec, y_true, y_pred, None, None, trusted)
     xp = be.xp.sharing()
-    pair = tuple(_counted(be, spec, s, derivative(spec, s, xp, second)) for second in (False, True))
+    found = [derivative(spec, s, xp, second) for second in (False, True)]
+    if s.lowest is not None:
+        factor = _range_factor(spec, s, xp, _values(be, spec, s, xp))
+        found = found if factor is None else [x * _by_element(spec, factor, len(be.shape(s.y_pred))) for x in found]
+    pair = tuple(_counted(be, spec, s, x) for x in found)
     if s.weight is not None:
         pair = tuple(x * expand(s.weight, spec.axis, len(be.shape(y_pred))) for x in pair)
     return pair[0], pair[1]

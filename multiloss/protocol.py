@@ -47,6 +47,10 @@ class Namespace(Protocol):
     def infinite_below(self, x: Array, bound: float) -> Array:
         """x, and infinity where x < bound, so that a quotient by it is 0 there; nan stays nan."""
 
+    def nan_below(self, x: Array, bound: float) -> Array | None:
+        """A constant factor: 1, and nan where x is below the bound, or nan itself; None where x was read and all
+        factors are 1."""
+
     def unit(self, x: Array) -> Array:
         """1 where x is 0 or above, else -1; a constant for derivatives. (A zero with a sign may have that.)"""
 
@@ -74,6 +78,10 @@ class Namespace(Protocol):
     def off_pole(self, weight: Array, x: Array, pole: float = 0.0) -> Array:
         """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(off_pole(weight, x))` has
         0 log 0 = 0 and finite derivatives there, to which the term is a constant."""
+
+    def with_derivative(self, value: Any, pulled: Any, x: Array) -> Array:
+        """value(x), whose derivative takes g, one for each entry of the value, to pulled(x, g): nothing but x is kept
+        for it, where its operations would keep large arrays."""
 
     def put_class(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
         """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
@@ -162,7 +170,8 @@ class Adapter(Protocol):
         """Shape, dtype and device, hashable; None while x is traced, or where it is more than a plain array."""
 
     def compute(self, x: Array) -> Array:
-        """x in the dtype that losses are computed in: float32 for half precision, the default float for integers."""
+        """x in the dtype that losses are computed in: float32 for half precision, for integers the default float, but
+        float32 at least."""
 
     def cast_like(self, x: Array, like: Array) -> Array:
         """x in the dtype of `like`."""
@@ -202,9 +211,11 @@ class Adapter(Protocol):
     def refuse_recomputation(self) -> None:
         """Optional: RuntimeError where this call will be computed twice (activation checkpointing)."""
 
-    def closed_form(self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
-        """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred), itself
-        differentiable. `axis` is what `value` consumed; () for one value per element."""
+    def closed_form(
+        self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array
+    ) -> Array:
+        """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred, *constants),
+        itself differentiable. `axis` is what `value` consumed; () for one value per element."""
 
 
 class Combined:

@@ -106,26 +106,26 @@ def _is_here(sharding: Any) -> bool:
     return sharding.is_fully_addressable and next(iter(sharding.device_set)).platform == "cpu"
 
 
-def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
+def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array) -> Array:
     """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
 
     @jax.custom_jvp
-    def function(t: Array, p: Array) -> Array:
+    def function(t: Array, p: Array, *constants: Array) -> Array:
         return value(t, p)
 
     @partial(function.defjvp, symbolic_zeros=True)
     def _(primals: Any, tangents: Any) -> Any:
-        (t, p), (t_dot, p_dot) = primals, tangents
-        out = function(t, p)
+        (t, p, *constants), (t_dot, p_dot, *_) = primals, tangents
+        out = function(t, p, *constants)
         dot = jnp.zeros_like(out)
         if type(p_dot) is not jax.custom_derivatives.SymbolicZero:
-            change = gradient(t, p) * p_dot
+            change = gradient(t, p, *constants) * p_dot
             dot = change if axis == () else jnp.sum(change, axis=axis)
         if type(t_dot) is not jax.custom_derivatives.SymbolicZero and jnp.issubdtype(t.dtype, jnp.floating):
             dot = dot + jax.jvp(lambda t: value(t, p), (t,), (t_dot,))[1]
         return out, dot
 
-    return function(y_true, y_pred)
+    return function(y_true, y_pred, *constants)
 
 
 def centers_array(centers: Any, like: Array | None = None) -> Array:

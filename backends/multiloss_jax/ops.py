@@ -88,6 +88,11 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     return times(1 - weight, x) + times(weight, y)
 
 
+def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
+    """value(x), computed anew where it is differentiated: in forward mode, too, which a derivative given lacks."""
+    return jax.checkpoint(value)(x)
+
+
 def matmul(x: Array, y: Array) -> Array:
     """The matrix product, in full precision."""
     # JAX's default drops 13 of 24 bits of float32 on a GPU, more on a TPU; a precision that the user has set is kept.

@@ -19,6 +19,7 @@ from multiloss_keras.shapes import align, align_inputs, squeeze_trailing, unalig
 
 __all__ = ["CenterLoss", "KerasGeneral", "KerasLoss", "WithCenterLoss"]
 
+_HALF = ("float16", "bfloat16")
 _KERAS_REDUCTIONS = {"weighted_mean": "mean_with_sample_weight", "sum": "sum", "none": "none"}
 
 
@@ -62,9 +63,11 @@ class KerasLoss(Named, keras.losses.Loss):
         """Both as tensors, `y_pred` in Keras' dtype, with a trailing axis of 1 as Keras has it."""
         y_true, y_pred = _tensors(y_true, y_pred)
         # Half precision is computed in float32 anyhow, and the checks allow for its rounding where they see it.
-        widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in ("float16", "bfloat16")
-        if be.kind(y_pred) in "fiu" and not widened:  # the rest is refused, not cast
+        widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in _HALF
+        if be.kind(y_pred) == "f" and not widened:  # the rest is refused, not cast
             y_pred = keras.ops.cast(y_pred, self.dtype)
+        elif be.kind(y_pred) in "iu":  # integers of any size, which half precision does not hold
+            y_pred = keras.ops.cast(y_pred, "float32" if self.dtype in _HALF else self.dtype)
         y_true, y_pred = align(y_true, y_pred, self.spec)
         checks.axis_fits(self.spec.axis, be.shape(y_pred), "y_pred")
         return y_true, y_pred
@@ -190,7 +193,9 @@ def _tensors(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         array = dispatch.to_numpy(y_pred, "y_pred", "keras")
         # Python numbers have no dtype: theirs is Keras' default.
         untyped = array.dtype == "float64" and dispatch.framework_of(y_pred) is None
-        y_pred = keras.ops.convert_to_tensor(array, dtype=keras.config.floatx() if untyped else None)
+        # Made by the framework first: of integers Keras on JAX makes float32, where floatx is bfloat16.
+        y_pred = array if untyped else be.asarray(array, None, "y_pred")
+        y_pred = keras.ops.convert_to_tensor(y_pred, dtype=keras.config.floatx() if untyped else None)
     y_pred = be.asarray(y_pred, None, "y_pred")
     return be.asarray(y_true, y_pred, "y_true"), y_pred
 

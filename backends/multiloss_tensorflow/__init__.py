@@ -150,13 +150,13 @@ def _names(shape: Any, x: Array) -> list[Any]:
     return [*range(x.shape.rank - len(shape.letters)), *shape.letters]
 
 
-def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any) -> Array:
+def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array) -> Array:
     """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
 
     @tf.custom_gradient
     def function(t: Array, p: Array) -> Any:
         def backward(g: Array) -> Any:
-            by_pred = _expand(g, axis, len(p.shape)) * gradient(t, p)
+            by_pred = _expand(g, axis, len(p.shape)) * gradient(t, p, *constants)
             if not t.dtype.is_floating:
                 return None, by_pred
             with tf.GradientTape() as tape:

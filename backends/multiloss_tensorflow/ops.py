@@ -152,6 +152,12 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     return numerics.times(_BASIC, 1 - weight, x) + numerics.times(_BASIC, weight, y)
 
 
+def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
+    """value(x), whose derivative takes g to pulled(x, g)."""
+    found: Array = tf.custom_gradient(lambda x: (value(x), lambda g: pulled(x, g)))(x)
+    return found
+
+
 def linear(x: Array, weight: Array) -> Array:
     """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
     product: Array = _linear(x, weight) if x.shape.rank > 1 else _linear(x[None], weight)[0]

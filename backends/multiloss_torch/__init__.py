@@ -53,7 +53,7 @@ def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
         return x
     array = dispatch.to_numpy(x, name, "torch")
     if like is None and array.dtype == "float64" and not isinstance(x, np.ndarray | np.generic):
-        array = array.astype(str(torch.get_default_dtype()).removeprefix("torch."))  # a list of Python numbers
+        array = array.astype(str(_default_float()).removeprefix("torch."))  # a list of Python numbers
     return torch.tensor(array, device=None if like is None else like.device)
 
 
@@ -76,10 +76,16 @@ def signature(x: torch.Tensor) -> Any:
 
 
 def compute(x: torch.Tensor) -> torch.Tensor:
-    """float32 for half precision, torch's default for integers."""
+    """float32 for half precision; for integers torch's default, float32 at least."""
     if x.dtype in (torch.float32, torch.float64):
         return x
-    return x.to(torch.float32 if x.dtype.is_floating_point else torch.get_default_dtype())
+    return x.to(torch.float32 if x.dtype.is_floating_point else _default_float())
+
+
+def _default_float() -> torch.dtype:
+    """torch's default dtype, float32 where that is half precision."""
+    dtype = torch.get_default_dtype()
+    return torch.float32 if dtype in _HALF else dtype
 
 
 def cast_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -123,8 +129,7 @@ def labels_fit(x: torch.Tensor, classes: int) -> bool:
 
 def centers_array(centers: Any, like: torch.Tensor | None = None) -> torch.Tensor:
     """A table of centers on the device of `like`: float64 for features in double precision, else float32."""
-    dtype = compute(like).dtype if like is not None else torch.get_default_dtype()
-    dtype = torch.float32 if dtype in _HALF else dtype
+    dtype = compute(like).dtype if like is not None else _default_float()
     device = None if like is None else like.device
     if state.is_zeros(centers):
         return torch.zeros(centers.shape, dtype=dtype, device=device)

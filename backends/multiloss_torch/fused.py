@@ -73,14 +73,17 @@ def value_and_gradient(
     spec: Any, trusted: bool, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient, in the dtype of `y_pred`; nothing is recorded."""
+    found, low = None, pipeline.lowest(spec, y_pred.dtype)
     with torch.no_grad():
-        if trusted and sample_weight is None and mask is None and y_pred.numel() and _sums(spec):
+        plain = trusted and sample_weight is None and mask is None and y_pred.numel() and _sums(spec)
+        if plain and (low is None or reading.can_read(y_pred)):
             p = be.compute(y_pred)
             t = be.labels(y_true) if spec.definition.has_labels else be.cast_like(y_true, p)
-            value, gradient = _scaled(spec, t, p, 1 / _count(spec, p.shape))
-        else:
+            found = _scaled(spec, t, p, 1 / _count(spec, p.shape), low)
+        if found is None:
             inputs = y_true, y_pred, sample_weight, mask
-            value, gradient = pipeline.value_and_gradient(be, spec, *inputs, trusted=trusted)
+            found = pipeline.value_and_gradient(be, spec, *inputs, trusted=trusted)
+    value, gradient = found
     return value, be.cast_like(gradient, y_pred) if y_pred.is_floating_point() else gradient
 
 
@@ -101,8 +104,9 @@ def _count(spec: Any, shape: Any) -> int:
     return inner * (samples[0] if samples and spec.reduction == "batchmean" else math.prod(samples))
 
 
-def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """The sum of all values, and its derivative, times `scale`: in blocks of whole samples, where these are rows."""
+def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float, low: float | None) -> Both | None:
+    """The sum of all values, and its derivative, times `scale`: in blocks of whole samples, where these are rows. None
+    where a value may be below `low`: which samples that makes nan, the pipeline decides."""
     definition, axis = spec.definition, spec.axis
     # A list of numbers is one of classes: it needs their axis.
     flat = definition.kind == "elementwise" and not any(isinstance(x, tuple) for x in spec.kwargs.values())
@@ -112,8 +116,8 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
         pair = _at_once(definition, axis, spec.kwargs, y_true, y_pred)
         if pair is not None:  # nothing of it is anybody else's memory
             return pair[0].sum() * scale, pair[1].mul_(scale)
-        values, gradient = _by_definition(definition, axis, spec.kwargs, y_true, y_pred)
-        return values.sum() * scale, gradient * scale
+        pair = _by_definition(definition, axis, spec.kwargs, y_true, y_pred, low)
+        return None if pair is None else (pair[0].sum() * scale, pair[1] * scale)
     shape = (-1,) if flat else (-1, y_pred.shape[-1])
     length = max(1, size // math.prod(shape[1:]))
     total, gradient = y_pred.new_zeros(()), torch.empty_like(y_pred)
@@ -121,7 +125,10 @@ def _scaled(spec: Any, y_true: Tensor, y_pred: Tensor, scale: float) -> tuple[Te
     blocks = (x.split(length) for x in (true, y_pred.view(shape), gradient.view(shape)))
     for t, p, out in zip(*blocks, strict=True):
         pair = _at_once(definition, -1, spec.kwargs, t, p)
-        values, part = _by_definition(definition, -1, spec.kwargs, t, p) if pair is None else pair
+        pair = _by_definition(definition, -1, spec.kwargs, t, p, low) if pair is None else pair
+        if pair is None:
+            return None
+        values, part = pair
         total += values.sum()
         torch.mul(part, scale, out=out)
     return total * scale, gradient
@@ -133,10 +140,13 @@ def _at_once(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: T
     return None if kernel is None else kernel(options, axis, y_true, y_pred)
 
 
-def _by_definition(definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor) -> Both:
-    """The same by the definition."""
+def _by_definition(
+    definition: Any, axis: Any, options: Any, y_true: Tensor, y_pred: Tensor, low: float | None
+) -> Both | None:
+    """The same by the definition; None where a value may be below `low`."""
     xp = be.xp.sharing()
     if definition.takes_axis:
         options = {**options, "axis": axis}
     gradient = definition.grad(xp, y_true, y_pred, **options)
-    return definition.value(xp, y_true, y_pred, **options), gradient
+    values = definition.value(xp, y_true, y_pred, **options)
+    return (values, gradient) if low is None or be.xp.nan_below(values, low) is None else None

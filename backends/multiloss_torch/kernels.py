@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from multiloss.checks import rounding
 from multiloss.pipeline import sample_shape
-from multiloss_torch import compat
+from multiloss_torch import compat, reading
 
 _nn = compat.nn_kernels
 _EACH, _MEAN, _SUM = 0, 1, 2
@@ -34,8 +34,7 @@ _BEYOND = 80.0
 _FAR = 1e4
 """Beyond such scores torch's sum of a margin and two of them loses the margin."""
 
-_ONES = {dtype: torch.ones((), dtype=dtype) for dtype in (torch.float32, torch.float64)}
-_MINUS_ONES = {dtype: -one for dtype, one in _ONES.items()}
+_NUMBERS = reading.Kept(lambda number, dtype: (torch.tensor(number, dtype=dtype, device="cpu"),))
 
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]
@@ -46,7 +45,11 @@ def _mean_squared_error(options: Any, axis: Any, shape: Any) -> Call:
 
 
 def _mean_absolute_error(options: Any, axis: Any, shape: Any) -> Call:
-    return lambda y_true, y_pred: _nn.l1_loss(y_pred, y_true, _MEAN)
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        value: Any = _nn.l1_loss(y_pred, y_true, _MEAN)
+        return value if reading.is_finite(value) else None  # torch's derivative at nan is 0
+
+    return call
 
 
 def _huber(options: Any, axis: Any, shape: Any) -> Call:
@@ -73,13 +76,13 @@ def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
     # Where exp is large, torch's second derivative is 0, and where it is infinite, all is nan.
     if math.prod(shape) >= _FEW:
         return None
-    minus_one, signs = _MINUS_ONES, options["labels"] == "+-1"
+    signs = options["labels"] == "+-1"
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
         least, most = y_pred.detach().aminmax()
         if not (least.item() >= -_MODERATE and most.item() <= _MODERATE and _constant(y_true)):
             return None
-        t = y_true if signs else torch.add(minus_one[y_true.dtype], y_true, alpha=2)
+        t = y_true if signs else torch.add(_NUMBERS[-1, y_true.dtype][0], y_true, alpha=2)
         value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
         sound = math.isfinite(value.item()) and math.isfinite(t.sum().item())
         return value if sound else None  # targets that are none
@@ -110,8 +113,8 @@ def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        scores = y_pred.detach().reshape(-1)
-        if math.isnan(torch.dot(scores, scores).item()):  # nan that no label asks for does not show in torch's
+        # Neither nan that no label asks for nor what is no log-probability shows in torch's.
+        if not y_pred.detach().max().item() <= rounding(y_pred.dtype):
             return None
         try:
             return _nn.nll_loss_nd(y_pred, y_true, None, _MEAN, _NO_LABEL)
@@ -158,7 +161,7 @@ def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
         if not y_pred.requires_grad:
             return value
-        one = _ONES[z.dtype]
+        one = _NUMBERS[1, z.dtype][0]
         return _Linear.apply((value, compat.multi_margin_loss_backward(one, z, y_true, *how)), y_pred)
 
     return call
@@ -181,7 +184,7 @@ def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
             return None
         if not y_pred.requires_grad:
             return value
-        one = _ONES[z.dtype]
+        one = _NUMBERS[1, z.dtype][0]
         gradient = compat.multilabel_margin_loss_backward(one, z, numbers, _MEAN, hits)
         return _Linear.apply((value, gradient.reshape(shape)), y_pred)
 
@@ -232,7 +235,7 @@ def _few_bits(shape: Any) -> Call:
     count = math.prod(shape)
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        zero, one, shares = _zero_one_shares(count, y_true.dtype)
+        zero, one, shares = _ZERO_ONE_SHARES[count, y_true.dtype]
         if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, zero), y_true):
             return None
         away = torch.add(one, y_true, alpha=-2) * y_pred
@@ -241,12 +244,13 @@ def _few_bits(shape: Any) -> Call:
     return call
 
 
-@lru_cache(maxsize=64)
 def _zero_one_shares(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """0, 1 and a mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
-    with torch.inference_mode(False):  # what is made there cannot be kept for a backward pass
-        shares = torch.full((count,), 1 / count, dtype=dtype, device="cpu")
-        return torch.zeros_like(_ONES[dtype]), _ONES[dtype], shares
+    shares = torch.full((count,), 1 / count, dtype=dtype, device="cpu")
+    return _NUMBERS[0, dtype][0], _NUMBERS[1, dtype][0], shares
+
+
+_ZERO_ONE_SHARES = reading.Kept(_zero_one_shares)
+"""0, 1 and a mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
 
 
 def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -287,8 +291,8 @@ def _picked(options: Any, axis: int, shape: Any) -> Call | None:
     few = axis % len(shape) == min(1, len(shape) - 1) and math.prod(shape) < _FEW
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        least = y_pred.detach().min().item()
-        if math.isnan(least):
+        least, most = (x.item() for x in y_pred.detach().aminmax())
+        if not most <= 1 + rounding(y_pred.dtype):  # what is no probability, the definition makes nan
             return None
         if few:
             log_p = (y_pred if least >= epsilon else y_pred.clamp(min=epsilon)).log()
@@ -375,7 +379,7 @@ def _logits_on_an_accelerator(options: Any, axis: Any, shape: Any) -> Call | Non
 BLIND: dict[str | None, Callable[..., Call | None]] = {"sparse_categorical_crossentropy": _logits_on_an_accelerator}
 """The same as `MEAN` where values cannot be read, labels neither: on accelerators, not compiled."""
 
-ANYWHERE = ("mean_squared_error", "mean_absolute_error", "huber")
+ANYWHERE = ("mean_squared_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""
 
 MEAN: dict[str | None, Callable[..., Call | None]] = {

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from multiloss import numerics
 from multiloss.protocol import namespace
-from multiloss_torch import compat, reading
+from multiloss_torch import autograd, compat, reading
 
 Array = Any
 
@@ -102,7 +102,7 @@ def constant(values: Any, like: Array) -> Array:
     """Numbers in the dtype of `like`, on its device."""
     if like.device.type == "cpu" or not reading.is_plain(like):
         return torch.tensor(values, dtype=like.dtype, device=like.device)
-    return _kept(_hashable(values), like.dtype, like.device)
+    return _KEPT[_hashable(values), like.dtype, like.device][0]
 
 
 def _hashable(values: Any) -> Any:
@@ -110,11 +110,8 @@ def _hashable(values: Any) -> Any:
     return tuple(map(_hashable, listed)) if isinstance(listed, list | tuple) else listed
 
 
-@lru_cache(maxsize=256)
-def _kept(values: Any, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    # A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph.
-    with torch.inference_mode(False):
-        return torch.tensor(values, dtype=dtype, device=device)
+_KEPT = reading.Kept(lambda values, dtype, device: (torch.tensor(values, dtype=dtype, device=device),))
+"""A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph."""
 
 
 # Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
@@ -122,7 +119,9 @@ def _kept(values: Any, dtype: torch.dtype, device: torch.device) -> torch.Tensor
 
 def at_least(x: Array, bound: float) -> Array:
     """max(x, bound)."""
-    return torch.clamp(x, min=bound)
+    if torch.compiler.is_compiling():
+        return numerics.at_least(torch, x, bound)
+    return F.threshold(x, _before(bound, x.dtype), bound)  # a nan passes its derivative on, which clamp makes 0
 
 
 def infinite_below(x: Array, bound: float) -> Array:
@@ -130,6 +129,12 @@ def infinite_below(x: Array, bound: float) -> Array:
     if torch.compiler.is_compiling():
         return numerics.infinite_below(torch, x, bound)
     return F.threshold(x, _before(bound, x.dtype), math.inf)
+
+
+def nan_below(x: Array, bound: float) -> Array | None:
+    """A constant factor: 1, and nan where x is below the bound, or nan itself; None where all are 1."""
+    fine = reading.is_finite(x) and (not x.numel() or x.detach().min().item() >= bound)
+    return None if fine else numerics.nan_below(_all, x, bound)
 
 
 @lru_cache
@@ -144,11 +149,20 @@ def unit(x: Array) -> Array:
     return torch.copysign(torch.ones((), dtype=x.dtype, device=x.device), x.detach())
 
 
+def abs(x: Array) -> Array:  # noqa: A001
+    """|x|, whose derivative at nan is nan; that of torch.abs is 0."""
+    if not x.requires_grad and reading.is_plain(x):
+        return torch.abs(x)
+    if reading.is_finite(x):
+        return torch.abs(x)
+    return torch.where(x == 0, torch.abs(x), x * sign(x.detach()))  # that of -0 is 0
+
+
 def sign(x: Array) -> Array:
     """-1, 0 or 1; nan stays nan, which torch.sign makes 0."""
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         return torch.where(isnan(x), x.detach(), torch.sign(x))
-    return torch.sign(x) if _is_finite(x) else torch.sign(x) + 0 * x.clamp(-1, 1)
+    return torch.sign(x) if reading.is_finite(x) else torch.sign(x) + 0 * x.clamp(-1, 1)
 
 
 def minimum(x: Array, y: Any) -> Array:
@@ -196,25 +210,25 @@ def tanh(x: Array) -> Array:
 
 def log_cosh(x: Array) -> Array:
     """log(cosh(x)), right for small x and for large."""
-    return numerics.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(torch, x)
+    return numerics.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(_all, x)
 
 
 def times(weight: Array, x: Array) -> Array:
     """weight * x, where a weight of 0 gives 0 against an infinite x."""
     product = weight * x
-    return product if _is_finite(product) else numerics.times(_all, weight, x)
+    return product if reading.is_finite(product) else numerics.times(_all, weight, x)
 
 
 def agreement(target: Array, score: Array, absent: bool = False) -> Array:
     """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
     product = target * score
-    return product if _is_finite(product) else numerics.agreement(_all, target, score, absent)
+    return product if reading.is_finite(product) else numerics.agreement(_all, target, score, absent)
 
 
 def linear(x: Array, weight: Array) -> Array:
     """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
     product = x @ weight.mT
-    if _is_finite(product):
+    if reading.is_finite(product):
         return product
     finite, rows = (torch.where(isinf(a), torch.zeros_like(a), a) for a in (x, weight))
     known = product.detach()
@@ -225,12 +239,12 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     # One pass, and it takes the nearer end as base: exact at weights 0 and 1, no digits lost between.
     mixed = torch.lerp(x, y, weight)
-    return mixed if _is_finite(mixed) else numerics.mix(_all, x, y, weight)
+    return mixed if reading.is_finite(mixed) else numerics.mix(_all, x, y, weight)
 
 
-def _is_finite(x: Array) -> bool:
-    """Whether the values can be read and none is infinite or nan: then there is nothing to replace."""
-    return reading.can_read(x) and math.isfinite(x.detach().sum().item())
+def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
+    """value(x), whose derivative takes g to pulled(x, g)."""
+    return autograd.pulled_back(value, pulled, x)
 
 
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
@@ -328,7 +342,7 @@ def descended(rows: Array, total: Array, scale: float, by: Array | None, unless:
         new = torch.addcdiv(rows, total, by, value=-scale)
     else:
         new = rows - scale / by * total
-    if finite or (unless is None and _is_finite(total)):
+    if finite or (unless is None and reading.is_finite(total)):
         return new
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         moves = isfinite(total).all(-1, keepdim=True)

@@ -53,9 +53,10 @@ def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
     if y_pred.dtype not in (torch.float32, torch.float64) or not y_pred.numel() or not y_true.numel():
         return None
     options, (n, frames, _) = spec.kwargs, y_pred.shape
-    lengths = torch.full((n,), y_true.shape[1]) if label_lengths is None else label_lengths.long()
-    until = torch.full((n,), frames) if input_lengths is None else input_lengths.long()
-    read = torch.arange(y_true.shape[1]) < lengths[:, None]
+    here = y_pred.device  # and not the default device
+    lengths = torch.full((n,), y_true.shape[1], device=here) if label_lengths is None else label_lengths.long()
+    until = torch.full((n,), frames, device=here) if input_lengths is None else input_lengths.long()
+    read = torch.arange(y_true.shape[1], device=here) < lengths[:, None]
     # A blank among the labels has no alignment here; what stands behind a length may be nan, and stay out.
     if ((y_true == options["blank"]) & read).any() or not until.min() > 0 or not y_pred.isfinite().all():
         return None

@@ -41,6 +41,20 @@ def domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"y_true": PROBABILITY, **({} if raw else {"y_pred": PROBABILITY})}  # torch.compile of 2.6 knows no `|`
 
 
+def label_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same where the targets are labels."""
+    return {name: x for name, x in domain(options).items() if name == "y_pred"}
+
+
+def undershoot(options: Mapping[str, Any], weights: Any = None) -> float | None:
+    """That of a cross entropy (see `Definition`): -log p is 0 or above, and has the slope -1 at p = 1.
+
+    `weights` multiply it, a number or one a class; negative ones leave it no range.
+    """
+    each = weights if isinstance(weights, tuple) else (weights or 0.0,)
+    return None if options["from_logits"] or min(each) < 0 else max(1.0, *each)
+
+
 def log_probabilities(
     xp: Any, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool, weight: Array | None = None
 ) -> Array:
@@ -82,7 +96,7 @@ def class_hessian(
     return t * reciprocal * reciprocal
 
 
-@over_axis(aliases=("cce",), readers=READERS, axis=single_axis, classes=True, domain=domain)
+@over_axis(aliases=("cce",), readers=READERS, axis=single_axis, classes=True, domain=domain, undershoot=undershoot)
 def categorical_crossentropy(
     xp: Any,
     y_true: Array,
@@ -141,7 +155,7 @@ def _(
     return class_hessian(xp, smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
 
 
-@over_labels(aliases=("scce",), readers=READERS, domain=lambda o: {k: v for k, v in domain(o).items() if k != "y_true"})
+@over_labels(aliases=("scce",), readers=READERS, domain=label_domain, undershoot=undershoot)
 def sparse_categorical_crossentropy(
     xp: Any,
     y_true: Array,
@@ -238,7 +252,7 @@ def _(
     return class_hessian(xp, one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
 
 
-@over_labels(readers=READERS, domain=lambda _: {"y_pred": LOG_PROBABILITY})
+@over_labels(readers=READERS, domain=lambda _: {"y_pred": LOG_PROBABILITY}, undershoot=lambda _: 1.0)
 def nll(
     xp: Any,
     y_true: Array,
@@ -287,7 +301,10 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ig
     return xp.zeros_like(y_pred)
 
 
-@elementwise(aliases=("bce",), readers=READERS | {"pos_weight": optional(one_or_each(non_negative))}, domain=domain)
+_PAIR = READERS | {"pos_weight": optional(one_or_each(non_negative))}
+
+
+@elementwise(aliases=("bce",), readers=_PAIR, domain=domain, undershoot=lambda o: undershoot(o, o["pos_weight"]))
 def binary_crossentropy(
     xp: Any,
     y_true: Array,

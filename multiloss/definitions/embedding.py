@@ -36,9 +36,13 @@ def power_norm(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
     if power == 1:
         return xp.sum(xp.abs(x), axis=-1) + more
     scale = _scale(xp, x)
-    total = xp.sum(xp.abs(x / scale) ** power, axis=-1)
+    ratio = xp.abs(x / scale)
+    # The largest ratio is 1, or 4, whose 64th power is beyond float32: it becomes 1, too.
+    large = xp.stop_gradient(xp.max(ratio, axis=-1, keepdims=True)) > 2
+    quarter = xp.where(large, xp.full_like(scale, 0.25), xp.ones_like(scale))
+    total = xp.sum((ratio * quarter) ** power, axis=-1)
     none = total == 0
-    root = xp.where(none, xp.ones_like(total), total) ** (1 / power)
+    root = xp.where(none, xp.ones_like(total), total) ** (1 / power) / xp.squeeze(quarter, axis=-1)
     return xp.squeeze(scale, axis=-1) * xp.where(none, xp.zeros_like(total), root) + more
 
 

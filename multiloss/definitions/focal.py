@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from multiloss.definition import elementwise, over_axis, over_labels, per_class
@@ -30,7 +31,11 @@ def _lower(xp: Any, miss: Array, gamma: float) -> Array:
     return xp.at_least(miss, tiny(miss)) ** (gamma - 1)
 
 
-@elementwise(readers=_READERS | {"alpha": optional(unit_interval)}, domain=ce.domain)
+def _undershoot(options: Mapping[str, Any]) -> float | None:
+    return ce.undershoot(options, options["alpha"])
+
+
+@elementwise(readers=_READERS | {"alpha": optional(unit_interval)}, domain=ce.domain, undershoot=_undershoot)
 def binary_focal_crossentropy(
     xp: Any,
     y_true: Array,
@@ -84,7 +89,13 @@ def _miss(xp: Any, t: Array, y_pred: Array, from_logits: bool) -> Array:
     """1 - p_t, with the digits of both tails."""
     if from_logits:
         return xp.mix(xp.expit(y_pred), xp.expit(-y_pred), t)
-    return xp.mix(y_pred, 1 - y_pred, t)
+    return _size(xp, xp.mix(y_pred, 1 - y_pred, t))
+
+
+def _size(xp: Any, miss: Array) -> Array:
+    """|1 - p|: where rounding put p above 1 powers of it stay small, and what is no probability shows in the sign of
+    the cost."""
+    return xp.abs(miss)
 
 
 def _slope(xp: Any, t: Array, z: Array) -> tuple[Array, Array]:
@@ -106,7 +117,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_
         slope, _ = _slope(xp, t, y_pred)
         return _balanced(alpha, t, _power(xp, miss, gamma) * (gamma * slope * cost + by_cost))
     falling = gamma * _lower(xp, miss, gamma) * cost * (1 - 2 * t)
-    return _balanced(alpha, t, falling + _power(xp, miss, gamma) * by_cost)
+    return _balanced(alpha, t, falling + xp.times(_power(xp, miss, gamma), by_cost))
 
 
 @binary_focal_crossentropy.hessian
@@ -130,7 +141,7 @@ def _alpha(xp: Any, alpha: Any, like: Array, axis: int) -> Any:
     return 1.0 if alpha is None else per_class(xp, "alpha", alpha, like, axis)
 
 
-@over_axis(readers=_READERS, axis=single_axis, classes=True, domain=ce.domain)
+@over_axis(readers=_READERS, axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
 def categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,
@@ -185,7 +196,7 @@ def _class_miss(xp: Any, y_pred: Array, log_p: Array, axis: int, from_logits: bo
     """1 - p of each class."""
     if from_logits:
         return -xp.expm1(log_p)
-    return 1 - (normalized(xp, y_pred, axis) if normalize else y_pred)
+    return _size(xp, 1 - (normalized(xp, y_pred, axis) if normalize else y_pred))
 
 
 @categorical_focal_crossentropy.gradient
@@ -206,8 +217,9 @@ def _class_gradient(
         return by_log - p * xp.sum(by_log, axis=axis, keepdims=True)
     p = normalized(xp, y_pred, axis) if normalize else y_pred
     log_p = ce.log_probabilities(xp, p, axis, False, epsilon, False, t)
-    falling = gamma * _lower(xp, 1 - p, gamma) * log_p
-    gradient = t * alpha * (falling - _power(xp, 1 - p, gamma) * floored_reciprocal(xp, p, epsilon, t))
+    miss = _size(xp, 1 - p)
+    falling = gamma * _lower(xp, miss, gamma) * log_p
+    gradient = t * alpha * (falling - _power(xp, miss, gamma) * floored_reciprocal(xp, p, epsilon, t))
     return normalized_gradient(xp, y_pred, gradient, axis) if normalize else gradient
 
 
@@ -242,14 +254,14 @@ def _class_hessian(
         first, p, second = _by_log(xp, t, y_pred, axis, alpha, gamma)
         slope, curve = (xp.sum(x, axis=axis, keepdims=True) for x in (first, second))
         return second * (1 - p) * (1 - p) + p * p * (curve - second) - p * (1 - p) * slope
-    miss, one = xp.at_least(1 - y_pred, tiny(y_pred)), floored_reciprocal(xp, y_pred, epsilon, t)
+    miss, one = _size(xp, 1 - y_pred), floored_reciprocal(xp, y_pred, epsilon, t)
     log_p = ce.log_probabilities(xp, y_pred, axis, False, epsilon, False, t)
-    lower = _lower(xp, 1 - y_pred, gamma)
-    curved = gamma * lower * (2 * one - (gamma - 1) * (log_p / miss))
-    return t * alpha * (curved + _power(xp, 1 - y_pred, gamma) * one * one)
+    lower = _lower(xp, miss, gamma)
+    curved = gamma * lower * (2 * one - (gamma - 1) * (log_p / xp.at_least(miss, tiny(miss))))
+    return t * alpha * (curved + _power(xp, miss, gamma) * one * one)
 
 
-@over_labels(readers=_READERS, domain=lambda o: {k: v for k, v in ce.domain(o).items() if k != "y_true"})
+@over_labels(readers=_READERS, domain=ce.label_domain, undershoot=_undershoot)
 def sparse_categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,

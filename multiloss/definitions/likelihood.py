@@ -8,6 +8,7 @@ from typing import Any
 
 from multiloss.checks import NON_NEGATIVE, POSITIVE
 from multiloss.definition import elementwise
+from multiloss.numerics import tiny
 from multiloss.options import between, non_negative
 
 Array = Any
@@ -155,7 +156,8 @@ def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: float = 1.5) -> Arr
 
 @tweedie.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, power: float) -> Array:
-    return 2 * (y_pred - y_true) * y_pred**-power
+    # The quotient first: the power alone may leave the range where the derivative does not.
+    return 2 * xp.times((y_pred - y_true) / xp.at_least(y_pred, tiny(y_pred)), y_pred ** (1 - power))
 
 
 @tweedie.hessian

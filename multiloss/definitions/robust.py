@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss.checks import PROBABILITY
 from multiloss.definition import over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.divergence import normalized, normalized_gradient
@@ -17,11 +16,11 @@ Array = Any
 _POLY = ce.READERS | {"poly_epsilon": real}
 
 
-def _of_labels(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {} if options["from_logits"] or options.get("normalize") else {"y_pred": PROBABILITY}
+def _undershoot(options: Mapping[str, Any]) -> float | None:
+    return ce.undershoot(options, 1 + options["poly_epsilon"])  # near p = 1 it is that times 1 - p
 
 
-@over_labels(readers=ce.READERS | {"q": open_unit}, domain=_of_labels)
+@over_labels(readers=ce.READERS | {"q": open_unit}, domain=ce.label_domain, undershoot=ce.undershoot)
 def generalized_cross_entropy(
     xp: Any,
     y_true: Array,
@@ -111,7 +110,7 @@ def _(
     return xp.put_class((1 - q) * xp.at_least(p, tiny(p)) ** (q - 2), y_true, y_pred, axis)
 
 
-@over_axis(readers=_POLY, axis=single_axis, classes=True, domain=ce.domain)
+@over_axis(readers=_POLY, axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
 def poly_cross_entropy(
     xp: Any,
     y_true: Array,
@@ -198,7 +197,7 @@ def _poly_hessian(xp: Any, t: Array, y_pred: Array, axis: int, poly_epsilon: flo
     return curve - poly_epsilon * p * (1 - 2 * p) * (t - xp.sum(t * p, axis=axis, keepdims=True))
 
 
-@over_labels(readers=_POLY, domain=_of_labels)
+@over_labels(readers=_POLY, domain=ce.label_domain, undershoot=_undershoot)
 def sparse_poly_cross_entropy(
     xp: Any,
     y_true: Array,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from multiloss.definition import of_inputs
@@ -18,25 +19,27 @@ _STRIDE = 32
 def distances(xp: Any, x: Array, squared: bool) -> Array:
     """(N, N): the Euclidean distance of each two rows, exact for close ones; its gradient at 0 is 0."""
     scale = divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
-    x = x / scale
-    fixed = xp.stop_gradient(x)
-    square = xp.zeros_like(xp.matmul(fixed, xp.matrix_transpose(fixed)))
-    width = x.shape[-1]
-    for start in range(0, width, _STRIDE):
-        part = fixed[:, start : start + _STRIDE]
-        gap = xp.expand_dims(part, axis=1) - xp.expand_dims(part, axis=0)
-        square = square + xp.sum(gap * gap, axis=-1)
-    # The squares are constants. Their derivatives come by `step`, which is 0 and has those of x:
-    # |x_i - x_j|^2 grows by 2 (x_i - x_j) . (step_i - step_j) + |step_i - step_j|^2, without N x N x D held for them.
-    step = x - fixed
-    center = fixed - xp.mean(fixed, axis=0, keepdims=True)
-    own = xp.sum(step * (2 * center + step), axis=-1, keepdims=True)
-    cross = xp.matmul(center, xp.matrix_transpose(step)) + xp.matmul(step, xp.matrix_transpose(center + step))
-    total = square + (own + xp.matrix_transpose(own) - 2 * cross)
-    if squared:
-        return total * (scale * scale)
-    equal = square == 0
-    return scale * xp.where(equal, xp.zeros_like(total), xp.sqrt(xp.where(equal, xp.ones_like(total), total)))
+
+    def gaps(x: Array) -> Iterator[Array]:
+        # Divided behind the difference, which is exact for close rows, however far from the origin or others they are.
+        for start in range(0, x.shape[-1], _STRIDE):
+            part = x[:, start : start + _STRIDE]
+            yield (xp.expand_dims(part, axis=1) - xp.expand_dims(part, axis=0)) / scale
+
+    def roots(x: Array) -> Array:
+        square = sum(xp.sum(gap * gap, axis=-1) for gap in gaps(x))
+        equal = square == 0
+        return xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
+
+    def pulled(x: Array, g: Array) -> Array:
+        """The derivative by x of sum(g * lengths), from each difference: products of matrices would cancel."""
+        root = roots(x)
+        by = xp.where(root == 0, xp.full_like(root, math.inf), root)
+        each = xp.expand_dims((g + xp.matrix_transpose(g)) / by, axis=-1)
+        return xp.concat([xp.sum(each * gap, axis=1) for gap in gaps(x)], axis=-1)
+
+    length = xp.with_derivative(lambda x: scale * roots(x), pulled, x)
+    return length * length if squared else length
 
 
 def largest(xp: Any, x: Array, among: Array) -> Array:
