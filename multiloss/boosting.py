@@ -32,7 +32,7 @@ _NO_SCORES = {
     "near a target of 0, and its second derivative is 0 or negative: boosting diverges",
 }
 _STEEPEST = 4.0
-"""The largest curvature that 1 can stand for: above it, errors grow at LightGBM's and XGBoost's usual learning rates."""
+"""The largest curvature that 1 can stand for: above it, errors grow at the boosters' usual learning rates."""
 
 
 class Objective:

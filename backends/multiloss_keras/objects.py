@@ -19,7 +19,10 @@ from multiloss_keras.shapes import align, squeeze_trailing, unalign
 
 __all__ = ["CenterLoss", "KerasGeneral", "KerasLoss", "WithCenterLoss"]
 
-_KERAS_REDUCTIONS = {"weighted_mean": "mean_with_sample_weight", "sum": "sum", "none": "none"}
+_KERAS_REDUCTIONS = {
+    "weighted_mean": "mean_with_sample_weight", "keras.weighted_mean": "mean_with_sample_weight", "sum": "sum",
+    "none": "none",
+}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="multiloss", name="Loss")
