@@ -137,8 +137,10 @@ READ = [  # an option as the file has it, and what it is
     ("weight=torch.tensor([1/9, 80-1])", {"ignore_index": -100, "class_weight": (1 / 9, 79.0)}),
     ("reduction='sum', ignore_index=+3", {"ignore_index": 3, "reduction": "sum"}),
 ]
-NOT_READ = ["special['<pad>']", "TWO", "COMPUTED", "MAYBE", "SHADOW", "10 ** 10 ** 10", "(-8) ** 0.5", "1 / 0", "True + 1",
-            "lambda: 3", "config.pad", "f'{PAD}'", "PAD if COMPUTED else 0", "max(1, 2)"]  # fmt: skip
+NOT_READ = [
+    "special['<pad>']", "TWO", "COMPUTED", "MAYBE", "SHADOW", "10 ** 10 ** 10", "(-8) ** 0.5", "1 / 0", "True + 1",
+    "lambda: 3", "config.pad", "f'{PAD}'", "PAD if COMPUTED else 0", "max(1, 2)",
+]  # fmt: skip
 
 
 def uses_of(text: str, tmp_path: Path, to: str | None = None) -> list[Use]:
