@@ -121,8 +121,10 @@ class GeneralInputs:
                 checks.lengths_in_range(name, labels, most, f"{shape.below} of {owner}", keep)
             else:
                 way_out = None if "ignore_index" in self.spec.kwargs else "to leave such samples out pass a mask"
-                if shape.letters:
-                    way_out = "pad with a class, such as 0: what is behind a sample's length is not read"
+                if len(shape.letters) > 1:  # sequences of labels
+                    way_out = "pad with 0, which is no label here"
+                    if "label_lengths" in self.spec.definition.inputs:
+                        way_out = "pad with a class, such as 0, and pass label_lengths: the padding is not read then"
                 checks.labels_in_range(labels, most, ignored, keep, name, way_out)
         return trusted
 
