@@ -12,35 +12,58 @@ from multiloss import dispatch, loss, options, registry
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("lightgbm", "xgboost", "catboost")
+_TWEEDIE = {"lightgbm": "'tweedie'", "xgboost": "'reg:tweedie'", "catboost": "'Tweedie:variance_power=1.5'"}
+_INSTEAD = {
+    "poisson": "poisson_nll takes the logarithm of the rate, which may be any number",
+    "tweedie": "no loss here takes the logarithm of the mean, but {library}'s own objective {tweedie} does",
+    "mean_squared_logarithmic_error": "it is mean_squared_error of log1p(y_true), and expm1 of that score predicts",
+    "nll": "sparse_categorical_crossentropy with from_logits=True is this loss of log_softmax(score)",
+    "hinge_embedding": "hinge is the loss of scores, with 1 for what the score shall be high for",
+    "mean_absolute_percentage_error": "it is mean_absolute_error with sample weights of 100 / abs(y_true): pass that "
+    "loss, hessian='constant' and weights of 1 / abs(y_true)",
+    "symmetric_mean_absolute_percentage_error": "of positive targets mean_absolute_error of log(y_true), with "
+    "hessian='constant', is nearest, and exp of that score predicts",
+}
+"""What to boost instead of a loss that is not of scores, or that no booster follows."""
+_NO_SCORES = {
+    "hinge_embedding": "a booster's score is any number, but hinge_embedding is of distances of 0 or above",
+    "mean_absolute_percentage_error": "the slope of mean_absolute_percentage_error has no bound near a target of 0, "
+    "and its second derivative is 0: boosting diverges",
+    "symmetric_mean_absolute_percentage_error": "the slope of symmetric_mean_absolute_percentage_error has no bound "
+    "near a target of 0, and its second derivative is 0 or negative: boosting diverges",
+}
+_STEEPEST = 4.0
+"""The largest curvature that 1 can stand for: above it, errors grow at the boosters' usual learning rates."""
 
 
 class Objective(loss.FixedOptions):
-    """What `objective` gives: gradient and second derivative of each sample's loss by its raw score, weighted.
+    """What `objective` gives: gradient and curvature of each sample's loss by its raw score, weighted.
 
-    Called with `(y_true, y_pred)` or `(y_true, y_pred, weight)`, as the scikit-learn interfaces of LightGBM and XGBoost
-    do, or with `(y_pred, data)`, as their own `train` does, `data` being a Dataset or DMatrix. CatBoost calls
+    Called with `(y_true, y_pred)` or `(y_true, y_pred, sample_weight)`, as the scikit-learn interfaces of LightGBM and
+    XGBoost do, or with `(y_pred, data)`, as their own `train` does, `data` being a Dataset or DMatrix. CatBoost calls
     `calc_ders_range`. It can be pickled with the model.
     """
 
-    def __init__(self, spec: loss.Spec, library: str, constant_hessian: bool) -> None:
+    def __init__(self, spec: loss.Spec, library: str, hessian: str) -> None:
         self.spec = spec
         self.library = library
-        self.constant_hessian = constant_hessian
+        self.hessian = hessian
+        """"exact", "bound" or "constant"."""
 
     def _fixed(self) -> Collection[str]:
-        made = "constant_hessian" in self.__dict__
+        made = "hessian" in self.__dict__
         return (*self.spec.kwargs, *loss.COMMON, "hessian", "library") if made else ()
 
     def _instead(self, name: str, value: str) -> str:
         return f"make a new one: multiloss.objective({self.spec.name!r}, ..., {name}={value})"
 
-    def __call__(self, first: Any, second: Any, weight: Any = None) -> tuple[Array, Array]:
-        """Gradient and second derivative, in the shape of the scores."""
+    def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
+        """Gradient and curvature, in the shape of the scores."""
         if hasattr(second, "get_label"):
-            y_true, y_pred, weight = second.get_label(), first, second.get_weight()
+            y_true, y_pred, sample_weight = second.get_label(), first, second.get_weight()
         else:
             y_true, y_pred = first, second
-        return self._derivatives(np.asarray(y_true), np.asarray(y_pred), weight)
+        return self._derivatives(np.asarray(y_true), np.asarray(y_pred), sample_weight)
 
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> list[tuple[float, float]]:
         """CatBoost's: for each sample the derivatives of minus the loss, which it maximises."""
@@ -54,24 +77,32 @@ class Objective(loss.FixedOptions):
             y_pred = y_pred.reshape(-1, len(y_true)).T
         if classes:
             y_true = y_true.astype(np.int64)
-        gradient, second = loss.make(self.spec, "numpy").grad_and_hess(y_true, y_pred.astype(np.float64))
-        if self.constant_hessian:
+        y_pred = y_pred.astype(np.float64)
+        gradient, second = loss.make(self.spec, "numpy").grad_and_hess(y_true, y_pred)
+        if self.hessian == "constant":
             second = np.ones_like(gradient)
+        elif self.hessian == "bound":
+            second = _bound(self.spec, y_true, y_pred, gradient, second)
         if weight is not None and np.size(weight):
             factor = np.asarray(weight, float).reshape(-1, *([1] * (gradient.ndim - 1)))
             gradient, second = gradient * factor, second * factor
         return gradient, second
 
 
-def objective(name: str, library: str, *, hessian: str = "exact", **given: Any) -> Objective:
+def objective(name: str, library: str, *, hessian: str = "auto", **given: Any) -> Objective:
     """A loss as a gradient booster's custom objective.
 
     Args:
         name: of an elementwise loss, such as "huber" or "bce" (with `from_logits=True`: the score of a booster is a
             logit), or of a loss of integer labels, such as "scce", for multi-class boosting.
         library: "lightgbm", "xgboost" or "catboost" (of which single scores only).
-        hessian: "exact", the loss's second derivative, or "constant", 1: then boosting goes by the gradient alone, as
-            losses like the absolute error need, whose second derivative is 0 everywhere.
+        hessian: what the booster divides the gradient by. "auto" is, of losses of the error y_pred - y_true alone, the
+            gradient over the error: the curvature of the parabola that touches the loss and lies above it, so that no
+            step goes too far (of `poisson_nll` that over score - log y_true, where it is larger than the second
+            derivative); of losses whose second derivative is negative in places, as that of focal losses is,
+            1; of other losses the second derivative. "exact" is the second derivative, refused where steps by it
+            diverge. "constant" is 1: then boosting goes by the gradient alone, as losses like the absolute error need,
+            whose second derivative is 0 everywhere.
         given: the loss's own options.
 
     Returns:
@@ -79,18 +110,18 @@ def objective(name: str, library: str, *, hessian: str = "exact", **given: Any) 
         `params={"objective": ...}` to `lightgbm.train`, as `obj=` to `xgboost.train`, as `loss_function=` to CatBoost.
 
     Raises:
-        ValueError: an unknown library or loss, a loss of other inputs or of probabilities, or one whose exact second
-            derivative is 0.
+        ValueError: an unknown library or loss, a loss of other inputs, or of scores that may not be any number (of
+            probabilities, say), or one that boosting by this `hessian` does not follow; with what to pass instead.
 
     Example:
         >>> import multiloss
-        >>> objective = multiloss.objective("log_cosh", library="xgboost")
-        >>> gradient, second = objective([0.0, 0.0], [0.0, 100.0])
-        >>> gradient.tolist(), second.tolist()
-        ([0.0, 1.0], [1.0, 5.535...e-87])
+        >>> objective = multiloss.objective("huber", library="xgboost")
+        >>> gradient, curvature = objective([0.0, 0.0], [0.5, 100.0])
+        >>> gradient.tolist(), curvature.tolist()
+        ([0.5, 1.0], [1.0, 0.01])
     """
     library = options.one_of(*LIBRARIES)("library", library)
-    hessian = options.one_of("exact", "constant")("hessian", hessian)
+    hessian = options.one_of("auto", "exact", "constant")("hessian", hessian)
     stateful = registry.CENTER.get(name.strip().lower()) if isinstance(name, str) else None
     if stateful is not None:
         raise ValueError(f"an objective is of scores, and {stateful} loss of features and centers")
@@ -104,30 +135,89 @@ def objective(name: str, library: str, *, hessian: str = "exact", **given: Any) 
             + ("" if library == "catboost" else " or of scores of classes and integer labels")
             + f", which {definition.name} is not"
         )
-    domain = definition.domain(spec.kwargs).get("y_pred")
-    if domain is not None and np.isfinite(domain.high):
-        # A booster starts at 0, where the floor of a probability has no gradient: it would learn nothing, silently.
-        logits = "; pass from_logits=True" if "from_logits" in spec.kwargs else ""
-        raise ValueError(f"a booster's score is any number, but {definition.name} is of {domain.wanted}{logits}")
+    _refuse_other_scores(spec, library)
     if definition.grad is None or definition.hess is None:
         raise ValueError(f"{definition.name} has no closed-form second derivative, which an objective needs")
     dispatch.backend("numpy")
-    if hessian == "exact" and _is_flat(spec):
-        raise ValueError(
-            f"the second derivative of {definition.name} is 0 everywhere, and a booster divides by it; pass "
-            f"hessian='constant'"
-        )
-    return Objective(spec, library, hessian == "constant")
+    return Objective(spec, library, _curvature(spec, hessian))
 
 
-def _is_flat(spec: loss.Spec) -> bool:
-    """Whether the second derivative is 0 wherever one looks."""
-    if spec.definition.has_labels:
-        return False
-    domain = spec.definition.domain(spec.kwargs).get("y_true")
-    targets = np.array(domain.values if domain is not None and domain.values else [0.25, 0.75], float)
-    y_true = np.repeat(targets, 41)
-    y_pred = np.tile(np.linspace(-3.0, 3.0, 41), len(targets))
+def _refuse_other_scores(spec: loss.Spec, library: str) -> None:
+    """Refuse losses whose predictions cannot be any number: a booster starts at 0, and goes below."""
+    definition, kwargs = spec.definition, spec.kwargs
+    # Scores that are normalised to probabilities must still be 0 or above, which their domain leaves unsaid.
+    domain = definition.domain({**kwargs, "normalize": False}).get("y_pred")
+    if domain is None and definition.name not in _NO_SCORES:
+        return
+    raw = next((option for option in ("from_logits", "log_input") if option in kwargs), None)
+    hint = _INSTEAD.get(definition.name, f"pass {raw}=True" if raw else "")
+    hint = hint.format(library=library, tweedie=_TWEEDIE[library])
+    wanted = "" if domain is None else domain.wanted
+    what = _NO_SCORES.get(definition.name, f"a booster's score is any number, but {definition.name} is of {wanted}")
+    raise ValueError(what + (f"; {hint}" if hint else ""))
+
+
+def _curvature(spec: loss.Spec, hessian: str) -> str:
+    """Which curvature an objective has, "exact", "bound" or "constant"; ValueError where boosting would not follow it.
+
+    The loss is asked at some scores around 0, where boosting starts.
+    """
+    name, residual = spec.definition.name, spec.definition.residual is not None
+    y_true, y_pred = _examples(spec)
+    one = loss.make(dataclasses.replace(spec, validate=False), "numpy")
     with np.errstate(all="ignore"):
-        second = loss.make(dataclasses.replace(spec, validate=False), "numpy").grad_and_hess(y_true, y_pred)[1]
-    return not np.any(np.nan_to_num(second))
+        gradient, second = one.grad_and_hess(y_true, y_pred)
+        higher = y_pred + (np.eye(y_pred.shape[1])[y_true] if spec.definition.has_labels else 1.0)
+        steepness = np.nanmax(np.abs(one.grad_and_hess(y_true, higher)[0] - gradient))
+        at_start = one.grad_and_hess(y_true, np.zeros_like(y_pred))[0]
+        at_fit = one.grad_and_hess(y_true, y_true.astype(float))[1] if residual else second
+    if not np.any(at_start):
+        raise ValueError(
+            f"the gradient of {name} is 0 at scores of 0, where boosting starts: it would learn nothing; the hinge "
+            f"losses have a margin"
+        )
+    flat, negative = not np.any(np.nan_to_num(at_fit)), np.nanmin(second) < -1e-9
+    if flat and hessian != "constant":
+        raise ValueError(
+            f"the second derivative of {name} is 0 everywhere, and a booster divides by it; pass hessian='constant'"
+        )
+    bound = _bound(spec, y_true, y_pred, gradient, second)
+    if hessian == "exact" and (negative or not np.array_equal(second, bound)):
+        where = "is negative in places" if negative else "is far too small where the error is large"
+        raise ValueError(
+            f"the second derivative of {name} {where}, so the steps of a booster, which divide by it, diverge; leave "
+            f"hessian out"
+        )
+    chosen = hessian
+    if hessian == "auto":
+        chosen = "bound" if residual else "constant" if negative else "exact"
+    if chosen == "constant" and steepness > _STEEPEST:
+        advice = "; give class_weight as sample weights" if spec.kwargs.get("class_weight") else ""
+        if hessian == "constant" and not (flat or negative):
+            advice = "; leave hessian out"
+        raise ValueError(
+            f"the gradient of {name} with these options changes by up to {steepness:.3g} within one unit of the score, "
+            f"so that boosting by a second derivative of 1 diverges{advice}"
+        )
+    return chosen
+
+
+def _bound(spec: loss.Spec, y_true: Array, y_pred: Array, gradient: Array, second: Array) -> Array:
+    """The gradient over the residual, or the second derivative where that is larger (or there is no residual)."""
+    if spec.definition.residual is None:
+        return second
+    with np.errstate(divide="ignore"):  # a residual may be infinite: of a count of 0
+        residual = spec.definition.residual(np, y_true.astype(float), y_pred)
+    return np.maximum(second, np.divide(gradient, residual, out=np.array(second), where=residual != 0))
+
+
+def _examples(spec: loss.Spec) -> tuple[Array, Array]:
+    """Targets and scores at which a loss shows its shape."""
+    if spec.definition.has_labels:
+        classes = next((len(value) for value in spec.kwargs.values() if isinstance(value, tuple)), 3)
+        scores = np.random.default_rng(0).normal(size=(max(200, classes), classes)) * 3.0
+        return np.arange(len(scores)) % classes, scores
+    domain = spec.definition.domain(spec.kwargs).get("y_true")
+    ends = [-0.75] if domain is None else [end for end in (domain.low, domain.high) if np.isfinite(end)]
+    targets = np.array(ends if domain is not None and domain.values else [0.25, 0.75, *ends], float)
+    return np.repeat(targets, 41), np.tile(np.linspace(-3.0, 3.0, 41), len(targets))

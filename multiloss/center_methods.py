@@ -202,7 +202,8 @@ class CenterMethods(FixedOptions):
                 f"{chosen.max_classes} only; pass num_classes to multiloss.get('center', ...)"
             )
         if values.size and values.min() < 0:
-            checks.labels_in_range(values, max(top, have[0], 1), None, None, "labels")
+            way_out = "to leave such samples out pass a mask"
+            checks.labels_in_range(values, max(top, have[0], 1), None, None, "labels", way_out)
         rows = max(top, have[0], 1)  # of an empty batch one class, so that there is a table to look into
         if rows > have[0]:
             grown = self._first(rows, dim)

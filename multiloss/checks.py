@@ -87,16 +87,16 @@ def label_sets(name: str, values: np.ndarray, classes: int | None) -> None:
         )
 
 
-def sums_to_one(name: str, values: np.ndarray, axis: Any, keep: np.ndarray | None, dtype: Any) -> None:
-    """Refuse distributions, which came as `dtype`, whose sum over `axis` is not 1 (`validate=True` only)."""
+def sums_to_one(name: str, values: np.ndarray, axis: Any, keep: np.ndarray | None, dtype: Any, way_out: str) -> None:
+    """Refuse distributions, which came as `dtype`, whose sum over `axis` is not 1 (`validate=True` only); `way_out` is
+    what makes it 1."""
     sums = values.sum(axis=axis, dtype=np.float64)
     sums = sums if keep is None else sums[keep]
     off = np.abs(sums - 1)
     wrong = off > rounding(dtype)  # nan is not
     if wrong.any():
         raise ValueError(
-            f"{name} must sum to 1 over axis {axis}, got a sum of {sums.flat[int(np.nanargmax(off))]:g}; "
-            f"normalize=True divides by it"
+            f"{name} must sum to 1 over axis {axis}, got a sum of {sums.flat[int(np.nanargmax(off))]:g}; {way_out}"
         )
 
 
@@ -161,14 +161,16 @@ def equal_shapes(y_true: Shape, y_pred: Shape) -> None:
     raise ValueError(f"y_true and y_pred must have equal shapes, got {a} and {b}{hint}")
 
 
-def label_shape(y_true: Shape, y_pred: Shape, axis: int) -> None:
-    """Refuse labels that do not have the shape of `y_pred` without the class axis."""
+def label_shape(y_true: Shape, y_pred: Shape, axis: int, loss: str) -> None:
+    """Refuse labels of this loss that do not have the shape of `y_pred` without the class axis."""
     wanted = [n for i, n in enumerate(y_pred) if i != axis % len(y_pred)]
     if same(y_true, wanted):
         return
     hint = ""
     if tuple(y_true) == tuple(y_pred):
-        hint = "; for one-hot or soft targets there is categorical_crossentropy"
+        hint = f"; argmax over axis {axis} makes labels of one-hot targets"
+        if loss.startswith("sparse_"):
+            hint = f"; for one-hot or soft targets there is {loss.removeprefix('sparse_')}"
     raise ValueError(
         f"y_true must hold one label per sample, of shape {tuple(wanted)} for y_pred of shape {tuple(y_pred)} "
         f"with the classes on axis {axis}, got shape {tuple(y_true)}{hint}"
@@ -241,7 +243,7 @@ def whole_batch(loss: str, shape: Shape) -> ValueError:
     """The error for weights of a loss that has one value for a batch."""
     return ValueError(
         f"sample_weight must have the shape () of the one value that {loss} has for a batch, got {tuple(shape)}; "
-        f"a mask may leave samples out"
+        f"a mask may leave samples out, where it takes one"
     )
 
 

@@ -36,6 +36,9 @@ class Definition:
         domain: `options -> {input name: Domain}`, what the first call checks.
         axis: reader of the `axis` option.
         symmetric: whether swapping the arguments leaves the value (used by the property tests).
+        residual: `(xp, y_true, y_pred) -> how far each prediction is from the one of least loss`, where a parabola with
+            the curvature slope / residual leads there: gradient boosting steps by it. Losses of p - t alone, say, whose
+            slope over p - t is finite at 0 and never grows with |p - t|.
         shapes: of the inputs of a loss "of_inputs", by name.
         whole_batch: whether a loss "of_inputs" has one value for a batch, and not one for each sample.
         holds_constant: whether its gradient takes parts of the formula as constants, and so is no difference of values.
@@ -59,6 +62,7 @@ class Definition:
         domain: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         axis: read.Reader | None = read.axis,
         symmetric: bool = False,
+        residual: Function | None = None,
         shapes: Mapping[str, str] | None = None,
         whole_batch: bool = False,
         holds_constant: bool = False,
@@ -77,6 +81,7 @@ class Definition:
         self.domain = domain or (lambda options: {})
         self.axis = axis
         self.symmetric = symmetric
+        self.residual = residual
         self.grad: Function | None = None
         self.hess: Function | None = None
         self.counts: Function | None = None

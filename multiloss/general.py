@@ -13,7 +13,8 @@ from multiloss import checks, dispatch, shapes
 from multiloss.definition import Definition
 from multiloss.inputs import check_weights, have_values, spread_host
 from multiloss.loss import Named, Spec, make
-from multiloss.pipeline import trailing
+from multiloss.options import KERAS_WEIGHTED
+from multiloss.pipeline import as_keras_divides, trailing
 
 Array = Any
 
@@ -121,8 +122,10 @@ class GeneralInputs:
                 checks.lengths_in_range(name, labels, most, f"{shape.below} of {owner}", keep)
             else:
                 way_out = None if "ignore_index" in self.spec.kwargs else "to leave such samples out pass a mask"
-                if shape.letters:
-                    way_out = "pad with a class, such as 0: what is behind a sample's length is not read"
+                if len(shape.letters) > 1:  # sequences of labels
+                    way_out = "pad with 0, which is no label here"
+                    if "label_lengths" in self.spec.definition.inputs:
+                        way_out = "pad with a class, such as 0, and pass label_lengths: the padding is not read then"
                 checks.labels_in_range(labels, most, ignored, keep, name, way_out)
         return trusted
 
@@ -155,7 +158,7 @@ def evaluate(be: Any, spec: Spec, *arrays: Any, trusted: bool) -> Array:
     )
     samples = _sample_shape(known)
     if hasattr(be, "fitted_inputs"):
-        weighs = weight is not None and not definition.whole_batch
+        weighs = weight is not None and not definition.whole_batch and spec.reduction != KERAS_WEIGHTED
         inputs, mask, spread = be.fitted_inputs(wanted_shapes, inputs, mask, weight if weighs else None, len(samples))
         weight = spread if weighs else weight
     main = be.compute(inputs[1])
@@ -248,6 +251,11 @@ def _reduce(be: Any, spec: Spec, values: Array, counts: Any, weight: Any, keep: 
             factor = xp.where(spread(keep), factor + xp.zeros_like(values), xp.zeros_like(values))
         if reduction == "weighted_mean":
             amounts = amounts * factor
+    if reduction == KERAS_WEIGHTED and weight is not None:
+        given = weight if counts is None else weight * counts
+        given = given if keep is None else xp.where(keep, given, xp.zeros_like(given))
+        by = as_keras_divides(be, values, given, not len(be.shape(weight)))
+        return xp.sum(weighted) if by is None else xp.sum(weighted) / by
     if reduction == "none":
         return weighted
     total = xp.sum(weighted)

@@ -93,7 +93,7 @@ def check(
     if definition.integer_targets and be.kind(y_true) not in "iu":
         raise checks.label_dtype(y_true.dtype)
     if definition.has_labels:
-        checks.label_shape(true_shape, pred_shape, axis)
+        checks.label_shape(true_shape, pred_shape, axis, definition.name)
     else:
         if be.kind(y_true) not in "fiub":
             raise checks.real_dtype("y_true", y_true.dtype)
@@ -174,10 +174,13 @@ def _check_domain(be: Any, spec: Any, y_true: Array, y_pred: Array, mask: Any, s
             continue
         checks.in_domain(name, kept, domain, "from_logits" in spec.kwargs, arrays[name].dtype)
         if spec.validate and spec.definition.kind != "elementwise":
+            dtype, normalizes = arrays[name].dtype, "normalize" in spec.kwargs and name == "y_pred"
             if domain is checks.PROBABILITY:
-                checks.sums_to_one(name, values, spec.axis, keep, arrays[name].dtype)
+                way_out = "normalize=True divides by it" if normalizes else "divide by it"
+                checks.sums_to_one(name, values, spec.axis, keep, dtype, way_out)
             elif domain is checks.LOG_PROBABILITY:
-                checks.sums_to_one(f"exp({name})", np.exp(values), spec.axis, keep, arrays[name].dtype)
+                way_out = "normalize=True divides by it" if normalizes else "log_softmax makes it 1"
+                checks.sums_to_one(f"exp({name})", np.exp(values), spec.axis, keep, dtype, way_out)
 
 
 def _spans_one(shape: Any, axis: Any) -> bool:

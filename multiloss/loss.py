@@ -58,7 +58,7 @@ def make_spec(name: str, given: dict[str, Any]) -> Spec:
     definition = registry.find(name)
     readers = {
         **definition.readers,
-        "reduction": options.reduction,
+        "reduction": options.reduction_of_port,
         **({} if definition.axis is None else {"axis": definition.axis}),
         "validate": options.optional(options.flag),
     }

@@ -23,6 +23,9 @@ def _plain_array(value: Any) -> Any:
 
 
 REDUCTIONS = ("mean", "weighted_mean", "sum", "batchmean", "none")
+KERAS_WEIGHTED = "keras.weighted_mean"
+"""Keras' `mean_with_sample_weight`, which ported losses have: the sum over that of the weights in the shape in which
+they came, so that a weight that stands for several values counts once in it."""
 _FOREIGN_REDUCTIONS = {
     "sum_over_batch_size": "mean",
     "mean_with_sample_weight": "weighted_mean",
@@ -209,6 +212,11 @@ def reduction(name: str, value: Any) -> str:
         f"{name} must be one of {', '.join(map(repr, REDUCTIONS))}, got {value!r}"
         + (f"; what you mean is called {hint!r} here" if hint else "")
     )
+
+
+def reduction_of_port(name: str, value: Any) -> str:
+    """The same, or that of Keras."""
+    return KERAS_WEIGHTED if value == KERAS_WEIGHTED else reduction(name, value)
 
 
 def axis(name: str, value: Any) -> int | tuple[int, ...] | None:

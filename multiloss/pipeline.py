@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 from multiloss import checks
+from multiloss.options import KERAS_WEIGHTED
 
 Array = Any
 
@@ -26,6 +27,8 @@ class Samples:
     """Where a label that could not be read on the host is out of range: the sample's value becomes nan."""
     lowest: float | None = None
     """A value below it is that of no probability, and becomes nan with its gradient; None: any value may be."""
+    one_for_all: bool = False
+    """Whether `sample_weight` came without axes."""
 
 
 def sample_shape(shape: Any, axis: Any) -> tuple[Any, ...]:
@@ -106,7 +109,8 @@ def prepare(be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any
         if not spec.definition.has_labels:
             y_true = xp.where(spread, y_true, xp.full_like(y_true, 0.5))
         weight = None if weight is None else xp.where(keep, weight, xp.zeros_like(weight))
-    return Samples(y_true, y_pred, weight, keep, invalid, low)
+    one_for_all = sample_weight is not None and not len(be.shape(sample_weight))
+    return Samples(y_true, y_pred, weight, keep, invalid, low, one_for_all)
 
 
 def per_sample(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
@@ -182,6 +186,9 @@ def _denominator(be: Any, spec: Any, s: Samples, values: Array) -> Any:
     counts = spec.definition.counts
     if counts is not None:
         counts = counts(xp, s.y_true, s.y_pred, **spec.kwargs, axis=spec.axis)
+    if reduction == KERAS_WEIGHTED and not (s.weight is None and s.keep is None):
+        amounts = be.cast_like(s.keep, values) if s.weight is None else s.weight
+        return as_keras_divides(be, values, amounts if counts is None else amounts * counts, s.one_for_all)
     if reduction == "weighted_mean" and s.weight is not None:
         amounts = s.weight + xp.zeros_like(values)
         amounts = amounts if counts is None else amounts * counts
@@ -192,6 +199,25 @@ def _denominator(be: Any, spec: Any, s: Samples, values: Array) -> Any:
     amounts = amounts if s.keep is None else xp.where(s.keep, amounts, xp.zeros_like(amounts))
     total = xp.sum(amounts)
     return xp.where(xp.any(amounts != 0), total, xp.ones_like(total))
+
+
+def as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool) -> Any:
+    """What `mean_with_sample_weight` divides by: the sum of the weights as they came, not one for each value.
+
+    A single value is not divided, and neither is that of a batch of one under a weight without axes, which Keras takes
+    for the same. A sum of 0 gives 0.
+    """
+    xp, rank = be.xp, len(be.shape(values))
+    if not rank:
+        return None
+    total = xp.sum(amounts)
+    total = xp.where(total == 0, xp.full_like(total, float("inf")), total)
+    if one_for_all and rank == 1:
+        length = xp.length(values, 0)
+        if be.is_native(length):
+            return xp.where(length == 1, xp.ones_like(total), total)
+        return None if length == 1 else total
+    return total
 
 
 def reduce(be: Any, spec: Any, s: Samples, values: Array) -> Array:
@@ -225,7 +251,7 @@ def of_rows(
     """Features against gathered centers; the value is nan where the label of a row is `invalid`."""
     s = prepare(be, spec, rows, features, sample_weight, mask, True)
     # Not `dataclasses.replace`, which torch.compile of 2.6 cannot trace.
-    return s if invalid is None else Samples(s.y_true, s.y_pred, s.weight, s.keep, invalid, s.lowest)
+    return s if invalid is None else Samples(s.y_true, s.y_pred, s.weight, s.keep, invalid, s.lowest, s.one_for_all)
 
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:

@@ -162,7 +162,11 @@ def _owner(name: str) -> str:
 
 def unknown_option(loss: str, option: str, known: list[str]) -> TypeError:
     """The error for an option that `loss` does not have."""
-    hint = f"; what you mean is called {_FOREIGN_OPTIONS[option]} here" if option in _FOREIGN_OPTIONS else ""
+    meant = _FOREIGN_OPTIONS.get(option, "")
+    if option == "weight" and "class_weight" not in known:
+        meant = _FOREIGN_OPTIONS["sample_weight"]
+    there = meant and ("given to the call" in meant or meant in known)
+    hint = f"; what you mean is called {meant} here" if there else ""
     if not hint:
         near = difflib.get_close_matches(option, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

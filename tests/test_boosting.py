@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
 import multiloss
 from multiloss import registry
 
 SMOOTH = [
-    ("mean_squared_error", {}), ("huber", {"delta": 1.5}), ("log_cosh", {}),
+    ("mean_squared_error", {}), ("half_squared_error", {}), ("soft_margin", {"labels": "01"}),
     ("binary_crossentropy", {"from_logits": True}),
 ]  # fmt: skip
 
@@ -21,7 +21,7 @@ SMOOTH = [
 def test_derivatives_are_differences(name: str, options: dict[str, Any], library: str) -> None:
     """Of each sample's own loss, in float64: gradient and second derivative against central differences."""
     rng = np.random.default_rng(0)
-    y_true, score = rng.uniform(0.1, 0.9, 6), rng.normal(size=6)
+    y_true, score = rng.integers(0, 2, 6).astype(float), rng.normal(size=6)
     one = multiloss.get(name, backend="numpy", axis=(), reduction="none", **options)
     objective = multiloss.objective(name, library=library, **options)
     gradient, second = objective(y_true, score)
@@ -36,10 +36,158 @@ def test_derivatives_are_differences(name: str, options: dict[str, Any], library
     np.testing.assert_allclose(np.transpose(pairs), np.negative(weighted))  # CatBoost maximises
 
 
+BOUNDS = [  # worked by hand: slope over error
+    ("mean_squared_error", {}, [0.0, 0.0], [0.0, 5.0], [2.0, 2.0]),
+    ("half_squared_error", {}, [0.0, 0.0], [0.0, 5.0], [1.0, 1.0]),
+    ("huber", {"delta": 1.5}, [1.0, 1.0, 0.0], [1.0, 1.5, -6.0], [1.0, 1.0, 1.5 / 6]),
+    ("smooth_l1", {"beta": 2.0}, [0.0, 0.0, 0.0], [0.0, 1.0, 4.0], [0.5, 0.5, 0.25]),
+    ("log_cosh", {}, [0.0, 0.0, 0.0], [0.0, -1.0, 100.0], [1.0, 0.7615941559557649, 0.01]),
+    ("charbonnier", {"epsilon": 3.0}, [0.0, 0.0], [0.0, 4.0], [1 / 3, 1 / 5]),
+    # (e^z - t) / (z - log t) below the fit, e^z above it and for no count
+    ("poisson_nll", {}, [4.0, 4.0, 4.0, 0.0], [0.0, np.log(4.0), np.log(8.0), 0.0], [3 / np.log(4.0), 4.0, 8.0, 1.0]),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "y_true", "score", "right"), BOUNDS)
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost", "catboost"])
+def test_bounding_curvature(
+    name: str, options: dict[str, Any], y_true: list[float], score: list[float], right: list[float], library: str
+) -> None:
+    """Of the parabola that leads to the fit; `grad_and_hess` keeps the true second derivative."""
+    objective = multiloss.objective(name, library=library, **options)
+    gradient, curvature = objective(y_true, score)
+    np.testing.assert_allclose(curvature, right, rtol=1e-14)
+    np.testing.assert_allclose(objective(y_true, score, np.full(len(score), 3.0)), (3 * gradient, 3 * curvature))
+    one = multiloss.get(name, backend="numpy", axis=(), reduction="none", **options)
+    first, second = one.grad_and_hess(np.array(y_true), np.array(score))
+    np.testing.assert_array_equal(gradient, first)
+    assert np.all(curvature >= second - 1e-15)
+
+
 @pytest.fixture(scope="module")
 def diabetes() -> tuple[Any, Any]:
     X, y = load_diabetes(return_X_y=True)
     return X, (y - y.mean()) / y.std()
+
+
+def boosted(library: str, objective: Any, X: Any, y: Any, weight: Any = None) -> Any:
+    """Scores of the training data after 60 trees of either library."""
+    import lightgbm
+    import xgboost
+
+    if library == "lightgbm":
+        model = lightgbm.LGBMRegressor(n_estimators=60, objective=objective, n_jobs=1, verbose=-1)
+        return model.fit(X, y, sample_weight=weight)._Booster.predict(X)
+    model = xgboost.XGBRegressor(n_estimators=60, max_depth=3, objective=objective, base_score=0.0, n_jobs=1)
+    return model.fit(X, y, sample_weight=weight).predict(X, output_margin=True).astype(float)
+
+
+HESSIANS = ("auto", "exact", "constant")
+
+
+def accepted(name: str, **options: Any) -> list[str]:
+    """The values of `hessian` by which a loss is boosted."""
+    taken = []
+    for hessian in HESSIANS:
+        try:
+            multiloss.objective(name, library="lightgbm", hessian=hessian, **options)
+        except ValueError:
+            continue
+        taken.append(hessian)
+    return taken
+
+
+def losses(kind: str, targets: tuple[float, ...] | None) -> list[tuple[str, dict[str, Any], str]]:
+    """Every loss of a kind that takes any score, of targets that may be anything (None) or one of these two."""
+    found = []
+    for name in multiloss.list_losses():
+        if name in registry.CENTER or (definition := registry.find(name)).kind != kind:
+            continue
+        options: dict[str, Any] = {"from_logits": True} if "from_logits" in definition.options else {}
+        if targets == (0.0, 1.0) and "labels" in definition.options:
+            options["labels"] = "01"
+        domain = definition.domain({**definition.options, **options}).get("y_true")
+        if (None if domain is None else (domain.low, domain.high)) == targets:
+            found += [(name, options, hessian) for hessian in accepted(name, **options)]
+    return found
+
+
+REAL = losses("elementwise", None)
+BINARY = losses("elementwise", (0.0, 1.0))
+CLASSES = losses("over_labels", None)
+
+
+def test_what_is_boosted() -> None:
+    """So that none of the lists below is empty by mistake."""
+    robust = {"charbonnier", "huber", "log_cosh", "smooth_l1"}
+    flat = {"mean_absolute_error", "quantile"}
+    squares = {"mean_squared_error", "half_squared_error"}
+    assert {name for name, _, hessian in REAL if hessian == "auto"} == robust | squares
+    assert {name for name, _, hessian in REAL if hessian == "exact"} == squares
+    assert {name for name, _, hessian in REAL if hessian == "constant"} == robust | squares | flat
+    assert {"binary_focal_crossentropy", "hinge", "soft_margin"} <= {name for name, *_ in BINARY}
+    assert {"generalized_cross_entropy", "sparse_poly_cross_entropy", "sparsemax"} <= {name for name, *_ in CLASSES}
+
+
+@pytest.mark.parametrize(("name", "options", "hessian"), REAL)
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_no_loss_of_numbers_diverges(
+    name: str, options: dict[str, Any], hessian: str, library: str, diabetes: tuple[Any, Any]
+) -> None:
+    """Each is nearer than the median; by the bounding curvature, at any scale."""
+    X, y = diabetes
+    for scale in (1.0, 100.0) if hessian == "auto" else (1.0,):
+        score = boosted(library, multiloss.objective(name, library, hessian=hessian, **options), X, scale * y)
+        assert np.mean(np.abs(score - scale * y)) < 0.8 * spread(scale * y)
+
+
+@pytest.mark.parametrize(("name", "options", "hessian"), BINARY)
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_no_loss_of_two_classes_diverges(name: str, options: dict[str, Any], hessian: str, library: str) -> None:
+    """With a tenth of the labels wrong."""
+    X, right = load_breast_cancer(return_X_y=True)
+    y = np.where(np.random.default_rng(0).random(len(right)) < 0.1, 1 - right, right)
+    score = boosted(library, multiloss.objective(name, library, hessian=hessian, **options), X, y)
+    assert np.mean((score > 0) == right) > 0.88
+    one = multiloss.get(name, backend="numpy", axis=(), **options)
+    assert one(y.astype(float), score) < 0.5 * one(y.astype(float), np.zeros(len(y)))
+
+
+@pytest.mark.parametrize(("name", "options", "hessian"), CLASSES)
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_no_loss_of_classes_diverges(name: str, options: dict[str, Any], hessian: str, library: str) -> None:
+    """With a tenth of the labels wrong."""
+    import lightgbm
+    import xgboost
+
+    X, right = load_digits(n_class=4, return_X_y=True)
+    X, right = X[:300], right[:300]
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(300) < 0.1, rng.integers(0, 4, 300), right)
+    objective = multiloss.objective(name, library, hessian=hessian, **options)
+    if library == "lightgbm":
+        how = {"objective": objective, "num_class": 4, "verbose": -1, "num_threads": 1}
+        score = lightgbm.train(how, lightgbm.Dataset(X, y), 40).predict(X)
+    else:
+        how = {"num_class": 4, "max_depth": 3, "nthread": 1, "disable_default_eval_metric": True}
+        data = xgboost.DMatrix(X, y)
+        score = xgboost.train(how, data, num_boost_round=40, obj=objective).predict(data, output_margin=True)
+    assert np.mean(score.argmax(-1) == right) > 0.88
+    one = multiloss.get(name, backend="numpy", **options)
+    assert one(y, score) < one(y, np.zeros_like(score))
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_counts(library: str, diabetes: tuple[Any, Any]) -> None:
+    """`poisson_nll`, which the refusal of `poisson` names, of counts far from 1 and near it."""
+    y = load_diabetes().target
+    objective = multiloss.objective("poisson_nll", library)
+    for counts in (y, np.round(y / 100)):
+        rate = np.exp(boosted(library, objective, diabetes[0], counts))
+        assert np.mean(np.abs(rate - counts)) < 0.6 * spread(counts)
+    X, two = np.repeat([[0.0], [1.0]], 100, axis=0), np.repeat([1.0, 9.0], 100)
+    score = boosted(library, objective, X, two)
+    assert np.all(np.abs(score - np.log(two)) < 0.1)
 
 
 def spread(y: Any) -> float:
@@ -101,17 +249,87 @@ BOUNDED = [
     if name not in registry.CENTER
     and (found := registry.find(name)).kind in ("elementwise", "over_labels")
     and (domain := found.domain(found.options).get("y_pred")) is not None
-    and np.isfinite(domain.high)
+    and "from_logits" in found.options
 ]
 
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_probabilities_are_no_scores(name: str) -> None:
-    hint = "; pass from_logits=True" if "from_logits" in registry.find(name).options else ""
-    with pytest.raises(ValueError, match=f"score is any number, but {name} is of .*{hint}$"):
-        multiloss.objective(name, library="lightgbm")
-    if hint:
-        multiloss.objective(name, library="lightgbm", from_logits=True)
+    hint = "; pass from_logits=True"
+    for options in ({}, {"normalize": True}) if "normalize" in registry.find(name).options else ({},):
+        for hessian in HESSIANS:
+            with pytest.raises(ValueError, match=f"score is any number, but {name} is of probabilities.*{hint}$"):
+                multiloss.objective(name, library="lightgbm", hessian=hessian, **options)
+    multiloss.objective(name, library="lightgbm", from_logits=True)
+
+
+INSTEAD = [
+    ("poisson", {}, "is of values of 0 or above; poisson_nll takes the logarithm"),
+    ("poisson_nll", {"log_input": False}, "is of values of 0 or above; pass log_input=True"),
+    ("tweedie", {}, "is of values above 0; .* {library}'s own objective {tweedie}"),
+    ("mean_squared_logarithmic_error", {}, r"is of values above -1 .*; it is mean_squared_error of log1p\(y_true\)"),
+    ("nll", {}, "is of log-probabilities .*; sparse_categorical_crossentropy with from_logits=True"),
+    ("hinge_embedding", {}, "is of distances of 0 or above; hinge is the loss of scores"),
+    ("mean_absolute_percentage_error", {}, "diverges; it is mean_absolute_error with sample weights of 100 / abs"),
+    ("symmetric_mean_absolute_percentage_error", {}, r"diverges; .*mean_absolute_error of log\(y_true\)"),
+    ("perceptron", {}, "is 0 at scores of 0, where boosting starts: .* hinge losses"),
+    ("multiclass_perceptron", {}, "is 0 at scores of 0, where boosting starts: .* hinge losses"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "message"), INSTEAD)
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_what_is_refused_names_what_to_boost(name: str, options: dict[str, Any], message: str, library: str) -> None:
+    tweedie = {"lightgbm": "'tweedie'", "xgboost": "'reg:tweedie'"}[library]
+    for hessian in HESSIANS:
+        with pytest.raises(ValueError, match=message.format(library=library, tweedie=tweedie)):
+            multiloss.objective(name, library=library, hessian=hessian, **options)
+
+
+def test_the_refusals_of_a_curvature() -> None:
+    with pytest.raises(ValueError, match="of charbonnier is far too small where the error is large.*leave hessian out"):
+        multiloss.objective("charbonnier", "xgboost", hessian="exact")
+    with pytest.raises(ValueError, match="focal_crossentropy is negative in places.*leave hessian out"):
+        multiloss.objective("binary_focal_crossentropy", "xgboost", hessian="exact", from_logits=True)
+    with pytest.raises(ValueError, match="smooth_l1 is 0 everywhere.*pass hessian='constant'"):
+        multiloss.objective("smooth_l1", "xgboost", beta=0.0)
+    with pytest.raises(ValueError, match="multi_margin is 0 everywhere.*pass hessian='constant'"):
+        multiloss.objective("multi_margin", "xgboost")
+    with pytest.raises(ValueError, match="poisson_nll .* a second derivative of 1 diverges; leave hessian out"):
+        multiloss.objective("poisson_nll", "xgboost", hessian="constant")
+    with pytest.raises(ValueError, match="of 1 diverges; give class_weight as sample weights"):
+        multiloss.objective("multiclass_hinge", "xgboost", hessian="constant", class_weight=(1.0, 50.0))
+    assert multiloss.objective("binary_focal_crossentropy", "xgboost", from_logits=True, gamma=0.0).hessian == "exact"
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_the_advice_of_a_refusal(library: str, diabetes: tuple[Any, Any]) -> None:
+    """Each loss that cannot be boosted, by what its refusal names: the loss falls below that of the best constant."""
+    X, y = diabetes[0], load_diabetes().target
+    absolute = multiloss.objective("mean_absolute_error", library, hessian="constant")
+
+    def improves(name: str, predicted: Any, target: Any = y) -> bool:
+        one = multiloss.get(name, backend="numpy", axis=())
+        best = min(one(target, np.full(len(y), q)) for q in np.quantile(target, np.linspace(0.01, 0.99, 99)))
+        return bool(one(target, predicted) < 0.9 * best)
+
+    # Shifted, so that boosting starts amid the targets.
+    assert improves("mape", 100 + 50 * boosted(library, absolute, X, (y - 100) / 50, 1 / np.abs(y)))
+    assert improves("smape", np.exp(5 + boosted(library, absolute, X, np.log(y) - 5)))
+    squared = multiloss.objective("mean_squared_error", library)
+    assert improves("msle", np.expm1(boosted(library, squared, X, np.log1p(y))))
+    if library == "lightgbm":
+        import lightgbm
+
+        own: Any = lightgbm.LGBMRegressor(objective="tweedie", n_estimators=60, n_jobs=1, verbose=-1)
+    else:
+        import xgboost
+
+        own = xgboost.XGBRegressor(objective="reg:tweedie", n_estimators=60, n_jobs=1)
+    assert improves("tweedie", own.fit(X, y).predict(X))
+    z, labels = np.array([[1.0, -2.0, 0.5]]), np.array([2])
+    nll, scce = multiloss.get("nll", backend="numpy"), multiloss.get("scce", backend="numpy", from_logits=True)
+    np.testing.assert_allclose(scce(labels, z), nll(labels, multiloss.log_softmax(z)), rtol=1e-14)
 
 
 def test_several_classes() -> None:

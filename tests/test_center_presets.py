@@ -87,6 +87,50 @@ def test_three_steps(backend: str, name: str) -> None:
     np.testing.assert_array_equal(to_numpy(center.centers)[3:], FIRST[3:].astype(dtype))  # absent classes
 
 
+WEIGHT, RATE, SHARED = 0.1, 0.5, 0.05
+SCRIPTS = [  # rate of the optimizer that holds the centers, what multiplies their gradient before its step, alpha here
+    ("the README's: divided by the weight", RATE, 1 / WEIGHT, RATE),
+    ("not divided", RATE, None, RATE * WEIGHT),
+    ("the README's of one optimizer", SHARED, RATE / (WEIGHT * SHARED), RATE),
+    ("one optimizer, not divided", SHARED, None, SHARED * WEIGHT),
+]
+
+
+@pytest.mark.only("torch")
+@pytest.mark.parametrize(("script", "rate", "scale", "alpha"), SCRIPTS, ids=[s[0] for s in SCRIPTS])
+def test_scripts_of_kaiyangzhou(script: str, rate: float, scale: float | None, alpha: float) -> None:
+    """Ten steps of its `CenterLoss`, centers and features under SGD, in float64, against the preset."""
+    import torch
+
+    def its_loss(x: Any, labels: Any, centers: Any) -> Any:
+        squares = torch.pow(x, 2).sum(1, keepdim=True) + torch.pow(centers, 2).sum(1)
+        distances = squares - 2 * x @ centers.t()
+        mask = labels[:, None] == torch.arange(len(centers))
+        return (distances * mask).clamp(min=1e-12, max=1e12).sum() / len(x)
+
+    labels = torch.tensor(LABELS)
+    data, first = torch.tensor(np.stack(STEPS)), torch.tensor(FIRST)
+    weights = [torch.eye(D, dtype=torch.float64, requires_grad=True) for _ in range(2)]  # the model, twice
+    theirs = first.clone().requires_grad_()
+    one = torch.optim.SGD([{"params": [weights[0]], "lr": 0.01}, {"params": [theirs], "lr": rate}], lr=rate)
+    center = multiloss.get("center", backend="torch", preset="kaiyangzhou", num_classes=C, feature_dim=D, alpha=alpha)
+    center.double().load_state_dict({"centers": first})
+    other = torch.optim.SGD([weights[1]], lr=0.01)
+    for step in range(10):
+        x = data[step % len(data)]
+        one.zero_grad()
+        (WEIGHT * its_loss(x @ weights[0], labels, theirs)).backward()
+        if scale is not None:
+            assert theirs.grad is not None
+            theirs.grad.data *= scale
+        one.step()
+        other.zero_grad()
+        (WEIGHT * center(labels, x @ weights[1])).backward()
+        other.step()
+    np.testing.assert_allclose(center.centers.numpy(), theirs.detach().numpy(), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(weights[1].detach().numpy(), weights[0].detach().numpy(), rtol=1e-9)
+
+
 @pytest.mark.parametrize("name", REPLAYED)
 def test_effective_alpha(name: str) -> None:
     """What `describe` calls the effective alpha makes Eq. 4's step the preset's, as far as counted."""

@@ -135,6 +135,75 @@ def test_weights(what: str, reduction: str) -> None:
           peer=lambda t, p: loss(t, p, sample_weight=given_weights))  # fmt: skip
 
 
+SHAPES_OF_WEIGHTS = [  # of y_pred, of the weights
+    ((4, 3), ()), ((4, 3), (1,)), ((4, 3), (4,)), ((1, 3), ()), ((1, 3), (1,)), ((2, 5, 3), ()), ((2, 5, 3), (1, 1)),
+    ((2, 5, 3), (2, 1)), ((2, 5, 3), (1, 5)), ((2, 5, 3), (2, 5)), ((1, 5, 3), (1, 1)), ((4, 1, 3), ()),
+]  # fmt: skip
+WHOLE = ("Dice", "Tversky")  # one value, which Keras multiplies and does not divide
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_a_weight_for_several_values(what: str) -> None:
+    """`mean_with_sample_weight` divides by the sum of the weights as they come, those of ignored labels left out."""
+    arguments: dict[str, Any] = {"from_logits": True} if "logits" in what else {}
+    if what.startswith("Sparse"):
+        arguments["ignore_class"] = 0
+    form = written(what, arguments, "mean_with_sample_weight")
+    source, given = multiloss.porting.resolve(form)
+    loss = native(source, given, "tensorflow")
+    few = what not in ("MeanSquaredError", "SparseCategoricalCrossentropy of logits")
+    for shape, of_weights in SHAPES_OF_WEIGHTS[6:8] if few else SHAPES_OF_WEIGHTS:
+        weight = np.random.default_rng(1).uniform(0.5, 3.0, of_weights if what not in WHOLE else ())
+        arrays = arrays_of(what, shape, 3) | {"sample_weight": weight}
+        theirs = to_native("tensorflow", weight)
+        compiled = ("jax", "tensorflow") if (what, of_weights) == ("MeanSquaredError", (2, 1)) else ()
+        check(form, arrays, backends=EAGER + compiled, peer=lambda t, p, w=theirs: loss(t, p, sample_weight=w))
+
+
+def test_a_weight_for_several_values_by_hand() -> None:
+    """Two errors of 1, a weight of 2: 4 / 2; and a sum of 0."""
+    import tensorflow as tf
+
+    form = "keras.losses.MeanSquaredError(reduction='mean_with_sample_weight')"
+    y_true, y_pred = np.zeros((2, 1)), np.ones((2, 1))
+    for backend in multiloss.list_backends():
+        loss = multiloss.port(form, to=backend)
+        assert float(loss(y_true, y_pred, sample_weight=2.0)) == 2.0
+        assert float(loss(y_true, y_pred, sample_weight=[2.0, 2.0])) == 1.0
+        assert float(loss(y_true, y_pred)) == 1.0
+        value, gradient = loss.value_and_grad(y_true, y_pred, sample_weight=np.array([1.0, -1.0]))
+        assert float(value) == 0.0
+        assert not to_numpy(gradient).any()
+    assert "sum is divided by that of the weights as they come" in " ".join(loss.notes)
+    loss = multiloss.port(form, to="tensorflow")
+    traced = tf.function(lambda t, p, w: loss(t, p, sample_weight=w), input_signature=[
+        tf.TensorSpec((None, 1), tf.float64), tf.TensorSpec((None, 1), tf.float64), tf.TensorSpec((), tf.float64)
+    ])  # fmt: skip
+    assert float(traced(y_true, y_pred, np.float64(2.0))) == 2.0
+    assert multiloss.porting.code(form)[0] == (
+        "multiloss.get('mean_squared_error', reduction='keras.weighted_mean')"
+    )  # and back
+    assert multiloss.port(multiloss.port(form, to="keras"), to="keras.losses").reduction == "mean_with_sample_weight"
+    back = multiloss.port(multiloss.get("mse", reduction="weighted_mean"), to="keras.losses")
+    assert back.reduction == "mean_with_sample_weight"
+
+
+@pytest.mark.parametrize("form", ["Circle", "CTC"])
+def test_a_weight_for_several_values_of_other_inputs(form: str) -> None:
+    """Where the samples of circle loss that count nothing are masked."""
+    written_form = f"keras.losses.{form}(reduction='mean_with_sample_weight')"
+    loss = native(multiloss.porting.resolve(written_form)[0], {"reduction": "mean_with_sample_weight"}, "tensorflow")
+    wrt = "features" if form == "Circle" else "y_pred"
+    if form == "Circle":
+        arrays = make({"features": "unit"}, (5, 3)) | {"labels": np.array([0, 0, 1, 1, 2])}
+    else:
+        arrays = {"y_true": np.array([[1, 2, 0], [3, 3, 1], [2, 0, 0]]), **make({"y_pred": "real"}, (3, 8, 4))}
+    for weight in (np.array(2.0), np.array([2.0]), np.arange(1.0, 1.0 + len(next(iter(arrays.values()))))):
+        theirs = to_native("tensorflow", weight)
+        check(written_form, arrays | {"sample_weight": weight}, rtol=2e-6, backends=EAGER, gradient=wrt,
+              peer=lambda t, p, w=theirs: loss(t, p, sample_weight=w))  # fmt: skip
+
+
 def test_log_cosh() -> None:
     """To 2e-9: Keras rounds log 2 to float32."""
     arrays = make({"y_true": "real", "y_pred": "real"}, (4, 3))

@@ -1,9 +1,11 @@
 """`multiloss scan`: the losses of a source file, found through its own imports, and never run."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import multiloss
 from multiloss import cli
 from multiloss.porting.scan import Use, scan
 
@@ -57,11 +59,13 @@ def test_what_each_becomes(uses: list[Use]) -> None:
     by_line = {use.line: use for use in uses}
     assert by_line[11].becomes is not None and "log_target=True" in by_line[11].becomes
     assert "reduction='batchmean'" in by_line[11].becomes
-    assert by_line[12].becomes == "multiloss.get('mean_squared_error', backend='jax', axis=())"
-    assert any("reduction=how is no literal" in note for note in by_line[12].notes)
+    assert by_line[12].becomes == "multiloss.port(functools.partial(G.mse_loss, reduction=how), to='jax')"
+    assert by_line[12].notes[0].startswith("reduction is computed by how, which is not read here")
     assert by_line[15].becomes == "multiloss.get('half_squared_error', backend='jax', reduction='none', axis=())"
     assert by_line[16].becomes == "multiloss.get('mean_squared_error', backend='jax', reduction='sum', axis=())"
-    assert "** hands on" in by_line[17].notes[0]
+    assert by_line[15].notes[0].startswith("named here, not called")
+    assert by_line[17].becomes == "multiloss.port(tf.keras.losses.MeanSquaredError(**settings), to='jax')"
+    assert "**settings hands on" in by_line[17].notes[0]
     assert by_line[19].becomes is None and "owns the weights" in by_line[19].notes[0]
 
 
@@ -107,13 +111,119 @@ def test_what_is_a_use(text: str, wanted: list[str], tmp_path: Path) -> None:
     assert [use.source for use in scan(file)] == wanted
 
 
-def test_starred_arguments(tmp_path: Path) -> None:
-    """What stands by its name is read beside them."""
+CONSTANTS = """
+PAD = 80 - 1
+TWICE = 2 * PAD
+RATE: float = 1 / 9
+WEIGHTS = (1 / 9, 2**3)
+LIST = [1.0]  # may be appended to
+TWO = 3
+TWO = 4
+COMPUTED = special["<pad>"]
+if COMPUTED:
+    MAYBE = 1
+def f(SHADOW): ...
+SHADOW = 2
+"""
+READ = [  # an option as the file has it, and what it is
+    ("ignore_index=PAD", {"ignore_index": 79}),
+    ("ignore_index=TWICE", {"ignore_index": 158}),
+    ("None, None, -1", {"ignore_index": -1}),
+    ("ignore_index=2**3", {"ignore_index": 8}),
+    ("ignore_index=7 // 2 - 5 % 3", {"ignore_index": 1}),
+    ("label_smoothing=RATE", {"ignore_index": -100, "label_smoothing": 1 / 9}),
+    ("label_smoothing=1e-3*2", {"ignore_index": -100, "label_smoothing": 0.002}),
+    ("torch.tensor(WEIGHTS)", {"ignore_index": -100, "class_weight": (1 / 9, 8.0)}),
+    ("weight=torch.tensor([1/9, 80-1])", {"ignore_index": -100, "class_weight": (1 / 9, 79.0)}),
+    ("reduction='sum', ignore_index=+3", {"ignore_index": 3, "reduction": "sum"}),
+]
+NOT_READ = [
+    "special['<pad>']", "TWO", "COMPUTED", "MAYBE", "SHADOW", "10 ** 10 ** 10", "(-8) ** 0.5", "1 / 0", "True + 1",
+    "lambda: 3", "config.pad", "f'{PAD}'", "PAD if COMPUTED else 0", "max(1, 2)",
+]  # fmt: skip
+
+
+def uses_of(text: str, tmp_path: Path, to: str | None = None) -> list[Use]:
     file = tmp_path / "a.py"
-    file.write_text("import torch.nn.functional as F\nF.kl_div(*pair, reduction='batchmean')\n")
-    (use,) = scan(file)
-    assert use.becomes is not None and "reduction='batchmean'" in use.becomes
-    assert use.notes[0].startswith("* hands on")
+    file.write_text(f"import functools\nimport torch\nfrom torch import nn\nimport torch.nn.functional as F\n{text}\n")
+    return scan(file, to)
+
+
+@pytest.mark.parametrize(("option", "wanted"), READ)
+def test_constants_are_read(option: str, wanted: dict[str, Any], tmp_path: Path) -> None:
+    """Arithmetic of numbers, and names that the module binds once, to what nobody can change."""
+    (use,) = uses_of(f"{CONSTANTS}\nnn.CrossEntropyLoss({option})", tmp_path)
+    assert use.becomes is not None
+    made = eval(use.becomes, {"multiloss": multiloss})
+    assert made.config() == multiloss.get("scce", from_logits=True, axis=1, **(
+        {"reduction": "weighted_mean"} if "class_weight" in wanted else {}) | wanted).config()  # fmt: skip
+    if not any(word in option for word in ("PAD", "TWICE", "RATE", "WEIGHTS")):
+        assert multiloss.port(f"torch.nn.CrossEntropyLoss({option})").config() == made.config()
+
+
+@pytest.mark.parametrize("option", NOT_READ)
+def test_what_is_computed_is_no_other_loss(option: str, tmp_path: Path) -> None:
+    """The code has the option in it as the file has it, and no value of its own."""
+    text = f"nn.CrossEntropyLoss(reduction='sum', ignore_index={option})\nF.cross_entropy(a, b, None, None, {option})"
+    first, second = uses_of(f"{CONSTANTS}\n{text}", tmp_path, "numpy")
+    assert first.becomes == f"multiloss.port(nn.CrossEntropyLoss(reduction='sum', ignore_index={option}), to='numpy')"
+    assert second.becomes == (
+        "multiloss.port(functools.partial(F.cross_entropy, weight=None, size_average=None, "
+        f"ignore_index={option}), to='numpy')"
+    )
+    for use in (first, second):
+        assert use.notes[0].startswith(f"ignore_index is computed by {option}, which is not read here")
+    if option in ("PAD if COMPUTED else 0", "10 ** 10 ** 10"):
+        return
+    with pytest.raises(ValueError, match="ignore_index must be a literal, got .*, which is not evaluated"):
+        multiloss.port(f"torch.nn.CrossEntropyLoss(ignore_index={option})")
+
+
+STARRED = [  # as the file has it, and what it becomes
+    ("nn.CrossEntropyLoss(**cfg)", "multiloss.port(nn.CrossEntropyLoss(**cfg))"),
+    ("nn.CrossEntropyLoss(*cfg)", "multiloss.port(nn.CrossEntropyLoss(*cfg))"),
+    ("nn.MSELoss(unheard_of=3)", "multiloss.port(nn.MSELoss(unheard_of=3))"),
+    ("nn.MSELoss(None, None, 'sum', 3)", "multiloss.port(nn.MSELoss(None, None, 'sum', 3))"),
+    ("F.kl_div(a, b, reduction='sum', **cfg)", "multiloss.port(functools.partial(F.kl_div, reduction='sum', **cfg))"),
+    ("F.kl_div(*pair, reduction='batchmean')", None),
+    ("F.kl_div(a, target=b, unheard_of=3)", None),
+    ("F.kl_div(a, target=b)", "multiloss.get('kl_divergence', epsilon=0.0, log_input=True, axis=())"),
+    ("functools.partial(F.mse_loss, reduction='sum')", "multiloss.get('mean_squared_error', reduction='sum', axis=())"),
+    ("functools.partial(F.mse_loss, reduction=how)", "multiloss.port(functools.partial(F.mse_loss, reduction=how))"),
+    ("functools.partial(nn.MSELoss, 2 > 1)", "multiloss.port(functools.partial(nn.MSELoss, 2 > 1))"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "becomes"), STARRED)
+def test_what_hands_arguments_on(text: str, becomes: str | None, tmp_path: Path) -> None:
+    """Where it cannot even be told which options are given, nothing is made of it."""
+    (use,) = uses_of(text, tmp_path)
+    assert use.becomes == becomes
+    if becomes is None:
+        assert use.notes[0].startswith("not ported: ")
+    elif "port" in becomes:
+        assert "which is not read here" in use.notes[0]
+
+
+@pytest.mark.cross
+def test_what_ports_the_loss_itself_runs(tmp_path: Path) -> None:
+    """Where what it names is known it is the loss with the option that the file computes."""
+    import functools
+
+    import torch
+
+    special, cfg = {"<pad>": 7}, {"ignore_index": 7}
+    texts = ("nn.CrossEntropyLoss(ignore_index=special['<pad>'])", "nn.CrossEntropyLoss(**cfg)",
+             "F.cross_entropy(a, b, None, ignore_index=special['<pad>'])", "F.cross_entropy(a, b, **cfg)",
+             "functools.partial(F.cross_entropy, **cfg)")  # fmt: skip
+    known = {"multiloss": multiloss, "functools": functools, "nn": torch.nn, "F": torch.nn.functional}
+    for text in texts:
+        (use,) = uses_of(text, tmp_path, "numpy")
+        assert use.becomes is not None
+        made = eval(use.becomes, {**known, "special": special, "cfg": cfg})
+        assert (
+            made.config() == multiloss.get("scce", backend="numpy", from_logits=True, axis=1, ignore_index=7).config()
+        )
 
 
 def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,10 @@ from multiloss_keras.shapes import align, align_inputs, squeeze_trailing, unalig
 __all__ = ["CenterLoss", "KerasGeneral", "KerasLoss", "WithCenterLoss"]
 
 _HALF = ("float16", "bfloat16")
-_KERAS_REDUCTIONS = {"weighted_mean": "mean_with_sample_weight", "sum": "sum", "none": "none"}
+_KERAS_REDUCTIONS = {
+    "weighted_mean": "mean_with_sample_weight", "keras.weighted_mean": "mean_with_sample_weight", "sum": "sum",
+    "none": "none",
+}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="multiloss", name="Loss")

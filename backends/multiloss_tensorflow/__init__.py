@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from multiloss import checks, dispatch, numerics, pipeline, state
+from multiloss.options import KERAS_WEIGHTED
 from multiloss.protocol import namespace
 from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
@@ -110,7 +111,12 @@ def fitted(
         y_true = tf.reshape(y_true, wanted)
 
     def spread(x: Array | None) -> Array | None:
-        return None if x is None else tf.broadcast_to(pipeline.trailing(x, x.shape.rank, len(known)), samples)
+        if x is None or (spec.reduction == KERAS_WEIGHTED and not x.shape.rank):
+            return x
+        x = pipeline.trailing(x, x.shape.rank, len(known))
+        # Weights are summed as they came: one for several values stays one.
+        ones = tf.constant([spec.reduction == KERAS_WEIGHTED and length == 1 for length in x.shape])
+        return tf.broadcast_to(x, tf.where(ones, 1, samples))
 
     return y_true, y_pred, spread(sample_weight), spread(mask)
 

@@ -18,6 +18,7 @@ _REDUCED: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": lambda values: values.sum(),
     "mean": lambda values: values.mean(),
     "weighted_mean": lambda values: values.mean(),
+    "keras.weighted_mean": lambda values: values.mean(),
     "batchmean": lambda values: values.mean(),
 }
 

@@ -54,7 +54,8 @@ PRESETS: Mapping[str | None, tuple[Rule, Mapping[str, Any]]] = {
             step_factor=2.0,
             by_class=False,
             by_batch=True,
-            source="KaiyangZhou/pytorch-center-loss, SGD on the centers; alpha is its lr",
+            source="KaiyangZhou/pytorch-center-loss, SGD on the centers; alpha is its lr, times the weight of the loss "
+            "where the script does not divide the centers' gradient by it",
         ),
         {"centers_init": "normal"},
     ),

@@ -59,7 +59,11 @@ def _counts(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"y_true": NON_NEGATIVE, **({} if options["log_input"] else {"y_pred": NON_NEGATIVE})}
 
 
-@elementwise(readers={"epsilon": non_negative}, domain=_counts)
+def _log_residual(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    return y_pred - xp.log(y_true)
+
+
+@elementwise(readers={"epsilon": non_negative}, domain=_counts, residual=_log_residual)
 def poisson_nll(
     xp: Any,
     y_true: Array,

@@ -11,7 +11,12 @@ from multiloss.options import non_negative, positive, unit_interval
 Array = Any
 
 
-@elementwise(aliases=("mse",), symmetric=True)
+def error(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    """The residual of the losses that are functions of it alone."""
+    return y_pred - y_true
+
+
+@elementwise(aliases=("mse",), symmetric=True, residual=error)
 def mean_squared_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
     """Mean squared error.
 
@@ -46,7 +51,7 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.full_like(y_pred, 2)
 
 
-@elementwise(symmetric=True)
+@elementwise(symmetric=True, residual=error)
 def half_squared_error(xp: Any, y_true: Array, y_pred: Array) -> Array:
     """Half the squared error, whose gradient is the error.
 
@@ -162,7 +167,7 @@ def root_gradient(xp: Any, e: Array, axis: Any) -> Array:
     return e / xp.where(size == 0, xp.full_like(size, math.inf), size * xp.length(e, axis))
 
 
-@elementwise(aliases=("logcosh", "log_cosh_loss"), symmetric=True)
+@elementwise(aliases=("logcosh", "log_cosh_loss"), symmetric=True, residual=error)
 def log_cosh(xp: Any, y_true: Array, y_pred: Array) -> Array:
     """Log-cosh: the squared error's half near zero, the absolute error minus log 2 far out.
 
@@ -198,7 +203,7 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return 4 * u / ((1 + u) * (1 + u))
 
 
-@elementwise(aliases=("huber_loss",), readers={"delta": positive}, symmetric=True)
+@elementwise(aliases=("huber_loss",), readers={"delta": positive}, symmetric=True, residual=error)
 def huber(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
     """Huber loss: quadratic near zero, linear beyond `delta`.
 
@@ -234,7 +239,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
     return xp.where(xp.abs(y_pred - y_true) <= delta, xp.ones_like(y_pred), xp.zeros_like(y_pred))
 
 
-@elementwise(aliases=("smooth_l1_loss",), readers={"beta": non_negative}, symmetric=True)
+@elementwise(aliases=("smooth_l1_loss",), readers={"beta": non_negative}, symmetric=True, residual=error)
 def smooth_l1(xp: Any, y_true: Array, y_pred: Array, *, beta: float = 1.0) -> Array:
     """Smooth L1 loss: quadratic near zero, the absolute error minus a constant beyond `beta`; Huber's over `beta`.
 
@@ -317,7 +322,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, q: float) -> Array:
     return xp.zeros_like(y_pred)
 
 
-@elementwise(readers={"epsilon": positive}, symmetric=True)
+@elementwise(readers={"epsilon": positive}, symmetric=True, residual=error)
 def charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-3) -> Array:
     """Charbonnier loss: the absolute error, rounded off at zero.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from multiloss.options import KERAS_WEIGHTED
 from multiloss.porting.rows import Row, Rows, adder
 
 ROWS: Rows = {}
@@ -12,7 +13,7 @@ source = adder(ROWS, "y_true y_pred", of_functions={"reduction": "none", "name":
 _REDUCTIONS = {
     "sum_over_batch_size": "mean",
     "mean": "mean",
-    "mean_with_sample_weight": "weighted_mean",
+    "mean_with_sample_weight": KERAS_WEIGHTED,
     "sum": "sum",
     "none": "none",
     None: "none",
@@ -29,6 +30,11 @@ _SHAPES = (
     "too, to N x N); here unequal shapes are refused, and the keras backend alone aligns (N,) with (N, 1)"
 )
 _NOTHING = "an empty batch gives an array of shape (0,) in Keras; here 0"
+_WEIGHTED = (
+    "the sum is divided by that of the weights as they come: one weight for several values counts once in it, where "
+    "weighted_mean counts it for each; weights of fewer axes than the values belong to the first axes here, to the "
+    "last ones in Keras"
+)
 INTEGERS = "labels are integers here; Keras cuts 1.9 to 1"
 
 
@@ -45,4 +51,6 @@ def row(loss: str, reduction: Any, dtype: Any, *notes: str, **options: Any) -> R
     other = (f"dtype {dtype} says what Keras computes in; here it is float32 at least, and that of the arrays",)
     reduced = _reduction(reduction)
     shared = (_SHAPES,) if reduced == "none" else (_SHAPES, _NOTHING)
+    if reduced == KERAS_WEIGHTED:
+        shared = (*shared, _WEIGHTED)
     return Row(loss, *notes, *_DTYPES.get(dtype, other), *shared, reduction=reduced, **options)

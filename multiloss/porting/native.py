@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from multiloss.loss import Spec, make_spec
+from multiloss.options import KERAS_WEIGHTED
 from multiloss.porting import objects, written
 from multiloss.porting.rows import RefusedError, Source
 
@@ -184,7 +185,7 @@ def _matches(source: Source, arguments: dict[str, Any], targets: str, spec: Spec
     if theirs.reduction == "none" and spec.reduction in ("mean", "sum") and not source.is_class:
         mean = spec.reduction
         theirs = dataclasses.replace(theirs, reduction=mean)
-    for spec_of in (_plain, _two_axes, _no_ignored):
+    for spec_of in (_plain, _two_axes, _no_ignored, _weights_as_they_come):
         ours, theirs, note = spec_of(ours, theirs)
         if note:
             notes.append(note)
@@ -209,6 +210,14 @@ def _plain(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
     if ours.definition.kind == "elementwise" and ours.reduction == "mean" and ours.axis != theirs.axis:
         note = "the same mean as long as no sample weights are given"
     return plain(ours), plain(theirs), note
+
+
+def _weights_as_they_come(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
+    """Keras divides by the sum of the weights as they come, `weighted_mean` by one for each value."""
+    if (ours.reduction, theirs.reduction) == ("weighted_mean", KERAS_WEIGHTED):
+        note = "the same mean as long as each value has a weight of its own"
+        return dataclasses.replace(ours, reduction=KERAS_WEIGHTED), theirs, note
+    return ours, theirs, None
 
 
 def _two_axes(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:

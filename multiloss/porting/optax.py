@@ -43,8 +43,15 @@ def _no_where(where: Any, instead: str) -> None:
         raise RefusedError(f"where is an array of each call: {instead}")
 
 
-_CLASSES = "set the logits that it leaves out to -inf, or pass mask at the call to leave out whole samples"
-_ENTRIES = "pass mask at the call to leave out whole samples; single entries cannot be left out"
+_SAMPLES = "pass mask at the call to leave out whole samples"
+_CLASSES = f"set the logits that it leaves out to -inf, and their targets to 0, or {_SAMPLES}"
+_LABELLED = (
+    f"set the logits that it leaves out to -inf, but that of the label, which Optax reads in any case, or {_SAMPLES}"
+)
+_VECTORS = "set the entries that it leaves out to 0 in both arrays"
+_TARGETS = f"set the targets that it leaves out to 0, or {_SAMPLES}"
+_LOG_TARGETS = f"set the log-targets that it leaves out to -inf, or {_SAMPLES}"
+_AMOUNTS = f"set the targets that it leaves out to 0, and the log-predictions there to -inf, or {_SAMPLES}"
 
 
 def _one_axis(axis: Any) -> int | None:
@@ -93,7 +100,7 @@ def _cosine_notes(epsilon: Any) -> tuple[str, ...]:
 @source("optax.losses.cosine_similarity")
 def cosine_similarity(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> Row:
     """The cosine of two vectors, each squared norm at least epsilon."""
-    _no_where(where, _ENTRIES)
+    _no_where(where, _VECTORS)
     note = "plus the cosine, so more is better; Keras' loss is minus the cosine"
     return _of_two("optax.cosine_similarity", note, *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
 
@@ -101,14 +108,13 @@ def cosine_similarity(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> 
 @source("optax.losses.cosine_distance")
 def cosine_distance(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> Row:
     """1 minus the cosine of two vectors, each squared norm at least epsilon."""
-    _no_where(where, _ENTRIES)
+    _no_where(where, _VECTORS)
     if epsilon == 0:
         return _of_two("cosine_distance", *_cosine_notes(epsilon), axis=axis)
     return _of_two("optax.cosine_distance", *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
 
 
-def _divergence(loss: str, axis: Any, where: Any, *notes: str, **options: Any) -> Row:
-    _no_where(where, _ENTRIES)
+def _divergence(loss: str, axis: Any, *notes: str, **options: Any) -> Row:
     first = "the prediction is given as log-probabilities; probabilities give plausible, negative numbers"
     impossible = "0 log 0 is 0 here: where the target is 0 and the log-prediction -inf, Optax gives nan"
     more = {"axis": axis, "epsilon": 0.0, "log_input": True, "validate": False}
@@ -118,20 +124,23 @@ def _divergence(loss: str, axis: Any, where: Any, *notes: str, **options: Any) -
 @source("optax.losses.kl_divergence")
 def kl_divergence(axis: Any = -1, where: Any = None) -> Row:
     """sum(t (log t - x)) of probabilities t and log-probabilities x."""
-    return _divergence("kl_divergence", axis, where)
+    _no_where(where, _TARGETS)
+    return _divergence("kl_divergence", axis)
 
 
 @source("optax.losses.kl_divergence_with_log_targets")
 def kl_divergence_with_log_targets(axis: Any = -1, where: Any = None) -> Row:
     """sum(exp(u) (u - x)) of log-probabilities u and x."""
+    _no_where(where, _LOG_TARGETS)
     note = "a log-target of -inf gives nan in Optax; here it adds nothing"
-    return _divergence("kl_divergence", axis, where, note, log_target=True)
+    return _divergence("kl_divergence", axis, note, log_target=True)
 
 
 @source("optax.losses.generalized_kl_divergence", "optax.losses.convex_kl_divergence")
 def generalized_kl_divergence(axis: Any = -1, where: Any = None) -> Row:
     """sum(t (log t - x) - t + exp(x)) of amounts t and log-amounts x."""
-    return _divergence("generalized_kl_divergence", axis, where)
+    _no_where(where, _AMOUNTS)
+    return _divergence("generalized_kl_divergence", axis)
 
 
 @source("optax.losses.sigmoid_binary_cross_entropy")
@@ -210,7 +219,7 @@ def safe_softmax_cross_entropy() -> Row:
 @source("optax.losses.softmax_cross_entropy_with_integer_labels")
 def softmax_cross_entropy_with_integer_labels(axis: Any = -1, where: Any = None) -> Row:
     """-log softmax(z)_y of integer labels."""
-    _no_where(where, _CLASSES)
+    _no_where(where, _LABELLED)
     one = _one_axis(axis)
     if one is None:
         raise RefusedError(f"axis={axis!r}: integer labels are of one axis here; reshape several into one first")
@@ -231,7 +240,8 @@ def poly_loss_cross_entropy(epsilon: Any = 2.0, axis: Any = -1, where: Any = Non
 @source("optax.losses.ranking_softmax_loss")
 def ranking_softmax(where: Any = None, weights: Any = None, reduce_fn: Any = "mean") -> Row:
     """-sum(t log softmax(z)) of the relevances of a list, then the mean over lists."""
-    _no_where(where, "set the scores that it leaves out to -inf, and their relevances to 0")
+    lists = "pass mask at the call to leave out lists of which nothing is left"
+    _no_where(where, f"set the scores that it leaves out to -inf, and their relevances to 0, and {lists}")
     if weights is not None:
         raise RefusedError("weights is an array of each call: multiply y_true by it")
     reduction = "none" if reduce_fn is None else getattr(reduce_fn, "__name__", reduce_fn)
@@ -307,7 +317,9 @@ def binary_dice(smooth: Any = 1.0, apply_sigmoid: Any = True) -> Row:
     """Dice loss of each sample, from logits of one class."""
     if not apply_sigmoid:
         raise RefusedError(
-            "apply_sigmoid=False raises in Optax unless every probability is 1; multiloss.get('dice') takes them"
+            "apply_sigmoid=False raises in Optax unless every probability is 1; multiloss.get('dice', smooth=2 * "
+            "smooth, axis=..., reduction='none') takes them, axis being all axes but the first (and the last, of one "
+            "class)"
         )
     return _row("optax.binary_dice_loss", *_dice_notes(smooth), "takes logits", smooth=smooth)
 

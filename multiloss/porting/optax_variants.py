@@ -77,7 +77,7 @@ def _regions(xp: Any, t: Array, p: Array, axis: Any, smooth: float, alpha: float
 
 def _refuse_mask(keep: Array | None) -> None:
     if keep is not None:
-        raise ValueError("the Dice losses of Optax take no mask; multiloss.get('dice') does")
+        raise ValueError("the Dice losses of Optax take no mask; leave the samples out of the arrays")
 
 
 _IMAGES = {"y_true": "... C", "y_pred": "... C"}

@@ -1,4 +1,8 @@
-"""Which losses of the three libraries a source file uses, and what each becomes. The file is parsed, never run."""
+"""Which losses of the three libraries a source file uses, and what each becomes. The file is parsed, never run.
+
+Options that are literals, arithmetic of numbers or constants of the module are read. Where an option is computed
+otherwise, the code ports the loss as the file makes it, with that option in it.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ class Use:
     source: str
     """The canonical name."""
     becomes: str | None
-    """Code of the loss here, or None."""
+    """Code of the loss here, which may need what the file computes; or None."""
     notes: tuple[str, ...]
     """The conventions that differ, the traps, and what could not be read; or why it is not ported."""
 
@@ -70,10 +74,41 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         version = ".".join(map(str, sys.version_info[:2]))
         raise ValueError(f"{path} is no Python source that Python {version} reads: {error}") from None
-    aliases = _aliases(tree)
-    uses = [_use(node, name, to) for node, name in _losses(tree, aliases)]
-    uses += [_use(node, name, to, compiled=True) for node, name in _compiled(tree)]
+    aliases, constants = _aliases(tree), _constants(tree)
+    uses = []
+    for node, name in _losses(tree, aliases):
+        partial = isinstance(node, ast.Call) and _is_partial(node, aliases)
+        uses.append(_use(node, name, to, _Given.of(node, porting.sources()[name], partial, constants)))
+    uses += [_use(node, name, to, _Given()) for node, name in _compiled(tree)]
     return sorted(uses, key=lambda use: use.line)
+
+
+def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+    """Names that the module gives one value, once, and that nothing in the file binds again: constants."""
+    bound: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.append(node.id)
+        elif isinstance(node, ast.arg):
+            bound.append(node.arg)
+        elif isinstance(node, ast.alias):
+            bound.append((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            bound += node.names
+        elif not isinstance(node, ast.Attribute | ast.keyword):  # functions, classes, exceptions, patterns
+            bound += [x for x in (getattr(node, "name", None), getattr(node, "rest", None)) if isinstance(x, str)]
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, value = node.targets[0], node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            target, value = node.target, node.value
+        else:
+            continue
+        may_change = any(isinstance(part, ast.List | ast.Dict | ast.Set) for part in ast.walk(value))
+        if isinstance(target, ast.Name) and bound.count(target.id) == 1 and not may_change:
+            found[target.id] = value
+    return {} if "*" in bound else found
 
 
 def _aliases(tree: ast.AST) -> dict[str, str]:
@@ -102,7 +137,7 @@ def _losses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[ast.expr, 
     known = porting.sources()
     called = {id(part) for node in ast.walk(tree) for named in _types(node) for part in ast.walk(named)}
     for node in ast.walk(tree):
-        where = node.func if isinstance(node, ast.Call) else node
+        where = _what_is_called(node, aliases) if isinstance(node, ast.Call) else node
         if id(node) in called or not isinstance(where, ast.Attribute | ast.Name) or not isinstance(node, ast.expr):
             continue
         called.add(id(where))
@@ -111,6 +146,19 @@ def _losses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[ast.expr, 
         except ValueError:
             continue
         yield node, name
+
+
+def _what_is_called(node: ast.Call, aliases: dict[str, str]) -> ast.expr:
+    """The function of a call; of `functools.partial(loss, ...)` the loss."""
+    return node.args[0] if node.args and _is_partial(node, aliases) else node.func
+
+
+def _is_partial(node: ast.Call, aliases: dict[str, str]) -> bool:
+    try:
+        first, dot, rest = written.dotted(node.func).partition(".")
+    except ValueError:
+        return False
+    return aliases.get(first, first) + dot + rest == "functools.partial"
 
 
 def _types(node: ast.AST) -> list[ast.expr]:
@@ -149,43 +197,82 @@ def _strings(node: ast.expr | None) -> Iterator[tuple[ast.expr, str]]:
         yield from _strings(part)
 
 
-def _use(node: ast.expr, name: str, to: str | None, compiled: bool = False) -> Use:
+@dataclasses.dataclass
+class _Given:
+    """The options that a use of a loss gives."""
+
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Those that were read, by name."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    live: str | None = None
+    """An expression of the source loss with its options, where the file computes some of them."""
+    unread: bool = False
+    """Whether there are options that are not read, so that the arguments alone are another loss."""
+    lost: bool = False
+    """Whether it cannot be told which ones."""
+
+    @classmethod
+    def of(cls, node: ast.expr, source: Source, partial: bool, constants: dict[str, ast.expr]) -> _Given:
+        """The options of a call, of a `functools.partial`, or of a loss that is handed on by its name: none."""
+        if not isinstance(node, ast.Call):
+            return cls(notes=["named here, not called: options that it gets elsewhere are not read"])
+        given, by_place = cls(), node.args[1:] if partial else node.args
+        where = node.args[0] if partial else node.func
+        names = [*([] if source.is_class else source.data), *source.parameters]
+        options: list[tuple[str, ast.expr]] = []
+        starred = [ast.unparse(argument) for argument in by_place if isinstance(argument, ast.Starred)]
+        if starred:
+            given._misses(f"{starred[0]} hands on arguments", lost=True)
+        elif len(by_place) > len(names):
+            given._misses(f"{source.name} takes {len(names)} arguments by place, as it is known here", lost=True)
+        else:
+            options += zip(names, by_place, strict=False)
+        arrays = sum(name in source.data for name, _ in options) if not source.is_class else 0
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                given._misses(f"**{ast.unparse(keyword.value)[:80]} hands on arguments")
+            elif keyword.arg in source.parameters:
+                options.append((keyword.arg, keyword.value))
+            elif source.is_class or (arrays := arrays + 1) > len(source.data):  # arrays have names of their own there
+                given._misses(f"{source.name} has no argument {keyword.arg!r} that is known here", lost=True)
+        for name, value in options:
+            if name in source.parameters and name not in _WITHOUT_EFFECT:
+                try:
+                    given.arguments[name] = written.literal(value, name, constants)
+                except ValueError:
+                    given._misses(f"{name} is computed by {ast.unparse(value)[:80]}")
+        if given.unread and source.is_class:
+            given.live = ast.unparse(node)
+        elif given.unread and not given.lost:
+            listed = [f"{name}={ast.unparse(value)}" for name, value in options if name in source.parameters]
+            listed += [ast.unparse(keyword) for keyword in node.keywords if keyword.arg is None]
+            given.live = f"functools.partial({', '.join([ast.unparse(where), *listed])})"
+        return given
+
+    def _misses(self, what: str, lost: bool = False) -> None:
+        self.unread, self.lost = True, self.lost or lost
+        self.notes.append(what)
+
+
+_WITHOUT_EFFECT = ("name",)
+"""Arguments that change no number."""
+
+
+def _use(node: ast.expr, name: str, to: str | None, given: _Given) -> Use:
     source = porting.sources()[name]
     text = ast.unparse(node)
     if source.refusal is not None:
         return Use(node.lineno, text, name, None, (source.refusal,))
-    arguments, notes = ({}, []) if compiled else _arguments(node, source)
+    if given.unread:
+        missing = "; ".join(given.notes)
+        if given.live is None:
+            return Use(node.lineno, text, name, None, (f"not ported: {missing}, which is not read here",))
+        place = "" if to is None else f", to={to!r}"
+        note = f"{missing}, which is not read here: this ports the loss itself, where it is run and that is known"
+        return Use(node.lineno, text, name, f"multiloss.port({given.live}{place})", (note,))
     try:
-        form = porting.text_of(source, source.arguments((), arguments))
+        form = porting.text_of(source, source.arguments((), given.arguments))
         code, more = porting.code(form, to)
     except (ValueError, TypeError) as error:
-        return Use(node.lineno, text, name, None, (str(error), *notes))
-    return Use(node.lineno, text, name, code, (*notes, *more))
-
-
-def _arguments(node: ast.expr, source: Source) -> tuple[dict[str, Any], list[str]]:
-    """The arguments that are literals, and a note for each that is not."""
-    if not isinstance(node, ast.Call):
-        return {}, []
-    names = [*([] if source.is_class else source.data), *source.parameters]
-    given: list[tuple[str, ast.expr]] = []
-    notes: list[str] = []
-    if any(isinstance(argument, ast.Starred) for argument in node.args):
-        notes.append("* hands on arguments that are not read here")
-    else:
-        given += zip(names, node.args, strict=False)
-    for keyword in node.keywords:
-        if keyword.arg is None:
-            notes.append("** hands on arguments that are not read here")
-        else:
-            given.append((keyword.arg, keyword.value))
-    arguments = {}
-    for name, value in given:
-        if name in source.parameters:
-            try:
-                arguments[name] = written.literal(value, name)
-            except ValueError:
-                notes.append(f"{name}={ast.unparse(value)[:80]} is no literal, and left out here: give it yourself")
-        elif source.is_class:  # what is left of a function's are its arrays
-            notes.append(f"{source.name} has no argument {name!r}")
-    return arguments, notes
+        return Use(node.lineno, text, name, None, (str(error),))
+    return Use(node.lineno, text, name, code, (*given.notes, *more))

@@ -31,12 +31,13 @@ __all__ = ["ROWS", "torch_classes"]
 ROWS = torch_common.ROWS
 
 
-def _no_data(name: str, weight: Any, mean: str) -> None:
-    """A weight for each element is no option but data of the call."""
+def _no_data(name: str, weight: Any, loss: str, mean: str) -> None:
+    """A weight for each element is no option but data of the call; `loss`, reduced to this mean, has torch's mean."""
     if weight is not None:
         raise RefusedError(
             f"{name} is not ported with weight, which has the shape of the data: port it without, with reduction "
-            f"'sum' or 'none', and give sample_weight to each call; its mean is reduction={mean!r} of multiloss.get"
+            f"'sum' or 'none', and give sample_weight to each call; its mean is that of multiloss.get({loss!r}, "
+            f"axis=(), reduction={mean!r}), with its options, and the sample_weight"
         )
 
 
@@ -60,7 +61,7 @@ def mean_squared_error(size_average: Any = None, reduce: Any = None, reduction: 
 @source("torch.nn.functional.mse_loss")
 def mse_loss(size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Row:
     """Mean of squared errors over all elements; with a weight for each, over the sum of weights."""
-    _no_data("torch.nn.functional.mse_loss", weight, "weighted_mean")
+    _no_data("torch.nn.functional.mse_loss", weight, "mean_squared_error", "weighted_mean")
     return mean_squared_error(size_average, reduce, reduction)
 
 
@@ -73,7 +74,7 @@ def mean_absolute_error(size_average: Any = None, reduce: Any = None, reduction:
 @source("torch.nn.functional.l1_loss")
 def l1_loss(size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Row:
     """Mean of absolute errors over all elements; with a weight for each, over the sum of weights."""
-    _no_data("torch.nn.functional.l1_loss", weight, "weighted_mean")
+    _no_data("torch.nn.functional.l1_loss", weight, "mean_absolute_error", "weighted_mean")
     return mean_absolute_error(size_average, reduce, reduction)
 
 
@@ -86,7 +87,7 @@ def huber(reduction: str = "mean", delta: float = 1.0) -> Row:
 @source("torch.nn.functional.huber_loss")
 def huber_loss(reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Row:
     """Half of squared errors up to delta, delta times the absolute error less delta / 2 beyond; mean over elements."""
-    _no_data("torch.nn.functional.huber_loss", weight, "mean")
+    _no_data("torch.nn.functional.huber_loss", weight, "huber", "mean")
     return huber(reduction, delta)
 
 

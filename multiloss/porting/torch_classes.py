@@ -97,7 +97,9 @@ def linear_cross_entropy(
 ) -> Row:
     """Cross entropy of the logits that a linear layer makes, W x + b."""
     if targets == "probabilities":
-        raise RefusedError("linear_cross_entropy of probabilities: apply the layer, and port cross_entropy")
+        raise RefusedError(
+            "linear_cross_entropy of probabilities: apply the layer, and port cross_entropy, of targets='probabilities'"
+        )
     if linear_bias is not None:
         raise RefusedError("linear_bias is data of each call: give it there, as bias")
     if options is not None:

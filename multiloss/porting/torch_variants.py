@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss.checks import PROBABILITY
+from multiloss.checks import MEMBERSHIP
 from multiloss.definition import elementwise, of_inputs, over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.embedding import power_norm
@@ -173,7 +173,7 @@ def _share(xp: Any, gradient: Array, axis: Any) -> Array:
 
 
 def _probabilities(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"y_true": PROBABILITY, "y_pred": PROBABILITY}
+    return {"y_true": MEMBERSHIP, "y_pred": MEMBERSHIP}
 
 
 @add

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 SHORT = {
@@ -21,12 +22,19 @@ SHORT = {
 """Other ways to write the same module."""
 _ARRAYS = ("tensor", "Tensor", "FloatTensor", "array", "asarray", "constant", "convert_to_tensor", "as_tensor")
 _LONGEST = 10_000
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow,
+}  # fmt: skip
+_MOST_BITS = 4096
+"""Of a whole power: a larger one would take long."""
 
 
 def parse(text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
     """The dotted name, and its arguments by place and by name.
 
-    Arguments are literals, or literals in a call that makes an array of them (`torch.tensor([1.0, 2.0])`).
+    Arguments are literals, arithmetic of numbers (`80 - 1`), or these in a call that makes an array of them
+    (`torch.tensor([1 / 9, 8 / 9])`).
     """
     if len(text) > _LONGEST:
         raise ValueError(f"a written form has at most {_LONGEST} characters, got {len(text)}")
@@ -63,17 +71,45 @@ def dotted(node: ast.expr) -> str:
     raise ValueError(f"not a dotted name such as torch.nn.HuberLoss: {ast.unparse(node)[:200]!r}")
 
 
-def literal(node: ast.expr, name: str) -> Any:
-    """A number, string, bool, None, list, tuple or dictionary of them."""
+def literal(node: ast.expr, name: str, constants: Mapping[str, ast.expr] | None = None) -> Any:
+    """A number, string, bool, None, list, tuple or dictionary of them; `constants` are what names stand for."""
     inner = node
     if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.func, ast.Attribute | ast.Name):
         maker = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
         if maker in _ARRAYS and all(keyword.arg == "dtype" for keyword in node.keywords):
             inner = node.args[0]
     try:
-        return ast.literal_eval(inner)
-    except (ValueError, TypeError, RecursionError, MemoryError):
+        return _constant(inner, constants or {})
+    except (ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
         raise ValueError(f"{name} must be a literal, got {ast.unparse(node)[:200]!r}, which is not evaluated") from None
+
+
+def _constant(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
+    if isinstance(node, ast.Name) and node.id in constants:
+        others = {name: value for name, value in constants.items() if name != node.id}
+        return _constant(constants[node.id], others)
+    if isinstance(node, ast.List | ast.Tuple):
+        items = [_constant(item, constants) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        number = _number(node.operand, constants)
+        return -number if isinstance(node.op, ast.USub) else number
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        left, right = _number(node.left, constants), _number(node.right, constants)
+        if isinstance(node.op, ast.Pow) and isinstance(left, int) and abs(right) * left.bit_length() > _MOST_BITS:
+            raise ValueError
+        result = _ARITHMETIC[type(node.op)](left, right)
+        if isinstance(result, complex):
+            raise ValueError
+        return result
+    return ast.literal_eval(node)
+
+
+def _number(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
+    value = _constant(node, constants)
+    if type(value) not in (int, float):
+        raise ValueError
+    return value
 
 
 def canonical(name: str, known: Mapping[str, Any], aliases: Mapping[str, str] | None = None) -> str:
