@@ -68,8 +68,8 @@ def test_axis_of_length_0(backend: str, name: str, wanted: str, inputs: Inputs) 
 @pytest.mark.parametrize("what", ["no samples", "all masked"])
 @pytest.mark.parametrize("name", [name for name in NAMES if registry.find(name).kind == "of_inputs"])
 def test_every_input_stays_in_the_graph(backend: str, name: str, what: str) -> None:
-    """Where nothing is left the derivative by each input, and by weights, is zeros: not None, as autograd and TensorFlow
-    say of what took no part."""
+    """Where nothing is left the derivative by each input, and by weights, is zeros: not None, as autograd
+    and TensorFlow say of what took no part."""
     definition, inputs = registry.find(name), good(name)
     if name == "linear_cross_entropy":
         inputs["bias"] = np.ones(len(inputs["weight"]))

@@ -28,6 +28,7 @@ labels_fit = getattr(inner, "labels_fit", None)
 closed_form = inner.closed_form
 centers_array = inner.centers_array
 group = getattr(inner, "group", lambda table, chosen: None)
+choice = getattr(inner, "Choice", None)
 write_rows = getattr(inner, "write_rows", None)
 refuse_recomputation = getattr(inner, "refuse_recomputation", lambda: None)
 

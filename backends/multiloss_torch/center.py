@@ -179,7 +179,8 @@ class TorchCenter(CenterMethods, nn.Module):
                 lambda: self._checked(given, leaf, may_grow=False),
                 lambda: self.centers,
                 self._shape,
-                None if self._agreed else self._checksum,
+                self._checksum,
+                self._agreed,
             )
         except BaseException:
             self.centers = before
@@ -197,6 +198,7 @@ class TorchCenter(CenterMethods, nn.Module):
 
     def _commit(self, labels: Tensor, rows: Tensor) -> None:
         be.write_rows(self.centers, labels, rows)
+        self._choice.exchanged()
 
     def _shape(self) -> tuple[int, int]:
         return tuple(self.centers.shape)
