@@ -299,8 +299,8 @@ def not_dense(name: str, kind: str) -> TypeError:
 def distributed(name: str, placements: Any) -> TypeError:
     """The error for torch's distributed tensors."""
     return TypeError(
-        f"{name} must be an ordinary tensor, got a DTensor with placements {placements}: pass {name}.full_tensor() for the "
-        f"loss of the whole batch, or {name}.to_local() for that of this process's part"
+        f"{name} must be an ordinary tensor, got a DTensor with placements {placements}: pass {name}.full_tensor() "
+        f"for the loss of the whole batch, or {name}.to_local() for that of this process's part"
     )
 
 

@@ -49,8 +49,7 @@ def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
     if isinstance(x, torch.Tensor):
         if x.layout is not torch.strided:
             raise checks.not_dense(name, f"a tensor of layout {x.layout}")
-        if type(x) is not torch.Tensor and hasattr(x, "full_tensor"):
-            # torch's own mean of unequal parts is wrong.
+        if hasattr(type(x), "full_tensor"):  # a DTensor: torch's own mean of parts of unequal length is wrong
             raise checks.distributed(name, x.placements)
         if like is not None and x.device != like.device and x.ndim:
             raise checks.two_devices(name, x.device, like.device)

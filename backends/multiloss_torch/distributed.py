@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 import traceback
 import warnings
+import zlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -41,22 +42,26 @@ class Choice:
     center loss, a copy too, has a choice of its own, by which it is told from the others.
     """
 
-    made = 0
-    """How many there are so far that may exchange, and which one this is among them: its `place`."""
+    count = 0
+    """How many there are so far that may exchange; of each, when it was made, its `place`."""
+    history = 0
+    """A checksum of how each of them came to be."""
 
-    def __init__(self, group: Any) -> None:
+    def __init__(self, group: Any, origin: str = "made") -> None:
         if group is not None and group is not False and not isinstance(group, dist.ProcessGroup):
             raise TypeError(f"process_group must be a torch ProcessGroup, None or False, got {type(group).__name__}")
         self.group = group
-        Choice.made += group is not False
-        self.place = Choice.made
+        if group is not False:
+            Choice.count += 1
+            Choice.history = zlib.crc32(origin.encode(), Choice.history)
+        self.place = Choice.count
         self._turns: turns.Turns | None = None
 
     def __deepcopy__(self, memo: Any) -> Choice:
-        return Choice(self.group)
+        return Choice(self.group, "copied")
 
     def __reduce__(self) -> Any:
-        return Choice, (False if self.group is False else None,)
+        return Choice, (False if self.group is False else None, "unpickled")
 
     def processes(self, device: torch.device) -> Processes | None:
         """The processes to update with; None where this one is alone.
@@ -164,7 +169,7 @@ class Processes:
         self._turns = self._choice.turns()
         self._turn = turn = self._turns.begin(self._choice)
         checked, trusted, error, own = (None,), False, None, dict(chosen.own)
-        facts, part = dict.fromkeys(_FACTS, 0.0), (0.0, 0.0)
+        facts, part = dict.fromkeys(_FACTS, 0.0), [0.0] * (comparison.SUMS + 1)
         try:
             if chosen.num_classes is None:
                 raise ValueError(
@@ -183,7 +188,8 @@ class Processes:
                 "moves_all": chosen.moves_all,
                 "float_bits": torch.finfo(table().dtype).bits,
             }
-            part = (0.0, 0.0) if chosen.sharded else comparison.part(table(), turn.step)
+            if not chosen.sharded:  # of which each process holds another block
+                part = comparison.part(table(), turn.step)
         except BaseException as caught:  # an interrupt, too: the others shall not wait for this process
             error = caught
         told = self._tell(
@@ -193,26 +199,26 @@ class Processes:
             number=turn.number,
             step=turn.step,
             place=self._choice.place,
-            made=Choice.made,
+            history=Choice.history,
             same=agreed and turn.same,
-            part=part[0],
-            scale=part[1],
             **facts,
+            **{f"part {i}": x for i, x in enumerate(part)},
         )
-        whole = {name: [int(n) for n in told[name]] for name in ("length", "number", "step", "place", "made")}
+        names = ("length", "number", "step", "place", "history")
+        self.lengths, numbers, steps, places, histories = ([int(n) for n in told[name]] for name in names)
         try:
-            number, step = self._turns.agreed(whole["number"], whole["step"], whole["place"], whole["made"])
+            number, step = self._turns.agreed(numbers, steps, places, histories)
         except ValueError as refusal:
             self._call_off(refusal)
         for name in _FACTS:
             self._compare(name, told[name])
-        turn.same = turn.same and comparison.alike(told["part"], max(told["scale"]))
+        parts = zip(*(told[f"part {i}"] for i in range(len(part))), strict=True)
+        turn.same = turn.same and comparison.alike([list(each) for each in parts])
         if not (turn.same and all(told["same"])):
             turn.same = False  # until it is known
             self._compare_tables(checksum)
             turn.same = True
-        self._turns.settle(turn, number, step)
-        self.lengths = whole["length"]
+        self._turns.settle(turn, number, step, numbers, places)
         return checked, all(told["trusted"])
 
     def _compare(self, name: str, values: list[float], hint: str = "") -> None:

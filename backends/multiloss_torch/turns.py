@@ -7,6 +7,7 @@ the same order.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -27,8 +28,8 @@ class Turns:
 
     def __init__(self) -> None:
         self.of: weakref.WeakKeyDictionary[Any, Turn] = weakref.WeakKeyDictionary()
-        self.count = 0
-        """How many of them have a number."""
+        self.places: list[Sequence[int]] = []
+        """By number: which one each process made it as. Empty of one that was replaced in some processes."""
         self.under_way = False
         """Whether an exchange has begun and not ended; if so when the next one begins, it broke off."""
 
@@ -44,7 +45,9 @@ class Turns:
         turn.step += 1
         return turn
 
-    def agreed(self, numbers: list[int], steps: list[int], places: list[int], made: list[int]) -> tuple[int, int]:
+    def agreed(
+        self, numbers: Sequence[int], steps: Sequence[int], places: Sequence[int], histories: Sequence[int]
+    ) -> tuple[int, int]:
         """Number and step of the center loss that all processes call, from what each said of its own.
 
         Those that only evaluate, or only in one process, never come here, and so change no number. One that is new in
@@ -53,34 +56,49 @@ class Turns:
         Args:
             numbers: by process; 0 of one that is new there.
             steps: likewise.
-            places: which one that process made it as. made: how many it has made.
+            places: which one that process made it as, of all that it made.
+            histories: equal where processes made equally many, in the same ways.
 
         Raises:
             ValueError: the processes call different ones, or are at different steps.
         """
         old = {number for number in numbers if number}
-        # Of two that are new, the first calls look the same in whichever order they come. Where all processes
-        # have made equally many, they are told by the order in which they were made.
-        other = not old and len(set(made)) == 1 and len(set(places)) > 1
-        if len(old) > 1 or other:
-            which = ", ".join(map(str, places if other else numbers))
+        if len(old) > 1 or (not old and self._is_out_of_order(places, histories)):
+            which = ", ".join(map(str, numbers if old else places))
             raise ValueError(
                 f"the processes call different center losses at the same time (by rank, number {which}), so "
-                "nothing has moved: make them and call them in the same order in all processes"
+                "this step has moved nothing: make them and call them in the same order in all processes"
             )
         at = {step for step, number in zip(steps, numbers, strict=True) if number or not old}
         if len(at) > 1:
             raise ValueError(
                 f"the processes are at different steps of this center loss (by rank, step "
-                f"{', '.join(map(str, steps))}), so nothing has moved: a call was left out or broke off in one of "
-                "them; start again from a saved state"
+                f"{', '.join(map(str, steps))}), so this step has moved nothing: a call was left out or broke "
+                "off in one of them; start again from a saved state"
             )
-        return max(old, default=self.count + 1), max(at)
+        return max(old, default=len(self.places) + 1), max(at)
 
-    def settle(self, turn: Turn, number: int, step: int) -> None:
+    def _is_out_of_order(self, places: Sequence[int], histories: Sequence[int]) -> bool:
+        """Whether new center losses, which have no number yet, are told apart by the order in which they were made.
+
+        Where all processes have made the same ones so far, it is the same for all; where some have made more, such as
+        one to evaluate with, two that exchange still follow each other.
+        """
+        if len(set(histories)) == 1 and len(set(places)) > 1:
+            return True
+        return any(
+            len({place < earlier for place, earlier in zip(places, other, strict=True)}) > 1
+            for other in self.places
+            if other
+        )
+
+    def settle(self, turn: Turn, number: int, step: int, numbers: Sequence[int], places: Sequence[int]) -> None:
         """Note what the processes agreed on."""
         turn.number, turn.step = number, step
-        self.count = max(self.count, number)
+        if number > len(self.places):
+            self.places.append(places)
+        elif 0 in numbers:
+            self.places[number - 1] = ()
 
 
 _GROUPS: weakref.WeakKeyDictionary[Any, Turns] = weakref.WeakKeyDictionary()
