@@ -305,6 +305,14 @@ def not_dense(name: str, kind: str) -> TypeError:
     return TypeError(f"{name} must be a dense array of numbers, got {kind}; convert it first")
 
 
+def distributed(name: str, placements: Any) -> TypeError:
+    """The error for torch's distributed tensors."""
+    return TypeError(
+        f"{name} must be an ordinary tensor, got a DTensor with placements {placements}: pass {name}.full_tensor() "
+        f"for the loss of the whole batch, or {name}.to_local() for that of this process's part"
+    )
+
+
 def two_devices(name: str, device: Any, wanted: Any, other: str = "y_pred") -> ValueError:
     """The error for arguments on two devices."""
     return ValueError(f"{name} is on {device}, but {other} is on {wanted}; move one of them")

@@ -188,7 +188,7 @@ def evaluate(be: Any, spec: Spec, *arrays: Any, trusted: bool) -> Array:
             x = xp.where(spread, x, xp.zeros_like(x) if shape.integer else xp.full_like(x, 0.5))
         ready.append(x)
     if 0 in samples:
-        return _of_nothing(be, spec, ready[1], len(samples))
+        return _of_nothing(be, spec, ready[1], len(samples), [*ready, weight])
     found = definition.value(xp, *ready, **({"keep": keep} if definition.takes_keep else {}), **spec.kwargs)
     values, counts = found if isinstance(found, tuple) else (found, None)
     if definition.whole_batch and None in samples:  # an empty batch whose length shows at run time only
@@ -219,12 +219,15 @@ def _length(be: Any, inputs: list[Any], wanted_shapes: list[Any], letter: str) -
     raise AssertionError(letter)
 
 
-def _of_nothing(be: Any, spec: Spec, main: Array, rank: int) -> Array:
-    """0, of an empty batch; for no reduction an empty array."""
+def _of_nothing(be: Any, spec: Spec, main: Array, rank: int, given: list[Any]) -> Array:
+    """0, of an empty batch; for no reduction an empty array. Its derivative by everything that was given is zeros."""
     nothing = main[(..., *([0] * (len(be.shape(main)) - rank)))] if math.prod(be.shape(main)[rank:]) else main
-    if spec.reduction == "none" and not spec.definition.whole_batch:
-        return nothing
-    return be.xp.sum(main)
+    if spec.reduction != "none" or spec.definition.whole_batch:
+        nothing = be.xp.sum(main)
+    for x in given:
+        if x is not None and x is not main and be.kind(x) == "f":  # no entry of it, so that no nan comes in
+            nothing = nothing + be.xp.sum(be.cast_like(be.xp.reshape(x, (-1,))[:0], main))
+    return nothing
 
 
 def _reduce(be: Any, spec: Spec, values: Array, counts: Any, weight: Any, keep: Any, invalid: Any) -> Array:

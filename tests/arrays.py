@@ -171,3 +171,29 @@ def jit(backend: str, fn: Callable[..., Any]) -> Callable[..., Any]:
 
         return jax.jit(fn)
     return fn
+
+
+def native_grads(backend: str, fn: Callable[..., Any], given: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The gradient of the sum of `fn(**given)` by each of `names`; None for one that is not in its graph."""
+    kind, inputs = framework(backend), [given[name] for name in names]
+    if kind == "torch":
+        import torch
+
+        inputs = [x.detach().clone().requires_grad_() for x in inputs]
+        value = fn(**given | dict(zip(names, inputs, strict=True))).sum()
+        found = torch.autograd.grad(value, inputs, allow_unused=True)
+    elif kind == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            value = fn(**given)
+        found = tape.gradient(value, inputs)
+    elif kind == "jax":
+        import jax
+
+        by_name = jax.grad(lambda chosen: fn(**given | chosen).sum())(dict(zip(names, inputs, strict=True)))
+        found = [by_name[name] for name in names]
+    else:
+        raise ValueError(f"{backend} has no automatic differentiation")
+    return {name: None if x is None else to_numpy(x) for name, x in zip(names, found, strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 import multiloss.keras
+from torch_failures import FAILURES, Failing, raised
 from torch_processes import refused
 
 C, D, STEPS = 3, 4, 3
@@ -61,7 +63,9 @@ def made() -> Net:
 def main(rank: int, size: int, folder: Path) -> None:
     """Everything, one scenario after the other; arrays and messages are left in `folder`."""
     keras.config.disable_traceback_filtering()
-    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+    )
     kept: dict[str, Any] = {}
 
     model = made()
@@ -97,6 +101,35 @@ def main(rank: int, size: int, folder: Path) -> None:
     kept["refused growth"] = refused(lambda: multiloss.keras.CenterLoss()([0, 1], torch.ones(2, D)))
     kept["refused alpha"] = refused(lambda: layer(alpha=0.5 - 0.1 * rank)([0, 1], torch.ones(2, D)))
     kept["refused other centers"] = refused(lambda: layer(seed=rank)([0, 1], torch.ones(2, D)))
+
+    # whatever fails in one process is an error in all; with a wrapping model, too
+    for error in FAILURES:
+        bad = Failing(error) if rank == 1 else [0, 1]
+        for how, call in (("call", center), ("update", center.update), ("value_and_grad", center.value_and_grad)):
+            kept[f"{error.__name__} {how}"] = raised(lambda call=call, bad=bad: call(bad, torch.ones(2, D)))
+    if rank == 0:
+        kept["alone"] = raised(lambda: center(Failing(IndexError), torch.ones(2, D), training=False))
+    inputs = keras.Input((D,))
+    features = keras.layers.Dense(2, name="features")(inputs)
+    whole = multiloss.keras.WithCenterLoss(keras.Model(inputs, keras.layers.Dense(2)(features)), "features", 2)
+    whole.compile("sgd", "mse")
+    targets = np.array([[0.5, 0.5], [1, 0]] if rank == 1 else [[0, 1], [1, 0]], np.float32)
+    kept["soft targets"] = raised(lambda: whole.train_on_batch(np.ones((2, D), np.float32), targets))
+    kept["after errors"] = center.centers.detach().numpy()
+
+    # another order of calls, a table that one process changed, a group that is gone
+    pair = [layer(), layer()]
+    kept["order"] = [raised(lambda one=one: one([0], torch.ones(1, D))) for one in (pair[::-1] if rank == 1 else pair)]
+    for one in pair:
+        one([0], torch.ones(1, D))
+    if rank == 1:
+        one._table.assign(np.ones((C, D)))
+    kept["edit"] = [raised(lambda: one([0], torch.ones(1, D))) for _ in range(2)]
+    group = dist.new_group(list(range(size)))
+    gone = layer(process_group=group)
+    gone([0], torch.ones(1, D))
+    dist.destroy_process_group(group)
+    kept["destroyed"] = raised(lambda: gone([0], torch.ones(1, D)))
 
     np.savez(folder / f"{rank}.npz", **kept)
     dist.barrier()

@@ -29,6 +29,13 @@ def batch(classes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
             [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
 
 
+class Failing:
+    """An input that is interrupted when it is read."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt("of the input")
+
+
 def main(folder: Path) -> None:
     """Everything; arrays are left in the folder."""
     kept: dict[str, Any] = {}
@@ -63,6 +70,34 @@ def main(folder: Path) -> None:
         kept[f"{name} centers"] = copies[0].numpy()
         assert (copies[0].numpy() == copies[1].numpy()).all()
     kept["describe"] = center.describe()
+
+    # what goes wrong in one replica, eagerly: nothing has moved in any
+    with strategy.scope():
+        pair = [group_cases.made("tensorflow", 3, D) for _ in range(2)]
+    before = [one.centers.numpy() for one in pair]
+
+    def replica_of(what: str) -> None:
+        second = tf.distribute.get_replica_context().replica_id_in_sync_group == 1
+        y, x = tf.constant([0, 9 if second and what == "label" else 1]), tf.ones((2, D))
+        if what == "label":
+            pair[0](y, x)
+        elif what == "interrupt":
+            pair[0](Failing() if second else y, x)
+        else:
+            for one in pair[::-1] if second else pair:
+                one(y, x)
+
+    for what in ("label", "interrupt", "order"):
+        try:
+            strategy.run(replica_of, (what,))
+            kept[f"refused {what}"] = "nothing"
+        except BaseException as error:
+            kept[f"refused {what}"] = f"{type(error).__name__}: {error}"
+        kept[f"refused {what} stays"] = all(
+            (copy.numpy() == was).all()
+            for one, was in zip(pair, before, strict=True)
+            for copy in strategy.experimental_local_results(one._table)
+        )
 
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(24, D)).astype(np.float32), rng.integers(0, 3, 24)

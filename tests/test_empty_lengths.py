@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from arrays import native_grads, to_native, to_numpy
 from multiloss import registry
 from test_bad_catalogue import NAMES, good
 
@@ -61,6 +61,38 @@ def test_axis_of_length_0(backend: str, name: str, wanted: str, inputs: Inputs) 
         if gradient is not None:
             assert gradient.shape == next(x.shape for key, x in inputs.items() if key == registry.find(name).inputs[1])
             assert not to_numpy(gradient).any() or name == "ctc"
+
+
+@pytest.mark.only("numpy", "torch", "tensorflow", "keras")  # JAX knows no absent gradient
+@pytest.mark.usefixtures("op_by_op")
+@pytest.mark.parametrize("what", ["no samples", "all masked"])
+@pytest.mark.parametrize("name", [name for name in NAMES if registry.find(name).kind == "of_inputs"])
+def test_every_input_stays_in_the_graph(backend: str, name: str, what: str) -> None:
+    """Where nothing is left the derivative by each input, and by weights, is zeros: not None, as autograd
+    and TensorFlow say of what took no part."""
+    definition, inputs = registry.find(name), good(name)
+    if name == "linear_cross_entropy":
+        inputs["bias"] = np.ones(len(inputs["weight"]))
+    n = 0 if what == "no samples" else 4
+    cut = {key: x[:n] if definition.shapes[key].samples else x for key, x in inputs.items()}
+    if not definition.whole_batch:
+        cut["sample_weight"] = np.ones(n)
+    given = {key: to_native(backend, x) for key, x in cut.items()}
+    names = [key for key, x in cut.items() if x.dtype.kind == "f"]
+    if n:
+        given["mask"] = to_native(backend, np.zeros(n, bool))
+    reductions = ("mean", "none", "weighted_mean", "sum", "batchmean")
+    for reduction in reductions if backend in ("numpy", "torch") else reductions[:2]:  # the others take longer
+        loss = multiloss.get(name, backend=backend, reduction=reduction)
+        assert not to_numpy(loss(**given)).any()
+        asked = tuple(key for key in names if key != "sample_weight")
+        found = dict(zip(asked, loss.value_and_grad(**given, wrt=asked)[1], strict=True))
+        pairs = list(found.items())
+        if backend != "numpy":
+            pairs += native_grads(backend, loss, given, names).items()
+        for key, gradient in pairs:
+            assert gradient is not None and gradient.shape == cut[key].shape, f"{reduction} {key}"
+            assert not to_numpy(gradient).any(), f"{reduction} {key}"
 
 
 def test_nothing_to_say(backend: str) -> None:

@@ -25,6 +25,7 @@ else:
 
     import keras_processes
     from keras_processes import STEPS, D, batches, layer
+    from torch_failures import FAILURES
 
     HERE = Path(__file__).parent
     SIZE = 2
@@ -40,7 +41,7 @@ else:
             for rank in range(SIZE)
         ]
         try:
-            errors = [process.communicate(timeout=240)[1].decode() for process in running]
+            errors = [process.communicate(timeout=120)[1].decode() for process in running]
         finally:
             for process in running:
                 process.kill()
@@ -91,3 +92,25 @@ else:
                 told = str(kept["refused other centers" if what == "checksum_of_centers" else f"refused {what}"])
                 assert f"{what} must be the same in all processes" in told
             assert "pass num_classes" in str(kept["refused growth"])
+
+    @pytest.mark.parametrize("error", [error.__name__ for error in FAILURES])
+    def test_any_error_of_one_process(backend: str, ranks: list[dict[str, Any]], error: str) -> None:
+        """Which Keras would meet before the layer is called; an evaluation tells nobody."""
+        for how in ("call", "update", "value_and_grad"):
+            for rank, kept in enumerate(ranks):
+                told = str(kept[f"{error} {how}"])
+                assert error in told and ("ValueError: the center loss of rank 1" in told) == (rank != 1), told
+        assert str(ranks[0]["alone"]) == "IndexError: of the input"
+        np.testing.assert_array_equal(same_everywhere(ranks, "after errors"), ranks[0]["uneven"])
+
+    def test_soft_targets_of_one_process(backend: str, ranks: list[dict[str, Any]]) -> None:
+        for rank, kept in enumerate(ranks):
+            told = str(kept["soft targets"])
+            assert "got soft targets" in told and ("rank 1 refused its batch" in told) == (rank != 1), told
+
+    def test_processes_that_would_diverge(backend: str, ranks: list[dict[str, Any]]) -> None:
+        """By another order of calls, a table changed in one of them, a group that is gone."""
+        for kept in ranks:
+            assert all("different center losses at the same time" in told for told in kept["order"])
+            assert all("checksum_of_centers must be the same in all processes" in told for told in kept["edit"])
+            assert "process_group of this center loss was destroyed" in str(kept["destroyed"])

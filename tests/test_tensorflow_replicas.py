@@ -48,6 +48,16 @@ def test_one_table(kept: dict[str, Any], name: str, classes: int, options: dict[
     np.testing.assert_allclose(kept[f"{name} centers"], one.centers, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("label", "ValueError: labels holds the label 9"), ("interrupt", "KeyboardInterrupt: of the input"),
+     ("order", "ValueError: the replicas call different center losses at the same time")],
+)  # fmt: skip
+def test_what_goes_wrong_in_one_replica(kept: dict[str, Any], what: str, said: str) -> None:
+    assert str(kept[f"refused {what}"]).startswith(said)
+    assert kept[f"refused {what} stays"]
+
+
 def test_keras_fit(kept: dict[str, Any]) -> None:
     """Two epochs on two replicas are those on one."""
     for what in ("centers", "weight"):

@@ -34,7 +34,7 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for rank in range(size)
     ]
     try:
-        errors = [process.communicate(timeout=240)[1].decode() for process in running]
+        errors = [process.communicate(timeout=120)[1].decode() for process in running]
     finally:
         for process in running:
             process.kill()

@@ -49,6 +49,17 @@ def test_which_losses_own_a_weight() -> None:
 
 
 @pytest.mark.parametrize(("name", "options"), EVERY)
+@pytest.mark.parametrize("samples", [0, 3])
+def test_parameters_stay_in_the_graph(name: str, options: dict[str, Any], samples: int) -> None:
+    """Without samples, or with all of them masked, their gradient is zeros, which DistributedDataParallel waits for."""
+    loss, x = made(name, **options), torch.ones(samples, D, requires_grad=True)
+    mask = torch.zeros(samples, dtype=torch.bool) if samples else None
+    loss(torch.zeros(samples, dtype=torch.int64), x, mask=mask).backward()
+    for parameter in (x, *loss.parameters()):
+        torch.testing.assert_close(parameter.grad, torch.zeros(parameter.shape), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_value_and_gradients_are_the_pure_forms(name: str, options: dict[str, Any], reduction: str) -> None:
     """Of the features, the weight and the bias; with weights and a mask."""

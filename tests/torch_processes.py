@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def refused(call: Any) -> str:
 
 def main(rank: int, size: int, folder: Path) -> None:
     """Everything, one scenario after the other; arrays and messages are left in `folder`."""
-    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+    )
     kept: dict[str, Any] = {}
 
     def center(classes: int, **options: Any) -> Any:

@@ -29,6 +29,7 @@ closed_form = inner.closed_form
 centers_array = inner.centers_array
 group = getattr(inner, "group", lambda table, chosen: None)
 is_compiling = getattr(inner, "is_compiling", lambda: False)
+choice = getattr(inner, "Choice", None)
 write_rows = getattr(inner, "write_rows", None)
 refuse_recomputation = getattr(inner, "refuse_recomputation", lambda: None)
 

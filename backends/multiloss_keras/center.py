@@ -54,9 +54,11 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         self._in_graph = False
         self._is_made_anew = False
         self._agreed = False
-        chosen, self._processes = self.options, self.options.process_group
-        if self._processes is not None and keras.backend.backend() != "torch":
+        self._bad_input: BaseException | None = None
+        chosen = self.options
+        if chosen.process_group is not None and be.choice is None:
             raise ValueError(f"process_group is an option of Keras on torch, got it on {keras.backend.backend()}")
+        self._choice: Any = None if be.choice is None else be.choice(chosen.process_group)
         if chosen.num_classes is not None and chosen.feature_dim is not None:
             self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
 
@@ -87,11 +89,21 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         """The value; `training=None` is the mode of the model it is in, or True outside of any."""
         given = {"sample_weight": sample_weight, "mask": mask, "training": self._mode(training)}
         if not isinstance(labels, keras.KerasTensor):
-            labels, features, given["sample_weight"], given["mask"] = native_arrays(
-                be, labels, features, sample_weight, mask
-            )
+            try:
+                arrays = native_arrays(be, labels, features, sample_weight, mask)
+            except BaseException as error:
+                arrays = self._in_place_of_bad_input(error)
+            labels, features, given["sample_weight"], given["mask"] = arrays
         # An explicit training=None would hide the mode of the model it is in.
         return super().__call__(labels, features, **{name: x for name, x in given.items() if x is not None})
+
+    def _in_place_of_bad_input(self, error: BaseException) -> tuple[Any, ...]:
+        """An empty batch, whose call raises the error: in all processes of a group, if the centers move with one. Only
+        the call knows whether they do."""
+        if self._choice is None or be.group(None, self._choice) is None:
+            raise error
+        self._bad_input = error
+        return ops.zeros((0,), "int32"), ops.zeros((0, self._shape()[1])), None, None
 
     def _mode(self, training: bool | None) -> bool | None:
         if training is not None or compat.inside_a_call(self):
@@ -155,6 +167,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[list[Any], bool]:
         """Checked native arrays, a table that fits them, and whether the labels are known to be in range. Without a
         mask the one is used that Keras layers attached to the features."""
+        bad, self._bad_input = self._bad_input, None
+        if bad is not None:
+            raise bad
         mask = compat.mask_of(features) if mask is None else mask
         labels, features, sample_weight, mask = native_arrays(be, labels, features, sample_weight, mask)
         rank = len(features.shape) - 1
@@ -179,7 +194,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         table = getattr(self._table, "value", None)
         # In such a scope Keras on torch only looks for shapes, of tensors without values.
         for_shapes = compat.in_stateless_scope() or getattr(table, "is_meta", False)
-        group: Any = None if for_shapes else be.group(table, self._processes)
+        group: Any = None if for_shapes else be.group(table, self._choice)
         if not hasattr(group, "check"):
             return (*self._ready(*given), group)
         arrays, trusted = group.check(
@@ -187,7 +202,8 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             lambda: self._ready(*given),
             lambda: self._table.value,
             self._shape,
-            None if self._agreed else lambda: be.inner.checksum(self._host_centers()),
+            lambda: be.inner.checksum(self._host_centers()),
+            self._agreed,
         )
         self._agreed = True
         return arrays, trusted, group
@@ -202,6 +218,8 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             be.write_rows(self._table.value, labels, rows)
         else:
             self._table.assign(be.xp.put_rows(self._table.value, labels, rows))
+        if self._choice is not None:
+            self._choice.exchanged()
 
     def _shape(self) -> tuple[int, int]:
         return (0, 0) if self._table is None else tuple(self._table.shape)
@@ -347,7 +365,10 @@ class WithCenterLoss(FixedModel, keras.Model):
         features, self._seen = self._seen, None
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
-        labels = class_labels(y, self._classes())
+        try:
+            labels = class_labels(y, self._classes())
+        except BaseException as error:
+            labels, features, sample_weight, _ = self.center._in_place_of_bad_input(error)
         value = self.center(labels, features, sample_weight=sample_weight, training=bool(training))
         if self.center.options.reduction != "sum":
             value = be.of_replica(value)  # as Keras scales the compiled loss

@@ -44,10 +44,15 @@ def write_rows(table: Any, labels: Any, rows: Any) -> None:
         write(table, labels, rows)
         return
 
-    def everywhere(strategy: Any, labels: Any, rows: Any) -> None:
+    def everywhere(strategy: Any, labels: Any, rows: Any, which: Any) -> None:
+        if len(set(strategy.experimental_local_results(which))) > 1:
+            raise ValueError(
+                "the replicas call different center losses at the same time, so nothing has moved; call them in "
+                "the same order in every replica"
+            )
         strategy.extended.update(table, write, args=(labels, rows), group=False)
 
-    together.context.merge_call(everywhere, args=(labels, rows))
+    together.context.merge_call(everywhere, args=(labels, rows, id(table)))
 
 
 def group(table: Any = None, chosen: Any = None) -> Replicas | None:

@@ -13,6 +13,7 @@ from multiloss.protocol import namespace
 from multiloss_torch import kernels, ops, reading
 from multiloss_torch.autograd import closed_form
 from multiloss_torch.checkpointing import refuse_recomputation as refuse_recomputation
+from multiloss_torch.distributed import Choice as Choice
 from multiloss_torch.distributed import checksum as checksum
 from multiloss_torch.distributed import group as group
 from multiloss_torch.objects import TorchCenter, TorchGeneral, TorchLoss
@@ -48,6 +49,8 @@ def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
     if isinstance(x, torch.Tensor):
         if x.layout is not torch.strided:
             raise checks.not_dense(name, f"a tensor of layout {x.layout}")
+        if hasattr(type(x), "full_tensor"):  # a DTensor: torch's own mean of parts of unequal length is wrong
+            raise checks.distributed(name, x.placements)
         if like is not None and x.device != like.device and x.ndim:
             raise checks.two_devices(name, x.device, like.device)
         return x

@@ -195,7 +195,8 @@ class TorchCenter(CenterMethods, compat.Table):
                 lambda: self._checked(given, leaf, may_grow=False),
                 lambda: self.centers,
                 self._shape,
-                None if self._agreed else self._checksum,
+                self._checksum,
+                self._agreed,
             )
         except BaseException:
             self._hold(before)
@@ -213,6 +214,7 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def _commit(self, labels: Tensor, rows: Tensor) -> None:
         be.write_rows(self.centers, labels, rows)
+        self._choice.exchanged()
 
     def _shape(self) -> tuple[int, int]:
         return tuple(self.centers.shape)

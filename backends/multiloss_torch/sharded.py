@@ -44,7 +44,7 @@ class ShardedCenter(TorchCenter):
     def _saved(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """The block, and which one of how many classes it is."""
         destination[f"{prefix}centers"] = self.centers if keep_vars else self.centers.detach()
-        destination[f"{prefix}block"] = torch.tensor([*self._block(), self._shape()[0]])
+        destination[f"{prefix}block"] = torch.tensor([*self._own_block(), self._shape()[0]])
 
     def _loaded(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
@@ -79,6 +79,20 @@ class ShardedCenter(TorchCenter):
         length = -(-classes // size)
         return min(rank * length, classes), min((rank + 1) * length, classes)
 
+    def _own_block(self) -> tuple[int, int]:
+        """The same, where the table here holds them."""
+        first, stop = self._block()
+        if len(self.centers) != stop - first:
+            raise RuntimeError(
+                f"this process holds {len(self.centers)} centers and should hold the classes {first} to {stop - 1}; "
+                "make the center loss after torch.distributed is initialised, and save it before that is destroyed"
+            )
+        return first, stop
+
+    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
+        self._own_block()
+        return super()._checked(given, leaf, may_grow)
+
     @property
     def first(self) -> int:
         """The first class of this process."""
@@ -100,12 +114,7 @@ class ShardedCenter(TorchCenter):
         if group is None:
             return super()._step(given, moves, leaf, first_passes)
         (labels, features, sample_weight, mask), trusted = self._checked_everywhere(group, given, leaf)
-        first, stop = self._block()
-        if len(self.centers) != stop - first:
-            raise RuntimeError(
-                f"this process holds {len(self.centers)} centers and should hold the classes {first} to {stop - 1}; "
-                f"make the center loss after torch.distributed is initialised"
-            )
+        first, stop = self._own_block()
         with torch.no_grad():
             everyone = group.gather(labels.to(torch.int64).reshape(-1))
             mine = torch.nonzero((everyone >= first) & (everyone < stop))[:, 0]
@@ -124,6 +133,7 @@ class ShardedCenter(TorchCenter):
         rest = features, sample_weight, mask
         value, _, _ = step(be, self.options, table, place, *rest, training=False, trusted=True)
         if not moves:
+            self._choice.exchanged()
             return value, None, None, features
         with torch.no_grad():
             keep = torch.ones(labels.shape, dtype=torch.bool, device=labels.device)
@@ -145,7 +155,7 @@ class ShardedCenter(TorchCenter):
 
     def save_centers(self, path: str | os.PathLike[str]) -> None:
         """Write this process's block as one of the files `path.FIRST-of-CLASSES`; all processes call it."""
-        first, _ = self._block()
+        first, _ = self._own_block()
         with self._alone():
             block = self._host_centers()
         state.save_piece(path, first, self._shape()[0], block, self._save_id())
