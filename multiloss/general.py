@@ -313,19 +313,24 @@ class FreeGeneral(Named):
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
 
-    def _of(self, inputs: tuple[Any, ...], named: dict[str, Any], more: dict[str, Any]) -> Any:
+    def _of(
+        self, inputs: tuple[Any, ...], named: dict[str, Any], more: dict[str, Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """The loss in the framework of the arrays, and its inputs by place and by name."""
         found = bound(self.spec.definition, inputs, named)
-        arrays = dict(zip(self.spec.definition.inputs, found, strict=True)) | more
-        return make(self.spec, dispatch.backend_of(arrays))
+        arrays = dict(zip(self.spec.definition.inputs, found, strict=True))
+        native = make(self.spec, dispatch.backend_of(arrays | more))
+        # On Keras the third by place may be weights.
+        return (native, (), arrays) if self.spec.definition.optional else (native, inputs, named)
 
     def __call__(self, *inputs: Any, sample_weight: Any = None, mask: Any = None, **named: Any) -> Any:
         """The loss, in the framework of the arrays."""
-        native = self._of(inputs, named, {"sample_weight": sample_weight, "mask": mask})
+        native, inputs, named = self._of(inputs, named, {"sample_weight": sample_weight, "mask": mask})
         return native(*inputs, sample_weight=sample_weight, mask=mask, **named)
 
     def value_and_grad(
         self, *inputs: Any, sample_weight: Any = None, mask: Any = None, wrt: Any = None, **named: Any
     ) -> Any:
         """The loss and its gradients, in the framework of the arrays."""
-        native = self._of(inputs, named, {"sample_weight": sample_weight, "mask": mask})
+        native, inputs, named = self._of(inputs, named, {"sample_weight": sample_weight, "mask": mask})
         return native.value_and_grad(*inputs, sample_weight=sample_weight, mask=mask, wrt=wrt, **named)

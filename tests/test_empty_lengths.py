@@ -101,8 +101,8 @@ def test_nothing_to_say(backend: str) -> None:
     logits = np.log(np.array([[[0.5, 0.5], [0.25, 0.75]]]))
     silent = loss(to_native(backend, np.zeros((1, 0), np.int64)), to_native(backend, logits))
     np.testing.assert_allclose(to_numpy(silent), [np.log(8)], rtol=1e-6)
-    labels, lengths = np.ones((2, 1), np.int64), np.array([0, 1])
-    none = loss(*(to_native(backend, x) for x in (labels, np.zeros((2, 0, 2)), lengths)))
+    labels, lengths = np.ones((2, 1), np.int64), to_native(backend, np.array([0, 1]))
+    none = loss(*(to_native(backend, x) for x in (labels, np.zeros((2, 0, 2)))), label_lengths=lengths)
     np.testing.assert_array_equal(to_numpy(none), [0, np.inf])
 
 

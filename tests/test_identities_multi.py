@@ -13,8 +13,9 @@ from reference.information import CONTEXT as mp
 from test_catalogue import make
 
 
-def value(backend: str, name: str, *arrays: Any, **options: Any) -> Any:
-    """Unreduced, in float64."""
+def value(backend: str, name: str, *arrays: Any, lengths: Any = None, **options: Any) -> Any:
+    """Unreduced, in float64; `lengths` are those of ctc's labels."""
+    named = {} if lengths is None else {"label_lengths": to_native(backend, lengths)}
     ready = [None if x is None else np.asarray(x) for x in arrays]
     ready = [x if x is None else to_native(backend, x, "float64" if x.dtype.kind == "f" else None) for x in ready]
     if backend == "keras":
@@ -23,10 +24,10 @@ def value(backend: str, name: str, *arrays: Any, **options: Any) -> Any:
         before = keras.config.floatx()
         keras.config.set_floatx("float64")
         try:
-            return to_numpy(multiloss.get(name, backend, reduction="none", **options)(*ready))
+            return to_numpy(multiloss.get(name, backend, reduction="none", **options)(*ready, **named))
         finally:
             keras.config.set_floatx(before)
-    return to_numpy(multiloss.get(name, backend, reduction="none", **options)(*ready))
+    return to_numpy(multiloss.get(name, backend, reduction="none", **options)(*ready, **named))
 
 
 def test_gaussian_nll_of_variance_one_is_half_the_squared_error(backend: str) -> None:
@@ -75,7 +76,7 @@ def test_ctc_of_all_labellings_are_probabilities_of_one_distribution(backend: st
     all_labels = [labels for length in range(4) for labels in itertools.product((1, 2), repeat=length)]
     padded = np.array([[*labels, *[0] * (3 - len(labels))] for labels in all_labels])
     lengths = np.array([len(labels) for labels in all_labels])
-    values = value(backend, "ctc", padded, np.tile(z, (len(all_labels), 1, 1)), lengths)
+    values = value(backend, "ctc", padded, np.tile(z, (len(all_labels), 1, 1)), lengths=lengths)
     np.testing.assert_allclose(np.exp(-values).sum(), 1.0, rtol=1e-12)
 
 

@@ -156,6 +156,15 @@ def test_ctc_takes_what_compile_hands_it() -> None:
     assert to_numpy(loss(y, x, [1, 1], [4, 4])) == pytest.approx(-np.log(10 / 81), rel=1e-6)  # all inputs by place
 
 
+def test_a_loss_without_a_backend_takes_inputs_by_place() -> None:
+    """As on every backend, also of Keras' variables."""
+    y, x = np.array([[1, 2], [2, 1]]), np.zeros((2, 4, 3), np.float32)
+    loss, expected = multiloss.get("ctc"), -np.log(10 / 81)  # "1", with 4 of 4 frames
+    for second in (x, keras.Variable(x)):
+        assert float(to_numpy(loss(y, second, [1, 1]))) == pytest.approx(expected, rel=1e-6)
+        assert float(to_numpy(loss.value_and_grad(y, second, [1, 1])[0])) == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("weights", [np.array([2.0, 1.0, 4.0]), np.array([2, 1, 4])])
 def test_ctc_in_evaluate_compiled(weights: Any) -> None:
     x, y = drawn((3, 4, 3)), np.array([[1], [2], [1]])

@@ -28,6 +28,15 @@ _in_symbolic_scope = _found("backend.common.symbolic_scope", "in_symbolic_scope"
 _auto_name = _found("utils.naming", "auto_name")
 
 
+def _is_compiling() -> bool:
+    """Whether torch.compile is tracing: what is asked once is asked by an eager call, for it cannot trace a new layer."""
+    return False
+
+
+if keras.backend.backend() == "torch":
+    from torch.compiler import is_compiling as _is_compiling  # noqa: F811  (torch's own, and public)
+
+
 # --- the mask that layers such as Masking attach to a tensor
 
 
@@ -37,11 +46,9 @@ def mask_of(x: Any) -> Any:
     Without Keras' own reader a layer is called with the tensor: Keras promises to hand it the mask, but that takes a
     hundred times as long.
     """
-    return (_get_keras_mask if _reader_works() else _mask_by_layer)(x)
-
-
-def _reader_works() -> bool:
-    return _get_keras_mask is not None and _reads_masks(_get_keras_mask)
+    if _get_keras_mask is not None and (_is_compiling() or _reads_masks(_get_keras_mask)):
+        return _get_keras_mask(x)
+    return _mask_by_layer(x)
 
 
 @functools.cache
@@ -81,7 +88,7 @@ def inside_a_call(layer: Any) -> bool:
 
     RuntimeError where this version of Keras does not show it: `training` then has to be given.
     """
-    if _get_global_attribute is None or not _sees_calls(_get_global_attribute):
+    if _get_global_attribute is None or not (_is_compiling() or _sees_calls(_get_global_attribute)):
         raise RuntimeError(
             f"Keras {keras.__version__} does not show whether the center loss is called inside a model; "
             "pass the mode on: center(labels, features, training=training)"
