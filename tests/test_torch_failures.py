@@ -137,15 +137,16 @@ def test_an_exchange_that_broke_off(ranks: Ranks) -> None:
 
 def test_a_destroyed_group(ranks: Ranks) -> None:
     """One that was chosen: no step alone, and evaluation as before. The default one: alone, after a warning."""
-    for kept in ranks:
+    for rank, kept in enumerate(ranks):
         for how in ("call", "update", "value_and_grad"):
             assert "process_group of this center loss was destroyed" in str(kept[f"group destroyed {how}"])
         assert kept["group destroyed stays"] and np.isfinite(kept["group destroyed evaluation"])
         assert "process_group of this center loss was destroyed" in str(kept["world destroyed"])
         (warning,) = kept["default destroyed"]
         assert "moves its centers alone from now on" in warning
-        for what in ("destroyed", "saved", "state dict"):
-            assert "centers and should hold the classes 0 to 6" in str(kept[f"shared out {what}"])
+        assert kept["shared out block"].tolist() == [3 * rank, min(3 * rank + 3, 7), 7]  # what it holds, as before
+        said = f"holds the classes {3 * rank} to {min(3 * rank + 2, 6)} and should hold 0 to 6"
+        assert all(said in str(kept[f"shared out {what}"]) for what in ("destroyed", "saved"))
 
 
 @pytest.mark.parametrize("how", ["empty", "masked"])

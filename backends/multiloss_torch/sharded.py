@@ -44,7 +44,7 @@ class ShardedCenter(TorchCenter):
     def _saved(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """The block, and which one of how many classes it is."""
         destination[f"{prefix}centers"] = self.centers if keep_vars else self.centers.detach()
-        destination[f"{prefix}block"] = torch.tensor([*self._own_block(), self._shape()[0]])
+        destination[f"{prefix}block"] = torch.tensor([*self._owned, self._shape()[0]])
 
     def _loaded(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
@@ -79,13 +79,19 @@ class ShardedCenter(TorchCenter):
         length = -(-classes // size)
         return min(rank * length, classes), min((rank + 1) * length, classes)
 
+    def _set(self, centers: np.ndarray, like: Tensor | None) -> None:
+        super()._set(centers, like)
+        self._owned = self._block()
+        """The classes whose centers the table holds; the group may be another one later."""
+
     def _own_block(self) -> tuple[int, int]:
-        """The same, where the table here holds them."""
-        first, stop = self._block()
-        if len(self.centers) != stop - first:
+        """The classes of this process, where the table holds them."""
+        (first, stop), (held, until) = self._block(), self._owned
+        if (first, stop) != (held, until):
             raise RuntimeError(
-                f"this process holds {len(self.centers)} centers and should hold the classes {first} to {stop - 1}; "
-                "make the center loss after torch.distributed is initialised, and save it before that is destroyed"
+                f"this process holds the classes {held} to {until - 1} and should hold {first} to {stop - 1}: the "
+                "process group is another one than when the center loss was made; make it after torch.distributed "
+                "is initialised, and save it before that is destroyed"
             )
         return first, stop
 
