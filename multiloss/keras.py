@@ -7,7 +7,7 @@ from multiloss import dispatch
 
 dispatch.backend("keras")
 
-from multiloss_keras.objects import CenterLoss, KerasLoss, WithCenterLoss  # noqa: E402  (Keras is there now)
+from multiloss_keras.objects import CenterLoss, KerasLoss  # noqa: E402  (Keras is there now)
 from multiloss_keras.owners import (  # noqa: E402
     ArcFace,
     CosFace,
@@ -17,6 +17,7 @@ from multiloss_keras.owners import (  # noqa: E402
     SphereFace,
     WithWeight,
 )
+from multiloss_keras.with_center import WithCenterLoss  # noqa: E402
 
 __all__ = [
     "ArcFace",

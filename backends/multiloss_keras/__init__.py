@@ -60,6 +60,7 @@ def _value(x: Any) -> Any:
 
 
 from multiloss_keras.objects import CenterLoss, KerasGeneral, KerasLoss  # noqa: E402  (they need the names above)
+from multiloss_keras.with_center import WithCenterLoss as WithCenterLoss  # noqa: E402
 
 loss = KerasLoss
 general = KerasGeneral

@@ -29,12 +29,12 @@ _auto_name = _found("utils.naming", "auto_name")
 
 
 def _is_compiling() -> bool:
-    """Whether torch.compile is tracing: what is asked once is asked by an eager call, for it cannot trace a new layer."""
+    """Whether torch.compile is tracing. It cannot trace a new layer, so what is asked once waits for an eager call."""
     return False
 
 
 if keras.backend.backend() == "torch":
-    from torch.compiler import is_compiling as _is_compiling  # noqa: F811  (torch's own, and public)
+    from torch.compiler import is_compiling as _is_compiling
 
 
 # --- the mask that layers such as Masking attach to a tensor

@@ -14,10 +14,10 @@ from multiloss.general import General, bound, wanted
 from multiloss.loss import Named, Spec, make, make_spec
 from multiloss.pipeline import sample_shape
 from multiloss_keras import masks
-from multiloss_keras.center import CenterLoss, WithCenterLoss
+from multiloss_keras.center import CenterLoss
 from multiloss_keras.shapes import align, align_inputs, squeeze_trailing, unalign
 
-__all__ = ["CenterLoss", "KerasGeneral", "KerasLoss", "WithCenterLoss"]
+__all__ = ["CenterLoss", "KerasGeneral", "KerasLoss"]
 
 _HALF = ("float16", "bfloat16")
 _KERAS_REDUCTIONS = {
