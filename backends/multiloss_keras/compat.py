@@ -12,6 +12,9 @@ from typing import Any
 
 import keras
 
+if keras.backend.backend() == "torch":
+    import torch
+
 
 def _found(module: str, name: str) -> Any:
     """An attribute of a module inside Keras; None where this version has none of that name."""
@@ -30,11 +33,7 @@ _auto_name = _found("utils.naming", "auto_name")
 
 def _is_compiling() -> bool:
     """Whether torch.compile is tracing. It cannot trace a new layer, so what is asked once waits for an eager call."""
-    return False
-
-
-if keras.backend.backend() == "torch":
-    from torch.compiler import is_compiling as _is_compiling
+    return keras.backend.backend() == "torch" and bool(torch.compiler.is_compiling())
 
 
 # --- the mask that layers such as Masking attach to a tensor
