@@ -133,6 +133,7 @@ def test_an_exchange_that_broke_off(ranks: Ranks) -> None:
         assert str(kept["broken"]) == ("KeyboardInterrupt" if rank == 1 else "RuntimeError")
         assert all("broke off in this process" in told for told in kept["broken next"])
         assert kept["broken stays"] and np.isfinite(kept["broken evaluation"])
+    assert str(ranks[1]["unheard"]) == "KeyboardInterrupt: of the input"  # as it was, once the others do not answer
 
 
 def test_a_destroyed_group(ranks: Ranks) -> None:

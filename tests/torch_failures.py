@@ -197,6 +197,9 @@ def _broken(rank: int, size: int, kept: dict[str, Any], y: Any, x: Any) -> None:
     kept["broken stays"] = torch.equal(loss.centers, before)
     loss.eval()
     kept["broken evaluation"] = loss(y, x).numpy()
+    lonely = center(process_group=dist.new_group(list(range(size)), timeout=datetime.timedelta(seconds=1)))
+    if rank == 1:  # an error that the others never come to hear
+        kept["unheard"] = raised(lambda: lonely(Failing(KeyboardInterrupt), x))
     dist.barrier()
 
 
