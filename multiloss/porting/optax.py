@@ -100,7 +100,7 @@ def _cosine_notes(epsilon: Any) -> tuple[str, ...]:
 @source("optax.losses.cosine_similarity")
 def cosine_similarity(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> Row:
     """The cosine of two vectors, each squared norm at least epsilon."""
-    _no_where(where, _VECTORS)
+    _no_where(where, f"{_VECTORS}, or {_SAMPLES}")
     note = "plus the cosine, so more is better; Keras' loss is minus the cosine"
     return _of_two("optax.cosine_similarity", note, *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
 
@@ -108,7 +108,7 @@ def cosine_similarity(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> 
 @source("optax.losses.cosine_distance")
 def cosine_distance(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> Row:
     """1 minus the cosine of two vectors, each squared norm at least epsilon."""
-    _no_where(where, _VECTORS)
+    _no_where(where, _VECTORS)  # a mask would count a whole vector 0, where Optax has a distance of 1
     if epsilon == 0:
         return _of_two("cosine_distance", *_cosine_notes(epsilon), axis=axis)
     return _of_two("optax.cosine_distance", *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
