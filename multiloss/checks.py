@@ -195,7 +195,7 @@ def axis_fits(axis: Any, shape: Shape, name: str) -> None:
 def weight_shape(name: str, weight: Shape, samples: Shape, y_pred: Shape) -> None:
     """Refuse weights or masks that are not broadcastable to the per-sample values from the left."""
     if len(weight) <= len(samples) and all(
-        a is None or b is None or a == b or a == 1 for a, b in zip(weight, samples, strict=False)
+        a is None or b is None or a == b or a == 1 for a, b in zip(weight, samples[: len(weight)], strict=True)
     ):
         return
     hint = ""

@@ -24,7 +24,7 @@ def bound(definition: Definition, given: tuple[Any, ...], named: dict[str, Any])
     names = definition.inputs
     if len(given) > len(names):
         raise checks.surplus_input(definition.name, f"got {len(given)} inputs; name sample_weight and mask", names)
-    found = dict(zip(names, given, strict=False))
+    found = dict(zip(names[: len(given)], given, strict=True))
     for name, x in named.items():
         if name not in names:
             raise checks.surplus_input(definition.name, f"there is no {name!r}", names)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch.autograd import forward_ad
+from torch.distributed._composable import checkpoint as composable
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 import multiloss
@@ -204,6 +205,39 @@ def test_what_is_no_region_is_not_refused(frames: str) -> None:
     refusal = pytest.raises(RuntimeError, match=REFUSED) if frames == "nowhere" else contextlib.nullcontext()
     with refusal, saved:
         center(LABELS, features())
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_first_pass_that_torch_does_not_show(marked: bool) -> None:
+    """The hooks of the composable interface enter a region without a frame around it: refused, or told by contexts."""
+    center, x = one_class(), features()
+
+    class Part(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return center(LABELS, x) * center(LABELS, x)
+
+    part = composable(Part(), **({"context_fn": multiloss.torch.checkpoint_contexts} if marked else {}))
+    value = part(x)
+    if not marked:
+        with pytest.raises(RuntimeError, match="repeats call 1 of a center loss, but 0 were seen in the first pass"):
+            value.backward()
+        return
+    value.backward()  # once: torch enters its own context there only once
+    torch.testing.assert_close(x.grad, torch.tensor([[10 / 9], [5]], dtype=torch.float64))
+    torch.testing.assert_close(center.centers, torch.tensor([[10 / 9]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_first_pass_that_is_recomputed_before_its_end(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`value_and_grad` asks for gradients in it; where torch does not tell, it is refused."""
+    if not told:
+        monkeypatch.setattr(compat, "has_ended", lambda region: True)
+    for kinds in ((PLAIN,), (MARKED,)):
+        center, x = one_class(), features()
+        refusal = pytest.raises(RuntimeError, match="repeats call 2 of a center loss, but 1 were seen")
+        with set_checkpoint_early_stop(False), contextlib.nullcontext() if told else refusal:
+            run(lambda x, c=center: c.value_and_grad(LABELS, x)[0] * c(LABELS, x), x, kinds).backward()
+            torch.testing.assert_close(x.grad, 2.5 * torch.tensor([[1 / 6], [7 / 6]], dtype=torch.float64))
 
 
 def tried() -> tuple[bool, Any]:

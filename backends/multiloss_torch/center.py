@@ -68,7 +68,7 @@ class TorchCenter(CenterMethods, compat.Table):
         """Whether this call moves the centers, outside of checkpointed regions and process groups."""
         if not (self.training and torch.is_grad_enabled() and self.options.update == "auto"):
             return False
-        return not checkpointing.is_possible() and self._choice.processes(self.centers.device) is None
+        return not checkpointing.is_possible(True) and self._choice.processes(self.centers.device) is None
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` and the mode say."""

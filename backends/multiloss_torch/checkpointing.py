@@ -32,6 +32,9 @@ _backward = ModuleTracker()
 class Region:
     """A region that the user marked: `remember` keeps here what its first pass read."""
 
+    forward_completed = False
+    """Whether that pass has ended; named as torch's own regions do."""
+
 
 class Recomputation(NamedTuple):
     """One recomputation of a region: a retained graph may have several, and a region that is left early is not run to
@@ -66,6 +69,7 @@ class _FirstPass:
     def __exit__(self, *_: object) -> None:
         # Not the last one: older versions of torch leave a region that raises only when its generator is collected.
         _here.entered = tuple(x for x in _here.entered if x is not self.region)
+        self.region.forward_completed = True
 
 
 class _Again:
@@ -125,7 +129,8 @@ def regions() -> tuple[list[Any], Recomputation | None]:
     seen = compat.look_for_regions()
     if not seen.inside or not _frames.can_be_trusted():
         return first_passes, recomputed
-    if seen.recomputed is not None:  # torch shows marked regions, too, but not those of other implementations
+    if seen.recomputed is not None and (recomputed is None or hasattr(seen.recomputed[0], "multiloss_reads")):
+        # Of both, as torch shows marked regions, too, this is the inner one; but it may not have shown its first pass.
         recomputed = Recomputation(*seen.recomputed)
     return first_passes + seen.first_passes, recomputed
 
@@ -284,6 +289,12 @@ def recall(recomputed: Recomputation, owner: Any) -> Read | None:
         region.multiloss_number, region.multiloss_done = number, {}
     done: int = region.multiloss_done.get(id(owner), 0)
     region.multiloss_done[id(owner)] = done + 1
+    if done >= len(kept) and compat.has_ended(region):
+        raise RuntimeError(
+            f"activation checkpointing repeats call {done + 1} of a center loss, but {len(kept)} were seen in the "
+            "first pass, so that nobody knows which centers it read; pass "
+            "context_fn=multiloss.torch.checkpoint_contexts, or call the center loss outside of the region"
+        )
     return kept[done] if done < len(kept) else None
 
 

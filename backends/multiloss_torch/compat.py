@@ -25,7 +25,7 @@ from torch.nn.modules import module as _modules
 
 
 def _answers(probe: Callable[[], Any]) -> bool:
-    """Whether a name is there and answers as it should; what torch warns of meanwhile is no news to the user."""
+    """Whether a name is there and answers as it should."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -217,10 +217,6 @@ def _may_be_wrapped(module: nn.Module) -> Any:
     return is_hooked(module) or module._compiled_call_impl
 
 
-def _yes(module: nn.Module) -> bool:
-    return True
-
-
 def _shows_hooks() -> bool:
     module, told = nn.Module(), []
     if _has_hooks(module):  # a user's, for all modules: ours tell nothing
@@ -241,9 +237,10 @@ def _shows_hooks() -> bool:
     return all(told)
 
 
-is_hooked: Callable[[nn.Module], Any] = _has_hooks if _answers(_shows_hooks) else _yes
+_has_impl = hasattr(nn.Module, "_compiled_call_impl")
+is_hooked: Callable[[nn.Module], Any] = _has_hooks if _answers(_shows_hooks) else lambda module: True
 """Whether a call of a module does more than its `forward`."""
-is_wrapped: Callable[[nn.Module], Any] = _may_be_wrapped if hasattr(nn.Module, "_compiled_call_impl") else _yes
+is_wrapped: Callable[[nn.Module], Any] = _may_be_wrapped if _has_impl else lambda module: True
 """The same, or runs what `.compile()` made."""
 
 
@@ -371,8 +368,7 @@ def _sees_hooks() -> bool:
 
 
 has_saved_tensor_hooks: Callable[[], bool] = _shows_top_hooks if _answers(_sees_hooks) else _refuses_to_disable_hooks
-"""Whether something (checkpointing without reentry is one) decides what becomes of the tensors that autograd saves.
-Promised is that these hooks cannot be disabled then, which takes longer to ask."""
+"""Whether something, as checkpointing, keeps what autograd saves its own way. Promised: it cannot be disabled then."""
 
 
 class Seen(NamedTuple):
@@ -404,3 +400,8 @@ def look_for_regions() -> Seen:
                 return Seen(first_passes, (here.get("frame"), here.get("gid")), inside)
         frame = frame.f_back
     return Seen(first_passes, None, inside)
+
+
+def has_ended(region: Any) -> bool:
+    """Whether a first pass has: gradients asked for in it recompute it before. Untold, that is refused."""
+    return bool(getattr(region, "forward_completed", True))
