@@ -8,6 +8,7 @@ through the functions below, never imported elsewhere.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -26,15 +27,13 @@ _get_global_attribute = _found("backend.common.global_state", "get_global_attrib
 _in_stateless_scope = _found("backend.common.stateless_scope", "in_stateless_scope")
 _in_symbolic_scope = _found("backend.common.symbolic_scope", "in_symbolic_scope")
 _auto_name = _found("utils.naming", "auto_name")
-
-
-def _is_compiling() -> bool:
-    """Whether torch.compile is tracing: what is asked once is asked by an eager call, for it cannot trace a new layer."""
-    return False
-
+_is_compiling: Callable[[], bool] = lambda: False  # noqa: E731  (or torch's)
+"""Whether torch.compile is tracing. It cannot trace a new layer, so what is asked once is left to an eager call."""
 
 if keras.backend.backend() == "torch":
-    from torch.compiler import is_compiling as _is_compiling  # noqa: F811  (torch's own, and public)
+    import torch
+
+    _is_compiling = torch.compiler.is_compiling
 
 
 # --- the mask that layers such as Masking attach to a tensor
