@@ -191,8 +191,9 @@ def tversky(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: flo
         One value in [0, 1] per sample (and class); 0 with gradient 0 where the fraction is 0 / 0, as of two empty
         regions. `dice` where both weights are 0.5, `jaccard` where they are 1.
 
-    Source: Salehi et al. 2017. `keras.losses.Tversky` has alpha and beta the other way round, against its own
-    documentation, and sums over the batch too unless it is given `axis`; `optax.losses.dice_loss` has them as here.
+    Source: Salehi et al. 2017. `keras.losses.Tversky` has alpha and beta the other way round up to Keras 3.15,
+    against its own documentation, and sums over the batch too unless it is given `axis`; `optax.losses.dice_loss` has
+    them as here.
 
     Example:
         >>> import multiloss
