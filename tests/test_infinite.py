@@ -139,3 +139,38 @@ def test_no_gradient_is_nan_where_the_value_is_finite(
 @pytest.mark.parametrize(("name", "options", "inputs"), list(calls(first=False)))
 def test_nor_with_other_options(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> None:
     assert not list(found(backend, name, options, inputs))
+
+
+HIDDEN = tuple(
+    name
+    for name in multiloss.list_losses()
+    if name not in registry.CENTER and registry.find(name).kind in ("elementwise", "over_axis")
+)
+
+
+def with_nan(name: str, rows: int) -> Inputs:
+    """Rows of inputs, of which the second prediction of the first is nan."""
+    inputs = drawn(name, np.random.default_rng(0))
+    for entry in ENTRIES.get(name, ())[:1]:
+        given = (np.asarray(x) for x in entry.inputs(np.random.default_rng(0)))
+        inputs = dict(zip(("y_true", "y_pred"), given, strict=True))
+    inputs = {one: np.repeat(x[:1], rows, axis=0) for one, x in inputs.items()}
+    inputs["y_pred"] = inputs["y_pred"].astype(np.float32)
+    inputs["y_pred"][(0,) * (inputs["y_pred"].ndim - 1)][1] = math.nan
+    return inputs
+
+
+@pytest.mark.usefixtures("op_by_op")
+@pytest.mark.only("numpy", "torch", "tensorflow", "jax")
+@pytest.mark.parametrize("name", HIDDEN)
+def test_nan_is_not_hidden(backend: str, name: str) -> None:
+    """A nan prediction makes the value nan, and its own gradient: torch's l1 kernel has 0 there."""
+    loss = multiloss.get(name, backend=backend, validate=False)
+    for rows in (2, 3000) if backend == "torch" else (2,):  # few and many are different kernels
+        inputs = natives(backend, with_nan(name, rows))
+        ways = [loss.value_and_grad(**inputs)]
+        if backend == "torch":
+            ways += [(v, g[0]) for v, g in (backward(loss, inputs, ("y_pred",)) for _ in range(2))]
+        for value, gradient in ways:
+            place = np.isnan(to_numpy(inputs["y_pred"]))
+            assert np.isnan(to_numpy(value)) and np.isnan(to_numpy(gradient)[place]).all()

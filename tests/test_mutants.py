@@ -9,6 +9,8 @@ import pytest
 import multiloss
 from multiloss import registry
 from multiloss.testing import check
+from test_second_derivatives import check as check_derivatives
+from test_second_derivatives import drawn
 
 Value = Callable[..., Any]
 
@@ -110,3 +112,19 @@ def test_mutants_of_the_library_are_caught(
     monkeypatch.setattr(registry.find(name), "value", mutate)
     with pytest.raises(AssertionError):
         check(name, backends=[backend])
+
+
+@pytest.mark.parametrize("mutant", ["second", "first"])
+def test_mutants_of_derivatives_are_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """p (1 - p), as p / (1 - p), once passed all tests."""
+    name, options = "kl_divergence", {"log_input": True, "normalize": True}
+    definition, inputs = registry.find(name), drawn(name, options, np.random.default_rng(1))
+    check_derivatives(name, options, *inputs)
+
+    def wrong(xp: Any, y_true: Any, y_pred: Any, *, axis: Any, **_: Any) -> Any:
+        p = xp.softmax(y_pred, axis=axis)
+        return p / (1 - p) if mutant == "second" else p + y_true / xp.sum(y_true, axis=axis, keepdims=True)
+
+    monkeypatch.setattr(definition, "hess" if mutant == "second" else "grad", wrong)
+    with pytest.raises(AssertionError, match=mutant if mutant == "second" else "gradient"):
+        check_derivatives(name, options, *inputs)

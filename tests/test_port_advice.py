@@ -81,8 +81,10 @@ def test_where_of_optax_by_hand() -> None:
     np.testing.assert_allclose(found, [0.3566308437], rtol=1e-9)
 
 
-SAMPLES = ["softmax_cross_entropy", "cosine_similarity", "poly_loss_cross_entropy", "kl_divergence", "generalized_kl_divergence",
-           "softmax_cross_entropy_with_integer_labels", "kl_divergence_with_log_targets"]  # fmt: skip
+SAMPLES = [
+    "softmax_cross_entropy", "cosine_similarity", "poly_loss_cross_entropy", "kl_divergence",
+    "generalized_kl_divergence", "softmax_cross_entropy_with_integer_labels", "kl_divergence_with_log_targets",
+]  # fmt: skip
 
 
 @pytest.mark.cross

@@ -1,5 +1,6 @@
 """Eager torch: value and gradient in one pass, whole and in blocks, and what autograd may ask of it afterwards."""
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import multiloss
 from arrays import to_numpy
@@ -276,3 +278,37 @@ def with_gradient(function: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
     leaf = x.clone().requires_grad_()
     values = function(leaf)
     return values.detach(), torch.autograd.grad(values.sum(), leaf)[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
+@pytest.mark.parametrize("name", ["mae", "huber", "quantile"])
+def test_a_traced_gradient_hides_no_nan(name: str) -> None:
+    """torch's kernel of the absolute error has the derivative 0 at nan, and so have `abs` and `sign`."""
+    t, p = torch.zeros(3), torch.tensor([math.nan, 2.0, -3.0])
+    loss = multiloss.get(name, "torch", reduction="sum", axis=())
+    loss(t, torch.ones(3))
+
+    def gradient(t: Any, p: Any) -> Any:
+        leaf = p.detach().requires_grad_()
+        return torch.autograd.grad(loss(t, leaf), leaf)[0]
+
+    slope = 0.5 if name == "quantile" else 1.0
+    for tracing_mode in ("real", "symbolic"):
+        traced = make_fx(gradient, tracing_mode=tracing_mode)(t, torch.tensor([1.0, 2.0, 3.0]))
+        np.testing.assert_array_equal(traced(t, p).numpy(), [math.nan, slope, -slope])
+    if name != "mae":  # of the others torch's compiler has its own
+        return
+    torch._dynamo.reset()
+    compiled, leaf = torch.compile(lambda p: loss(t, p), fullgraph=True), p.clone().requires_grad_()
+    compiled(leaf).backward()
+    np.testing.assert_array_equal(leaf.grad.numpy(), [math.nan, slope, -slope])
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_nor_that_of_a_norm() -> None:
+    loss = multiloss.get("triplet_margin", "torch", power=1, reduction="sum")
+    a, n = torch.zeros(2, 2), torch.ones(2, 2)
+    for call in (loss, torch.compile(loss)):
+        leaf = torch.tensor([[math.nan, 1.0], [1.0, -2.0]], requires_grad=True)
+        call(a, leaf, n).backward()
+        assert leaf.grad is not None and leaf.grad[0, 0].isnan() and leaf.grad[1].tolist() == [1.0, -1.0]

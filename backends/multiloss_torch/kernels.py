@@ -113,8 +113,7 @@ def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        # Neither nan that no label asks for nor what is no log-probability shows in torch's.
-        if not y_pred.detach().max().item() <= rounding(y_pred.dtype):
+        if not y_pred.detach().max().item() <= rounding(y_pred.dtype):  # nan elsewhere, or no log-probability
             return None
         try:
             return _nn.nll_loss_nd(y_pred, y_true, None, _MEAN, _NO_LABEL)

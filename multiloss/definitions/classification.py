@@ -8,12 +8,7 @@ from typing import Any
 
 from multiloss.checks import LOG_PROBABILITY, PROBABILITY
 from multiloss.definition import elementwise, over_axis, over_labels, per_class
-from multiloss.definitions.divergence import (
-    floored_log,
-    floored_reciprocal,
-    normalized,
-    normalized_gradient,
-)
+from multiloss.definitions.divergence import floored_log, floored_reciprocal, normalized, normalized_gradient
 from multiloss.options import (
     below_half,
     integer,
@@ -47,10 +42,7 @@ def label_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def undershoot(options: Mapping[str, Any], weights: Any = None) -> float | None:
-    """That of a cross entropy (see `Definition`): -log p is 0 or above, and has the slope -1 at p = 1.
-
-    `weights` multiply it, a number or one a class; negative ones leave it no range.
-    """
+    """That of -log p (see `Definition`), whose slope at p = 1 is -1, times weights; negative ones leave it no range."""
     each = weights if isinstance(weights, tuple) else (weights or 0.0,)
     return None if options["from_logits"] or min(each) < 0 else max(1.0, *each)
 

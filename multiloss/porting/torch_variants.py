@@ -176,8 +176,17 @@ def _probabilities(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"y_true": MEMBERSHIP, "y_pred": MEMBERSHIP}
 
 
+def _undershoot(options: Mapping[str, Any]) -> float | None:
+    return None if options["weight"] is not None else 1.0
+
+
 @add
-@over_axis(name="torch.binary_cross_entropy", readers={"weight": weights}, domain=_probabilities)
+@over_axis(
+    name="torch.binary_cross_entropy",
+    readers={"weight": weights},
+    domain=_probabilities,
+    undershoot=_undershoot,
+)
 def binary_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = (), weight: Any = None) -> Array:
     """Binary cross entropy of probabilities: logarithms are -100 at least, the derivative is at most 1e12.
 

@@ -1,0 +1,142 @@
+"""Every closed-form first and second derivative, with every option that changes it, against differences: the gradient
+against those of the value, the second derivative against those of the gradient. Mutants of both die here."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+from arrays import to_native, to_numpy
+from multiloss import registry
+from multiloss.loss import make_spec
+from multiloss.testing.strategies import domain_of
+from reference.catalogue import ENTRIES
+
+PURE = [name for name in multiloss.list_losses() if name not in registry.CENTER]
+ERRORS = [name for name in PURE if registry.find(name).symmetric and registry.find(name).kind == "elementwise"]
+"""Losses of the error of each element."""
+STEP = 2e-4
+"""The error of a difference of five points is the fourth power of it, and the rounding of 1e-16 over it."""
+TOLERANCE = 1e-8
+_LOGS = tuple(
+    {"log_input": p, "log_target": t, **more}
+    for p, t in itertools.product((False, True), repeat=2)
+    for more in ({}, {"epsilon": 0.45})
+)
+_CLASSES: tuple[dict[str, Any], ...] = (
+    {},
+    {"epsilon": 0.3},
+    {"epsilon": 0.0, "label_smoothing": 0.3},
+    {"normalize": True, "label_smoothing": 0.3},
+    {"from_logits": True},
+    {"from_logits": True, "label_smoothing": 0.3},
+)
+MORE: dict[str, tuple[dict[str, Any], ...]] = {
+    "binary_crossentropy": tuple(
+        {"from_logits": logits, "pos_weight": weight, "label_smoothing": smoothing, "epsilon": epsilon}
+        for logits, weight, smoothing, epsilon in itertools.product(
+            (False, True), (None, 2.5, (0.5, 1.0, 3.0)), (0.0, 0.3), (1e-7, 0.33)
+        )
+    ),
+    "categorical_crossentropy": _CLASSES,
+    "sparse_categorical_crossentropy": _CLASSES,
+    "kl_divergence": (*_LOGS, *({**options, "normalize": True} for options in _LOGS)),
+    "generalized_kl_divergence": _LOGS,
+    "js_divergence": ({}, {"epsilon": 0.0}, {"epsilon": 0.3}),
+    "huber": ({}, {"delta": 0.3}),
+}
+"""Beside those of the catalogue."""
+INPUTS = {"binary_sparsemax": ((np.array([[1.0, 0.0, 1.0]]), np.array([[0.5, -0.5, 2.0]])),)}
+"""Beside those of the catalogue, without options."""
+EDGES = (
+    ("bce", {"epsilon": 0.0}, [1.0, 0.0], [1.0, 0.0], [-1.0, 1.0], [1.0, 1.0]),  # -log p and -log(1 - p)
+    ("quantile", {"q": 0.75}, [1.0], [1.0], [0.0], [0.0]),
+    ("huber", {}, [1.0], [1.0], [0.0], [1.0]),
+    # 200 |p - t| / (|p| + |t|): to the left of 0 it is 200, to the right the slope is -400 t / (p + t)^2
+    ("smape", {}, [100.0, 100.0], [0.0, 100.0], [-2.0, 0.0], [0.04, 0.0]),
+    ("tweedie", {}, [4.0], [4.0], [0.0], [0.25]),  # 2 p^-r
+)
+
+
+def drawn(name: str, options: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs of a loss of (y_true, y_pred) in its domain, away from kinks and floors: two samples of three."""
+    spec, found = make_spec(name, options), []
+    for one in ("y_true", "y_pred"):
+        domain = domain_of(spec, one)
+        inside = (max(domain.low, -3.0), min(domain.high, 3.0)) if domain else (-2.0, 2.0)
+        found.append(rng.uniform(inside[0] + 0.1, inside[1] - 0.1, (2, 3)))
+    return (np.array([0, 2]) if spec.definition.has_labels else found[0]), found[1]
+
+
+def cases() -> Iterator[Any]:
+    for name in PURE:
+        if registry.find(name).grad is None:
+            continue
+        given = [
+            (options, tuple(np.asarray(x) for x in entry.inputs(np.random.default_rng(0))))
+            for entry in ENTRIES.get(name, ())
+            for options in entry.options
+        ]
+        rng = np.random.default_rng(1)
+        more = MORE.get(name, () if given else ({},))
+        given += [(options, drawn(name, options, rng)) for options in more]
+        given += [({}, inputs) for inputs in INPUTS.get(name, ())]
+        for i, (options, inputs) in enumerate(given):
+            yield pytest.param(name, options, *inputs, id=f"{name}-{i}-{options}")
+
+
+def by_differences(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, place: tuple[int, ...]) -> np.ndarray:
+    """The derivative of a function by one entry of x."""
+
+    def moved(by: float) -> np.ndarray:
+        there = x.copy()
+        there[place] += by
+        return function(there)
+
+    return (8 * (moved(STEP) - moved(-STEP)) - (moved(2 * STEP) - moved(-2 * STEP))) / (12 * STEP)
+
+
+def check(name: str, options: dict[str, Any], y_true: np.ndarray, y_pred: np.ndarray) -> None:
+    loss = multiloss.get(name, backend="numpy", validate=False, reduction="none", **options)
+    definition, y_pred = loss.spec.definition, y_pred.astype(np.float64)
+    # `grad_and_hess` is of single elements; the values of an elementwise loss are means over `axis`.
+    axis = loss.spec.axis if definition.kind == "elementwise" else ()
+    count = np.prod([y_pred.shape[i] for i in np.atleast_1d(axis)]) if axis != () else 1
+    try:
+        first, second = loss.grad_and_hess(y_true, y_pred)
+    except NotImplementedError:  # without a second derivative
+        first, second = loss.value_and_grad(y_true, y_pred)[1] * count, None
+    for place in np.ndindex(y_pred.shape):
+        slope = by_differences(lambda x: np.sum(loss(y_true, x)), y_pred, place) * count
+        np.testing.assert_allclose(first[place], slope, rtol=TOLERANCE, atol=TOLERANCE, err_msg=f"gradient{place}")
+        if second is not None:
+            curve = by_differences(lambda x, at=place: loss.grad_and_hess(y_true, x)[0][at], y_pred, place)
+            np.testing.assert_allclose(second[place], curve, rtol=TOLERANCE, atol=TOLERANCE, err_msg=f"second{place}")
+
+
+@pytest.mark.parametrize(("name", "options", "y_true", "y_pred"), list(cases()))
+def test_both_derivatives(name: str, options: dict[str, Any], y_true: np.ndarray, y_pred: np.ndarray) -> None:
+    check(name, options, y_true, y_pred)
+
+
+@pytest.mark.parametrize(("name", "options", "y_true", "y_pred", "first", "second"), EDGES)
+def test_edges(
+    backend: str, name: str, options: dict[str, Any], y_true: Any, y_pred: Any, first: Any, second: Any
+) -> None:
+    arrays = (to_native(backend, np.array(x)) for x in (y_true, y_pred))
+    found = multiloss.get(name, backend=backend, **options).grad_and_hess(*arrays)
+    for x, wanted in zip(found, (first, second), strict=True):
+        np.testing.assert_allclose(to_numpy(x), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_exact_fit(name: str) -> None:
+    """The least value of a loss of errors: no slope, and no second derivative that is none."""
+    loss = multiloss.get(name, backend="numpy")
+    x = np.array([[0.2, 0.5, 0.3]])
+    assert np.abs(loss.value_and_grad(x, x)[1]).max() < 1e-15
+    if loss.spec.definition.hess is not None:
+        assert np.isfinite(loss.grad_and_hess(x, x)[1]).all()
