@@ -93,10 +93,10 @@ class GeneralInputs:
         main = be.shape(inputs[default_wrt(definition)])
         check_weights(be, arrays["sample_weight"], arrays["mask"], samples, main)
         trusted = self._check_labels(be, inputs, known, samples, arrays["mask"])
-        first = self._first if first is None else first
-        if spec.validate or (first and spec.validate is None):
+        if spec.validate or (spec.validate is None and (self._first if first is None else first)):
             self._check_domain(be, inputs, samples, arrays["mask"])
-        if self._first and have_values(be, arrays.values()):
+        # While compiling `first` is given: torch.compile would compile anew once what it looked at here has changed.
+        if first is None and self._first and have_values(be, arrays.values()):
             self._first = False
         return list(arrays.values()), trusted
 

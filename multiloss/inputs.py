@@ -46,7 +46,8 @@ class Inputs:
         trusted = check(be, spec, *arrays, first=self._first if first is None else first)
         if hasattr(be, "fitted"):
             arrays = be.fitted(spec, *arrays)
-        if like_before is not None or (self._first and have_values(be, arrays)):
+        # While compiling `first` is given: torch.compile would compile anew once what it looked at here has changed.
+        if like_before is not None or (first is None and self._first and have_values(be, arrays)):
             self._first = False
         if like_before is not None and not spec.validate:
             if len(self.passed) >= _MOST_SIGNATURES:
