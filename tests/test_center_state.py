@@ -150,6 +150,19 @@ def test_copies_have_their_own(backend: str) -> None:
     assert not to_numpy(other.centers).any()
 
 
+def test_a_class_set_that_is_refused(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is in the way of the new table, the options stay with the old one."""
+    center = make(backend, centers_init=FIRST)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(center), "_set", lambda *_: (_ for _ in ()).throw(MemoryError))
+        for change in (lambda: center.resize(9), lambda: center.select([1, 0, 2])):
+            with pytest.raises(MemoryError):
+                change()
+    assert center.config()["num_classes"] == 4 and center.options.initial is not None
+    np.testing.assert_array_equal(center.options.initial, FIRST)
+    same(center.centers, FIRST)
+
+
 @pytest.mark.only("jax")
 def test_jax_places_it_where_the_table_is(backend: str) -> None:
     import jax
