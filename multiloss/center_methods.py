@@ -290,10 +290,10 @@ class CenterMethods(FixedOptions):
         with self._alone():
             centers = self._known()
             chosen = _class_list(classes, len(centers), "the center loss")
+            first = None
             if self.options.initial is not None:  # the first values go with their classes
                 first = self._first(len(centers), centers.shape[1])[chosen]
-                self.options = dataclasses.replace(self.options, initial=first)
-            self._take(centers[chosen])
+            self._take(centers[chosen], first)
 
     def _known(self) -> np.ndarray:
         if self._shape()[0] == 0:
@@ -306,13 +306,19 @@ class CenterMethods(FixedOptions):
         grown[: len(centers)] = centers[:rows]
         return grown
 
-    def _take(self, centers: np.ndarray) -> None:
-        """Another class set: the options follow, where they fix the number of classes."""
-        if self.options.num_classes is not None:
-            self.options = dataclasses.replace(
-                self.options, num_classes=len(centers), max_classes=max(self.options.max_classes, len(centers))
-            )
-        self._set(centers, None)
+    def _take(self, centers: np.ndarray, first: np.ndarray | None = None) -> None:
+        """Another class set: the options follow, where they fix the number of classes or its first values."""
+        before = self.options
+        classes: dict[str, Any] = {}
+        if before.num_classes is not None:
+            classes = {"num_classes": len(centers), "max_classes": max(before.max_classes, len(centers))}
+        initial = before.initial if first is None else first
+        self.options = dataclasses.replace(before, **classes, initial=initial)
+        try:
+            self._set(centers, None)
+        finally:
+            if self._shape()[0] != len(centers):  # it was refused or interrupted
+                self.options = before
 
     def describe(self) -> str:
         """What is computed, in words: scale of the value, step of the centers, dtype, synchronisation."""

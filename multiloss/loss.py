@@ -86,7 +86,7 @@ class FixedOptions:
         raise NotImplementedError
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._fixed():
+        if not name.startswith("_") and name in self._fixed():  # what a call assigns has an underscore
             raise checks.fixed_option(name, self._instead(name, " ".join(reprlib.repr(value).split())))
         super().__setattr__(name, value)
 

@@ -163,7 +163,7 @@ def test_the_quick_step_answers_and_gives_way(quick_calls: list[bool]) -> None:
     _step(center, y, x)
     _step(center, y, x.double())
     center.centers = torch.zeros(9, 3)
-    _step(center, y, x)
+    _step(center, y, x.double())  # the table keeps its dtype
     assert quick_calls[4:] == [True, False, True, True]  # each time of the table that there is
 
 

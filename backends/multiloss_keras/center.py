@@ -19,7 +19,6 @@ from multiloss_keras.shapes import squeeze_trailing
 
 _HAS_GRAPHS = keras.backend.backend() == "tensorflow"
 """A graph keeps to the variable that it was traced with."""
-_IS_TORCH = keras.backend.backend() == "torch"
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
@@ -261,12 +260,12 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     @property
     def centers(self) -> Any:
-        """The centers, (num_classes, feature_dim), as a tensor; (0, 0) until known."""
+        """A copy of the centers, (num_classes, feature_dim), as a tensor; (0, 0) until known. `center.centers = array`
+        sets them. (Not a write into the copy, which torch, without read-only tensors, would let happen.)"""
         if self._table is None:
             return ops.zeros((0, 0))
         with self._alone():
-            # A tensor of torch's can be written to: in the table itself, as on the torch backend, and not in a copy.
-            return self._table.value.detach() if _IS_TORCH else ops.copy(self._table)
+            return ops.copy(self._table)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes; the centers are a weight and saved as such."""
