@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, native_grad, to_native, to_numpy
+from arrays import framework, native_grad, native_second, native_second_forward, to_native, to_numpy
 from multiloss import dispatch
 from multiloss.loss import make_spec
 from multiloss.testing.general import draw_inputs
@@ -253,3 +253,16 @@ def test_what_is_not_finite_shows_without_pairs_too(
         value, slope = loss.value_and_grad(*arrays[:2], mask=arrays[2])
         assert np.isfinite(to_numpy(value))
         assert np.all(np.isfinite(to_numpy(slope)))
+
+
+@pytest.mark.only("torch", "tensorflow", "jax")
+def test_squared_distances_of_equal_embeddings_have_a_curvature(backend: str) -> None:
+    """The loss is d_01 - (d_02 + d_12) / 2 + 3 with d_ij = |x_i - x_j|^2: its Hessian is that of the first, too."""
+    loss = multiloss.get("triplet", backend=backend, squared=True, margin=3.0)
+    labels = to_native(backend, np.array([0, 0, 1]))
+    x = to_native(backend, np.array([[1.0, 2.0], [1.0, 2.0], [1.5, 2.5]]))
+    direction = to_native(backend, np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
+    expected = [[1.0, 0.0], [-2.0, 0.0], [1.0, 0.0]]
+    for second in (native_second, native_second_forward):
+        got = second(backend, lambda z: loss(labels, z), x, direction)
+        np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=second.__name__)

@@ -34,3 +34,24 @@ def test_cosine_embedding(margin):
     t = torch.tensor([1.0, -1.0, -1.0, 1.0, -1.0], dtype=torch.float64)
     loss = multiloss.get("cosine_embedding", backend="torch", margin=margin)
     same(loss, lambda t, a, b: F.cosine_embedding_loss(a, b, t, margin=margin), t, A, P, wrt=("x1", "x2"))
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_triplet_under_nested_transforms(squared):
+    labels, x = torch.tensor([0, 0, 1, 1, 1]), A.clone()
+    each = multiloss.get("triplet", backend="torch", squared=squared, reduction="none")
+    loss = multiloss.get("triplet", backend="torch", squared=squared)
+
+    def f(z):
+        return loss(labels, z)
+
+    gradient, hessian = torch.func.jacrev(f)(x), torch.autograd.functional.hessian(f, x)
+    two = torch.stack([x, x])
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(f))(two), torch.stack([gradient, gradient]))
+    torch.testing.assert_close(torch.func.hessian(f)(x), hessian)
+    torch.testing.assert_close(torch.func.vmap(torch.func.hessian(f))(two), torch.stack([hessian, hessian]))
+    along = torch.func.jvp(torch.func.grad(f), (x,), (x,))[1]
+    torch.testing.assert_close(along, torch.einsum("ijkl,kl->ij", hessian, x))
+    leaf = x.clone().requires_grad_()
+    rows = torch.autograd.grad(each(labels, leaf), leaf, torch.eye(5, dtype=x.dtype), is_grads_batched=True)[0]
+    torch.testing.assert_close(rows, torch.func.jacrev(lambda z: each(labels, z))(x))

@@ -18,28 +18,40 @@ _STRIDE = 32
 
 def distances(xp: Any, x: Array, squared: bool) -> Array:
     """(N, N): the Euclidean distance of each two rows, exact for close ones; its gradient at 0 is 0."""
-    scale = divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
+
+    # All functions compute the scale from their own x: torch.func does not let them share a tensor.
+    def scale(x: Array) -> Array:
+        return divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
 
     def gaps(x: Array) -> Iterator[Array]:
         # Divided behind the difference, which is exact for close rows, however far from the origin or others they are.
         for start in range(0, x.shape[-1], _STRIDE):
             part = x[:, start : start + _STRIDE]
-            yield (xp.expand_dims(part, axis=1) - xp.expand_dims(part, axis=0)) / scale
+            yield (xp.expand_dims(part, axis=1) - xp.expand_dims(part, axis=0)) / scale(x)
+
+    def squares(x: Array) -> Array:
+        return sum(xp.sum(gap * gap, axis=-1) for gap in gaps(x))
 
     def roots(x: Array) -> Array:
-        square = sum(xp.sum(gap * gap, axis=-1) for gap in gaps(x))
+        square = squares(x)
         equal = square == 0
         return xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
 
-    def pulled(x: Array, g: Array) -> Array:
-        """The derivative by x of sum(g * lengths), from each difference: products of matrices would cancel."""
-        root = roots(x)
-        by = xp.where(root == 0, xp.full_like(root, math.inf), root)
-        each = xp.expand_dims((g + xp.matrix_transpose(g)) / by, axis=-1)
-        return xp.concat([xp.sum(each * gap, axis=1) for gap in gaps(x)], axis=-1)
+    # The derivatives by x of sum(g * distances), from each difference: products of matrices would cancel.
+    def along_gaps(x: Array, factor: Array) -> Array:
+        both = xp.expand_dims(factor + xp.permute_dims(factor, (1, 0)), axis=-1)
+        return xp.concat([xp.sum(both * gap, axis=1) for gap in gaps(x)], axis=-1)
 
-    length = xp.with_derivative(lambda x: scale * roots(x), pulled, x)
-    return length * length if squared else length
+    def pulled_square(x: Array, g: Array) -> Array:
+        return along_gaps(x, 2 * scale(x) * g)
+
+    def pulled(x: Array, g: Array) -> Array:
+        root = roots(x)
+        return along_gaps(x, g / xp.where(root == 0, xp.full_like(root, math.inf), root))
+
+    if squared:
+        return xp.with_derivative(lambda x: scale(x) * scale(x) * squares(x), pulled_square, x)
+    return xp.with_derivative(lambda x: scale(x) * roots(x), pulled, x)
 
 
 def largest(xp: Any, x: Array, among: Array) -> Array:
