@@ -231,6 +231,30 @@ def test_jagged_tensors(backend: str) -> None:
             multiloss.get(name, backend=backend)(jagged, jagged)
 
 
+@pytest.mark.only("torch")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, of what is no stable part of it yet
+@pytest.mark.parametrize("packed", ["nested", "quantized", "masked"])
+def test_packed_tensors(backend: str, packed: str) -> None:
+    """Operations on them fail late, behind the checks that processes of a group agree on."""
+    import torch
+
+    dense = torch.ones(2, 2)
+    x = {
+        "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(2)]),
+        "quantized": lambda: torch.quantize_per_tensor(dense, 0.1, 0, torch.quint8),
+        "masked": lambda: torch.masked.masked_tensor(dense, torch.ones(2, 2, dtype=torch.bool)),
+    }[packed]()
+    loss = multiloss.get("mse", backend=backend)
+    center = multiloss.get("center", backend=backend, num_classes=2, feature_dim=2)
+    for _ in range(2):
+        with says(TypeError, "y_pred must be a dense array of numbers", "nested, quantized or masked"):
+            loss(dense, x)
+        with says(TypeError, "features must be a dense array of numbers", "nested, quantized or masked"):
+            center(torch.tensor([0, 1]), x)
+        loss(dense, dense)
+        center(torch.tensor([0, 1]), dense)
+
+
 # --- making a loss: (name, options, error, what its message says)
 
 WRONG_MAKING: list[tuple[str, dict[str, Any], type[Exception], tuple[str, ...]]] = [

@@ -10,7 +10,12 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 from torch.distributed._composable import checkpoint as composable
-from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+    set_checkpoint_early_stop,
+)
 
 import multiloss
 import multiloss.torch
@@ -366,3 +371,32 @@ def test_compiled_and_marked(inside: str) -> None:
     with pytest.raises(Exception, match=said):  # of torch's compiler, or ours
         step(x).backward()
     assert checkpointing._here.entered == ()
+
+
+@pytest.mark.parametrize("update", ["auto", "manual"])
+@pytest.mark.parametrize("training", [True, False])
+def test_selective_checkpointing_is_refused(update: str, training: bool) -> None:
+    """It replays results in the order of the first pass, which the recomputation of a center loss does not keep."""
+    center = one_class(update=update).train(training)
+
+    def policy(context: Any, operation: Any, *_: Any, **__: Any) -> CheckpointPolicy:
+        return CheckpointPolicy.MUST_SAVE if "index" in str(operation) else CheckpointPolicy.PREFER_RECOMPUTE
+
+    def call(x: Any) -> Any:
+        if update == "manual":
+            center.update(LABELS, x)
+        return center(LABELS, x).exp()
+
+    def contexts() -> Any:
+        return create_selective_checkpoint_contexts(policy)
+
+    with pytest.raises(RuntimeError, match="selective activation checkpointing"):
+        checkpoint(call, features(), use_reentrant=False, context_fn=contexts)
+    assert center.centers.item() == 0.0
+
+
+def test_a_pair_of_contexts_is_of_one_region() -> None:
+    center, pair = one_class(), multiloss.torch.checkpoint_contexts()
+    checkpoint(lambda x: center(LABELS, x), features(), use_reentrant=False, context_fn=lambda: pair).backward()
+    with pytest.raises(RuntimeError, match="contexts of its own"):
+        checkpoint(lambda x: center(LABELS, x), features(), use_reentrant=False, context_fn=lambda: pair)

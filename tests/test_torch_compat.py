@@ -284,6 +284,18 @@ def test_a_wrapper_that_does_not_listen(name: str, monkeypatch: pytest.MonkeyPat
         multiloss.torch.keep_out_of_broadcast(nn.ModuleDict({"center": one_class()}))
 
 
+def test_modes_that_cannot_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any region may be one of selective checkpointing then, and is refused; outside of regions nothing changes."""
+    on_another_version(monkeypatch, "_get_current_dispatch_mode_stack", "_gone")
+    center, x = one_class(), FEATURES.clone().requires_grad_()
+    with pytest.raises(RuntimeError, match="selective activation checkpointing"):
+        checkpoint(lambda x: center(LABELS, x), x, use_reentrant=False)
+    assert center.centers.item() == 0
+    center(LABELS, x).backward()
+    assert center.centers.item() != 0
+    the_losses()
+
+
 def test_every_name_is_taken_away() -> None:
     """What `compat.py` asks torch for, read off its source, is in a test above."""
     own = {node.name for node in ast.walk(ast.parse(SOURCE)) if isinstance(node, ast.FunctionDef)}

@@ -39,6 +39,11 @@ _HALF = (torch.float16, torch.bfloat16)
 _SIGNED = (torch.int64, torch.int32, torch.int16, torch.int8)
 
 
+def _is_packed(x: torch.Tensor) -> bool:
+    """Whether a tensor of dense layout holds its numbers in another way: operations on it fail late, or drop some."""
+    return x.is_nested or x.is_quantized or isinstance(x, torch.masked.MaskedTensor)
+
+
 def is_native(x: Any) -> bool:
     """Whether x is a tensor."""
     return isinstance(x, torch.Tensor)
@@ -49,6 +54,8 @@ def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
     if isinstance(x, torch.Tensor):
         if x.layout is not torch.strided:
             raise checks.not_dense(name, f"a tensor of layout {x.layout}")
+        if not torch.compiler.is_compiling() and _is_packed(x):
+            raise checks.not_dense(name, "a nested, quantized or masked tensor")
         if hasattr(type(x), "full_tensor"):  # a DTensor: torch's own mean of parts of unequal length is wrong
             raise checks.distributed(name, x.placements)
         if like is not None and x.device != like.device and x.ndim:

@@ -62,8 +62,15 @@ class _FirstPass:
 
     def __init__(self, region: Region) -> None:
         self.region = region
+        self._was_entered = False
 
     def __enter__(self) -> None:
+        if self._was_entered:
+            raise RuntimeError(
+                "each checkpointed region needs contexts of its own: pass "
+                "context_fn=multiloss.torch.checkpoint_contexts itself, or a function that calls it each time"
+            )
+        self._was_entered = True
         _here.entered = (*_here.entered, self.region)
 
     def __exit__(self, *_: object) -> None:
@@ -148,6 +155,12 @@ def _marked() -> tuple[list[Any], Recomputation | None]:
 def check_regions() -> None:
     """RuntimeError inside a region where nothing tells what is computed again. It is asked where bad input is, so that
     what one process refuses is an error in all of its group."""
+    if is_possible() and _is_inside() and compat.replays_results():
+        raise RuntimeError(
+            "selective activation checkpointing hands out kept results in the order of the first pass, but a center "
+            "loss computes otherwise in the recomputation; call it outside of the region, or checkpoint without "
+            "create_selective_checkpoint_contexts"
+        )
     if _frames.trusted or not is_possible() or not (torch.is_grad_enabled() or _backward.is_bw):
         return  # what records nothing gets the right value; if it is recorded after all, the recomputation comes here
     _, recomputed = _marked()

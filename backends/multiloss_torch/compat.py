@@ -8,6 +8,7 @@ tried when it first matters (`nests_forward_mode`, `checkpointing.py`).
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import warnings
@@ -400,6 +401,18 @@ def look_for_regions() -> Seen:
                 return Seen(first_passes, (here.get("frame"), here.get("gid")), inside)
         frame = frame.f_back
     return Seen(first_passes, None, inside)
+
+
+def _modes() -> Any:
+    return importlib.import_module("torch.utils._python_dispatch")._get_current_dispatch_mode_stack()
+
+
+def _replays() -> bool:
+    return any(type(mode).__module__ == torch.utils.checkpoint.__name__ for mode in _modes())
+
+
+replays_results: Callable[[], bool] = _replays if _answers(lambda: isinstance(_modes(), list)) else lambda: True
+"""Whether selective checkpointing runs, which keeps results of operations by their order. Untold, it may."""
 
 
 def has_ended(region: Any) -> bool:

@@ -16,8 +16,9 @@ _transformed = compat.transform
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether x is a dense tensor with values: not while compiling, not under torch.func, no subclass, not meta."""
-    if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not _DENSE or x.is_meta:
+    """Whether x is a dense tensor with values: not while compiling, not under torch.func, no subclass, not meta, not
+    nested."""
+    if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not _DENSE or x.is_meta or x.is_nested:
         return False
     return _transformed() is None
 
@@ -42,7 +43,10 @@ def kind_of(x: Any, y: Any) -> Any:
         return None
     if x.layout is not _DENSE or y.layout is not _DENSE:
         return None
-    return x.shape, y.shape, x.dtype, y.dtype, x.is_cpu or x.device, y.is_cpu or y.device
+    try:
+        return x.shape, y.shape, x.dtype, y.dtype, x.is_cpu or x.device, y.is_cpu or y.device
+    except RuntimeError:  # nested tensors have no shape; what is checked later refuses them
+        return None
 
 
 _MOST_KEPT = 256
