@@ -161,14 +161,15 @@ def _differentiable(be: Any, spec: Any, xp: Any, s: Samples, options: Any, axis:
     if definition.grad is None or not be.is_native(s.y_true):  # compared with a whole table: by autodiff
         return value(s.y_true, s.y_pred)
 
-    def gradient(t: Array, p: Array, *weightless: Array) -> Array:
+    def gradient(t: Array, p: Array, *weights: Array) -> Array:
         found = definition.grad(xp, t, p, **options)
-        for nothing in weightless:  # a derivative that left the range, times a weight of 0, would be nan
+        for weight in weights:  # a derivative that left the range, times a weight of 0, would be nan
+            nothing = expand(weight == 0, spec.axis, len(be.shape(p)))
             found = xp.where(nothing & xp.isinf(found), xp.zeros_like(found), found)
         return found
 
-    weightless = () if s.weight is None else (expand(s.weight == 0, spec.axis, len(be.shape(s.y_pred))),)
-    return be.closed_form(value, gradient, s.y_true, s.y_pred, axis, *weightless)
+    weights = () if s.weight is None else (s.weight,)
+    return be.closed_form(value, gradient, s.y_true, s.y_pred, axis, *weights)
 
 
 def _weighted(xp: Any, s: Samples, values: Array) -> Array:

@@ -229,6 +229,11 @@ def test_torch_keeps_its_ways(backend: str) -> None:
     replica.centers = other
     assert replica.centers is other and center.centers is not other
 
+    shared = center.centers
+    center.centers = FIRST
+    assert center.centers is shared
+    same(shared, FIRST)
+
     double = make(backend).double()
     double.centers = FIRST
     assert double.centers.dtype == torch.float64

@@ -223,7 +223,12 @@ class TorchCenter(CenterMethods, compat.Table):
         self._agreed = False
         with torch.inference_mode(False):  # whose tensors could not be written to in training
             new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)
-            self._hold(new.to(self.centers.device) if like is None else new)
+            new = new.to(self.centers.device) if like is None else new
+            if _fits(self.centers, new):
+                with torch.no_grad():
+                    self.centers.copy_(new)  # who shares the buffer (other processes, a CUDA graph) sees it
+            else:
+                self._hold(new)
 
     def _hold(self, centers: Tensor) -> None:
         """This very tensor as the buffer."""
@@ -270,6 +275,12 @@ class TorchCenter(CenterMethods, compat.Table):
         self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self._hold(self.centers.float())
+
+
+def _fits(table: Tensor, new: Tensor) -> bool:
+    """Whether one can be copied into the other."""
+    same = table.shape == new.shape and table.dtype == new.dtype and table.device == new.device
+    return same and not table.is_meta and not table.is_inference()
 
 
 def _leaf_of(features: Tensor) -> Tensor:

@@ -47,7 +47,10 @@ def _mean_squared_error(options: Any, axis: Any, shape: Any) -> Call:
 def _mean_absolute_error(options: Any, axis: Any, shape: Any) -> Call:
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
         value: Any = _nn.l1_loss(y_pred, y_true, _MEAN)
-        return value if reading.is_finite(value) else None  # torch's derivative at nan is 0
+        try:
+            return value if math.isfinite(value.item()) else None  # torch's derivative at nan is 0
+        except RuntimeError:  # traced by make_fx, which refuses to read
+            return None
 
     return call
 
@@ -113,7 +116,8 @@ def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        if not y_pred.detach().max().item() <= rounding(y_pred.dtype):  # nan elsewhere, or no log-probability
+        most = y_pred.detach().max().item()
+        if not (most <= 0 or most <= rounding(y_pred.dtype)):  # nan elsewhere, or no log-probability
             return None
         try:
             return _nn.nll_loss_nd(y_pred, y_true, None, _MEAN, _NO_LABEL)
@@ -291,7 +295,7 @@ def _picked(options: Any, axis: int, shape: Any) -> Call | None:
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
         least, most = (x.item() for x in y_pred.detach().aminmax())
-        if not most <= 1 + rounding(y_pred.dtype):  # what is no probability, the definition makes nan
+        if not (most <= 1 or most <= 1 + rounding(y_pred.dtype)):  # what is no probability, the definition makes nan
             return None
         if few:
             log_p = (y_pred if least >= epsilon else y_pred.clamp(min=epsilon)).log()

@@ -121,19 +121,22 @@ def at_least(x: Array, bound: float) -> Array:
     """max(x, bound)."""
     if torch.compiler.is_compiling():
         return numerics.at_least(torch, x, bound)
-    return F.threshold(x, _before(bound, x.dtype), bound)  # a nan passes its derivative on, which clamp makes 0
+    return torch.threshold(x, _before(bound, x.dtype), bound)  # a nan passes its derivative on, which clamp makes 0
 
 
 def infinite_below(x: Array, bound: float) -> Array:
     """x, and infinity where x < bound."""
     if torch.compiler.is_compiling():
         return numerics.infinite_below(torch, x, bound)
-    return F.threshold(x, _before(bound, x.dtype), math.inf)
+    return torch.threshold(x, _before(bound, x.dtype), math.inf)
 
 
 def nan_below(x: Array, bound: float) -> Array | None:
     """A constant factor: 1, and nan where x is below the bound, or nan itself; None where all are 1."""
-    fine = reading.is_finite(x) and (not x.numel() or x.detach().min().item() >= bound)
+    try:
+        fine = reading.can_read(x) and (not x.numel() or x.detach().min().item() >= bound)
+    except RuntimeError:  # traced by make_fx, which refuses to read
+        fine = False
     return None if fine else numerics.nan_below(_all, x, bound)
 
 
