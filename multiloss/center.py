@@ -199,12 +199,12 @@ def _samples(
 ) -> pipeline.Samples:
     """What the value takes: the rows of the samples, or for the family (`Compared`) the whole table, too."""
     safe, keep, invalid, rows = gathered
-    s = pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
+    samples = pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
     if chosen.loss in ("center", "ring"):
-        return s
-    table = be.cast_like(be.xp.held(centers), s.y_pred)
+        return samples
+    table = be.cast_like(be.xp.held(centers), samples.y_pred)
     keep = _every(safe) if keep is None else keep
-    return pipeline.Samples(family.Compared(s.y_true, safe, table, keep), s.y_pred, s.weight, s.keep, s.invalid)
+    return dataclasses.replace(samples, y_true=family.Compared(samples.y_true, safe, table, keep))
 
 
 def value_and_gradient(

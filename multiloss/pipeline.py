@@ -250,9 +250,8 @@ def of_rows(
     be: Any, spec: Any, rows: Array, features: Array, sample_weight: Any, mask: Any, invalid: Array | None
 ) -> Samples:
     """Features against gathered centers; the value is nan where the label of a row is `invalid`."""
-    s = prepare(be, spec, rows, features, sample_weight, mask, True)
-    # Not `dataclasses.replace`, which torch.compile of 2.6 cannot trace.
-    return s if invalid is None else Samples(s.y_true, s.y_pred, s.weight, s.keep, invalid, s.lowest, s.one_for_all)
+    samples = prepare(be, spec, rows, features, sample_weight, mask, True)
+    return samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
 
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:

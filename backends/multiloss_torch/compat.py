@@ -153,7 +153,7 @@ def _of(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
 
     def twin(*given: Any) -> Tensor:
         named = dict(zip(names, given, strict=True))
-        return function(**named | {"reduction": ("none", "mean", "sum")[named["reduction"]]})
+        return function(**{**named, "reduction": ("none", "mean", "sum")[named["reduction"]]})
 
     return twin
 

@@ -33,7 +33,7 @@ READERS = {
 def domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Probabilities as targets, and as predictions where these are neither logits nor to be normalised."""
     raw = options["from_logits"] or options.get("normalize")
-    return {"y_true": PROBABILITY, **({} if raw else {"y_pred": PROBABILITY})}  # torch.compile of 2.6 knows no `|`
+    return {"y_true": PROBABILITY, **({} if raw else {"y_pred": PROBABILITY})}  # torch.compile of 2.7 knows no `|`
 
 
 def label_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
