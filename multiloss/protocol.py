@@ -214,7 +214,7 @@ class Adapter(Protocol):
     def closed_form(
         self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array
     ) -> Array:
-        """value(y_true, y_pred), whose derivative with respect to `y_pred` is gradient(y_true, y_pred, *constants),
+        """value(y_true, y_pred), whose derivative with respect to `y_pred` is `gradient(y_true, y_pred, *constants)`,
         itself differentiable. `axis` is what `value` consumed; () for one value per element."""
 
 
