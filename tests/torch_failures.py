@@ -180,7 +180,7 @@ def _edits(rank: int, folder: Path, kept: dict[str, Any], y: Any, x: Any) -> Non
 def _broken(rank: int, size: int, kept: dict[str, Any], y: Any, x: Any) -> None:
     """Rank 1 is interrupted when all is said and the sums travel: nobody pairs with another step, nobody waits for
     longer than the group's timeout."""
-    group = dist.new_group(list(range(size)), timeout=datetime.timedelta(seconds=2))
+    group = dist.new_group(list(range(size)), timeout=datetime.timedelta(seconds=10))
     loss, second = center(process_group=group), center(process_group=group)
     loss(y, x)
     before = loss.centers.clone()
@@ -197,7 +197,7 @@ def _broken(rank: int, size: int, kept: dict[str, Any], y: Any, x: Any) -> None:
     kept["broken stays"] = torch.equal(loss.centers, before)
     loss.eval()
     kept["broken evaluation"] = loss(y, x).numpy()
-    lonely = center(process_group=dist.new_group(list(range(size)), timeout=datetime.timedelta(seconds=1)))
+    lonely = center(process_group=dist.new_group(list(range(size)), timeout=datetime.timedelta(seconds=10)))
     if rank == 1:  # an error that the others never come to hear
         kept["unheard"] = raised(lambda: lonely(Failing(KeyboardInterrupt), x))
     dist.barrier()
