@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +11,7 @@ import pytest
 
 import group_cases
 import multiloss
+import processes
 
 D, N = 4, 8
 
@@ -32,21 +29,7 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-    script = [sys.executable, str(Path(__file__).parent / "jax_devices.py")]
-    running = [
-        subprocess.Popen(
-            [*script, str(rank), str(request.param), str(folder), address], env=environment, stderr=subprocess.PIPE
-        )
-        for rank in range(request.param)
-    ]
-    try:
-        errors = [process.communicate(timeout=240)[1].decode() for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert all(process.returncode == 0 for process in running), "\n".join(errors)
-    return [dict(np.load(folder / f"{rank}.npz")) for rank in range(request.param)]
+    return processes.run("jax_devices.py", request.param, folder, address, timeout=240, JAX_PLATFORMS="cpu")
 
 
 def on_one_device(classes: int, masked: bool, **options: Any) -> tuple[Any, Any]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -24,29 +20,17 @@ else:
     import torch
 
     import keras_processes
+    import processes
     from keras_processes import STEPS, D, batches, layer
     from torch_failures import FAILURES
 
-    HERE = Path(__file__).parent
     SIZE = 2
 
     @pytest.fixture(scope="module")
     def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         """What each process kept."""
         folder = tmp_path_factory.mktemp("processes")
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-        command = [sys.executable, str(HERE / "keras_processes.py")]
-        running = [
-            subprocess.Popen([*command, str(rank), str(SIZE), str(folder)], env=environment, stderr=subprocess.PIPE)
-            for rank in range(SIZE)
-        ]
-        try:
-            errors = [process.communicate(timeout=120)[1].decode() for process in running]
-        finally:
-            for process in running:
-                process.kill()
-        assert all(process.returncode == 0 for process in running), "\n".join(errors)
-        return [dict(np.load(folder / f"{rank}.npz")) for rank in range(SIZE)]
+        return processes.run("keras_processes.py", SIZE, folder, OMP_NUM_THREADS="1")
 
     def same_everywhere(ranks: list[dict[str, Any]], name: str) -> Any:
         np.testing.assert_array_equal(ranks[0][name], ranks[1][name])  # bit for bit

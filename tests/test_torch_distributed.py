@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,10 @@ import torch
 
 import group_cases
 import multiloss
+import processes
 from multiloss import state
 from torch_processes import MORE, D, batch
 
-HERE = Path(__file__).parent
 folders: dict[int, Path] = {}
 
 
@@ -27,19 +24,7 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     size: int = request.param
     folder = tmp_path_factory.mktemp("processes")
     folders[size] = folder
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-    command = [sys.executable, str(HERE / "torch_processes.py")]
-    running = [
-        subprocess.Popen([*command, str(rank), str(size), str(folder)], env=environment, stderr=subprocess.PIPE)
-        for rank in range(size)
-    ]
-    try:
-        errors = [process.communicate(timeout=120)[1].decode() for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert all(process.returncode == 0 for process in running), "\n".join(errors)
-    return [dict(np.load(folder / f"{rank}.npz")) for rank in range(size)]
+    return processes.run("torch_processes.py", size, folder, OMP_NUM_THREADS="1")
 
 
 @pytest.fixture

@@ -3,11 +3,7 @@ goes on with other centers than the others."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +11,10 @@ import pytest
 import torch
 
 import multiloss.torch
+import processes
 from torch_failures import FAILURES, D, center
 
-HERE, SIZE = Path(__file__).parent, 3
+SIZE = 3
 Ranks = list[dict[str, Any]]
 
 
@@ -25,19 +22,7 @@ Ranks = list[dict[str, Any]]
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     """What each process kept."""
     folder = tmp_path_factory.mktemp("processes")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-    command = [sys.executable, str(HERE / "torch_failures.py")]
-    running = [
-        subprocess.Popen([*command, str(rank), str(SIZE), str(folder)], env=environment, stderr=subprocess.PIPE)
-        for rank in range(SIZE)
-    ]
-    try:
-        errors = [process.communicate(timeout=120)[1].decode() for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert all(process.returncode == 0 for process in running), "\n".join(errors)
-    return [dict(np.load(folder / f"{rank}.npz")) for rank in range(SIZE)]
+    return processes.run("torch_failures.py", SIZE, folder, OMP_NUM_THREADS="1")
 
 
 def same_everywhere(ranks: Ranks, name: str) -> Any:
