@@ -76,32 +76,40 @@ def dtype_name(x: Any) -> str:
     return str(getattr(dtype, "name", dtype)).removeprefix("torch.")
 
 
-def _torch_gradient(fn: Callable[[Any], Any], x: Any, create_graph: bool = False) -> tuple[Any, Any]:
-    import torch
-
-    x = x.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        return x, torch.autograd.grad(fn(x).sum(), x, create_graph=create_graph)[0]
-
-
 def native_grad(backend: str, fn: Callable[[Any], Any], array: Any) -> NDArray[Any]:
     """The gradient of `fn(x)`, summed, at `array`, by the framework's own automatic differentiation."""
+    return native_value_and_grad(backend, fn, array)[1]
+
+
+def native_value_and_grad(backend: str, fn: Callable[[Any], Any], array: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`fn(x)` and the gradient of its sum, of one call; what is compiled is compiled once."""
     kind = framework(backend)
     x = to_native(backend, array) if isinstance(array, np.ndarray) else array
     if kind == "torch":
-        return to_numpy(_torch_gradient(fn, x)[1])
-    if kind == "tensorflow":
+        import torch
+
+        x = x.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            value = fn(x)
+            gradient = torch.autograd.grad(value.sum(), x)[0]
+    elif kind == "tensorflow":
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             tape.watch(x)
             value = fn(x)
-        return to_numpy(tape.gradient(value, x))  # TensorFlow sums by itself
-    if kind == "jax":
+        gradient = tape.gradient(value, x)  # TensorFlow sums by itself
+    elif kind == "jax":
         import jax
 
-        return to_numpy(jax.grad(lambda v: fn(v).sum())(x))
-    raise ValueError(f"{backend} has no automatic differentiation")
+        def summed(x: Any) -> tuple[Any, Any]:
+            values = fn(x)
+            return values.sum(), values
+
+        gradient, value = jax.grad(summed, has_aux=True)(x)
+    else:
+        raise ValueError(f"{backend} has no automatic differentiation")
+    return to_numpy(value), to_numpy(gradient)
 
 
 def native_second(backend: str, fn: Callable[[Any], Any], array: Any, direction: Any) -> NDArray[Any]:
@@ -111,7 +119,9 @@ def native_second(backend: str, fn: Callable[[Any], Any], array: Any, direction:
     if kind == "torch":
         import torch
 
-        x, first = _torch_gradient(fn, x, create_graph=True)
+        x = x.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            first = torch.autograd.grad(fn(x).sum(), x, create_graph=True)[0]
         return to_numpy(torch.autograd.grad((first * v).sum(), x)[0])
     if kind == "tensorflow":
         import tensorflow as tf
@@ -165,6 +175,7 @@ def jit(backend: str, fn: Callable[..., Any]) -> Callable[..., Any]:
     if kind == "tensorflow":
         import tensorflow as tf
 
+        assert not tf.config.functions_run_eagerly(), "nothing would be compiled: mark the test `graph`"
         return tf.function(fn, jit_compile=True)
     if kind == "jax":
         import jax

@@ -10,6 +10,7 @@ asked for and cannot be imported is an error, never a skip.
 * `@pytest.mark.cross`: a test that takes several frameworks at once; it runs only where all five are tested.
   `tests/test_port_torch*.py`, `test_port_keras*.py` and `test_port_optax*.py` are collected there only.
 * `@pytest.mark.reads`: a test of what has to read values, which is not done on an accelerator (`--device`).
+* `@pytest.mark.graph`: a test for which TensorFlow compiles; in others it runs op by op, in a tenth of the time.
 * Any other test needs no framework, and runs only where numpy is tested: once, and not in every environment.
 """
 
@@ -29,8 +30,6 @@ from hypothesis import HealthCheck, settings
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax", "keras")
 _PORTS = ("test_port_torch", "test_port_keras", "test_port_optax")
-_VALUES = ("test_losses", "test_catalogue", "test_empty_lengths", "test_meaning", "test_keras_alignment")
-"""Files about values, which Keras has from its framework."""
 KERAS_RUNS_ON = ("tensorflow", "torch", "jax")
 
 # One thread for each process: the two workers of `-n 2` share two cores. Libraries read these when they are imported.
@@ -118,6 +117,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "cross: takes several frameworks at once; runs only where all five backends are tested"
     )
     config.addinivalue_line("markers", "reads: expects what only values that are read can tell, not on an accelerator")
+    config.addinivalue_line("markers", "graph(*backends): TensorFlow compiles (on those backends), as for users")
     config.addinivalue_line("markers", "only(*backends): a test of what those backends alone have")
     asked = config.getoption("--backends")
     if asked is None:
@@ -243,13 +243,18 @@ def _moved(loss: Any, device: str) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _keras_op_by_op(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What Keras on TensorFlow calculates is TensorFlow's, whose tests compile it; here what is about graphs does."""
-    if "backend" not in request.fixturenames or request.getfixturevalue("backend") != "keras":
-        yield
-        return
-    in_graph = "compiled" in request.node.name or "cannot_be_read" in request.node.name
-    if _keras_on != "tensorflow" or request.path.stem not in _VALUES or in_graph:
+def _tensorflow_op_by_op(request: pytest.FixtureRequest) -> Iterator[None]:
+    """TensorFlow runs without its compiler, but in tests marked `graph` and in files of TensorFlow or Keras alone.
+
+    XLA takes a fifth of a second for each loss, option and shape, and never gives back the 2 MB of a program.
+    """
+    backend = request.getfixturevalue("backend") if "backend" in request.fixturenames else None
+    on = _keras_on if backend == "keras" else backend
+    many = request.node.get_closest_marker("cross") or request.path.name.startswith(_PORTS)
+    takes_it = on == "tensorflow" or (backend is None and many)
+    graph = request.node.get_closest_marker("graph")
+    in_graph = (graph and backend in (graph.args or (backend,))) or _owner(request.path) in ("tensorflow", "keras")
+    if not takes_it or in_graph or request.config.getoption("--xla-optimised"):
         yield
         return
     import tensorflow as tf
@@ -276,16 +281,3 @@ def _forget_compiled_programs() -> Iterator[None]:
                     function.cache_clear()
     jax.clear_caches()
     gc.collect()
-
-
-@pytest.fixture
-def op_by_op(backend: str) -> Iterator[None]:
-    """TensorFlow without its compiler, which is JAX's and takes a second for each of hundreds of edges."""
-    if backend != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)

@@ -507,6 +507,7 @@ def test_keras_names_another_framework() -> None:
         multiloss.get("mse")(keras.Variable(np.ones(3)), to_native(other, np.ones(3, np.float32)))
 
 
+@pytest.mark.graph
 def test_shapes_are_refused_while_compiling(backend: str) -> None:
     loss = multiloss.get("mse", backend=backend)
     compiled = jit(backend, lambda a, b: loss(a, b))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, jit, native_grad, to_native, to_numpy
+from arrays import framework, jit, native_value_and_grad, to_native, to_numpy
 from reference.catalogue import ENTRIES
 from reference.catalogue.entry import Edge, Entry, exact
 
@@ -68,6 +68,7 @@ def compiler(backend: str) -> Any:
     return lambda function: torch.compile(function, fullgraph=True, backend="aot_eager")
 
 
+@pytest.mark.graph("tensorflow")
 @pytest.mark.parametrize(("entry", "options"), FIRST)
 def test_value_and_gradients(backend: str, entry: Entry, options: dict[str, Any]) -> None:
     """Unreduced values, and the weighted mean with its gradients by every input that has one; float64 and float32."""
@@ -75,7 +76,6 @@ def test_value_and_gradients(backend: str, entry: Entry, options: dict[str, Any]
 
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")  # Keras' arithmetic is that of the framework it runs on
-@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize(("entry", "options"), MORE)
 def test_value_and_gradients_of_other_options(backend: str, entry: Entry, options: dict[str, Any]) -> None:
     # JAX compiles a program for each dtype; both are tested above.
@@ -103,6 +103,7 @@ def check(
             close(one, expected, dtype, f"gradient by {name}")
 
 
+@pytest.mark.graph
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
 @pytest.mark.only("torch", "tensorflow", "jax")
 @pytest.mark.parametrize("entry", [entries[0] for entries in ENTRIES.values()], ids=list(ENTRIES))
@@ -114,13 +115,12 @@ def test_compiled_by_the_user(backend: str, entry: Entry) -> None:
     arrays = natives(backend, inputs, "float64")
     position = entry.positions[0]
     compiled = compiler(backend)(one_argument(loss, arrays, position))
-    close(compiled(arrays[position]), float(entry.reduced(exact(inputs), options)), "float64", "value")
-    wanted = entry.gradient(inputs, position, options)
-    close(native_grad(backend, compiled, arrays[position]), wanted, "float64", "gradient")
+    value, gradient = native_value_and_grad(backend, compiled, arrays[position])
+    close(value, float(entry.reduced(exact(inputs), options)), "float64", "value")
+    close(gradient, entry.gradient(inputs, position, options), "float64", "gradient")
 
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")
-@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize(("entry", "edge"), EDGES)
 def test_edges(backend: str, entry: Entry, edge: Edge) -> None:
     """Ties, zeros, extremes: the worked value, and a gradient that is the one told, or at least no nan."""
@@ -136,5 +136,7 @@ def test_edges(backend: str, entry: Entry, edge: Edge) -> None:
         if np.all(np.isfinite(edge.value)):
             assert not np.isnan(to_numpy(gradient)).any(), edge.source
         if backend == "torch":  # whose `backward` and `value_and_grad` take different ways
-            slope = native_grad(backend, one_argument(loss, arrays, entry.positions[0]), arrays[entry.positions[0]])
+            slope = native_value_and_grad(
+                backend, one_argument(loss, arrays, entry.positions[0]), arrays[entry.positions[0]]
+            )
             np.testing.assert_allclose(slope, to_numpy(gradient), **tolerance, err_msg=edge.source)

@@ -121,6 +121,7 @@ def test_a_non_finite_row(backend: str, bad: float) -> None:
     same(gradient[3], np.zeros(D))
 
 
+@pytest.mark.graph
 @pytest.mark.parametrize("compiled", [False, True])
 def test_the_largest_numbers(backend: str, compiled: bool) -> None:
     """A class whose sum leaves the range keeps every bit, the sign of its zeros too; one of numbers as large moves."""

@@ -135,6 +135,7 @@ def test_jax_object(backend: str) -> None:
     assert "input_output_alias" in text
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 def test_tensorflow(backend: str) -> None:
     """In the graph nothing has the table's length but the variable."""

@@ -158,6 +158,7 @@ def test_config_files_and_other_backends(backend: str, name: str, options: dict[
     assert name.partition("_")[0] in center.describe().lower() and "alpha = 0.25" in center.describe()
 
 
+@pytest.mark.graph
 def test_the_pure_step_traced(backend: str) -> None:
     """Compiled, value, gradient and step are those of NumPy."""
     c, y, x, _ = drawn(6)

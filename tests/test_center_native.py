@@ -317,6 +317,7 @@ def test_torch_func(backend: str) -> None:
 # --- TensorFlow
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 def test_tensorflow_warns_of_functions_that_keep_the_old_table(backend: str) -> None:
     import tensorflow as tf
@@ -334,6 +335,7 @@ def test_tensorflow_warns_of_functions_that_keep_the_old_table(backend: str) -> 
     assert again.centers.shape == (7, 2)
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 @pytest.mark.parametrize("xla", [False, True])
 def test_tensorflow_function(backend: str, xla: bool) -> None:
@@ -363,6 +365,7 @@ def test_tensorflow_function(backend: str, xla: bool) -> None:
     close(center.centers, MOVED)
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 @pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("known", [False, True])
@@ -379,6 +382,7 @@ def test_tensorflow_batches_of_any_length(backend: str, xla: bool, known: bool) 
         close(center.centers, centers)
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 def test_tensorflow_cannot_grow_in_a_function(backend: str) -> None:
     import tensorflow as tf

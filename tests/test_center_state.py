@@ -263,6 +263,7 @@ def test_torch_compiled(backend: str) -> None:
         same(center.centers, MOVED)
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 def test_tensorflow_functions_and_checkpoints(backend: str, tmp_path: Path) -> None:
     """A function that was traced before sees what is set; a checkpoint holds it under the old name."""
@@ -283,6 +284,7 @@ def test_tensorflow_functions_and_checkpoints(backend: str, tmp_path: Path) -> N
     same(center.centers, MOVED)
 
 
+@pytest.mark.graph
 @pytest.mark.only("keras")
 def test_keras_model(backend: str) -> None:
     """Before and after `fit` is compiled."""

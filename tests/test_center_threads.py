@@ -140,6 +140,7 @@ def test_the_lock_is_no_part_of_the_object(backend: str) -> None:
     assert "lock" not in repr(center.config()).lower()
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 def test_tensorflow_traces_without_it(backend: str) -> None:
     """A function is traced while another thread holds the object; eager calls wait."""

@@ -15,6 +15,7 @@ def mse(y_true: Any, y_pred: Any) -> Any:
     return ((y_pred - y_true) ** 2).mean()
 
 
+@pytest.mark.graph
 @pytest.mark.cross
 def test_users_own_functions() -> None:
     """Of every framework, as functions, compiled ones and objects of classes that nobody else knows."""

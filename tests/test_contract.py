@@ -161,6 +161,7 @@ def test_what_comes_back_is_native(backend: str) -> None:
         assert again == loss and keras.losses.get(loss) is loss
 
 
+@pytest.mark.graph
 @pytest.mark.only("jax")
 def test_static_under_jit(backend: str) -> None:
     import jax
@@ -378,6 +379,7 @@ def test_any_integer_labels(backend: str, kind: str) -> None:
     close(loss(to_native(backend, labels, kind), to_native(backend, p)), expected)
 
 
+@pytest.mark.graph
 @pytest.mark.parametrize("name", LOSSES)
 def test_compiled_and_eager_agree(backend: str, name: str) -> None:
     if framework(backend) == "torch":

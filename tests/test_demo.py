@@ -17,7 +17,7 @@ from multiloss.demo import data as images
 from multiloss.demo import experiment, metrics, output, report
 from multiloss.demo.settings import OBJECTIVES, Settings, batches
 
-# Keras on TensorFlow reads its own variables in a way that NumPy 2 warns of.
+pytestmark = pytest.mark.graph
 
 FILES = {"features.png", "history.png", "results.json"}
 

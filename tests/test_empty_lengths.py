@@ -43,7 +43,6 @@ def emptied(name: str) -> Iterator[tuple[str, str, Inputs]]:
 CASES = [pytest.param(name, *rest, id=f"{name}-{axis}") for name in NAMES for axis, *rest in emptied(name)]
 
 
-@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize(("name", "wanted", "inputs"), CASES)
 def test_axis_of_length_0(backend: str, name: str, wanted: str, inputs: Inputs) -> None:
@@ -64,7 +63,6 @@ def test_axis_of_length_0(backend: str, name: str, wanted: str, inputs: Inputs) 
 
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "keras")  # JAX knows no absent gradient
-@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("what", ["no samples", "all masked"])
 @pytest.mark.parametrize("name", [name for name in NAMES if registry.find(name).kind == "of_inputs"])
 def test_every_input_stays_in_the_graph(backend: str, name: str, what: str) -> None:

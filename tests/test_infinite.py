@@ -125,7 +125,6 @@ def backward(loss: Any, arrays: dict[str, Any], real: tuple[str, ...]) -> tuple[
 
 
 @pytest.mark.filterwarnings("ignore:Output seems independent of input:UserWarning")  # autograd's, of a constant
-@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")  # Keras' arithmetic is that of the framework it runs on
 @pytest.mark.parametrize(("name", "options", "inputs"), list(calls(first=True)))
 def test_no_gradient_is_nan_where_the_value_is_finite(
@@ -160,7 +159,6 @@ def with_nan(name: str, rows: int) -> Inputs:
     return inputs
 
 
-@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")
 @pytest.mark.parametrize("name", HIDDEN)
 def test_nan_is_not_hidden(backend: str, name: str) -> None:

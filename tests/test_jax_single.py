@@ -47,7 +47,7 @@ def test_center_loss_without_x64() -> None:
         np.testing.assert_allclose(state["centers"][:, 0], [2 / 3, 0, 0], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "options", "inputs"), [*calls(True), *calls(False)])
+@pytest.mark.parametrize(("name", "options", "inputs"), list(calls(True)))
 def test_products_keep_all_digits(name: str, options: dict[str, Any], inputs: dict[str, Any]) -> None:
     """On a GPU or TPU as on the CPU: the default precision of a matrix product there is a third of the digits."""
     loss = multiloss.get(name, backend="jax", validate=False, **options)

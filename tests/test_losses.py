@@ -153,6 +153,7 @@ def label(options: dict[str, Any]) -> str:
     return "-".join(f"{k}={v}" for k, v in options.items()) or "default"
 
 
+@pytest.mark.graph
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
 @pytest.mark.filterwarnings("ignore:(?s).*Online softmax is disabled:UserWarning")  # torch 2.11, which decides to
 @pytest.mark.parametrize("name", LOSSES)

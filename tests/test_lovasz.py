@@ -68,6 +68,7 @@ def test_value_and_gradient(backend: str, options: dict[str, Any], masked: bool)
         np.testing.assert_allclose(to_numpy(gradient), slope, rtol=bound, atol=bound, err_msg=dtype)
 
 
+@pytest.mark.graph
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.only("torch", "tensorflow", "jax")
 @pytest.mark.parametrize("options", [{}, {"per_image": True, "axis": 1}], ids=str)
@@ -95,6 +96,7 @@ def test_compiled(backend: str, options: dict[str, Any]) -> None:
     np.testing.assert_allclose(native_grad(backend, total, x), slope, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 @pytest.mark.parametrize("options", [{}, {"per_image": True}, {"axis": 1}], ids=str)
 def test_a_batch_of_unknown_length(backend: str, options: dict[str, Any]) -> None:

@@ -405,6 +405,7 @@ def compilers(backend: str) -> dict[str, Callable[[Any], Any]]:
     return {}
 
 
+@pytest.mark.graph
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own imports
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_labels_that_cannot_be_read(backend: str, from_logits: bool) -> None:

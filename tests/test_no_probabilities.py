@@ -2,14 +2,13 @@
 gradient."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import multiloss
-from arrays import dtypes, framework, jit, native_grad, to_native, to_numpy
+from arrays import dtypes, jit, native_grad, to_native, to_numpy
 
 LABELS = ("scce", "sparse_categorical_focal_crossentropy", "sparse_poly_cross_entropy", "generalized_cross_entropy")
 VECTORS = ("cce", "categorical_focal_crossentropy", "poly_cross_entropy")
@@ -43,20 +42,6 @@ def made(backend: str, name: str, **options: Any) -> Any:
     return loss
 
 
-@pytest.fixture
-def eager(backend: str) -> Iterator[None]:
-    """TensorFlow op by op, which has its compiler's arithmetic and takes no second for each case."""
-    if framework(backend) != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_a_sample_below_the_range_is_nan(backend: str, name: str, options: dict[str, Any]) -> None:
     y, p = arrays(backend, name, 50.0)
@@ -75,7 +60,6 @@ def test_a_sample_below_the_range_is_nan(backend: str, name: str, options: dict[
     assert to_numpy(slope)[1, 1] < 0
 
 
-@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_a_masked_one_is_0(backend: str, name: str, options: dict[str, Any]) -> None:
     y, p = arrays(backend, name, 50.0)
@@ -90,7 +74,6 @@ def test_a_masked_one_is_0(backend: str, name: str, options: dict[str, Any]) -> 
     assert np.isnan(to_numpy(value)).tolist() == [True, False] and np.isnan(to_numpy(gradient)[0]).all()
 
 
-@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("name", "options"), [case for case in CASES if case[1].get("epsilon") != 0])
 def test_rounding_is_allowed(backend: str, name: str, options: dict[str, Any]) -> None:
     """A softmax in half precision may be off by a unit in the last place, and so may its float32."""
@@ -108,7 +91,6 @@ def test_rounding_is_allowed(backend: str, name: str, options: dict[str, Any]) -
         assert np.isfinite(to_numpy(loss(y, p)))
 
 
-@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", [name for name in (*PAIRS, *VECTORS, *LABELS, "nll") if "focal" not in name])
 def test_unless_nothing_is_to_be_checked(backend: str, name: str) -> None:
     y, p = arrays(backend, name, 4.0)
@@ -124,6 +106,7 @@ def test_unless_nothing_is_to_be_checked(backend: str, name: str) -> None:
     assert np.isfinite(to_numpy(gradient)).all()
 
 
+@pytest.mark.graph
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
 @pytest.mark.only("torch", "tensorflow", "jax", "keras")
 @pytest.mark.parametrize("name", ["bce", "scce", "categorical_focal_crossentropy"])

@@ -99,7 +99,7 @@ def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", LOSSES)
-@settings(max_examples=min(25, settings().max_examples))
+@settings(max_examples=min(12, settings().max_examples))
 @given(data=st.data())
 def test_generated(what: str, data: st.DataObject) -> None:
     """Any arguments, shape, reduction and numbers."""
@@ -109,6 +109,7 @@ def test_generated(what: str, data: st.DataObject) -> None:
     check(written(what, arguments, reduction), arrays, backends=EAGER, atol=1e-14)
 
 
+@pytest.mark.graph
 @pytest.mark.parametrize("what", LOSSES)
 def test_compiled(what: str) -> None:
     """The same on JAX and TensorFlow, each with the first of its arguments, once as a class."""
@@ -160,6 +161,7 @@ def test_a_weight_for_several_values(what: str) -> None:
         check(form, arrays, backends=EAGER + compiled, peer=lambda t, p, w=theirs: loss(t, p, sample_weight=w))
 
 
+@pytest.mark.graph
 def test_a_weight_for_several_values_by_hand() -> None:
     """Two errors of 1, a weight of 2: 4 / 2; and a sum of 0."""
     import tensorflow as tf

@@ -21,6 +21,7 @@ def make(backend: str) -> Any:
     return multiloss.get("center", backend=backend, num_classes=C, feature_dim=D)
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 @pytest.mark.parametrize("how", ["call", "update", "value_and_grad"])
 @pytest.mark.parametrize("graph", ["eager", "around", "inside"])
@@ -61,6 +62,7 @@ def test_tensorflow_recompute_grad_of_what_moves_nothing(backend: str) -> None:
     assert not to_numpy(center.centers).any()
 
 
+@pytest.mark.graph
 @pytest.mark.only("tensorflow")
 def test_what_tensorflow_does_not_show(backend: str) -> None:
     """A function that was traced before runs twice without any Python, and moves twice: as the guide says."""

@@ -92,6 +92,7 @@ def test_copies_of_a_loss_whose_name_was_given_away(backend: str) -> None:
     assert pickle.loads(pickle.dumps(again)) == again != loss
 
 
+@pytest.mark.graph
 def test_it_is_a_loss_like_any_other(backend: str) -> None:
     """Config, equality, pickling, dtypes, compilation, checks."""
     multiloss.register("soft_abs")(soft_abs)
@@ -273,6 +274,7 @@ def test_options_of_every_kind(backend: str) -> None:
             get(**{option: value})
 
 
+@pytest.mark.graph
 @pytest.mark.parametrize("name", ["mse", "huber", "kl", "bce", "cce", "log_cosh", "rmse"])
 @pytest.mark.filterwarnings("error:.*absolute value")
 def test_a_replaced_loss_of_the_library(backend: str, name: str) -> None:

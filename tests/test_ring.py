@@ -104,6 +104,7 @@ def test_when_the_radius_starts(backend: str) -> None:
     assert radius() == pytest.approx(4.0)
 
 
+@pytest.mark.graph
 def test_traced_from_an_unknown_radius(backend: str) -> None:
     loss = ring(backend, alpha=0.5)
     run = jit(backend, lambda s, y, x: loss.step({"centers": s}, y, x)[1]["centers"])
@@ -143,6 +144,7 @@ def test_config_files_and_other_backends(backend: str, tmp_path: Any) -> None:
     assert "ring" in loss.describe().lower() and "the radius by its gradient" in loss.describe()
 
 
+@pytest.mark.graph
 def test_in_a_keras_model(backend: str, tmp_path: Any) -> None:
     if backend != "keras":
         assert not hasattr(ring(backend), "get_config")  # the layer is Keras' alone

@@ -110,6 +110,7 @@ def test_log_cosh_of_a_thousand(backend: str, rtol: float, form: str) -> None:
         assert np.log(np.cosh(np.float32(100.0))) == math.inf
 
 
+@pytest.mark.graph
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
 def test_log_cosh_of_infinite_errors(backend: str) -> None:
     """The derivative is the sign of the error, by the prediction and by the target, compiled too."""

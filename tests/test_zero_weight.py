@@ -26,7 +26,6 @@ def tiny_and_large(inputs: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarr
 
 
 @pytest.mark.filterwarnings("ignore:Output seems independent of input:UserWarning")  # autograd's, of a constant
-@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")  # Keras' arithmetic is that of the framework it runs on
 @pytest.mark.parametrize(("name", "options", "inputs"), list(calls(first=True)))
 def test_the_derivative_is_0(backend: str, name: str, options: dict[str, Any], inputs: dict[str, np.ndarray]) -> None:
@@ -71,6 +70,7 @@ def test_a_nan_stays(backend: str) -> None:
     assert np.isnan(to_numpy(value)) and np.isnan(to_numpy(gradient)).tolist() == [[True], [False]]
 
 
+@pytest.mark.graph
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
 @pytest.mark.only("torch", "tensorflow", "jax")
 def test_by_hand_compiled(backend: str) -> None:
