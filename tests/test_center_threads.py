@@ -101,8 +101,9 @@ def test_no_file_is_torn(backend: str, tmp_path: Path) -> None:
         try:
             for i in range(15):
                 center.save_centers(tmp_path / "centers")
-                found = state.load(tmp_path / "centers"), to_numpy(center.centers), to_numpy(
-                    center.to_backend("numpy").centers)  # fmt: skip
+                found = [state.load(tmp_path / "centers"), to_numpy(center.to_backend("numpy").centers)]
+                if backend != "torch":  # whose `centers` is the buffer itself, which moves while it is read
+                    found.append(to_numpy(center.centers))
                 for table in found:
                     assert table.shape == (rows, 4) and np.ptp(table) == 0 and table[0, 0] > 0
                 if i % 5 == 4:

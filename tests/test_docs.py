@@ -62,6 +62,7 @@ def run(page: Path, chosen: Callable[[Block], bool]) -> None:
             exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
 
 
+@pytest.mark.graph
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page: Path, backend: str) -> None:
