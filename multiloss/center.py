@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch, inputs, options, pipeline, registry
+from multiloss import call, dispatch, options, pipeline, registry
 from multiloss.definitions import center as formula
 from multiloss.definitions import center_family as family
 from multiloss.loss import Spec
@@ -167,9 +167,9 @@ def make(backend: str | None, given: dict[str, Any]) -> Any:
     return dispatch.backend(backend).center(read)
 
 
-def native_arrays(be: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Array, ...]:
+def native_arrays(be: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Array]:
     """All arguments as native arrays, on the device of the features."""
-    return inputs.convert(be, labels, features, sample_weight, mask, "labels", "features")
+    return call.convert(be, ("labels", "features"), [labels, features, sample_weight, mask])
 
 
 def _gather(
@@ -199,12 +199,14 @@ def _samples(
 ) -> pipeline.Samples:
     """What the value takes: the rows of the samples, or for the family (`Compared`) the whole table, too."""
     safe, keep, invalid, rows = gathered
-    samples = pipeline.of_rows(be, chosen.spec, rows, features, sample_weight, mask, invalid)
+    samples = pipeline.prepare(be, chosen.spec, rows, features, sample_weight, mask, trusted=True)
+    samples = samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
     if chosen.loss in ("center", "ring"):
         return samples
-    table = be.cast_like(be.xp.held(centers), samples.y_pred)
+    table = be.cast_like(be.xp.held(centers), samples.inputs["y_pred"])
     keep = _every(safe) if keep is None else keep
-    return dataclasses.replace(samples, y_true=family.Compared(samples.y_true, safe, table, keep))
+    compared = family.Compared(samples.inputs["y_true"], safe, table, keep)
+    return dataclasses.replace(samples, inputs=samples.inputs | {"y_true": compared})
 
 
 def value_and_gradient(
@@ -224,7 +226,8 @@ def value_and_gradient(
         labels, centers, trusted = *one_radius(be, centers, labels, features, mask, group), True
     gathered = _gather(be, centers, labels, mask, trusted)
     samples = _samples(be, chosen, centers, gathered, features, sample_weight, mask)
-    value, gradient = pipeline.value_and_gradient_of(be, chosen.spec, samples)
+    value, gradients = pipeline.value_and_gradients_of(be, chosen.spec, samples, ("y_pred",))
+    gradient = gradients["y_pred"]
     return value, be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
 
 

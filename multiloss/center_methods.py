@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import checks, dispatch, inputs, options, state
+from multiloss import call, checks, dispatch, options, state
 from multiloss.center import CenterOptions, make, native_arrays, step, to_host, words
 from multiloss.loss import FixedOptions
 
@@ -161,7 +161,7 @@ class CenterMethods(FixedOptions):
             raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
         if self.options.loss == "git" and len(label_shape) != 1:
             raise ValueError(f"git compares the samples of one batch: features must be (N, D), got shape {shape}")
-        inputs.check_weights(be, sample_weight, mask, label_shape, shape)
+        call.check_weights(be, sample_weight, mask, label_shape, shape)
 
     def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
         if self.options.validate is False or self.options.loss == "ring":  # which does not use them
@@ -173,7 +173,7 @@ class CenterMethods(FixedOptions):
         values, kept = be.host(labels), None if mask is None else be.host(mask)
         if values is None or (mask is not None and kept is None):
             return False
-        keep = None if kept is None else inputs.spread_host(kept, values.shape)
+        keep = None if kept is None else call.spread_host(kept, values.shape)
         checks.labels_in_range(values, classes, None, keep, "labels", "to leave such samples out pass a mask")
         return True
 
@@ -194,7 +194,7 @@ class CenterMethods(FixedOptions):
                 "pass num_classes to multiloss.get('center', ...)"
             )
         if kept is not None:
-            values = values[inputs.spread_host(kept, values.shape)]
+            values = values[call.spread_host(kept, values.shape)]
         top = int(values.max()) + 1 if values.size else 0
         if top > chosen.max_classes:
             raise ValueError(

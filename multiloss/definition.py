@@ -49,6 +49,7 @@ class Definition:
         undershoot: `options -> number`, of a loss that is 0 or above for probabilities: how much its value falls below
             0 at most, for each unit by which one exceeds 1; None where the options allow other values. A value that
             falls lower is nan, so that logits taken for probabilities do not train.
+        is_root: whether it is a root of a mean over `axis`, which over one element is an absolute value.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Definition:
         classes: bool = False,
         may_be_empty: str = "",
         undershoot: Callable[[Mapping[str, Any]], float | None] | None = None,
+        is_root: bool = False,
     ) -> None:
         self.value = value
         self.kind = kind
@@ -82,7 +84,8 @@ class Definition:
         self.axis = axis
         self.symmetric = symmetric
         self.residual = residual
-        self.grad: Function | None = None
+        self.gradients: dict[str, Function] = {}
+        """The closed-form derivative by each input that has one."""
         self.hess: Function | None = None
         self.counts: Function | None = None
         self.has_labels = kind == "over_labels"
@@ -99,6 +102,8 @@ class Definition:
         self.inputs = tuple(self.shapes)
         """The names of what a call takes, in order."""
         self.optional = {name for name in self.inputs if shapes and parameters[name].default is None}
+        self.has_classes = self.has_labels or any(shape.below is not None for shape in self.shapes.values())
+        """Whether an input holds labels that must be below some number."""
         self.whole_batch = whole_batch
         self.holds_constant = holds_constant
         self.arrange = arrange or (lambda xp, inputs, options: inputs)
@@ -106,8 +111,9 @@ class Definition:
         self.classes = classes or self.has_labels
         self.may_be_empty = may_be_empty
         self.undershoot = undershoot
+        self.is_root = is_root
         self.takes_keep = "keep" in parameters
-        self.takes_axis = kind != "elementwise" or "axis" in parameters
+        self.takes_axis = "axis" in parameters if kind == "elementwise" else kind != "of_inputs"
         given = dict(readers or {})
         self.readers = {option: given.get(option) or read.like(default) for option, default in self.options.items()}
         for option, default in self.options.items():
@@ -115,19 +121,37 @@ class Definition:
         self.__doc__ = self.doc
         self.__name__ = self.name
 
-    def gradient(self, function: Function) -> Function:
-        """Register the closed-form derivative with respect to `y_pred` (of the value each element takes part in)."""
-        self.grad = function
+    def is_integer(self, name: str) -> bool:
+        """Whether an input holds integers: labels, sets of them, or lengths."""
+        return self.shapes[name].integer or (self.integer_targets and name == "y_true")
+
+    @property
+    def grad(self) -> Function | None:
+        """The closed-form derivative by the second input."""
+        return self.gradients.get(self.inputs[1])
+
+    def gradient(self, function: Function | str) -> Function:
+        """Register the closed-form derivative with respect to the second input, of the value that each element takes
+        part in: `@loss.gradient`. `@loss.gradient("var")` registers the one by another input.
+
+        The function takes those of the options that it names.
+        """
+        if isinstance(function, str):
+            return functools.partial(self._register, function)
+        return self._register(self.inputs[1], function)
+
+    def _register(self, name: str, function: Function) -> Function:
+        self.gradients[name] = _with_what_it_takes(function)
         return function
 
     def hessian(self, function: Function) -> Function:
         """Register the closed-form second derivative of each value with respect to its own element."""
-        self.hess = function
+        self.hess = _with_what_it_takes(function)
         return function
 
     def counting(self, function: Function) -> Function:
         """Register how many each value counts for in a mean, 1 or 0 (by targets alone: it has no derivative)."""
-        self.counts = function
+        self.counts = _with_what_it_takes(function)
         return function
 
     def __call__(self, xp: Any, y_true: Any, y_pred: Any, **options: Any) -> Any:
@@ -173,6 +197,20 @@ def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, An
     if reserved:
         raise TypeError(f"option {reserved[0]!r} of {value.__name__} is every loss's own; choose another name")
     return {p.name: p.default for p in keywords}
+
+
+def _with_what_it_takes(function: Function) -> Function:
+    """The function, which is handed all options of a loss and gets those that it names."""
+    parameters = inspect.signature(function).parameters.values()
+    names = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return function
+
+    @functools.wraps(function)
+    def chosen(xp: Any, *inputs: Any, **options: Any) -> Any:
+        return function(xp, *inputs, **{name: x for name, x in options.items() if name in names})
+
+    return chosen
 
 
 def shared(part: Function) -> Function:

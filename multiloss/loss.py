@@ -6,10 +6,11 @@ from __future__ import annotations
 import dataclasses
 import reprlib
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from multiloss import checks, dispatch, options, registry
+from multiloss import checks, dispatch, options, pipeline, registry
+from multiloss.call import Call, bound, wanted
 from multiloss.definition import Definition
 
 
@@ -129,6 +130,52 @@ class Named(FixedOptions):
         return f"multiloss.get({self.spec.name!r}{options})"
 
 
+class LossBase(Named):
+    """What the loss objects of all frameworks share: a call is bound, converted and checked, then evaluated.
+
+    An adapter's class says `backend` and `be` (the adapter), and how arrays that were checked become a value and
+    gradients.
+    """
+
+    be: Any
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._checked = Call(spec)
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """The loss of its inputs, by place or by name; `sample_weight` and `mask` by name."""
+        return self._value(*self._checked(self.be, bound(self.spec.definition, inputs, named)))
+
+    def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
+        """The loss, and its gradient with respect to the second input (or what `wrt` names; of several a tuple)."""
+        positions = wanted(wrt, self.spec.definition)
+        arrays, trusted = self._checked(self.be, bound(self.spec.definition, inputs, named))
+        for i in positions:
+            if arrays[i] is None:
+                raise checks.missing_input(self.spec.name, self.spec.definition.inputs[i], self.spec.definition.inputs)
+            arrays[i] = arrays[i] if self.be.kind(arrays[i]) == "f" else self.be.compute(arrays[i])
+        value, gradients = self._value_and_gradients(arrays, trusted, positions)
+        return value, gradients[0] if wrt is None or isinstance(wrt, str) else tuple(gradients)
+
+    def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """First and second derivative of each value with respect to each element, unreduced."""
+        pipeline.require_derivatives(self.spec)
+        (y_true, y_pred, *_), trusted = self._checked(self.be, [y_true, y_pred, None, None])
+        return self._derivatives(y_true, y_pred, trusted)
+
+    def _value(self, arrays: list[Any], trusted: bool) -> Any:
+        raise NotImplementedError
+
+    def _value_and_gradients(
+        self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
+    ) -> tuple[Any, Sequence[Any]]:
+        raise NotImplementedError
+
+    def _derivatives(self, y_true: Any, y_pred: Any, trusted: bool) -> tuple[Any, Any]:
+        raise NotImplementedError
+
+
 class Loss(Named):
     """A loss without a backend: each call takes the backend of its arrays; lists and NumPy arrays go to NumPy."""
 
@@ -140,52 +187,35 @@ class Loss(Named):
         if "torch" in sys.modules:  # torch.compile cannot make a module while it traces
             self._native["torch"] = make(spec, "torch")
 
-    def _of(self, **arrays: Any) -> Any:
-        name = dispatch.backend_of(arrays)
+    def _of(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The loss in the framework of the arrays, and what it is called with, by name."""
+        definition = self.spec.definition
+        names = (*definition.inputs, "sample_weight", "mask")
+        given = dict(zip(names, bound(definition, inputs, named), strict=True))
+        name = dispatch.backend_of(given)
         if name not in self._native:
             self._native[name] = make(self.spec, name)
-        return self._native[name]
+        return self._native[name], {key: x for key, x in given.items() if x is not None}
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
-        """The loss, in the framework of the arrays."""
-        native = self._of(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight, mask=mask)
-        return native(y_true, y_pred, sample_weight=sample_weight, mask=mask)
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """The loss of its inputs, by place or by name, in the framework of the arrays."""
+        native, given = self._of(inputs, named)
+        return native(**given)
 
-    def value_and_grad(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, **wrt: Any) -> Any:
-        """The loss and its gradient with respect to `y_pred`, in the framework of the arrays."""
-        native = self._of(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight, mask=mask)
-        return native.value_and_grad(y_true, y_pred, sample_weight=sample_weight, mask=mask, **wrt)
+    def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> Any:
+        """The loss and its gradient with respect to the second input (or what `wrt` names), in that framework."""
+        native, given = self._of(inputs, named)
+        return native.value_and_grad(**given, wrt=wrt)
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> Any:
         """First and second derivative per element, in the framework of the arrays."""
-        return self._of(y_true=y_true, y_pred=y_pred).grad_and_hess(y_true, y_pred)
+        pipeline.require_derivatives(self.spec)
+        return self._of((y_true, y_pred), {})[0].grad_and_hess(y_true, y_pred)
 
 
 def make(spec: Spec, backend: str | None) -> Any:
     """The loss object of a spec: native to `backend`, or without one."""
-    general = spec.definition.kind == "of_inputs"
-    if backend is None:
-        if not general:
-            return Loss(spec)
-        from multiloss.general import FreeGeneral
-
-        return FreeGeneral(spec)
-    adapter = dispatch.backend(backend)
-    return adapter.general(spec) if general else adapter.loss(spec)
-
-
-def wanted(wrt: Any, definition: Definition) -> tuple[int, ...]:
-    """The positions that `wrt` (a name or several) asks gradients for."""
-    names = ("y_true", "y_pred")
-    if not isinstance(wrt, str | tuple | list) or not wrt:
-        raise ValueError(f"wrt must be one of {', '.join(map(repr, names))}, or several of them, got {wrt!r}")
-    asked = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    for name in asked:
-        if name not in names:
-            raise ValueError(f"wrt must be among {', '.join(map(repr, names))}, got {name!r}")
-        if name == "y_true" and definition.integer_targets:
-            raise ValueError(f"{definition.name} has integer labels, which have no gradient: wrt must be 'y_pred'")
-    return tuple(names.index(name) for name in asked)
+    return Loss(spec) if backend is None else dispatch.backend(backend).loss(spec)
 
 
 def get(name: str, backend: str | None = None, **options: Any) -> Any:

@@ -1,15 +1,19 @@
-"""Everything around a definition, once: dtypes, values, weights and mask, reduction; the same for the gradient.
+"""Everything around a definition, once, for every kind of loss: dtypes, masks, values, weights, reduction; the same for
+the derivatives.
 
-All of it is pure and can be traced; what came was converted and checked before (`inputs`). `be` is an adapter, `xp` its
-namespace.
+All of it is pure and can be traced; what came was converted and checked before (`call`). `be` is an adapter, `xp` its
+namespace. `options` are those of the call: a value and a derivative get them as arguments, so that one may be an array.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from multiloss import checks
+from multiloss.layout import ByAxis, Layout, layout, trailing
 from multiloss.options import KERAS_WEIGHTED
 
 Array = Any
@@ -19,8 +23,10 @@ Array = Any
 class Samples:
     """The inputs as the definition takes them, and one pair (weight, keep) per sample; None: all 1, all True."""
 
-    y_true: Array
-    y_pred: Array
+    how: Layout
+    options: Mapping[str, Any]
+    inputs: dict[str, Array]
+    """Those that are there, by name."""
     weight: Array | None
     keep: Array | None
     invalid: Array | None
@@ -31,36 +37,65 @@ class Samples:
     """Whether `sample_weight` came without axes."""
 
 
-def sample_shape(shape: Any, axis: Any) -> tuple[Any, ...]:
-    """The shape of the per-sample values: `shape` without `axis`."""
-    if axis is None:
-        return ()
-    gone = {item % len(shape) for item in (axis if isinstance(axis, tuple) else (axis,))}
-    return tuple(n for i, n in enumerate(shape) if i not in gone)
+def prepare(be: Any, spec: Any, *arrays: Any, trusted: bool, options: Mapping[str, Any] | None = None) -> Samples:
+    """Compute dtypes, and `mask`, `ignore_index`, `sample_weight`, `class_weight` as one pair (weight, keep).
 
-
-def _axes(axis: Any, rank: int) -> list[int]:
-    return sorted(item % rank for item in (axis if isinstance(axis, tuple) else (axis,))) if axis is not None else []
-
-
-def expand(x: Array, axis: Any, rank: int) -> Array:
-    """A per-sample array with the consumed axes back, of length 1."""
-    if axis is None:
-        return x[(None,) * rank] if rank else x
-    index: list[Any] = [slice(None)] * (rank - len(_axes(axis, rank)))
-    for item in _axes(axis, rank):
-        index.insert(item, None)
-    return x[tuple(index)] if index else x
-
-
-def trailing(x: Array, have: int, want: int) -> Array:
-    """Axes of length 1 added at the end: weights are broadcast from the left, batch first."""
-    return x[(...,) + (None,) * (want - have)] if want > have else x
-
-
-def _by_sample(be: Any, x: Array, y_pred: Array, axis: Any) -> Array:
-    """Weights or a mask, with as many axes as there are per-sample values."""
-    return trailing(x, len(be.shape(x)), len(sample_shape(be.shape(y_pred), axis)))
+    Args:
+        be: the adapter.
+        spec: the loss.
+        arrays: its inputs in order (None: left out), `sample_weight` and `mask`.
+        trusted: whether all labels are known to be in range.
+        options: those of this call; None: those of the loss.
+    """
+    xp, definition = be.xp, spec.definition
+    options = spec.kwargs if options is None else options
+    *given, weight, mask = arrays
+    given = definition.arrange(xp, given, options)
+    inputs = {name: x for name, x in zip(definition.inputs, given, strict=True) if x is not None}
+    how = layout(be, spec, inputs)
+    rank, one_for_all = len(how.samples), weight is not None and not len(be.shape(weight))
+    if hasattr(be, "fitted"):
+        inputs, weight, mask = be.fitted(spec, how, inputs, weight, mask)
+    low = lowest(spec, inputs[definition.inputs[1]].dtype)
+    main = be.compute(inputs[definition.inputs[1]])
+    keep = None if mask is None else trailing(mask, len(be.shape(mask)), rank)
+    if weight is not None:
+        weight = be.cast_like(weight, main)
+        weight = weight if definition.whole_batch else trailing(weight, len(be.shape(weight)), rank)
+    invalid = None
+    ignored = options.get("ignore_index")
+    for name in [one for one in inputs if how.is_label(one)]:
+        x = inputs[name] = be.labels(inputs[name])
+        most = how.most(be, name, inputs)
+        if most is None:
+            continue
+        if ignored is not None:
+            counted = x != ignored
+            keep = counted if keep is None else counted & keep
+            ignored = None  # it is about the first input of classes
+        if not trusted:
+            wrong = (x < 0) | (x >= most)
+            inputs[name] = xp.where(wrong, xp.zeros_like(x), x)
+            inner = how.inner(name, len(be.shape(x)))
+            wrong = xp.any(wrong, axis=inner) if inner else wrong
+            invalid = wrong if invalid is None else invalid | wrong
+    if keep is not None and definition.takes_keep:
+        keep = xp.logical_and(keep, xp.ones_like(_one_each(be, how, inputs), dtype=xp.bool))
+    invalid = invalid if invalid is None or keep is None else invalid & keep
+    for name, x in inputs.items():
+        label = how.is_label(name)
+        x = x if label else main if name == definition.inputs[1] else be.cast_like(x, main)
+        if keep is not None and how.has_samples(name):
+            # What is masked is replaced before any formula sees it: nan there reaches neither value nor gradient.
+            harmless = xp.zeros_like(x) if label else xp.full_like(x, 0.5)
+            x = xp.where(how.over(keep, name, len(be.shape(x))), x, harmless)
+        inputs[name] = x
+    if options.get("class_weight") is not None and isinstance(how, ByAxis):
+        of_class = _class_weight(be, how, options["class_weight"], **inputs)
+        weight = of_class if weight is None else weight * of_class
+    if weight is not None and keep is not None and not definition.whole_batch:
+        weight = xp.where(keep, weight, xp.zeros_like(weight))
+    return Samples(how, options, inputs, weight, keep, invalid, low, one_for_all)
 
 
 def lowest(spec: Any, dtype: Any) -> float | None:
@@ -70,69 +105,83 @@ def lowest(spec: Any, dtype: Any) -> float | None:
     return None if most is None else -most * checks.rounding(dtype)
 
 
-def prepare(be: Any, spec: Any, y_true: Array, y_pred: Array, sample_weight: Any, mask: Any, trusted: bool) -> Samples:
-    """Compute dtypes, and `mask`, `ignore_index`, `sample_weight`, `class_weight` as one pair (weight, keep)."""
-    xp, options, axis = be.xp, spec.kwargs, spec.axis
-    low = lowest(spec, y_pred.dtype)
-    y_pred = be.compute(y_pred)
-    rank = len(be.shape(y_pred))
-    keep = weight = invalid = None
-    if mask is not None:
-        keep = _by_sample(be, mask, y_pred, axis)
-    if sample_weight is not None:
-        weight = _by_sample(be, be.cast_like(sample_weight, y_pred), y_pred, axis)
-    if spec.definition.has_labels:
-        y_true = be.labels(y_true)
-        if options.get("ignore_index") is not None:
-            counted = y_true != options["ignore_index"]
-            keep = counted if keep is None else counted & keep
-        if not trusted:
-            invalid = (y_true < 0) | (y_true >= xp.class_count(y_pred, axis))
-            invalid = invalid if keep is None else invalid & keep
-            y_true = xp.where(invalid, xp.zeros_like(y_true), y_true)
-        if keep is not None:
-            y_true = xp.where(keep, y_true, xp.zeros_like(y_true))
-    else:
-        y_true = be.cast_like(y_true, y_pred)
-    if options.get("class_weight") is not None:
-        by_class = be.cast_like(be.asarray(options["class_weight"], y_pred, "class_weight"), y_pred)
-        if spec.definition.has_labels:
-            of_class = xp.gather(by_class, y_true)
-        else:
-            table = by_class[tuple(slice(None) if i == axis % rank else None for i in range(rank))]
-            of_class = xp.sum(y_true * table, axis=axis)
-        weight = of_class if weight is None else weight * of_class
-    if keep is not None:
-        # What is masked is replaced before any formula sees it: nan there reaches neither value nor gradient.
-        spread = expand(keep, axis, rank)
-        y_pred = xp.where(spread, y_pred, xp.full_like(y_pred, 0.5))
-        if not spec.definition.has_labels:
-            y_true = xp.where(spread, y_true, xp.full_like(y_true, 0.5))
-        weight = None if weight is None else xp.where(keep, weight, xp.zeros_like(weight))
-    one_for_all = sample_weight is not None and not len(be.shape(sample_weight))
-    return Samples(y_true, y_pred, weight, keep, invalid, low, one_for_all)
+def _class_weight(be: Any, how: ByAxis, weights: Any, y_true: Array, y_pred: Array) -> Array:
+    """The weight of each sample's class, or of its classes in the shares of its target."""
+    by_class = be.cast_like(be.asarray(weights, y_pred, "class_weight"), y_pred)
+    if how.is_label("y_true"):
+        return be.xp.gather(by_class, y_true)
+    (axis,) = how.axes
+    table = by_class[tuple(slice(None) if i == axis else None for i in range(len(how.shape)))]
+    return be.xp.sum(y_true * table, axis=axis)
 
 
-def per_sample(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
-    """One value per sample, unweighted."""
-    values = _values(be, spec, s, xp)
-    factor = _range_factor(spec, s, xp, values)
-    return _of_samples(spec, s, xp, values if factor is None else values * factor)
+def _one_each(be: Any, how: Layout, inputs: Mapping[str, Array]) -> Array:
+    """An array of the samples' shape."""
+    x = next(x for name, x in inputs.items() if how.has_samples(name))
+    more = len(be.shape(x)) - len(how.samples)
+    return x[(..., *([0] * more))] if more else x
 
 
-def _values(be: Any, spec: Any, s: Samples, xp: Any) -> Array:
-    """What the definition gives: one value per element of an elementwise loss, else per sample."""
-    definition, axis, options = spec.definition, spec.axis, spec.kwargs
+def _call(spec: Any, s: Samples) -> tuple[list[Any], dict[str, Any]]:
+    """What the definition takes: all inputs in order, and the options of this call."""
+    definition = spec.definition
+    options = dict(s.options)
+    if definition.takes_axis:
+        options["axis"] = spec.axis
+    if definition.takes_keep:  # what reads the whole batch leaves out itself what is masked
+        options["keep"] = s.keep
+    return [s.inputs.get(name) for name in definition.inputs], options
+
+
+def _values(be: Any, spec: Any, s: Samples, xp: Any) -> tuple[Array, Array | None]:
+    """What the definition gives, one value per element of an elementwise loss, else per sample; and how many each value
+    counts for in a mean (None: each for one)."""
+    inputs, options = _call(spec, s)
     own = getattr(be, "own_values", None)
-    values = None if own is None else own(spec, s.y_true, s.y_pred)
-    if values is not None:
-        return values
-    if definition.kind == "elementwise":
-        options = {**options, "axis": axis} if definition.takes_axis else options
-        return _differentiable(be, spec, xp, s, options, ())
-    # What reads the whole batch (`keras.hinge`) leaves out itself what is masked, and has no closed form.
-    more = {"axis": axis, **({"keep": s.keep} if definition.takes_keep else {})}
-    return _differentiable(be, spec, xp, s, {**options, **more}, axis)
+    found = None if own is None else own(spec, *inputs)
+    if found is None:
+        found = _differentiable(be, spec, s, xp, inputs, options)
+    if spec.definition.counts is not None:
+        return found, spec.definition.counts(xp, *inputs, **options)
+    return found if isinstance(found, tuple) else (found, None)
+
+
+def _differentiable(be: Any, spec: Any, s: Samples, xp: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
+    """The value, with the derivatives that the definition gives as the framework's."""
+    definition, names = spec.definition, tuple(s.inputs)
+    # Of what compares with a whole table (`Compared`) the derivative is the framework's.
+    closed = [name for name in definition.gradients if name in names]
+    if not closed or not all(be.is_native(x) for x in s.inputs.values()):
+        return definition.value(xp, *inputs, **options)
+    arrays = {name: x for name, x in options.items() if name != "keep" and be.is_native(x)}
+    weights = () if s.weight is None else (s.weight,)
+    first = len(names) + len(weights)
+
+    def call(given: tuple[Array, ...]) -> tuple[list[Any], dict[str, Any]]:
+        now = dict(zip(names, given, strict=False))
+        return [now.get(name) for name in definition.inputs], options | dict(zip(arrays, given[first:], strict=True))
+
+    def value(*given: Array) -> Array:
+        inputs, options = call(given)
+        return definition.value(xp, *inputs, **options)
+
+    def gradient(name: str) -> Any:
+        def by_it(*given: Array) -> Array:
+            inputs, options = call(given)
+            found = definition.gradients[name](xp, *inputs, **options)
+            for weight in given[len(names) : first]:  # a derivative that left the range, times a weight of 0, is nan
+                nothing = s.how.over(weight == 0, name, len(found.shape))
+                found = xp.where(nothing & xp.isinf(found), xp.zeros_like(found), found)
+            return found
+
+        return by_it
+
+    each = definition.kind == "elementwise"
+    gradients: dict[int, Any] = dict.fromkeys(range(len(names), first))  # by weights the value has no derivative
+    for name in closed:
+        axes = () if each else s.how.inner(name, len(be.shape(s.inputs[name])))
+        gradients[names.index(name)] = gradient(name), axes
+    return be.closed_form(value, gradients, *s.inputs.values(), *weights, *arrays.values())
 
 
 def _range_factor(spec: Any, s: Samples, xp: Any, values: Array) -> Array | None:
@@ -141,68 +190,55 @@ def _range_factor(spec: Any, s: Samples, xp: Any, values: Array) -> Array | None
     factor = None if s.lowest is None else xp.nan_below(values, s.lowest)
     if factor is None or spec.definition.kind != "elementwise" or spec.axis == ():
         return factor
-    return expand(1 + xp.sum(factor - 1, axis=spec.axis), spec.axis, len(factor.shape))
+    return s.how.over(1 + xp.sum(factor - 1, axis=spec.axis), "y_pred", len(factor.shape))
 
 
-def _of_samples(spec: Any, s: Samples, xp: Any, values: Array) -> Array:
+def _of_samples(be: Any, spec: Any, s: Samples, xp: Any, values: Array) -> Array:
     """One value per sample, of what the definition gave."""
     if spec.definition.kind == "elementwise" and spec.axis != ():
         values = xp.sum(values, axis=spec.axis) / xp.length(values, spec.axis)
+    if s.invalid is None:
+        return values
+    wrong = xp.any(s.invalid) if spec.definition.whole_batch else _spread(be, s.invalid, values)
     # `where` against a constant, not a product with nan, which would make every gradient nan.
-    return values if s.invalid is None else xp.where(s.invalid, xp.full_like(values, float("nan")), values)
+    return xp.where(wrong, xp.full_like(values, math.nan), values)
 
 
-def _differentiable(be: Any, spec: Any, xp: Any, s: Samples, options: Any, axis: Any) -> Array:
-    definition = spec.definition
-
-    def value(t: Array, p: Array) -> Array:
-        return definition.value(xp, t, p, **options)
-
-    if definition.grad is None or not be.is_native(s.y_true):  # compared with a whole table: by autodiff
-        return value(s.y_true, s.y_pred)
-
-    def gradient(t: Array, p: Array, *weights: Array) -> Array:
-        found = definition.grad(xp, t, p, **options)
-        for weight in weights:  # a derivative that left the range, times a weight of 0, would be nan
-            nothing = expand(weight == 0, spec.axis, len(be.shape(p)))
-            found = xp.where(nothing & xp.isinf(found), xp.zeros_like(found), found)
-        return found
-
-    weights = () if s.weight is None else (s.weight,)
-    return be.closed_form(value, gradient, s.y_true, s.y_pred, axis, *weights)
+def _spread(be: Any, x: Array, values: Array) -> Array:
+    return trailing(x, len(be.shape(x)), len(be.shape(values)))
 
 
-def _weighted(xp: Any, s: Samples, values: Array) -> Array:
-    weighted = values if s.weight is None else values * s.weight
-    return weighted if s.keep is None else xp.where(s.keep, weighted, xp.zeros_like(weighted))
+def _weighted(be: Any, spec: Any, s: Samples, values: Array) -> Array:
+    weighted = values if s.weight is None else values * _spread(be, s.weight, values)
+    if s.keep is None or spec.definition.whole_batch:
+        return weighted
+    return be.xp.where(_spread(be, s.keep, values), weighted, be.xp.zeros_like(weighted))
 
 
-def _denominator(be: Any, spec: Any, s: Samples, values: Array) -> Any:
+def _denominator(be: Any, spec: Any, s: Samples, values: Array, counts: Array | None) -> Any:
     """What the sum of weighted values is divided by; 1 where nothing is left, so that the result is 0."""
     xp, reduction = be.xp, spec.reduction
+    keep = None if spec.definition.whole_batch else s.keep
     if reduction in ("sum", "none"):
         return None
     if reduction == "batchmean":
         return xp.length(values, 0) if len(be.shape(values)) else None
-    counts = spec.definition.counts
-    if counts is not None:
-        counts = counts(xp, s.y_true, s.y_pred, **spec.kwargs, axis=spec.axis)
-    if reduction == KERAS_WEIGHTED and not (s.weight is None and s.keep is None):
-        amounts = be.cast_like(s.keep, values) if s.weight is None else s.weight
-        return as_keras_divides(be, values, amounts if counts is None else amounts * counts, s.one_for_all)
+    if reduction == KERAS_WEIGHTED and not (s.weight is None and keep is None):
+        amounts = be.cast_like(keep, values) if s.weight is None else s.weight
+        return _as_keras_divides(be, values, amounts if counts is None else amounts * counts, s.one_for_all)
     if reduction == "weighted_mean" and s.weight is not None:
-        amounts = s.weight + xp.zeros_like(values)
+        amounts = _spread(be, s.weight, values) + xp.zeros_like(values)
         amounts = amounts if counts is None else amounts * counts
-    elif s.keep is None and counts is None:
+    elif keep is None and counts is None:
         return xp.length(values, None)
     else:
         amounts = xp.ones_like(values) if counts is None else counts
-    amounts = amounts if s.keep is None else xp.where(s.keep, amounts, xp.zeros_like(amounts))
+    amounts = amounts if keep is None else xp.where(_spread(be, keep, values), amounts, xp.zeros_like(amounts))
     total = xp.sum(amounts)
     return xp.where(xp.any(amounts != 0), total, xp.ones_like(total))
 
 
-def as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool) -> Any:
+def _as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool) -> Any:
     """What `mean_with_sample_weight` divides by: the sum of the weights as they came, not one for each value.
 
     A single value is not divided, and neither is that of a batch of one under a weight without axes, which Keras takes
@@ -212,7 +248,7 @@ def as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool) 
     if not rank:
         return None
     total = xp.sum(amounts)
-    total = xp.where(total == 0, xp.full_like(total, float("inf")), total)
+    total = xp.where(total == 0, xp.full_like(total, math.inf), total)
     if one_for_all and rank == 1:
         length = xp.length(values, 0)
         if be.is_native(length):
@@ -221,127 +257,136 @@ def as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool) 
     return total
 
 
-def reduce(be: Any, spec: Any, s: Samples, values: Array) -> Array:
+def _reduce(be: Any, spec: Any, s: Samples, values: Array, counts: Array | None) -> Array:
     """The weighted values, reduced."""
-    xp = be.xp
-    weighted = _weighted(xp, s, values)
+    weighted = _weighted(be, spec, s, values)
     if spec.reduction == "none":
         return weighted
-    total = xp.sum(weighted)
-    by = _denominator(be, spec, s, values)
+    total = be.xp.sum(weighted)
+    by = _denominator(be, spec, s, values, counts)
     return total if by is None else total / by
 
 
+def _of_nothing(be: Any, spec: Any, s: Samples) -> Array:
+    """0, of an empty batch; for no reduction an empty array. Its derivative by everything that was given is zeros."""
+    main, rank = s.inputs[spec.definition.inputs[1]], len(s.how.samples)
+    inner = be.shape(main)[rank:]
+    nothing = main[(..., *([0] * len(inner)))] if math.prod(inner) else main
+    if spec.reduction != "none" or spec.definition.whole_batch:
+        nothing = be.xp.sum(main)
+    for x in (*s.inputs.values(), s.weight):
+        if x is not None and x is not main and be.kind(x) == "f":  # no entry of it, so that no nan comes in
+            nothing = nothing + be.xp.sum(be.xp.reshape(x, (-1,))[:0])
+    return nothing
+
+
 def evaluate(
-    be: Any,
-    spec: Any,
-    y_true: Array,
-    y_pred: Array,
-    sample_weight: Any = None,
-    mask: Any = None,
-    *,
-    trusted: bool = False,
+    be: Any, spec: Any, *arrays: Any, trusted: bool = False, options: Mapping[str, Any] | None = None
 ) -> Array:
-    """The loss of (y_true, y_pred). Pure, traceable."""
-    return value_of(be, spec, prepare(be, spec, y_true, y_pred, sample_weight, mask, trusted))
-
-
-def of_rows(
-    be: Any, spec: Any, rows: Array, features: Array, sample_weight: Any, mask: Any, invalid: Array | None
-) -> Samples:
-    """Features against gathered centers; the value is nan where the label of a row is `invalid`."""
-    samples = prepare(be, spec, rows, features, sample_weight, mask, True)
-    return samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
+    """The loss of its inputs, `sample_weight` and `mask`. Pure, traceable."""
+    return value_of(be, spec, prepare(be, spec, *arrays, trusted=trusted, options=options))
 
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:
-    """The loss of what `prepare` or `of_rows` made."""
+    """The loss of what `prepare` made."""
+    definition = spec.definition
+    if definition.kind == "of_inputs" and 0 in s.how.samples:
+        return _of_nothing(be, spec, s)
     own = getattr(be, "own_value", None)
     if own is not None and s.weight is None and s.keep is None and s.invalid is None:
-        value = own(spec, s.y_true, s.y_pred)
+        value = own(spec, *(s.inputs.get(name) for name in definition.inputs))
         if value is not None:
             return value
-    return reduce(be, spec, s, per_sample(be, spec, s, be.xp))
+    values, counts = _values(be, spec, s, be.xp)
+    factor = _range_factor(spec, s, be.xp, values)
+    values = _of_samples(be, spec, s, be.xp, values if factor is None else values * factor)
+    if definition.whole_batch and None in s.how.samples:  # an empty batch whose length shows at run time only
+        length = be.xp.class_count(_one_each(be, s.how, s.inputs), 0)
+        values = be.xp.where(length == 0, be.xp.zeros_like(values), values)
+    return _reduce(be, spec, s, values, counts)
 
 
-def value_and_gradient(
+def value_and_gradients(
     be: Any,
     spec: Any,
-    y_true: Array,
-    y_pred: Array,
-    sample_weight: Any = None,
-    mask: Any = None,
-    *,
+    *arrays: Any,
+    wrt: tuple[str, ...],
     trusted: bool = False,
-) -> tuple[Array, Array]:
-    """The loss and its gradient by the closed form (of the sum for `reduction="none"`)."""
-    return value_and_gradient_of(be, spec, prepare(be, spec, y_true, y_pred, sample_weight, mask, trusted))
+    options: Mapping[str, Any] | None = None,
+) -> tuple[Array, dict[str, Array]]:
+    """The loss and its gradients (of the sum for `reduction="none"`) by the closed forms of the definition."""
+    return value_and_gradients_of(be, spec, prepare(be, spec, *arrays, trusted=trusted, options=options), wrt)
 
 
-def value_and_gradient_of(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]:
-    """The same of what `prepare` or `of_rows` made."""
-    xp, axis = be.xp, spec.axis
-    values, gradient = values_and_derivative(be, spec, s)
-    rank = len(be.shape(s.y_pred))
-    # What multiplies each sample's value in the reduction multiplies its gradient.
-    if s.weight is not None or s.keep is not None:
-        # By `times`: a derivative that left the range, times a weight of 0, would be nan where the value is 0.
-        gradient = xp.times(expand(_weighted(xp, s, xp.ones_like(values)), axis, rank), gradient)
+def value_and_gradients_of(be: Any, spec: Any, s: Samples, wrt: tuple[str, ...]) -> tuple[Array, dict[str, Array]]:
+    """The same of what `prepare` made; each name of `wrt` has a closed form."""
+    xp = be.xp
+    values, counts, found = _values_and_derivatives(be, spec, s, wrt)
     # What divides is one factor, rounded as automatic differentiation rounds it.
-    by = _denominator(be, spec, s, values)
+    by = _denominator(be, spec, s, values, counts)
     scale = None if by is None else 1 / by
-    if spec.definition.kind == "elementwise" and axis != ():
-        scale = (1 if scale is None else scale) / xp.length(s.y_pred, axis)
-    gradient = gradient if scale is None else gradient * scale
-    return reduce(be, spec, s, values), _counted(be, spec, s, gradient)
+    if spec.definition.kind == "elementwise" and spec.axis != ():
+        scale = (1 if scale is None else scale) / xp.length(s.inputs["y_pred"], spec.axis)
+    gradients = {}
+    for name, gradient in found.items():
+        # What multiplies each sample's value in the reduction multiplies its gradient.
+        if s.weight is not None or s.keep is not None:
+            factor = s.how.over(_weighted(be, spec, s, xp.ones_like(values)), name, len(be.shape(s.inputs[name])))
+            # By `times`: a derivative that left the range, times a weight of 0, would be nan where the value is 0.
+            gradient = xp.times(factor, gradient)
+        gradients[name] = _counted(be, s, name, gradient if scale is None else gradient * scale)
+    return _reduce(be, spec, s, values, counts), gradients
 
 
-def values_and_derivative(be: Any, spec: Any, s: Samples) -> tuple[Array, Array]:
-    """One value per sample, and its derivative by each element; what both need is computed once."""
+def _values_and_derivatives(
+    be: Any, spec: Any, s: Samples, wrt: tuple[str, ...]
+) -> tuple[Array, Array | None, dict[str, Array]]:
+    """One value per sample, how many it counts for, and its derivative by each element; what these share is computed
+    once."""
     xp = be.xp.sharing()
-    # The derivative first: what both share is then recorded where a second derivative is asked for; in `closed_form`,
-    # under `per_sample`, it might not be.
-    gradient = derivative(spec, s, xp)
-    values = _values(be, spec, s, xp)
+    # The derivatives first: what is shared is then recorded where a second derivative is asked for; in `closed_form`,
+    # under `_values`, it might not be.
+    found = {name: derivative(spec, s, xp, name) for name in wrt}
+    values, counts = _values(be, spec, s, xp)
     factor = _range_factor(spec, s, xp, values)
     if factor is not None:
-        values, gradient = values * factor, gradient * _by_element(spec, factor, len(be.shape(s.y_pred)))
-    return _of_samples(spec, s, xp, values), gradient
+        values, found = values * factor, {name: x * _by_element(be, spec, s, factor, name) for name, x in found.items()}
+    return _of_samples(be, spec, s, xp, values), counts, found
 
 
-def _by_element(spec: Any, x: Array, rank: int) -> Array:
+def _by_element(be: Any, spec: Any, s: Samples, x: Array, name: str) -> Array:
     """What there is one of for each value, as a factor for each element."""
-    return x if spec.definition.kind == "elementwise" else expand(x, spec.axis, rank)
+    return x if spec.definition.kind == "elementwise" else s.how.over(x, name, len(be.shape(s.inputs[name])))
 
 
-def _counted(be: Any, spec: Any, s: Samples, gradient: Array) -> Array:
+def _counted(be: Any, s: Samples, name: str, gradient: Array) -> Array:
     """Exactly 0 where the sample is masked, or its value the constant nan."""
-    xp, rank = be.xp, len(be.shape(s.y_pred))
+    xp = be.xp
     for counts in (s.keep, None if s.invalid is None else ~s.invalid):
         if counts is not None:
-            gradient = xp.where(expand(counts, spec.axis, rank), gradient, xp.zeros_like(gradient))
+            spread = s.how.over(counts, name, len(be.shape(s.inputs[name])))
+            gradient = xp.where(spread, gradient, xp.zeros_like(gradient))
     return gradient
 
 
-def derivative(spec: Any, s: Samples, xp: Any, second: bool = False) -> Array:
-    """The closed-form derivative of each value with respect to each element, unreduced."""
-    definition = spec.definition
-    function = definition.hess if second else definition.grad
-    options = {**spec.kwargs, "axis": spec.axis} if definition.takes_axis else spec.kwargs
-    return function(xp, s.y_true, s.y_pred, **options)
+def derivative(spec: Any, s: Samples, xp: Any, name: str, second: bool = False) -> Array:
+    """The closed-form derivative of each value with respect to each element of an input, unreduced."""
+    inputs, options = _call(spec, s)
+    function = spec.definition.hess if second else spec.definition.gradients[name]
+    return function(xp, *inputs, **options)
 
 
 def grad_and_hess(be: Any, spec: Any, y_true: Array, y_pred: Array, trusted: bool = False) -> tuple[Array, Array]:
     """First and second derivative per element, unreduced; where a label is ignored, 0."""
-    s = prepare(be, spec, y_true, y_pred, None, None, trusted)
+    s = prepare(be, spec, y_true, y_pred, None, None, trusted=trusted)
     xp = be.xp.sharing()
-    found = [derivative(spec, s, xp, second) for second in (False, True)]
+    found = [derivative(spec, s, xp, "y_pred", second) for second in (False, True)]
     if s.lowest is not None:
-        factor = _range_factor(spec, s, xp, _values(be, spec, s, xp))
-        found = found if factor is None else [x * _by_element(spec, factor, len(be.shape(s.y_pred))) for x in found]
-    pair = tuple(_counted(be, spec, s, x) for x in found)
+        factor = _range_factor(spec, s, xp, _values(be, spec, s, xp)[0])
+        found = found if factor is None else [x * _by_element(be, spec, s, factor, "y_pred") for x in found]
+    pair = tuple(_counted(be, s, "y_pred", x) for x in found)
     if s.weight is not None:
-        pair = tuple(x * expand(s.weight, spec.axis, len(be.shape(y_pred))) for x in pair)
+        pair = tuple(x * s.how.over(s.weight, "y_pred", len(be.shape(y_pred))) for x in pair)
     return pair[0], pair[1]
 
 

@@ -147,9 +147,6 @@ class Adapter(Protocol):
     def loss(self, spec: Any) -> Any:
         """The native loss object of a `multiloss.loss.Spec`."""
 
-    def general(self, spec: Any) -> Any:
-        """The native loss object of a loss "of inputs" (`multiloss.general.General`)."""
-
     def center(self, options: Any) -> Any:
         """The native center-loss object."""
 
@@ -183,20 +180,20 @@ class Adapter(Protocol):
         """x as a NumPy array where its values can be read at little cost, else None (traced, fake, on an
         accelerator)."""
 
-    def own_value(self, spec: Any, y_true: Array, y_pred: Array) -> Array | None:
+    def own_value(self, spec: Any, *inputs: Array | None) -> Array | None:
         """Optional: the reduced loss by a kernel of the framework, where it has one for all samples alike."""
+
+    def own_values(self, spec: Any, *inputs: Array | None) -> Array | None:
+        """Optional: the value of each sample by a kernel of the framework, where it has one."""
 
     def labels_fit(self, x: Array, classes: int) -> bool:
         """Optional: whether all labels can be read and are in [0, classes), where this is quicker than by `host`."""
 
-    def fitted(self, spec: Any, *arrays: Array | None) -> tuple[Array | None, ...]:
-        """Optional: (y_true, y_pred, sample_weight, mask) that must fit each other by lengths not known yet."""
-
-    def fitted_inputs(
-        self, wanted: list[Any], inputs: list[Array | None], mask: Array | None, weight: Array | None, rank: int
-    ) -> tuple[list[Array | None], Array | None, Array | None]:
-        """Optional: the same of a loss "of inputs" of these shapes (`multiloss.shapes.Wanted`), whose samples have
-        `rank` axes."""
+    def fitted(
+        self, spec: Any, how: Any, inputs: dict[str, Array], weight: Array | None, mask: Array | None
+    ) -> tuple[dict[str, Array], Array | None, Array | None]:
+        """Optional: inputs by name, weights and mask that must fit each other by lengths not known yet, made to fit;
+        `how` says which lengths are the same (`multiloss.layout.Layout.names`)."""
 
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
         """A table of centers: float32, or float64 where `like` (features) is in double precision."""
@@ -211,11 +208,13 @@ class Adapter(Protocol):
     def refuse_recomputation(self) -> None:
         """Optional: RuntimeError where this call will be computed twice (activation checkpointing)."""
 
-    def closed_form(
-        self, value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array
-    ) -> Array:
-        """value(y_true, y_pred), whose derivative with respect to `y_pred` is `gradient(y_true, y_pred, *constants)`,
-        itself differentiable. `axis` is what `value` consumed; () for one value per element."""
+    def closed_form(self, value: Any, gradients: Mapping[int, Any], *arrays: Array) -> Array:
+        """value(*arrays), whose derivative by arrays[i] is in closed form where `gradients` has i.
+
+        There is a pair: the function of all arrays that gives it, itself differentiable, and the axes of arrays[i] that
+        the value has not, as they were taken together; or None, where the value does not depend on it. By any other
+        array the derivative is that of the expression.
+        """
 
 
 class Combined:

@@ -13,14 +13,13 @@ from multiloss import checks, dispatch, numerics, state
 from multiloss.protocol import namespace
 from multiloss_jax import ops
 from multiloss_jax.compat import is_traced
-from multiloss_jax.objects import JaxCenter, JaxGeneral, JaxLoss
+from multiloss_jax.objects import JaxCenter, JaxLoss
 
 Array = Any
 
 name = "jax"
 xp = namespace(jnp, ops, numerics.XLA)
 loss = JaxLoss
-general = JaxGeneral
 center = JaxCenter
 
 
@@ -106,26 +105,37 @@ def _is_here(sharding: Any) -> bool:
     return sharding.is_fully_addressable and next(iter(sharding.device_set)).platform == "cpu"
 
 
-def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array) -> Array:
-    """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
+def closed_form(value: Any, gradients: Any, *arrays: Array) -> Array:
+    """value(*arrays), with its derivatives in closed form by those that have one; by others that of the expression."""
 
     @jax.custom_jvp
-    def function(t: Array, p: Array, *constants: Array) -> Array:
-        return value(t, p)
+    def function(*arrays: Array) -> Array:
+        return value(*arrays)
 
     @partial(function.defjvp, symbolic_zeros=True)
     def _(primals: Any, tangents: Any) -> Any:
-        (t, p, *constants), (t_dot, p_dot, *_) = primals, tangents
-        out = function(t, p, *constants)
+        out = function(*primals)
         dot = jnp.zeros_like(out)
-        if type(p_dot) is not jax.custom_derivatives.SymbolicZero:
-            change = gradient(t, p, *constants) * p_dot
-            dot = change if axis == () else jnp.sum(change, axis=axis)
-        if type(t_dot) is not jax.custom_derivatives.SymbolicZero and jnp.issubdtype(t.dtype, jnp.floating):
-            dot = dot + jax.jvp(lambda t: value(t, p), (t,), (t_dot,))[1]
+        others = []
+        for i, tangent in enumerate(tangents):
+            if type(tangent) is jax.custom_derivatives.SymbolicZero or gradients.get(i, ()) is None:
+                continue
+            if i in gradients:
+                gradient, axes = gradients[i]
+                change = gradient(*primals) * tangent
+                dot = dot + (jnp.sum(change, axis=axes) if axes else change)
+            elif jnp.issubdtype(primals[i].dtype, jnp.floating):
+                others.append(i)
+        if others:
+
+            def of_others(*moving: Array) -> Array:
+                return value(*(dict(enumerate(primals)) | dict(zip(others, moving, strict=True))).values())
+
+            moving, along = ([x[i] for i in others] for x in (primals, tangents))
+            dot = dot + jax.jvp(of_others, moving, along)[1]
         return out, dot
 
-    return function(y_true, y_pred, *constants)
+    return function(*arrays)
 
 
 def centers_array(centers: Any, like: Array | None = None) -> Array:

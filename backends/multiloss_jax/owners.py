@@ -12,7 +12,7 @@ import multiloss_jax as be
 from multiloss import options, owners
 from multiloss.loss import Spec
 from multiloss_jax import compat
-from multiloss_jax.objects import JaxGeneral
+from multiloss_jax.objects import JaxLoss
 
 
 class WithWeight(owners.FixedSize, nnx.Module):
@@ -55,7 +55,7 @@ class WithWeight(owners.FixedSize, nnx.Module):
         made = owners.read(loss, num_classes, options.count("feature_dim", feature_dim), given, bias=bias)
         if not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be nnx.Rngs, such as nnx.Rngs(0), got {type(rngs).__name__}")
-        self.pure = compat.hidden_from_nnx(JaxGeneral(made.spec))
+        self.pure = compat.hidden_from_nnx(JaxLoss(made.spec))
         shape = made.num_classes, made.feature_dim
         self.weight = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(made.num_classes, jnp.float32)) if made.bias else None

@@ -59,9 +59,8 @@ def _value(x: Any) -> Any:
     return x.value if isinstance(x, keras.Variable) else x
 
 
-from multiloss_keras.objects import CenterLoss, KerasGeneral, KerasLoss  # noqa: E402  (they need the names above)
+from multiloss_keras.objects import CenterLoss, KerasLoss  # noqa: E402  (they need the names above)
 from multiloss_keras.with_center import WithCenterLoss as WithCenterLoss  # noqa: E402
 
 loss = KerasLoss
-general = KerasGeneral
 center = CenterLoss.of

@@ -9,14 +9,13 @@ import numpy as np
 from multiloss import dispatch, state
 from multiloss.protocol import namespace
 from multiloss_numpy import ops
-from multiloss_numpy.objects import NumpyCenter, NumpyGeneral, NumpyLoss
+from multiloss_numpy.objects import NumpyCenter, NumpyLoss
 
 Array = Any
 
 name = "numpy"
 xp = namespace(np, ops)
 loss = NumpyLoss
-general = NumpyGeneral
 center = NumpyCenter
 
 
@@ -67,9 +66,9 @@ def host(x: Array) -> np.ndarray:
     return np.asarray(x)
 
 
-def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array) -> Array:
+def closed_form(value: Any, gradients: Any, *arrays: Array) -> Array:
     """The value: NumPy differentiates nothing."""
-    return value(y_true, y_pred)
+    return value(*arrays)
 
 
 def centers_array(centers: np.ndarray, like: Array | None = None) -> Array:

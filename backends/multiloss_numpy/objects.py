@@ -3,80 +3,50 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import multiloss_numpy as be
-from multiloss import general, pipeline
+from multiloss import pipeline
 from multiloss.center import value_and_gradient
-from multiloss.general import General, GeneralInputs
 from multiloss.host_center import HostCenter
-from multiloss.inputs import Inputs
-from multiloss.loss import Named, Spec, wanted
+from multiloss.loss import LossBase, Spec
 
 Array = Any
 
 
-class NumpyLoss(Named):
+class NumpyLoss(LossBase):
     """A loss on NumPy arrays; `value_and_grad` gives the closed-form gradient."""
-
-    backend = "numpy"
-
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
-        self._inputs = Inputs(spec)
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
-        """The loss of arrays, lists or numbers."""
-        *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
-        with np.errstate(all="ignore"):  # inf and nan show in the value, as in every backend
-            return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
-
-    def value_and_grad(
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "y_pred"
-    ) -> tuple[Any, Any]:
-        """The loss, and its gradient with respect to `y_pred` (or what `wrt` names), of the dtype of `y_pred`."""
-        *arrays, trusted = self._inputs(be, y_true, y_pred, sample_weight, mask)
-        positions = wanted(wrt, self.spec.definition)
-        with np.errstate(all="ignore"):
-            closed = 1 in positions and self.spec.definition.grad is not None
-            others = tuple(i for i in positions if not (closed and i == 1))
-            found: dict[int, Any] = {}
-            if others:
-                value, gradients = _by_autograd(self.spec, arrays, trusted, others)
-                found = dict(zip(others, gradients, strict=True))
-            if closed:
-                value, gradient = pipeline.value_and_gradient(be, self.spec, *arrays, trusted=trusted)
-                found[1] = _cast(gradient, arrays[1])
-        return value, found[positions[0]] if isinstance(wrt, str) else tuple(found[i] for i in positions)
-
-    def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-        """First and second derivative of each value with respect to each element, unreduced."""
-        arrays = self._inputs(be, y_true, y_pred, None, None)
-        pipeline.require_derivatives(self.spec)
-        with np.errstate(all="ignore"):
-            first, second = pipeline.grad_and_hess(be, self.spec, arrays[0], arrays[1], arrays[4])
-        return _cast(first, arrays[1]), _cast(second, arrays[1])
-
-
-class NumpyGeneral(General):
-    """A loss of other inputs on NumPy arrays; gradients by the `autograd` package."""
 
     backend = "numpy"
     be = be
 
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
-        self._inputs = GeneralInputs(spec)
-
     def _value(self, arrays: list[Any], trusted: bool) -> Any:
-        with np.errstate(all="ignore"):
-            return general.evaluate(be, self.spec, *arrays, trusted=trusted)
+        with np.errstate(all="ignore"):  # inf and nan show in the value, as in every backend
+            return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
 
-    def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:
+    def _value_and_gradients(
+        self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
+    ) -> tuple[Any, Sequence[Any]]:
+        spec, names = self.spec, self.spec.definition.inputs
+        closed = tuple(names[i] for i in positions if names[i] in spec.definition.gradients)
+        others = tuple(i for i in positions if names[i] not in closed)
+        found: dict[str, Any] = {}
         with np.errstate(all="ignore"):
-            return _by_autograd(self.spec, arrays, trusted, positions)
+            if others:
+                value, gradients = _by_autograd(spec, arrays, trusted, others)
+                found = dict(zip((names[i] for i in others), gradients, strict=True))
+            if closed:
+                value, gradients = pipeline.value_and_gradients(be, spec, *arrays, wrt=closed, trusted=trusted)
+                found |= gradients
+        return value, [_cast(found[names[i]], arrays[i]) for i in positions]
+
+    def _derivatives(self, y_true: Any, y_pred: Any, trusted: bool) -> tuple[Any, Any]:
+        with np.errstate(all="ignore"):
+            first, second = pipeline.grad_and_hess(be, self.spec, y_true, y_pred, trusted)
+        return _cast(first, y_pred), _cast(second, y_pred)
 
 
 def _cast(gradient: Any, like: Any) -> Any:

@@ -12,7 +12,7 @@ from autograd.extend import defvjp, primitive
 from autograd.tracer import getval
 
 import multiloss_numpy
-from multiloss import general, numerics, pipeline
+from multiloss import numerics, pipeline
 from multiloss.protocol import Combined
 from multiloss_numpy import ops
 
@@ -90,15 +90,14 @@ def value_and_gradients(
     """The loss, and its gradient with respect to the arguments at `positions`."""
     be = SimpleNamespace(**{**vars(multiloss_numpy), "xp": Combined(anp, _traced_ops())})
     be.cast_like = lambda x, like: x if x.dtype == like.dtype else np.asarray(x).astype(like.dtype)
-    evaluate = general.evaluate if spec.definition.kind == "of_inputs" else pipeline.evaluate
     inputs = [np.asarray(be.compute(a)) if i in positions else a for i, a in enumerate(arrays[:-2])]
 
     def total(*traced: Any) -> Any:
         now = list(inputs)
         for position, x in zip(positions, traced, strict=True):
             now[position] = x
-        return anp.sum(evaluate(be, spec, *now, *arrays[-2:], trusted=trusted))
+        return anp.sum(pipeline.evaluate(be, spec, *now, *arrays[-2:], trusted=trusted))
 
     gradients = autograd.grad(total, tuple(range(len(positions))))(*(inputs[i] for i in positions))
-    value = evaluate(multiloss_numpy, spec, *arrays, trusted=trusted)
+    value = pipeline.evaluate(multiloss_numpy, spec, *arrays, trusted=trusted)
     return value, tuple(g.astype(arrays[i].dtype) for g, i in zip(gradients, positions, strict=True))

@@ -9,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from multiloss import checks, dispatch, numerics, pipeline, state
+from multiloss.layout import Layout
 from multiloss.options import KERAS_WEIGHTED
 from multiloss.protocol import namespace
 from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
 from multiloss_tensorflow.distributed import write_rows as write_rows
-from multiloss_tensorflow.objects import TensorflowCenter, TensorflowGeneral, TensorflowLoss
+from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
 from multiloss_tensorflow.recomputation import refuse_recomputation as refuse_recomputation
 
 Array = Any
@@ -22,7 +23,6 @@ Array = Any
 name = "tensorflow"
 xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS, **ops.PAIRS), ops, numerics.XLA)
 loss = TensorflowLoss
-general = TensorflowGeneral
 center = TensorflowCenter
 own_values = kernels.values
 
@@ -98,88 +98,74 @@ def host(x: Array) -> Any:
 
 
 def fitted(
-    spec: Any, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None
-) -> tuple[Array, Array, Array | None, Array | None]:
+    spec: Any, how: Layout, inputs: dict[str, Array], weight: Array | None, mask: Array | None
+) -> tuple[dict[str, Array], Array | None, Array | None]:
     """The arrays, made to fit by lengths that are not known yet: TensorFlow would broadcast them."""
-    if all(x is None or None not in x.shape for x in (y_true, y_pred, sample_weight, mask)):
-        return y_true, y_pred, sample_weight, mask
-    shape, known = tf.shape(y_pred), pipeline.sample_shape(range(y_pred.shape.rank), spec.axis)
-    samples = tf.gather(shape, tf.constant(list(known), tf.int32))
-    wanted = samples if spec.definition.has_labels else shape
-    # XLA drops assertions, but not a reshape to another size.
-    with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(y_true), wanted, "y_true does not fit y_pred")]):
-        y_true = tf.reshape(y_true, wanted)
+    if all(x is None or None not in x.shape for x in (*inputs.values(), weight, mask)):
+        return inputs, weight, mask
+    lengths: dict[Any, Any] = {}
+    names = {name: how.names(name, x.shape.rank) for name, x in inputs.items()}
+    # The second input comes first: of unknown lengths, it says what the others have to be.
+    main = spec.definition.inputs[1]
+    for name in sorted(inputs, key=lambda one: one != main):
+        x = inputs[name]
+        for axis, known, length in zip(names[name], x.shape, tf.unstack(tf.shape(x)), strict=True):
+            if known is not None or axis not in lengths:
+                lengths[axis] = length if known is None else known
 
-    def spread(x: Array | None) -> Array | None:
-        if x is None or (spec.reduction == KERAS_WEIGHTED and not x.shape.rank):
+    def fit(name: str, x: Array) -> Array:
+        if None not in x.shape:
             return x
-        x = pipeline.trailing(x, x.shape.rank, len(known))
+        full = tf.stack([lengths[axis] for axis in names[name]])
+        # XLA drops assertions, but not a reshape to another size.
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), full, f"{name} does not fit {main}")]):
+            return tf.ensure_shape(tf.reshape(x, full), x.shape)
+
+    inputs = {name: fit(name, x) for name, x in inputs.items()}
+    first = next(name for name in inputs if how.has_samples(name) and not how.is_label(name))
+    inner = how.inner(first, inputs[first].shape.rank)
+    outer = [i for i in range(inputs[first].shape.rank) if i not in inner]
+    samples = tf.gather(tf.shape(inputs[first]), tf.constant(outer, tf.int32))
+
+    def spread(x: Array) -> Array:
+        x = pipeline.trailing(x, x.shape.rank, len(outer))
         # Weights are summed as they came: one for several values stays one.
-        ones = tf.constant([spec.reduction == KERAS_WEIGHTED and length == 1 for length in x.shape])
+        ones = tf.constant([spec.reduction == KERAS_WEIGHTED and length == 1 for length in x.shape], tf.bool)
         return tf.broadcast_to(x, tf.where(ones, 1, samples))
 
-    return y_true, y_pred, spread(sample_weight), spread(mask)
+    if weight is not None and weight.shape.rank and not spec.definition.whole_batch:
+        weight = spread(weight)
+    return inputs, weight, None if mask is None else spread(mask)
 
 
-def fitted_inputs(
-    wanted: list[Any], inputs: list[Array | None], mask: Array | None, weight: Array | None, rank: int
-) -> tuple[list[Array | None], Array | None, Array | None]:
-    """The same of a loss "of inputs" of these shapes, whose samples have `rank` axes."""
-    if all(x is None or None not in x.shape for x in (*inputs, mask, weight)):
-        return inputs, mask, weight
-    lengths: dict[Any, Any] = {}
-    for shape, x in zip(wanted, inputs, strict=True):
-        if x is not None:
-            for name, known, length in zip(_names(shape, x), x.shape, tf.unstack(tf.shape(x)), strict=True):
-                if known is not None or name not in lengths:
-                    lengths[name] = length if known is None else known
-
-    def fit(shape: Any, x: Array | None) -> Array | None:
-        if x is None or None not in x.shape:
-            return x
-        full = tf.stack([lengths[name] for name in _names(shape, x)])
-        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), full, "the lengths of inputs differ")]):
-            return tf.ensure_shape(tf.reshape(x, full), x.shape)  # a reshape for XLA, as above
-
-    inputs = [fit(shape, x) for shape, x in zip(wanted, inputs, strict=True)]
-    first, shape = next((x, shape) for shape, x in zip(wanted, inputs, strict=True) if x is not None and shape.samples)
-    samples = tf.shape(first)[:rank]
-
-    def spread(x: Array | None) -> Array | None:
-        return None if x is None else tf.broadcast_to(pipeline.trailing(x, x.shape.rank, rank), samples)
-
-    return inputs, spread(mask), spread(weight)
-
-
-def _names(shape: Any, x: Array) -> list[Any]:
-    """What each axis is called: leading ones by number, the others by letter."""
-    return [*range(x.shape.rank - len(shape.letters)), *shape.letters]
-
-
-def closed_form(value: Any, gradient: Any, y_true: Array, y_pred: Array, axis: Any, *constants: Array) -> Array:
-    """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
+def closed_form(value: Any, gradients: Any, *arrays: Array) -> Array:
+    """value(*arrays), with its derivatives in closed form by those that have one; by others that of the expression."""
 
     @tf.custom_gradient
-    def function(t: Array, p: Array) -> Any:
-        def backward(g: Array) -> Any:
-            by_pred = _expand(g, axis, len(p.shape)) * gradient(t, p, *constants)
-            if not t.dtype.is_floating:
-                return None, by_pred
-            with tf.GradientTape() as tape:
-                tape.watch(t)
-                v = value(t, p)
-            return tape.gradient(v, t, output_gradients=g), by_pred
+    def function(*arrays: Array) -> Any:
+        def backward(g: Array) -> list[Array | None]:
+            found: list[Array | None] = [None] * len(arrays)
+            for i, closed in gradients.items():
+                if closed is not None:
+                    gradient, axes = closed
+                    found[i] = _expand(g, axes) * gradient(*arrays)
+            others = [i for i, x in enumerate(arrays) if i not in gradients and x.dtype.is_floating]
+            if others:
+                with tf.GradientTape() as tape:
+                    tape.watch([arrays[i] for i in others])
+                    v = value(*arrays)
+                for i, x in zip(others, tape.gradient(v, [arrays[i] for i in others], output_gradients=g), strict=True):
+                    found[i] = x
+            return found
 
-        return value(t, p), backward
+        return value(*arrays), backward
 
-    return function(y_true, y_pred)
+    return function(*arrays)
 
 
-def _expand(g: Array, axis: Any, rank: int) -> Array:
-    if axis is None or axis == ():
-        return g
-    for item in sorted(a % rank for a in (axis if isinstance(axis, tuple) else (axis,))):
-        g = tf.expand_dims(g, item)
+def _expand(g: Array, axes: tuple[int, ...]) -> Array:
+    for axis in axes:
+        g = tf.expand_dims(g, axis)
     return g
 
 

@@ -12,7 +12,7 @@ CLUSTERED = frozenset({"log_cosh", "categorical_crossentropy"})
 """Losses of so many operations that in a graph, too, one XLA cluster of value and gradient is faster than op by op."""
 
 
-def values(spec: Any, y_true: Array, y_pred: Array) -> Array | None:
+def values(spec: Any, y_true: Array, y_pred: Array, *others: Array) -> Array | None:
     """The value per sample by a kernel that computes its gradient along with it; None where there is none."""
     options = spec.kwargs
     if not options.get("from_logits") or spec.axis not in (-1, len(y_pred.shape) - 1):

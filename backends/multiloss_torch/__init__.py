@@ -16,14 +16,13 @@ from multiloss_torch.checkpointing import refuse_recomputation as refuse_recompu
 from multiloss_torch.distributed import Choice as Choice
 from multiloss_torch.distributed import checksum as checksum
 from multiloss_torch.distributed import group as group
-from multiloss_torch.objects import TorchCenter, TorchGeneral, TorchLoss
+from multiloss_torch.objects import TorchCenter, TorchLoss
 
 __all__ = ["closed_form"]
 
 name = "torch"
 xp = namespace(array_api, ops)
 loss = TorchLoss
-general = TorchGeneral
 
 
 def center(options: Any) -> TorchCenter:
@@ -121,10 +120,10 @@ def host(x: torch.Tensor) -> Any:
     return (x.float() if x.dtype in _HALF else x).numpy()
 
 
-def own_value(spec: Any, y_true: torch.Tensor, y_pred: torch.Tensor) -> torch.Tensor | None:
+def own_value(spec: Any, *inputs: torch.Tensor) -> torch.Tensor | None:
     """The loss by torch's own kernels, where all samples count alike."""
     kernel = kernels.REDUCED.get(spec.definition.kernel)
-    return None if kernel is None else kernel(spec.kwargs, spec.reduction, y_true, y_pred)
+    return None if kernel is None else kernel(spec.kwargs, spec.reduction, *inputs)
 
 
 def labels_fit(x: torch.Tensor, classes: int) -> bool:

@@ -9,32 +9,38 @@ from torch import Tensor
 
 from multiloss_torch import compat
 
+_UNKNOWN = object()
+
 
 class _ClosedForm(torch.autograd.Function):
-    """value(t, p), whose derivative by p is gradient(t, p, *constants), and by t that of the expression. All are
-    recorded, so second derivatives follow."""
+    """value(*arrays), whose derivative is the one given by arrays that have one, and by others that of the expression.
+    All are recorded, so second derivatives follow."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(y_true: Tensor, y_pred: Tensor, value: Any, gradient: Any, axis: Any, *constants: Tensor) -> Tensor:
-        return value(y_true, y_pred)
+    def forward(value: Any, gradients: Any, *arrays: Tensor) -> Tensor:
+        return value(*arrays)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        y_true, y_pred, ctx.value, ctx.gradient, ctx.axis, *constants = inputs
-        ctx.save_for_backward(y_true, y_pred, *constants)
-        ctx.save_for_forward(y_true, y_pred, *constants)
+        ctx.value, ctx.gradients, *arrays = inputs
+        ctx.save_for_backward(*arrays)
+        ctx.save_for_forward(*arrays)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        y_true, y_pred, *constants = ctx.saved_tensors
-        by_true = by_pred = None
-        if ctx.needs_input_grad[0]:
-            (by_true,) = torch.func.vjp(lambda t: ctx.value(t, y_pred), y_true)[1](g)
-        if ctx.needs_input_grad[1]:
-            by_pred = _expand(g, ctx.axis, y_pred.ndim) * ctx.gradient(y_true, y_pred, *constants)
-        return by_true, by_pred, None, None, None, *(None for _ in constants)
+        arrays, asked = ctx.saved_tensors, ctx.needs_input_grad[2:]
+        found: list[Tensor | None] = [None] * len(arrays)
+        for i, x in enumerate(arrays):
+            if not asked[i] or ctx.gradients.get(i, _UNKNOWN) is None:
+                continue
+            if i in ctx.gradients:
+                gradient, axes = ctx.gradients[i]
+                found[i] = _expand(g, axes) * gradient(*arrays)
+            else:
+                (found[i],) = torch.func.vjp(_of_one(ctx.value, arrays, i), x)[1](g)
+        return None, None, *found
 
 
 class _ClosedFormWithJvp(_ClosedForm):
@@ -43,15 +49,24 @@ class _ClosedFormWithJvp(_ClosedForm):
     generate_vmap_rule = True
 
     @staticmethod
-    def jvp(ctx: Any, t_tangent: Any, p_tangent: Any, *_: Any) -> Tensor:
-        y_true, y_pred, *constants = ctx.saved_tensors
-        total = None if t_tangent is None else _along(lambda t: ctx.value(t, y_pred), y_true, t_tangent)
-        if p_tangent is not None:
-            tangent = ctx.gradient(y_true, y_pred, *constants) * p_tangent
-            if ctx.axis != ():
-                tangent = tangent.sum() if ctx.axis is None else tangent.sum(dim=ctx.axis)
-            total = tangent if total is None else total + tangent
-        return total
+    def jvp(ctx: Any, _: Any, __: Any, *tangents: Any) -> Any:
+        arrays, total = ctx.saved_tensors, None
+        for i, (x, tangent) in enumerate(zip(arrays, tangents, strict=True)):
+            if tangent is None or ctx.gradients.get(i, _UNKNOWN) is None:
+                continue
+            if i in ctx.gradients:
+                gradient, axes = ctx.gradients[i]
+                change = gradient(*arrays) * tangent
+                change = change.sum(dim=axes) if axes else change
+            else:
+                change = _along(_of_one(ctx.value, arrays, i), x, tangent)
+            total = change if total is None else total + change
+        return torch.zeros_like(ctx.value(*arrays)) if total is None else total
+
+
+def _of_one(value: Any, arrays: Any, i: int) -> Any:
+    """The value as a function of one of its arrays."""
+    return lambda x: value(*arrays[:i], x, *arrays[i + 1 :])
 
 
 def _along(function: Any, x: Tensor, tangent: Tensor) -> Tensor:
@@ -60,24 +75,23 @@ def _along(function: Any, x: Tensor, tangent: Tensor) -> Tensor:
     return torch.func.vjp(lambda g: pull(g)[0], torch.ones_like(out))[1](tangent)[0]
 
 
-def _expand(g: Tensor, axis: Any, rank: int) -> Tensor:
+def _expand(g: Tensor, axes: tuple[int, ...]) -> Tensor:
     """The axes that the value consumed, back with length 1."""
-    if axis is None or axis == ():
-        return g
-    for item in sorted(a % rank for a in (axis if isinstance(axis, tuple) else (axis,))):
-        g = g.unsqueeze(item)
+    for axis in axes:
+        g = g.unsqueeze(axis)
     return g
 
 
-def closed_form(value: Any, gradient: Any, y_true: Tensor, y_pred: Tensor, axis: Any, *constants: Tensor) -> Tensor:
-    """value(y_true, y_pred) with its derivative by y_pred in closed form; by y_true that of the expression."""
+def closed_form(value: Any, gradients: Any, *arrays: Tensor) -> Tensor:
+    """value(*arrays), with its derivatives in closed form by those that have one; by others that of the expression."""
+    closed = [arrays[i] for i, gradient in gradients.items() if gradient is not None]
     if torch.compiler.is_compiling():
-        if not y_pred.requires_grad:
-            return value(y_true, y_pred)
-        return _ClosedForm.apply(y_true, y_pred, value, gradient, axis, *constants)
-    if not _is_recorded(y_pred) or compat.nests_forward_mode():
-        return value(y_true, y_pred)
-    return _ClosedFormWithJvp.apply(y_true, y_pred, value, gradient, axis, *constants)
+        if not any(x.requires_grad for x in closed):
+            return value(*arrays)
+        return _ClosedForm.apply(value, gradients, *arrays)
+    if not any(_is_recorded(x) for x in closed) or compat.nests_forward_mode():
+        return value(*arrays)
+    return _ClosedFormWithJvp.apply(value, gradients, *arrays)
 
 
 class _PulledBack(torch.autograd.Function):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import multiloss_torch as be
-from multiloss import general
+from multiloss import pipeline
 from multiloss_torch import compat, fused, reading
 
 _TYPES = (Tensor, torch.nn.Parameter)
@@ -26,9 +26,11 @@ Found = tuple[Tensor, list[Tensor | None]]
 Asked = tuple[bool, ...]
 
 
-def kind_of(spec: Any, inputs: Sequence[Any]) -> Any:
-    """Shapes and dtype of inputs for which the closed form may stand in for the definition; None of others."""
-    if spec.definition.kernel not in CLOSED or len(inputs) != len(spec.definition.inputs):
+def kind_of(spec: Any, arrays: Sequence[Any]) -> Any:
+    """Shapes and dtype of inputs (with weights and mask) for which the closed form may stand in for the definition;
+    None of others."""
+    *inputs, weight, mask = arrays
+    if spec.definition.kernel not in CLOSED or weight is not None or mask is not None:
         return None
     if torch.compiler.is_compiling() or type(inputs[0]) not in _TYPES:
         return None
@@ -57,7 +59,7 @@ class _Closed(torch.autograd.Function):
         asked = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():  # to be differentiated once more
             inputs = [x.view_as(x) for x in ctx.saved_tensors]  # whatever else depends on one stays out of this
-            value = general.evaluate(be, ctx.spec, *inputs, None, None, trusted=True)
+            value = pipeline.evaluate(be, ctx.spec, *inputs, None, None, trusted=True)
             wanted = [x for x, ask in zip(inputs, asked, strict=True) if ask]
             found = iter(torch.autograd.grad(value, wanted, g, create_graph=True, materialize_grads=True))
             return None, None, *(next(found) if ask else None for ask in asked)
@@ -70,8 +72,9 @@ class _Closed(torch.autograd.Function):
         return None, None, *gradients
 
 
-def differentiable(spec: Any, inputs: Sequence[Tensor]) -> Tensor | None:
-    """The mean, of inputs that have a `kind_of`; None where the definition has to answer."""
+def differentiable(spec: Any, arrays: Sequence[Any]) -> Tensor | None:
+    """The mean, of arrays that have a `kind_of`; None where the definition has to answer."""
+    inputs = arrays[:-2]
     asked = tuple(x.requires_grad for x in inputs) if torch.is_grad_enabled() else (False,) * len(inputs)
     found = _both(spec, asked, inputs)
     if found is None or not math.isfinite(found[0].item()):  # what is nan or infinite, and where, the definition says

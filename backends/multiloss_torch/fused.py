@@ -16,6 +16,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import pipeline
+from multiloss.layout import sample_shape
 from multiloss_torch import compat, reading
 from multiloss_torch.both import BOTH
 from multiloss_torch.kernels import Both
@@ -49,7 +50,8 @@ class _ValueAndGradient(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None
         if torch.is_grad_enabled():  # to be differentiated once more
             inputs = ctx.saved_tensors
-            gradient = g * pipeline.value_and_gradient(be, ctx.spec, *inputs, trusted=ctx.trusted)[1]
+            _, gradients = pipeline.value_and_gradients(be, ctx.spec, *inputs, wrt=("y_pred",), trusted=ctx.trusted)
+            gradient = g * gradients["y_pred"]
             return None, None, None, be.cast_like(gradient, inputs[1]), None, None
         if gradient is None:  # another pass over a retained graph
             gradient = value_and_gradient(ctx.spec, ctx.trusted, *ctx.saved_tensors)[1]
@@ -82,7 +84,8 @@ def value_and_gradient(
             found = _scaled(spec, t, p, 1 / _count(spec, p.shape), low)
         if found is None:
             inputs = y_true, y_pred, sample_weight, mask
-            found = pipeline.value_and_gradient(be, spec, *inputs, trusted=trusted)
+            value, gradients = pipeline.value_and_gradients(be, spec, *inputs, wrt=("y_pred",), trusted=trusted)
+            found = value, gradients["y_pred"]
     value, gradient = found
     return value, be.cast_like(gradient, y_pred) if y_pred.is_floating_point() else gradient
 
@@ -97,7 +100,7 @@ def _sums(spec: Any) -> bool:
 
 def _count(spec: Any, shape: Any) -> int:
     """That number."""
-    samples = pipeline.sample_shape(shape, spec.axis)
+    samples = sample_shape(shape, spec.axis)
     inner = math.prod(shape) // math.prod(samples) if spec.definition.kind == "elementwise" else 1
     if spec.reduction == "sum":
         return inner

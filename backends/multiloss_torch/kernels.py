@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from multiloss.checks import rounding
-from multiloss.pipeline import sample_shape
+from multiloss.layout import sample_shape
 from multiloss_torch import compat, reading
 
 _nn = compat.nn_kernels

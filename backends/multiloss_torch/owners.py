@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import multiloss_torch as be
 from multiloss import checks, options, owners
 from multiloss.loss import Spec
-from multiloss_torch.objects import TorchGeneral
+from multiloss_torch.objects import TorchLoss
 
 
 class WithWeight(owners.FixedSize, nn.Module):
@@ -57,7 +57,7 @@ class WithWeight(owners.FixedSize, nn.Module):
     ) -> None:
         super().__init__()
         made = owners.read(loss, num_classes, options.count("feature_dim", feature_dim), given, bias=bias, seed=seed)
-        self.pure = TorchGeneral(made.spec)
+        self.pure = TorchLoss(made.spec)
         """The loss that takes the weight as an argument."""
         self.seed = made.seed
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)

@@ -118,7 +118,7 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)
 
 
-@over_axis(aliases=("rmse",), symmetric=True)
+@over_axis(aliases=("rmse",), symmetric=True, is_root=True)
 def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     """Root mean squared error: the root of each sample's mean squared error.
 

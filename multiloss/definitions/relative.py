@@ -147,7 +147,12 @@ def _log1p_ratio(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return sign * xp.log1p(sign * e / (1 + xp.minimum(y_true, y_pred)))
 
 
-@over_axis(aliases=("rmsle",), symmetric=True, domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE})
+@over_axis(
+    aliases=("rmsle",),
+    symmetric=True,
+    is_root=True,
+    domain=lambda _: {"y_true": ABOVE_MINUS_ONE, "y_pred": ABOVE_MINUS_ONE},
+)
 def root_mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     """Root mean squared logarithmic error: the root of each sample's mean squared logarithmic error.
 

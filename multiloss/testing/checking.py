@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import given
 
 from multiloss import checks, dispatch, registry
-from multiloss.inputs import spread_host
+from multiloss.call import spread_host
+from multiloss.layout import sample_shape
 from multiloss.loss import Spec, get, make_spec
-from multiloss.pipeline import sample_shape
 from multiloss.testing import general
 from multiloss.testing.strategies import Case, cases, domain_of
 from multiloss.testing.tools import TOLERANCE, close, host, quiet

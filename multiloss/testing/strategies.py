@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from multiloss import checks
+from multiloss.layout import sample_shape
 from multiloss.loss import Spec
 from multiloss.options import REDUCTIONS, single_axis
-from multiloss.pipeline import sample_shape
 
 # Few shapes: JAX and TensorFlow compile a program for each.
 SHAPES = ((4,), (4, 3), (2, 3, 4))

@@ -1,0 +1,281 @@
+"""What comes into a call, once for every kind of loss: bound to the inputs, native arrays, checked; labels and domains
+are read where they can be read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from multiloss import checks, shapes
+from multiloss.definition import Definition
+from multiloss.layout import ByAxis, Layout, axes_of, layout, trailing
+
+Array = Any
+
+_MOST_SIGNATURES = 64
+_EVERY_CALL = ("sample_weight", "mask")
+
+
+def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
+    """The inputs in their order, `sample_weight` and `mask`, from arguments by place and by name; None for what is left
+    out. Of (y_true, y_pred) those two may come by place, as in Keras."""
+    inputs = definition.inputs
+    places = inputs if definition.kind == "of_inputs" else inputs + _EVERY_CALL
+    if len(given) > len(places):
+        raise checks.surplus_input(definition.name, f"got {len(given)} inputs; name sample_weight and mask", inputs)
+    found = dict(zip(places, given, strict=False))
+    for name, x in named.items():
+        if name not in inputs and name not in _EVERY_CALL:
+            raise checks.surplus_input(definition.name, f"there is no {name!r}", inputs)
+        if name in found:
+            raise checks.surplus_input(definition.name, f"{name!r} is given twice", inputs)
+        found[name] = x
+    for name in inputs:
+        if found.get(name) is None and name not in definition.optional:
+            raise checks.missing_input(definition.name, name, inputs)
+    return [found.get(name) for name in inputs + _EVERY_CALL]
+
+
+def wanted(wrt: Any, definition: Definition) -> tuple[int, ...]:
+    """The positions of the inputs that `wrt` (a name or several) asks gradients for; None is the second input."""
+    real = [name for name in definition.inputs if not definition.is_integer(name)]
+    asked = definition.inputs[1:2] if wrt is None else (wrt,) if isinstance(wrt, str) else wrt
+    if not isinstance(asked, tuple | list) or not asked:
+        raise ValueError(f"wrt must be one of {', '.join(map(repr, real))}, or several of them, got {wrt!r}")
+    for name in asked:
+        if name in definition.inputs and name not in real:
+            raise ValueError(
+                f"{definition.name} has integer {name}, which have no gradient: wrt must be among "
+                f"{', '.join(map(repr, real))}"
+            )
+        if name not in real:
+            raise ValueError(f"wrt must be among {', '.join(map(repr, real))}, got {wrt!r}")
+    return tuple(definition.inputs.index(name) for name in asked)
+
+
+class Call:
+    """Converts and checks what each call of one loss gets, and remembers what passed.
+
+    In a training loop shapes and dtypes repeat: of arrays like ones that passed before, only labels are looked at.
+    """
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+        self._first = True
+        self.passed: set[Any] = set()
+        """Signatures of inputs that need no checks any more, but of labels."""
+
+    def signature(self, be: Any, arrays: list[Any]) -> Any:
+        """Of a call without weights and mask whose inputs are plain arrays of the framework; None of others."""
+        if arrays[-1] is not None or arrays[-2] is not None:
+            return None
+        found = []
+        for x in arrays[:-2]:
+            if x is not None and not be.is_native(x):
+                return None
+            one = () if x is None else be.signature(x)
+            if one is None:
+                return None
+            found.append(one)
+        return tuple(found)
+
+    def knows(self, be: Any, arrays: list[Any]) -> bool:
+        """Whether arrays like these passed before."""
+        return self.signature(be, arrays) in self.passed
+
+    def __call__(self, be: Any, arrays: list[Any], *, first: bool | None = None) -> tuple[list[Any], bool]:
+        """Native arrays (the inputs, sample_weight, mask), and whether labels are known to be in range (`trusted`).
+        Whether this is the `first` call it knows itself, where it may look."""
+        spec = self.spec
+        like_before = self.signature(be, arrays)
+        if like_before is not None and like_before in self.passed:
+            return arrays, not spec.definition.has_classes or self._trusted(be, arrays)
+        arrays = convert(be, spec.definition.inputs, arrays)
+        trusted = check(be, spec, arrays, first=self._first if first is None else first)
+        # While compiling `first` is given: torch.compile would compile anew once what it looked at here has changed.
+        if like_before is not None or (first is None and self._first and have_values(be, arrays)):
+            self._first = False
+        if like_before is not None and not spec.validate:
+            if len(self.passed) >= _MOST_SIGNATURES:
+                self.passed.clear()
+            self.passed.add(like_before)
+        return arrays, trusted
+
+    def _trusted(self, be: Any, arrays: list[Any]) -> bool:
+        inputs = arranged(be, self.spec, arrays)
+        return _check_labels(be, self.spec, layout(be, self.spec, inputs), inputs, None)
+
+
+def have_values(be: Any, arrays: Iterable[Any]) -> bool:
+    """Whether none of these is a meta, fake, symbolic or traced array. A call with such a one is not the first call,
+    which checks what can only be read of values."""
+    return all(x is None or be.signature(x) is not None for x in arrays)
+
+
+def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
+    """Inputs of these names, sample_weight and mask as native arrays, on the device of the second input."""
+    names = (*inputs, *_EVERY_CALL)
+    main, first = arrays[1], next((x for x in arrays[:-2] if x is not None and be.is_native(x)), None)
+    main = be.asarray(main, main if be.is_native(main) else first, names[1])
+    return [
+        x if x is None else main if i == 1 else be.asarray(x, main, name)
+        for i, (name, x) in enumerate(zip(names, arrays, strict=True))
+    ]
+
+
+def arranged(be: Any, spec: Any, arrays: list[Any]) -> dict[str, Array]:
+    """The inputs that are there, by name, with their axes where the shapes of the definition have them."""
+    definition = spec.definition
+    found = definition.arrange(be.xp, arrays[:-2], spec.kwargs)
+    return {name: x for name, x in zip(definition.inputs, found, strict=True) if x is not None}
+
+
+def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
+    """Refuse what cannot be computed. Whether the labels are known to be in range comes back (True: trusted)."""
+    definition, given = spec.definition, dict(zip(spec.definition.inputs, arrays, strict=False))
+    if definition.kind == "of_inputs":
+        for name, x in given.items():
+            integer = definition.is_integer(name)
+            if x is not None and be.kind(x) not in ("iu" if integer else "fiu"):
+                raise checks.label_dtype(x.dtype, name) if integer else checks.real_dtype(name, x.dtype)
+        inputs = arranged(be, spec, arrays)
+        how = layout(be, spec, inputs)
+        shapes.not_empty(definition.shapes, {n: be.shape(x) for n, x in inputs.items()}, definition.may_be_empty)
+    else:
+        inputs = given
+        how = ByAxis(definition, spec.axis, be.shape(given["y_pred"]))
+        _check_pair(be, spec, **given, first=first)
+    *_, weight, mask = arrays
+    if definition.whole_batch and weight is not None and be.shape(weight):
+        raise checks.whole_batch(definition.name, be.shape(weight))
+    check_weights(be, weight, mask, how.samples, be.shape(inputs[definition.inputs[1]]))
+    trusted = _check_labels(be, spec, how, inputs, mask)
+    if spec.validate or (first and spec.validate is None):
+        _check_domain(be, spec, how, inputs, mask)
+    return trusted
+
+
+def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool) -> None:
+    """Refuse targets and predictions that do not go together."""
+    definition, axis = spec.definition, spec.axis
+    true_shape, pred_shape = be.shape(y_true), be.shape(y_pred)
+    checks.axis_fits(axis, pred_shape, "y_pred")
+    if definition.classes and pred_shape[axis] == 0:
+        raise checks.no_classes(axis, pred_shape)
+    if be.kind(y_pred) not in "fiu":
+        raise checks.real_dtype("y_pred", y_pred.dtype)
+    if definition.integer_targets and be.kind(y_true) not in "iu":
+        raise checks.label_dtype(y_true.dtype)
+    if definition.has_labels:
+        checks.label_shape(true_shape, pred_shape, axis, definition.name)
+    else:
+        if be.kind(y_true) not in "fiub":
+            raise checks.real_dtype("y_true", y_true.dtype)
+        checks.equal_shapes(true_shape, pred_shape)
+    class_weight = spec.kwargs.get("class_weight")
+    if class_weight is not None:
+        checks.class_weights(class_weight, pred_shape[axis])
+    if first and definition.is_root and all(pred_shape[item] == 1 for item in axes_of(axis, len(pred_shape))):
+        warnings.warn(
+            f"{definition.name} over an axis of length 1 is the absolute value of each element; "
+            f"pass axis=None for the root of the mean over all",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def check_weights(be: Any, sample_weight: Array | None, mask: Array | None, samples: Any, shape: Any) -> None:
+    """Refuse weights and masks that do not belong to per-sample values of shape `samples`."""
+    if sample_weight is not None:
+        if be.kind(sample_weight) not in "fiub":
+            raise checks.real_dtype("sample_weight", sample_weight.dtype)
+        checks.weight_shape("sample_weight", be.shape(sample_weight), samples, shape)
+    if mask is not None:
+        if be.kind(mask) != "b":
+            raise checks.mask_dtype(mask.dtype)
+        checks.weight_shape("mask", be.shape(mask), samples, shape)
+
+
+def _check_labels(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], mask: Array | None) -> bool:
+    """Whether all labels with a range are known to be in it."""
+    trusted, quick = True, getattr(be, "labels_fit", None)
+    for name, x in inputs.items():
+        if not how.has_range(name):
+            continue
+        most, inclusive = how.known_most(name)
+        if spec.validate is False or most is None:
+            trusted = False
+            continue
+        if quick is not None and quick(x, most):
+            continue
+        labels, kept = be.host(x), None if mask is None else be.host(mask)
+        if labels is None or (mask is not None and kept is None):
+            trusted = False
+            continue
+        keep = None
+        if kept is not None and how.has_samples(name):
+            keep = _over(how, spread_host(kept, how.samples), name, labels)
+        if inclusive:
+            checks.lengths_in_range(name, labels, most - 1, how.owner(name), keep)
+        elif not checks.labels_fit(labels, most):
+            checks.labels_in_range(labels, most, spec.kwargs.get("ignore_index"), keep, name, _way_out(spec, how, name))
+    return trusted
+
+
+def _way_out(spec: Any, how: Layout, name: str) -> str | None:
+    """What a loss without `ignore_index` has for labels such as -1."""
+    if isinstance(how, ByAxis) or "ignore_index" in spec.kwargs:
+        return None
+    if len(how.definition.shapes[name].letters) == 1:
+        return "to leave such samples out pass a mask"
+    if "label_lengths" in how.definition.inputs:  # sequences of labels
+        return "pad with a class, such as 0, and pass label_lengths: the padding is not read then"
+    return "pad with 0, which is no label here"
+
+
+def _check_domain(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], mask: Array | None) -> None:
+    domains = spec.definition.domain(spec.kwargs)
+    if not domains:
+        return
+    ignored = spec.kwargs.get("ignore_index")
+    keep = None if mask is None else be.host(mask)
+    labels = None if ignored is None else be.host(next(x for name, x in inputs.items() if how.has_range(name)))
+    if (mask is not None and keep is None) or (ignored is not None and labels is None):
+        return  # which samples count cannot be read
+    keep = None if keep is None else spread_host(keep, how.samples)
+    if labels is not None:
+        counted = labels != ignored
+        keep = counted if keep is None else counted & keep
+    for name, domain in domains.items():
+        values = be.host(inputs[name]) if name in inputs else None
+        if values is None:
+            continue
+        kept = values
+        if keep is not None and how.has_samples(name):
+            kept = values[_over(how, keep, name, values)]
+        if domain is checks.LABEL_SETS:
+            checks.label_sets(name, kept, how.shape[spec.axis])
+            continue
+        dtype = inputs[name].dtype
+        checks.in_domain(name, kept, domain, "from_logits" in spec.kwargs, dtype)
+        if spec.validate and spec.definition.takes_axis and spec.definition.kind != "elementwise":
+            normalizes = "normalize" in spec.kwargs and name == "y_pred"
+            if domain is checks.PROBABILITY:
+                way_out = "normalize=True divides by it" if normalizes else "divide by it"
+                checks.sums_to_one(name, values, spec.axis, keep, dtype, way_out)
+            elif domain is checks.LOG_PROBABILITY:
+                way_out = "normalize=True divides by it" if normalizes else "log_softmax makes it 1"
+                checks.sums_to_one(f"exp({name})", np.exp(values), spec.axis, keep, dtype, way_out)
+
+
+def spread_host(keep: Any, samples: Any) -> Any:
+    """A mask on the host, broadcast from the left to the shape of the per-sample values."""
+    return np.broadcast_to(trailing(keep, keep.ndim, len(samples)), samples)
+
+
+def _over(how: Layout, keep: Any, name: str, values: Any) -> Any:
+    """A mask of the samples on the host, for each entry of an input."""
+    return np.broadcast_to(how.over(keep, name, values.ndim), values.shape)
