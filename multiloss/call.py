@@ -42,17 +42,16 @@ def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, An
 def wanted(wrt: Any, definition: Definition) -> tuple[int, ...]:
     """The positions of the inputs that `wrt` (a name or several) asks gradients for; None is the second input."""
     real = [name for name in definition.inputs if not definition.is_integer(name)]
+    must_be = f"wrt must be {real[0]!r}" if len(real) == 1 else f"wrt must be among {', '.join(map(repr, real))}"
     asked = definition.inputs[1:2] if wrt is None else (wrt,) if isinstance(wrt, str) else wrt
     if not isinstance(asked, tuple | list) or not asked:
-        raise ValueError(f"wrt must be one of {', '.join(map(repr, real))}, or several of them, got {wrt!r}")
+        raise ValueError(f"{must_be}, got {wrt!r}")
     for name in asked:
         if name in definition.inputs and name not in real:
-            raise ValueError(
-                f"{definition.name} has integer {name}, which have no gradient: wrt must be among "
-                f"{', '.join(map(repr, real))}"
-            )
+            what = "lengths" if name.endswith("_lengths") else "labels"
+            raise ValueError(f"{definition.name} has integer {what}, which have no gradient: {must_be}")
         if name not in real:
-            raise ValueError(f"wrt must be among {', '.join(map(repr, real))}, got {wrt!r}")
+            raise ValueError(f"{must_be}, got {wrt!r}")
     return tuple(definition.inputs.index(name) for name in asked)
 
 

@@ -271,8 +271,8 @@ def test_wrt(backend: str, name: str) -> None:
     close(by_true, slope, rtol=2e-4, atol=2e-5)
     with pytest.raises(ValueError, match="wrt must be among 'y_true', 'y_pred', got 'var'"):
         loss.value_and_grad(t, p, wrt="var")
-    for nothing in ((), None, 1):
-        with pytest.raises(ValueError, match="wrt must be one of 'y_true', 'y_pred', or several of them"):
+    for nothing in ((), 1):
+        with pytest.raises(ValueError, match="wrt must be among 'y_true', 'y_pred', got"):
             loss.value_and_grad(t, p, wrt=nothing)
 
 

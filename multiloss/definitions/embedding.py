@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from multiloss.checks import PROBABILITY, SIGN
-from multiloss.definition import of_inputs
+from multiloss.definition import of_inputs, shared
 from multiloss.options import non_negative, one_of, real
 
 Array = Any
@@ -44,6 +44,18 @@ def power_norm(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
     none = total == 0
     root = xp.where(none, xp.ones_like(total), total) ** (1 / power) / xp.squeeze(quarter, axis=-1)
     return xp.squeeze(scale, axis=-1) * xp.where(none, xp.zeros_like(total), root) + more
+
+
+def power_norm_slope(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
+    """The derivative of `power_norm`: sign(x) (|x| / norm)^(power - 1); 0 where x is 0, or infinite."""
+    x = xp.where(xp.isinf(x), xp.zeros_like(x), x)
+    if power == 1:
+        return xp.sign(x)
+    if power == 2 and not inside:
+        return unit_rows(xp, x)
+    length = xp.expand_dims(power_norm(xp, x, power, inside), axis=-1)
+    ratio = x / xp.where(length == 0, xp.full_like(length, math.inf), length)
+    return ratio if power == 2 else xp.sign(x) * xp.abs(ratio) ** (power - 1)
 
 
 def unit_rows(xp: Any, x: Array) -> Array:
@@ -108,9 +120,39 @@ def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float =
         >>> loss([1.0, 0.0], [[0.0, 0.0], [0.0, 0.0]], [[3.0, 4.0], [0.0, 0.5]]).tolist()
         [12.5, 0.125]
     """
-    d = norm(xp, x1 - x2)
+    d = _distance(xp, x1, x2)
     short = xp.at_least(margin - d, 0.0)
     return 0.5 * y_true * d * d + 0.5 * (1 - y_true) * short * short
+
+
+@shared
+def _distance(xp: Any, x: Array, y: Array) -> Array:
+    """Of the rows of x and y."""
+    return norm(xp, x - y)
+
+
+def _of_difference(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float) -> Array:
+    """The derivative by x1 - x2: t e of a similar pair, and -(m - d) e / d of one that is too close."""
+    e, short = x1 - x2, xp.at_least(margin - _distance(xp, x1, x2), 0.0)
+    t, push = (xp.expand_dims(x, axis=-1) for x in (y_true, (1 - y_true) * short))
+    return t * e - push * unit_rows(xp, e)
+
+
+@contrastive.gradient("x1")
+def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
+    return _of_difference(xp, y_true, x1, x2, margin)
+
+
+@contrastive.gradient("x2")
+def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
+    return -_of_difference(xp, y_true, x1, x2, margin)
+
+
+@contrastive.gradient("y_true")
+def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
+    d = _distance(xp, x1, x2)
+    short = xp.at_least(margin - d, 0.0)
+    return 0.5 * (d * d - short * short)
 
 
 def _norm_power(name: str, value: Any) -> float:
@@ -170,16 +212,60 @@ def triplet_margin(
         >>> loss([[0.0, 0.0]] * 2, [[3.0, 4.0]] * 2, [[0.0, 5.5], [0.0, 9.0]]).tolist()
         [0.5, 0.0]
     """
-    added, inside = (epsilon, 0.0) if epsilon_in == "difference" else (0.0, epsilon)
+    options = {"power": power, "swap": swap, "epsilon": epsilon, "epsilon_in": epsilon_in}
+    return hinge(xp, _short(xp, anchor, positive, negative, margin=margin, **options)[0])
 
-    def distance(x: Array, y: Array) -> Array:
-        return power_norm(xp, x - y + added if added else x - y, power, inside)
 
-    far = distance(anchor, negative)
-    if swap:
-        other = distance(positive, negative)
-        far = xp.where(other < far, other, far)
-    return hinge(xp, distance(anchor, positive) - far + margin)
+@shared
+def _short(
+    xp: Any,
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    *,
+    margin: float,
+    power: float,
+    swap: bool,
+    epsilon: float,
+    epsilon_in: str,
+) -> tuple[Array, list[Array], float, Array | None]:
+    """d(a, p) - d(a, n) + m; the differences a - p, a - n and with `swap` p - n, with what is added to each; what is
+    added under the root; and whether p is the one nearer to n."""
+    e = [anchor - positive, anchor - negative, *([positive - negative] if swap else [])]
+    e = [x + epsilon for x in e] if epsilon and epsilon_in == "difference" else e
+    inside = epsilon if epsilon_in == "root" else 0.0
+    near, far, *other = (power_norm(xp, x, power, inside) for x in e)
+    swapped = other[0] < far if swap else None
+    return near - (xp.where(swapped, other[0], far) if swap else far) + margin, e, inside, swapped
+
+
+def _pulls(xp: Any, *inputs: Array, power: float, **options: Any) -> tuple[Array, Array, Array]:
+    """The derivative of the loss by a - p, and those by a - n and p - n with the other sign."""
+    short, e, inside, swapped = _short(xp, *inputs, power=power, **options)
+    counts = xp.expand_dims(xp.where(short <= 0, xp.zeros_like(short), xp.ones_like(short)), axis=-1)
+    near, far, *other = (counts * power_norm_slope(xp, x, power, inside) for x in e)
+    if swapped is None:
+        return near, far, xp.zeros_like(far)
+    swapped = xp.expand_dims(swapped, axis=-1)
+    return near, xp.where(swapped, xp.zeros_like(far), far), xp.where(swapped, other[0], xp.zeros_like(far))
+
+
+@triplet_margin.gradient("anchor")
+def _(xp: Any, anchor: Array, positive: Array, negative: Array, **options: Any) -> Array:
+    near, far, _ = _pulls(xp, anchor, positive, negative, **options)
+    return near - far
+
+
+@triplet_margin.gradient("positive")
+def _(xp: Any, anchor: Array, positive: Array, negative: Array, **options: Any) -> Array:
+    near, _, other = _pulls(xp, anchor, positive, negative, **options)
+    return -near - other
+
+
+@triplet_margin.gradient("negative")
+def _(xp: Any, anchor: Array, positive: Array, negative: Array, **options: Any) -> Array:
+    _, far, other = _pulls(xp, anchor, positive, negative, **options)
+    return far + other
 
 
 @of_inputs({"y_true": "...", "x1": "... D", "x2": "... D"}, readers={"margin": real}, domain=lambda _: {"y_true": SIGN})
@@ -210,10 +296,40 @@ def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: fl
         >>> loss([1.0, -1.0], [[0.0, 2.0], [2.0, 0.0]], [[3.0, 0.0], [3.0, 0.0]]).tolist()
         [1.0, 0.75]
     """
-    u, v = unit_rows(xp, x1), unit_rows(xp, x2)
-    # 1 - c is half the squared distance of unit vectors, which keeps its digits where they are close.
-    apart = 0.5 * xp.sum((u - v) * (u - v), axis=-1)
-    lost = xp.all(u == 0, axis=-1) | xp.all(v == 0, axis=-1)
+    u, v, apart, lost = _directions(xp, x1, x2)
     pull = xp.where(lost, xp.ones_like(apart), apart)
     push = hinge(xp, xp.sum(u * v, axis=-1) - margin)
     return xp.where(y_true == 1, pull, xp.where(y_true == -1, push, 0 * y_true * pull))
+
+
+@shared
+def _directions(xp: Any, x1: Array, x2: Array) -> tuple[Array, Array, Array, Array]:
+    """The unit vectors, 1 - c, and whether one of both is 0."""
+    u, v = unit_rows(xp, x1), unit_rows(xp, x2)
+    # 1 - c is half the squared distance of unit vectors, which keeps its digits where they are close.
+    apart = 0.5 * xp.sum((u - v) * (u - v), axis=-1)
+    return u, v, apart, xp.all(u == 0, axis=-1) | xp.all(v == 0, axis=-1)
+
+
+def _turned(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float, first: bool) -> Array:
+    """The derivative by x1 (`first`) or x2: of 1 - c it is -(v - c u) / |x1|."""
+    u, v, apart, lost = _directions(xp, x1, x2)
+    push = xp.where(xp.sum(u * v, axis=-1) <= margin, xp.zeros_like(apart), -xp.ones_like(apart))
+    side = xp.where(y_true == 1, xp.ones_like(apart), xp.where(y_true == -1, push, 0 * y_true))
+    length = norm(xp, x1 if first else x2)
+    # A vector of 0 has no direction, and its pair a cosine of 0 that nothing changes.
+    none = lost | (length == 0)
+    each = xp.where(none, 0 * side, side) / xp.where(none, xp.ones_like(length), length)
+    own, other = (u, v) if first else (v, u)
+    # v - c u without the digits that c loses where it is near 1.
+    return xp.expand_dims(each, axis=-1) * (own - other - xp.expand_dims(apart, axis=-1) * own)
+
+
+@cosine_embedding.gradient("x1")
+def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
+    return _turned(xp, y_true, x1, x2, margin, True)
+
+
+@cosine_embedding.gradient("x2")
+def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
+    return _turned(xp, y_true, x1, x2, margin, False)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from multiloss.checks import POSITIVE
-from multiloss.definition import of_inputs
+from multiloss.definition import of_inputs, shared
 from multiloss.options import flag, non_negative
 
 Array = Any
@@ -46,11 +46,32 @@ def gaussian_nll(
         >>> loss([0.0, 1.0], [2.0, 1.0], [1.0, 1.0]).tolist()
         [2.0, 0.0]
     """
-    # Below the floor var enters as a 0 with derivative 1.
-    v = xp.where(var < epsilon, epsilon + (var - xp.stop_gradient(var)), var)
+    v = _floored(xp, var, epsilon)
     e = y_true - y_pred
     value = 0.5 * (xp.log(v) + e * (e / v))
     return value + 0.5 * math.log(2 * math.pi) if full else value
+
+
+def _floored(xp: Any, var: Array, epsilon: float) -> Array:
+    """The variance, or its floor, which the derivative passes through."""
+    # Below the floor var enters as a 0 with derivative 1.
+    return xp.where(var < epsilon, epsilon + (var - xp.stop_gradient(var)), var)
+
+
+@gaussian_nll.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> Array:
+    return (y_pred - y_true) / _floored(xp, var, epsilon)
+
+
+@gaussian_nll.gradient("y_true")
+def _(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> Array:
+    return (y_true - y_pred) / _floored(xp, var, epsilon)
+
+
+@gaussian_nll.gradient("var")
+def _(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> Array:
+    v, e = _floored(xp, var, epsilon), y_true - y_pred
+    return 0.5 * (1 - e * (e / v)) / v
 
 
 @of_inputs({"y_true": "...", "y_pred": "... M"}, readers={"fair": flag})
@@ -78,14 +99,32 @@ def crps(xp: Any, y_true: Array, y_pred: Array, *, fair: bool = False) -> Array:
         [0.5, 2.0]
     """
     d = y_pred - xp.expand_dims(y_true, axis=-1)
-    side = xp.sign(xp.stop_gradient(d))  # JAX has 1 for the derivative of abs at 0
-    # The sum over j of sign(p_i - p_j) is how many are below less how many are above. Stable orders from both ends
-    # count equal ones before i both ways, which leaves 0 for them.
-    below, above = _ranks(xp, xp.stop_gradient(d)), _ranks(xp, -xp.stop_gradient(d))
-    surplus = xp.astype(below - above, d.dtype)
+    side, surplus, pairs = _places(xp, y_true, y_pred, fair=fair)
+    return xp.sum(side * d, axis=-1) / xp.length(d, -1) - xp.sum(surplus * d, axis=-1) / pairs
+
+
+@shared
+def _places(xp: Any, y_true: Array, y_pred: Array, *, fair: bool) -> tuple[Array, Array, Any]:
+    """On which side of t each member is; how many members are below it, less how many are above; and what the sum over
+    pairs is divided by."""
+    d = xp.stop_gradient(y_pred - xp.expand_dims(y_true, axis=-1))
+    # Stable orders from both ends count equal ones before i both ways, which leaves 0 for them.
+    surplus = xp.astype(_ranks(xp, d) - _ranks(xp, -d), d.dtype)
     m = xp.length(d, -1)
-    others = xp.length(d[..., 1:], -1) if fair else m
-    return xp.sum(side * d, axis=-1) / m - xp.sum(surplus * d, axis=-1) / (m * others)
+    return xp.sign(d), surplus, m * (xp.length(d[..., 1:], -1) if fair else m)
+
+
+@crps.gradient
+def _(xp: Any, y_true: Array, y_pred: Array, *, fair: bool) -> Array:
+    d = y_pred - xp.expand_dims(y_true, axis=-1)
+    _, surplus, pairs = _places(xp, y_true, y_pred, fair=fair)
+    return xp.sign(d) / xp.length(d, -1) - surplus / pairs
+
+
+@crps.gradient("y_true")
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
+    d = xp.expand_dims(y_true, axis=-1) - y_pred
+    return xp.sum(xp.sign(d), axis=-1) / xp.length(d, -1)
 
 
 def _ranks(xp: Any, x: Array) -> Array:
