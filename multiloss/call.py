@@ -81,10 +81,6 @@ class Call:
             found.append(one)
         return tuple(found)
 
-    def knows(self, be: Any, arrays: list[Any]) -> bool:
-        """Whether arrays like these passed before."""
-        return self.signature(be, arrays) in self.passed
-
     def __call__(self, be: Any, arrays: list[Any], *, first: bool | None = None) -> tuple[list[Any], bool]:
         """Native arrays (the inputs, sample_weight, mask), and whether labels are known to be in range (`trusted`).
         Whether this is the `first` call it knows itself, where it may look."""

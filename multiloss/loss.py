@@ -143,8 +143,8 @@ class LossBase(Named):
         self.spec = spec
         self._checked = Call(spec)
 
-    def __call__(self, *inputs: Any, **named: Any) -> Any:
-        """The loss of its inputs, by place or by name; `sample_weight` and `mask` by name."""
+    def _call(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """The loss of its inputs, by place or by name; what `__call__` does, unless the framework has its own."""
         return self._value(*self._checked(self.be, bound(self.spec.definition, inputs, named)))
 
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:

@@ -66,7 +66,7 @@ class JaxLoss(LossBase):
         """The loss of its inputs, by place or by name: arrays, tracers, lists or numbers."""
         if len(inputs) == 2 and not named and self._is_like_before(*inputs):
             return _compiled(self.spec, True)(*inputs, None, None)
-        return super().__call__(*inputs, **named)
+        return self._call(inputs, named)
 
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names), in one compiled

@@ -23,6 +23,10 @@ class NumpyLoss(LossBase):
     backend = "numpy"
     be = be
 
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """The loss of its inputs, by place or by name: arrays, lists or numbers."""
+        return self._call(inputs, named)
+
     def _value(self, arrays: list[Any], trusted: bool) -> Any:
         with np.errstate(all="ignore"):  # inf and nan show in the value, as in every backend
             return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)

@@ -94,7 +94,7 @@ class TensorflowLoss(LossBase):
     @tf.autograph.experimental.do_not_convert  # no Python control flow on tensors here: tracing is faster without
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The loss of its inputs, by place or by name: tensors, lists or numbers."""
-        return super().__call__(*inputs, **named)
+        return self._call(inputs, named)
 
     def _value(self, arrays: list[Any], trusted: bool) -> Any:
         spec = self.spec

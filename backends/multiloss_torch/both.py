@@ -1,5 +1,5 @@
 """Value and derivative of each element (of class losses: value of each sample) together, faster than the definition's
-two: what `fused` asks first. In place where that can be: on the CPU memory takes as long as arithmetic.
+two: what `fast` asks first. In place where that can be: on the CPU memory takes as long as arithmetic.
 """
 
 from __future__ import annotations
@@ -112,17 +112,6 @@ def _margins_of_sets(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) ->
     return values.reshape(y_pred.shape[:-1]), gradient.reshape(y_pred.shape)
 
 
-def _log_cosh(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both:
-    """Both from expm1, in place: on the CPU memory takes as long as arithmetic."""
-    e = y_pred - y_true
-    size = e.abs()
-    near = size.clamp(max=40)  # beyond it is |e| - log 2 in every dtype
-    m = near.expm1()
-    versine = (m * m).div_(m + 1).mul_(0.5)  # cosh - 1
-    gradient = m.sub_(versine).div_(versine + 1).copysign_(e)
-    return versine.log1p_().add_(size.sub_(near)), gradient
-
-
 def _dice(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
     if options["squared"]:
         return None
@@ -154,10 +143,9 @@ def _ratio(alpha: float, beta: float, more: float, axis: Any, t: Tensor, p: Tens
     return value.sum(axes), gradient
 
 
-BOTH: dict[str | None, Callable[..., Both | None]] = {
+KERNELS: dict[str | None, Callable[..., Both | None]] = {
     "binary_crossentropy": _bits,
     "dice": _dice,
-    "log_cosh": _log_cosh,
     "multi_margin": _margins,
     "multilabel_margin": _margins_of_sets,
     "multilabel_soft_margin": _of_bits,
@@ -165,4 +153,4 @@ BOTH: dict[str | None, Callable[..., Both | None]] = {
     "tversky": _tversky,
 }
 """name -> function of (options, axis, y_true, y_pred): the value of each element (or sample) and the derivative by each
-element, for `fused`; both new memory."""
+element, for `fast`; both new memory."""

@@ -68,7 +68,7 @@ def _smooth_l1(options: Any, axis: Any, shape: Any) -> Call | None:
 
 
 def _poisson(options: Any, axis: Any, shape: Any) -> Call | None:
-    """Of few: the same operations, put together in C++; `fused` does with less memory."""
+    """Of few: the same operations, put together in C++; `fast` does with less memory."""
     logarithms, epsilon = options.get("log_input", False), options["epsilon"]
     if options.get("full") or math.prod(shape) >= _FEW or (epsilon == 0 and not logarithms):
         return None
@@ -218,7 +218,7 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
         return None
     if options["from_logits"]:
         return _few_bits(shape) if s == 0 and math.prod(shape) < _FEW else None
-    if epsilon < 1e-11 or math.prod(shape) >= 2 * _FEW:  # of many `fused` takes a third of the time
+    if epsilon < 1e-11 or math.prod(shape) >= 2 * _FEW:  # of many `fast` takes a third of the time
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
@@ -307,7 +307,7 @@ def _picked(options: Any, axis: int, shape: Any) -> Call | None:
 
 
 def _kl_divergence(options: Any, axis: Any, shape: Any) -> Call | None:
-    """`kl_div` has no floor, so it is asked only where no probability is below, and of few: `fused` is faster."""
+    """`kl_div` has no floor, so it is asked only where no probability is below, and of few: `fast` is faster."""
     epsilon, samples = options["epsilon"], math.prod(sample_shape(shape, axis))
     logarithms = options["log_input"] or options["log_target"]
     if logarithms or options["normalize"] or epsilon == 0 or math.prod(shape) >= _FEW:

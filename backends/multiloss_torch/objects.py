@@ -12,7 +12,7 @@ import multiloss_torch as be
 from multiloss import pipeline
 from multiloss.call import bound
 from multiloss.loss import LossBase, Spec
-from multiloss_torch import closed, compat, fused, kernels, reading, sequence
+from multiloss_torch import compat, fast, kernels, reading, sequence
 from multiloss_torch.center import TorchCenter
 
 __all__ = ["TorchCenter", "TorchLoss"]
@@ -39,8 +39,6 @@ class TorchLoss(LossBase, nn.Module):
     def __init__(self, spec: Spec) -> None:
         nn.Module.__init__(self)
         super().__init__(spec)
-        self._seen: set[Any] = set()
-        """Kinds of plain inputs for which there is nothing more to check."""
         self._choose_kernels()
 
     def _choose_kernels(self) -> None:
@@ -58,8 +56,6 @@ class TorchLoss(LossBase, nn.Module):
         super().__setstate__(state)
         self._choose_kernels()
 
-    __call__ = nn.Module.__call__
-
     def _is_bare(self) -> bool:
         """Whether a call does nothing but the `forward` below: no hooks, no other one of a subclass or this object."""
         return not compat.is_wrapped(self) and getattr(self.forward, "__func__", None) is _FORWARD
@@ -76,47 +72,21 @@ class TorchLoss(LossBase, nn.Module):
         given = bound(self.spec.definition, inputs, named)
         if compiling:
             return self._traced(given)
-        kind = closed.kind_of(self.spec, given)
-        seen = kind is not None and kind in self._seen
-        value = closed.differentiable(self.spec, given) if seen else None
-        if value is not None:
-            return value
         key = None
         if self._kernel is not None and given[2] is None and given[3] is None:
             key = reading.kind_of(given[0], given[1])
-        arrays, trusted = self._checked(be, given)
-        if kind is not None and not self.spec.validate and len(self._seen) < _MOST_KINDS:
-            self._seen.add(kind)
-        return self._by_definition(arrays, trusted) if seen else self._value(arrays, trusted, key)
+        return self._value(*self._checked(be, given), key)
 
     def _value(self, arrays: list[Any], trusted: bool, key: Any = None) -> Tensor:
-        *inputs, weight, mask = arrays
         spec = self.spec
-        if spec.definition.kind == "of_inputs":
-            if closed.kind_of(spec, arrays) is not None:
-                value = closed.differentiable(spec, arrays)
-                if value is not None:
-                    return value
-            if weight is None and mask is None and trusted and spec.definition.kernel == "ctc":
-                value = sequence.ctc(spec, inputs)
-                if value is not None:
-                    return value
-            return self._by_definition(arrays, trusted)
-        y_true, y_pred = inputs
-        call = self._kernel_of(y_pred, weight, mask, trusted)
-        if call is not None:
-            dtype = torch.int64 if spec.definition.integer_targets else y_pred.dtype
-            target = y_true if y_true.dtype == dtype else y_true.to(dtype)
-            value = call(target, y_pred)
+        *inputs, weight, mask = arrays
+        if weight is None and mask is None:
+            value = self._native(inputs, trusted, key)
             if value is not None:
-                if key is not None and target is y_true and self._checked.knows(be, arrays):
-                    if len(self._direct) >= _MOST_KINDS:
-                        self._direct.clear()
-                    self._direct[key] = call
                 return value
-        reduced = spec.reduction != "none"
-        if reduced and y_pred.requires_grad and torch.is_grad_enabled() and fused.applies(spec, y_true, y_pred, weight):
-            return fused.differentiable(spec, trusted, *arrays)
+        names = fast.asked(spec, arrays)
+        if names:
+            return fast.differentiable(spec, trusted, names, arrays)
         return self._by_definition(arrays, trusted)
 
     def _by_definition(self, arrays: list[Any], trusted: bool) -> Tensor:
@@ -137,13 +107,27 @@ class TorchLoss(LossBase, nn.Module):
             return value
         return self._by_definition(arrays, trusted)
 
-    def _kernel_of(
-        self, y_pred: Tensor, sample_weight: Tensor | None, mask: Tensor | None, trusted: bool
-    ) -> kernels.Call | None:
-        """torch's own kernel for such a call."""
-        if self._kernel is None or sample_weight is not None or mask is not None:
+    def _native(self, inputs: list[Any], trusted: bool, key: Any) -> Tensor | None:
+        """The loss by torch's own kernel, where it has one for such a call; remembered for arrays of the kind `key`."""
+        spec = self.spec
+        if spec.definition.kernel == "ctc":
+            return sequence.ctc(spec, inputs) if trusted else None
+        call = self._kernel_of(inputs[1], trusted)
+        if call is None:
             return None
-        if y_pred.dtype not in _PLAIN or not y_pred.numel():
+        y_true, y_pred = inputs
+        dtype = torch.int64 if spec.definition.integer_targets else y_pred.dtype
+        target = y_true if y_true.dtype == dtype else y_true.to(dtype)
+        value = call(target, y_pred)
+        if value is not None and key is not None and target is y_true and not spec.validate:
+            if len(self._direct) >= _MOST_KINDS:
+                self._direct.clear()
+            self._direct[key] = call
+        return value
+
+    def _kernel_of(self, y_pred: Tensor, trusted: bool) -> kernels.Call | None:
+        """torch's own kernel for a call without weights and mask."""
+        if self._kernel is None or y_pred.dtype not in _PLAIN or not y_pred.numel():
             return None
         # Under torch.func some of torch's kernels have no forward over reverse mode.
         anywhere = self._anywhere is not None and compat.transform() is None
@@ -154,11 +138,13 @@ class TorchLoss(LossBase, nn.Module):
             kernel = kernels.BLIND.get(self.spec.definition.kernel)
         return None if kernel is None else kernel(self.spec.kwargs, self.spec.axis, y_pred.shape)
 
-    def _goes_by_definition(self, inputs: list[Any], trusted: bool) -> bool:
-        """Whether value and gradient are computed together, and no kernel of torch's is faster."""
-        _, y_pred, sample_weight, mask = inputs
-        native = self._kernel_of(y_pred, sample_weight, mask, trusted)
-        return native is None and fused.applies(self.spec, *inputs[:3])
+    def _is_fast(self, arrays: list[Any], trusted: bool, names: tuple[str, ...]) -> bool:
+        """Whether value and gradients are computed together, and no kernel of torch's is faster."""
+        *_, weight, mask = arrays
+        closed = all(name in self.spec.definition.gradients for name in names)
+        if not closed or not self._is_bare() or not fast.applies(self.spec, arrays):
+            return False
+        return weight is not None or mask is not None or self._kernel_of(arrays[1], trusted) is None
 
     def _goes_direct(self, y_true: Any, y_pred: Any) -> bool:
         """Whether such arrays went to a kernel before and a graph can be recorded: nothing to convert or check."""
@@ -183,16 +169,15 @@ class TorchLoss(LossBase, nn.Module):
         self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
     ) -> tuple[Any, Sequence[Any]]:
         arrays = [x if x is None else x.detach() for x in arrays]
-        pair = self.spec.definition.kind != "of_inputs"
-        if pair and positions == (1,) and self._is_bare() and self._goes_by_definition(arrays, trusted):
-            value, gradient = fused.value_and_gradient(self.spec, trusted, *arrays)
-            return value, (gradient,)
+        names = tuple(self.spec.definition.inputs[i] for i in positions)
+        if self._is_fast(arrays, trusted, names):
+            return fast.value_and_gradients(self.spec, trusted, names, arrays)
         with torch.inference_mode(False), torch.enable_grad():
             # What was made in inference mode cannot be differentiated; a copy can.
             arrays = [x if x is None else x.clone() if x.is_inference() else x.detach() for x in arrays]
             for i in positions:
                 arrays[i] = arrays[i].detach().requires_grad_()
-            value = self(*arrays) if pair else self._value(arrays, trusted)
+            value = self(*arrays[:-2], sample_weight=arrays[-2], mask=arrays[-1])
             gradients = torch.autograd.grad(
                 value.sum() if value.ndim else value, [arrays[i] for i in positions], materialize_grads=True
             )

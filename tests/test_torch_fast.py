@@ -16,7 +16,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import multiloss
 from arrays import to_numpy
 from multiloss import registry
-from multiloss_torch import fused
+from multiloss_torch import fast
 from reference.cases import OPTIONS, cases, fixed
 from reference.losses import LOSSES, SPARSE
 from test_bad_catalogue import good
@@ -29,7 +29,7 @@ NO_KERNEL = ("log_cosh", "mean_squared_logarithmic_error", "root_mean_squared_er
 def small_blocks() -> Any:
     """Blocks of a few elements, so that small cases are several of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "BLOCK", 4)
+        patch.setattr(fast, "BLOCK", 4)
         yield
 
 
@@ -62,14 +62,14 @@ def test_blocks_are_taken(name: str, shape: tuple[int, ...], monkeypatch: pytest
         rng.integers(0, shape[-1], shape[:-1]) if name == SPARSE else rng.uniform(0.1, 0.9, shape)
     )
     blocks = []
-    one = fused._at_once
-    monkeypatch.setattr(fused, "_at_once", lambda *a: blocks.append(a[-1].shape) or one(*a))
+    one = fast._values_and_derivatives
+    monkeypatch.setattr(fast, "_values_and_derivatives", lambda *a: blocks.append(a[2]) or one(*a))
     loss = multiloss.get(name, backend="torch")
     loss._kernel = None
     value, gradient = loss.value_and_grad(y_true, y_pred)
     one_sample = len(shape) == 1 and loss.spec.definition.kind != "elementwise"
     assert (len(blocks) == 1) == one_sample
-    monkeypatch.setattr(fused, "BLOCK", 10**6)
+    monkeypatch.setattr(fast, "BLOCK", 10**6)
     blocks.clear()
     whole, slope = loss.value_and_grad(y_true, y_pred)
     assert len(blocks) == 1
