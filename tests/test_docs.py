@@ -170,3 +170,12 @@ def test_the_pages_have_every_loss() -> None:
     assert "<!-- table of losses -->" in text and "families/*" in text  # made from the definitions
     assert "<!-- center family -->" in (ROOT / "docs" / "center_practice.md").read_text(encoding="utf-8")
     assert set(multiloss.list_losses()) == {one.name for one in LOSSES}
+
+
+def test_losses_whose_gradient_takes_autograd_on_numpy_are_named() -> None:
+    text = (ROOT / "docs" / "conventions.md").read_text()
+    named = set(
+        re.findall("`([a-z_]+)`", text.partition("'multiloss[autograd]'`): all of")[2].partition(", and that of")[0])
+    )
+    losses = (registry.find(name) for name in multiloss.list_losses() if name not in registry.CENTER)
+    assert named == {loss.name for loss in losses if loss.grad is None}
