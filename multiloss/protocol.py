@@ -234,7 +234,9 @@ class Combined:
 
     def sharing(self) -> Any:
         """The same names, for one evaluation in which what is `shared` is computed once."""
-        return Combined(self._base, {**self.__dict__, "memo": {}})
+        other = object.__new__(Combined)
+        other.__dict__.update(self.__dict__, memo={})
+        return other
 
 
 def namespace(base: Any, primitives: Any, better: Mapping[str, Any] = _NONE) -> Any:

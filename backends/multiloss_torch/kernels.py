@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from multiloss.checks import rounding
-from multiloss.layout import sample_shape
 from multiloss_torch import compat, reading
 
 _nn = compat.nn_kernels
@@ -67,14 +66,6 @@ def _smooth_l1(options: Any, axis: Any, shape: Any) -> Call | None:
     return lambda y_true, y_pred: _nn.smooth_l1_loss(y_pred, y_true, _MEAN, beta)
 
 
-def _poisson(options: Any, axis: Any, shape: Any) -> Call | None:
-    """Of few: the same operations, put together in C++; `fast` does with less memory."""
-    logarithms, epsilon = options.get("log_input", False), options["epsilon"]
-    if options.get("full") or math.prod(shape) >= _FEW or (epsilon == 0 and not logarithms):
-        return None
-    return lambda y_true, y_pred: torch.poisson_nll_loss(y_pred, y_true, logarithms, False, epsilon, _MEAN)
-
-
 def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
     # Where exp is large, torch's second derivative is 0, and where it is infinite, all is nan.
     if math.prod(shape) >= _FEW:
@@ -89,22 +80,6 @@ def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
         value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
         sound = math.isfinite(value.item()) and math.isfinite(t.sum().item())
         return value if sound else None  # targets that are none
-
-    return call
-
-
-def _hinge_embedding(options: Any, axis: Any, shape: Any) -> Call | None:
-    """Of few; torch's own has a gradient at the kink."""
-    if math.prod(shape) >= _FEW:
-        return None
-    margin, signs = options["margin"], options["labels"] == "+-1"
-
-    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        if not _constant(y_true):
-            return None
-        similar = (y_true + 1).mul_(0.5) if signs else y_true
-        value = torch.rsub(y_pred, margin).relu().lerp(y_pred, similar).mean()
-        return value if math.isfinite(value.item()) else None  # infinity of the other side, times 0
 
     return call
 
@@ -306,25 +281,6 @@ def _picked(options: Any, axis: int, shape: Any) -> Call | None:
     return call
 
 
-def _kl_divergence(options: Any, axis: Any, shape: Any) -> Call | None:
-    """`kl_div` has no floor, so it is asked only where no probability is below, and of few: `fast` is faster."""
-    epsilon, samples = options["epsilon"], math.prod(sample_shape(shape, axis))
-    logarithms = options["log_input"] or options["log_target"]
-    if logarithms or options["normalize"] or epsilon == 0 or math.prod(shape) >= _FEW:
-        return None
-
-    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        if not _constant(y_true) or not y_pred.detach().min().item() >= epsilon or not _zero_or_above(y_true, epsilon):
-            return None
-        return torch.kl_div(y_pred.log(), y_true, _SUM) / samples
-
-    return call
-
-
-def _zero_or_above(x: Tensor, epsilon: float) -> bool:
-    return bool(x.min().item() >= epsilon or ((x == 0) | (x >= epsilon)).all().item())
-
-
 def _cross_entropy(options: Any, axis: int, shape: Any) -> Call | None:
     # torch wants the classes on axis 1 (0 for a single sample).
     if not options["from_logits"] or axis % len(shape) != min(1, len(shape) - 1):
@@ -387,16 +343,12 @@ ANYWHERE = ("mean_squared_error", "huber")
 
 MEAN: dict[str | None, Callable[..., Call | None]] = {
     "binary_crossentropy": _binary_crossentropy,
-    "hinge_embedding": _hinge_embedding,
     "multi_margin": _multi_margin,
     "multilabel_margin": _multilabel_margin,
     "multilabel_soft_margin": _multilabel_soft_margin,
     "nll": _nll,
-    "poisson": _poisson,
-    "poisson_nll": _poisson,
     "smooth_l1": _smooth_l1,
     "soft_margin": _soft_margin,
-    "kl_divergence": _kl_divergence,
     "mean_squared_error": _mean_squared_error,
     "mean_absolute_error": _mean_absolute_error,
     "huber": _huber,
