@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 
 from multiloss import call, dispatch, options, pipeline, registry
+from multiloss.definition import Definition
 from multiloss.definitions import center as formula
-from multiloss.definitions import center_family as family
 from multiloss.loss import Spec
+from multiloss.table import Compared, Rule, Table
 
 Array = Any
 
 _READERS: dict[str, options.Reader] = {
-    "loss": options.one_of("center", *family.FAMILY),
-    "preset": options.optional(options.one_of(*(name for name in formula.PRESETS if name))),
+    "loss": options.one_of(*registry.TABLES),
     "alpha": options.unit_interval,
     "num_classes": options.optional(options.count),
     "feature_dim": options.optional(options.count),
     "centers_init": options.one_of("zeros", "normal"),
     "seed": options.integer,
-    "per_feature": options.flag,
     "reduction": options.reduction,
     "update": options.one_of("auto", "manual"),
     "max_classes": options.count,
@@ -32,15 +31,18 @@ _READERS: dict[str, options.Reader] = {
 }
 
 
-_OF_CENTER = ("preset", "per_feature", "sharded")
-"""The options that the rest of the family has not."""
 _OF_CLASSES = ("num_classes", "feature_dim", "centers_init", "seed", "max_classes")
-"""Those that ring loss, of one radius for all classes, has not either."""
-_RING = formula.Rule(by_class=False, by_batch=True)
+"""The options that a loss has not whose one row stands for all classes."""
 
 
-def _absent(loss: str) -> tuple[str, ...]:
-    return () if loss == "center" else _OF_CENTER + _OF_CLASSES if loss == "ring" else _OF_CENTER
+def _absent(table: Table) -> tuple[str, ...]:
+    """The options of the others that a loss has not."""
+    names = () if len(table.presets) > 1 else ("preset",)
+    names += () if table.sharded else ("sharded",)
+    return names + _OF_CLASSES if table.one_row else names
+
+
+_ORDER = ("preset", *(name for name in _READERS if name != "loss"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,6 @@ class CenterOptions:
     feature_dim: int | None = None
     centers_init: str = "zeros"
     seed: int = 0
-    per_feature: bool = False
     reduction: str = "mean"
     update: str = "auto"
     max_classes: int = 65536
@@ -69,27 +70,41 @@ class CenterOptions:
     """The value as a loss of the pipeline: targets are the gathered rows, predictions the features."""
 
     def __post_init__(self) -> None:
-        own, definition = self.own, family.FAMILY.get(self.loss, formula.distance)
-        if self.loss == "center":
-            own = (("per_feature", self.per_feature), ("factor", self.rule.factor))
-        object.__setattr__(self, "spec", Spec(definition, own, reduction=self.reduction, validate=False))
+        own = self.own
+        if "factor" in self.definition.options:  # which is the preset's
+            own = (*own, ("factor", self.rule.factor))
+        object.__setattr__(self, "spec", Spec(self.definition, own, reduction=self.reduction, validate=False))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "spec"}  # no code in a pickle
 
     def __setstate__(self, given: dict[str, Any]) -> None:
-        self.__dict__.update(given)
+        own = dict(given["own"])
+        if "per_feature" in given:  # once a field of its own
+            own.setdefault("per_feature", given.pop("per_feature"))
+        self.__dict__.update(given, own=tuple(own.items()))
         self.__post_init__()
+
+    @property
+    def definition(self) -> Definition:
+        """The loss."""
+        return registry.TABLES[self.loss]
+
+    @property
+    def table(self) -> Table:
+        """What it says of its table."""
+        table: Any = self.definition.table
+        return table
 
     @property
     def moves_all(self) -> bool:
         """Whether a step may move every class, as that of some of the family does."""
-        return family.moves_all(self.loss, dict(self.own))
+        return self.table.moves_all(dict(self.own))
 
     @property
-    def rule(self) -> formula.Rule:
+    def rule(self) -> Rule:
         """The scale of the value and the step of the centers."""
-        return _RING if self.loss == "ring" else formula.PRESETS[self.preset][0]
+        return self.table.presets[self.preset][0]
 
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal center loss (without its centers)."""
@@ -98,7 +113,7 @@ class CenterOptions:
             if not plain[name]:
                 del plain[name]
         name, own = plain.pop("loss"), dict(plain.pop("own"))
-        return {"name": name} | own | {key: value for key, value in plain.items() if key not in _absent(name)}
+        return {"name": name} | own | {key: value for key, value in plain.items() if key not in _absent(self.table)}
 
 
 def read_options(given: dict[str, Any]) -> CenterOptions:
@@ -106,18 +121,19 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     given = dict(given)
     process_group = given.pop("process_group", None)
     loss = _READERS["loss"]("loss", given.pop("loss", "center"))
-    own = family.FAMILY[loss].options if loss != "center" else {}
-    known = [*own, *(name for name in _READERS if name != "loss" and name not in _absent(loss))]
+    definition = registry.TABLES[loss]
+    table: Any = definition.table
+    defaults = {name: default for name, default in definition.options.items() if name != "factor"}
+    known = [*defaults, *(name for name in _ORDER if name not in _absent(table))]
     for name in given:
         if name not in known:
             raise registry.unknown_option(loss, name, known)
-    chosen = {name: given.pop(name, default) for name, default in own.items()}
-    chosen = {name: family.FAMILY[loss].readers[name](name, value) for name, value in chosen.items()}
-    preset = _READERS["preset"]("preset", given.get("preset"))
-    given = {**formula.PRESETS[preset][1], **given}
-    if loss == "ring":
-        first = np.array([[np.nan if chosen["radius"] is None else chosen["radius"]]])
-        given = {"alpha": 0.001, **given, "centers_init": first}
+    names = [name for name in table.presets if name]
+    preset = options.optional(options.one_of(*names))("preset", given.get("preset"))
+    given = {**table.presets[preset][1], **given}
+    chosen = {name: definition.readers[name](name, given.pop(name, default)) for name, default in defaults.items()}
+    if table.first is not None:
+        given["centers_init"] = table.first(chosen)
     initial = given.get("centers_init")
     if initial is not None and not isinstance(initial, str):
         del given["centers_init"]
@@ -132,10 +148,12 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
             given[name] = size
     else:
         array = None
-    read = {name: _READERS[name](name, value) for name, value in given.items()}
+    read = {name: _READERS[name](name, value) for name, value in given.items() if name != "preset"}
     if read.get("num_classes") and "max_classes" not in read:
         read["max_classes"] = max(65536, read["num_classes"])
-    return CenterOptions(loss=loss, own=tuple(chosen.items()), **read, initial=array, process_group=process_group)
+    return CenterOptions(
+        loss=loss, own=tuple(chosen.items()), preset=preset, **read, initial=array, process_group=process_group
+    )
 
 
 def to_host(x: Any) -> Any:
@@ -201,11 +219,11 @@ def _samples(
     safe, keep, invalid, rows = gathered
     samples = pipeline.prepare(be, chosen.spec, rows, features, sample_weight, mask, trusted=True)
     samples = samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
-    if chosen.loss in ("center", "ring"):
+    if not chosen.table.compares:
         return samples
     table = be.cast_like(be.xp.held(centers), samples.inputs["y_pred"])
     keep = _every(safe) if keep is None else keep
-    compared = family.Compared(samples.inputs["y_true"], safe, table, keep)
+    compared = Compared(samples.inputs["y_true"], safe, table, keep)
     return dataclasses.replace(samples, inputs=samples.inputs | {"y_true": compared})
 
 
@@ -222,8 +240,8 @@ def value_and_gradient(
     group: Any = None,
 ) -> tuple[Array, Array]:
     """The value and its gradient by the closed form, in the dtype of the features where they are real."""
-    if chosen.loss == "ring":
-        labels, centers, trusted = *one_radius(be, centers, labels, features, mask, group), True
+    if chosen.table.one_row:
+        labels, centers, trusted = *one_row(be, chosen.table, centers, labels, features, mask, group), True
     gathered = _gather(be, centers, labels, mask, trusted)
     samples = _samples(be, chosen, centers, gathered, features, sample_weight, mask)
     value, gradients = pipeline.value_and_gradients_of(be, chosen.spec, samples, ("y_pred",))
@@ -249,8 +267,8 @@ def step(
     With a `group` (see `protocol.Group`) the rows are those of the batches of all processes together.
     """
     xp = be.xp
-    if chosen.loss == "ring":
-        labels, centers, trusted = *one_radius(be, centers, labels, features, mask, group), True
+    if chosen.table.one_row:
+        labels, centers, trusted = *one_row(be, chosen.table, centers, labels, features, mask, group), True
     gathered = _gather(be, centers, labels, mask, trusted)
     safe, keep, invalid, rows = gathered
     value = pipeline.value_of(be, chosen.spec, _samples(be, chosen, centers, gathered, features, sample_weight, mask))
@@ -258,7 +276,7 @@ def step(
         return value, None, None
     dim = be.shape(centers)[-1]
     x = be.cast_like(xp.stop_gradient(features), rows)
-    x = family.directions(xp, x)[1] if chosen.loss == "ring" else x
+    x = x if chosen.table.measure is None else chosen.table.measure(xp, x)
     flat_rows, flat_x, flat_labels = rows, x, safe
     if len(be.shape(safe)) != 1:
         flat_rows, flat_x = xp.reshape(rows, (-1, dim)), xp.reshape(x, (-1, dim))
@@ -284,18 +302,19 @@ def step(
     return value, moving, formula.moved(xp, before, total, n, count, chosen.alpha, chosen.rule, unless=unless)
 
 
-def one_radius(
-    be: Any, centers: Array, labels: Array, features: Array, mask: Array | None, group: Any
+def one_row(
+    be: Any, table: Table, centers: Array, labels: Array, features: Array, mask: Array | None, group: Any
 ) -> tuple[Array, Array]:
-    """All samples as class 0, and the radius: the mean length of the batch's features where it is not known yet."""
+    """All samples as class 0, and the row: the mean of what the batch's features measure where it is not known yet."""
     xp = be.xp
     labels = xp.zeros_like(be.labels(labels))
-    length = family.directions(xp, be.cast_like(xp.stop_gradient(features), centers))[1][..., 0]
-    counts = xp.ones_like(length)
+    x = be.cast_like(xp.stop_gradient(features), centers)
+    x = (x if table.measure is None else table.measure(xp, x))[..., 0]
+    counts = xp.ones_like(x)
     if mask is not None:
         keep = _every(labels) & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
-        length, counts = (xp.where(keep, x, xp.zeros_like(x)) for x in (length, counts))
-    total, n = (xp.reshape(xp.sum(x), (1, 1)) for x in (length, counts))
+        x, counts = (xp.where(keep, one, xp.zeros_like(one)) for one in (x, counts))
+    total, n = (xp.reshape(xp.sum(one), (1, 1)) for one in (x, counts))
     if group is not None:
         total, n = group.sum(total), group.sum(n)
     first = total / xp.where(n == 0, xp.ones_like(n), n)
@@ -307,7 +326,7 @@ def _of_all_classes(
     be: Any, chosen: CenterOptions, centers: Array, labels: Array, rows: Array, x: Array, keep: Array, group: Any
 ) -> tuple[Array, Array]:
     """The whole table as rows to commit: what travels is one sum and one count a class."""
-    xp, own, extra = be.xp, dict(chosen.own), None
+    xp, extra = be.xp, None
 
     def sums(labels: Array, rows: Array, keep: Array) -> tuple[Array, Array]:
         moving, total, n = formula.class_sums(xp, rows, labels, x, keep)
@@ -316,15 +335,8 @@ def _of_all_classes(
         table = table if group is None else group.sum(table)
         return table[:, :-1], table[:, -1]
 
-    if chosen.loss == "triplet_center":
-        compared = family.Compared(rows, labels, centers, keep)
-        gap, other, q = family.triplet_gap(xp, compared, x, own["margin"])
-        keep = keep & family.active(xp, gap)
-        # What is not finite is near to nothing, and touches its own class only.
-        away, n = sums(xp.where(xp.isnan(gap), labels, be.labels(q)), other, keep)
-        extra = -away / (1 + n)[:, None]
-    elif chosen.loss == "island":
-        extra = family.island_push(xp, centers, own["weight"])
+    if chosen.moves_all:
+        keep, extra = chosen.definition.own_step(xp, Compared(rows, labels, centers, keep), x, sums, **dict(chosen.own))
     total, n = sums(labels, rows, keep)
     every_class = xp.reshape(xp.class_range(centers, 0), (-1,))
     return every_class, formula.moved(xp, centers, total, n, xp.sum(n), chosen.alpha, chosen.rule, extra)
@@ -332,14 +344,13 @@ def _of_all_classes(
 
 def words(chosen: CenterOptions, dim: int | None) -> list[str]:
     """The value, the step and the effective alpha, a line each."""
-    if chosen.loss != "center":
-        about = family.FAMILY[chosen.loss].doc.partition("\n\n")[0]
+    if len(chosen.table.presets) == 1:  # the words of the others are of what a preset changes
+        about = chosen.definition.doc.partition("\n\n")[0]
         own = ", ".join(f"{name} = {value}" if value is None else f"{name} = {value:g}" for name, value in chosen.own)
-        step = "a step of its own, of all classes" if chosen.moves_all else "Eq. 4 of center loss"
-        step = "the radius by its gradient" if chosen.loss == "ring" else step
+        step = chosen.table.step_in_words if chosen.moves_all or chosen.table.one_row else "Eq. 4 of center loss"
         return [about, f"value: {_REDUCTIONS[chosen.reduction]} it, {own}", f"step: {step}, alpha = {chosen.alpha:g}"]
     rule = chosen.rule
-    over_d = f" / {dim or 'D'}" if chosen.per_feature else ""
+    over_d = f" / {dim or 'D'}" if dict(chosen.own)["per_feature"] else ""
     divisor = " / " + " / ".join([*["(1 + n_j)"] * rule.by_class, *["B"] * rule.by_batch])
     n, batch = 13, 128
     alpha = f"{rule.effective_alpha(chosen.alpha, n, batch):.4g}"

@@ -157,14 +157,16 @@ class CenterMethods(FixedOptions):
             )
         if shape[-1] == 0:
             raise ValueError(f"features must have at least one feature, got shape {shape}")
-        if self.options.loss != "ring" and dim not in (None, 0) and shape[-1] not in (None, dim):
+        if not self.options.table.one_row and dim not in (None, 0) and shape[-1] not in (None, dim):
             raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
-        if self.options.loss == "git" and len(label_shape) != 1:
-            raise ValueError(f"git compares the samples of one batch: features must be (N, D), got shape {shape}")
+        if self.options.table.of_batch and len(label_shape) != 1:
+            raise ValueError(
+                f"{self.options.loss} compares the samples of one batch: features must be (N, D), got shape {shape}"
+            )
         call.check_weights(be, sample_weight, mask, label_shape, shape)
 
     def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
-        if self.options.validate is False or self.options.loss == "ring":  # which does not use them
+        if self.options.validate is False or self.options.table.one_row:  # which does not use them
             return False
         be = self._be()
         fit = getattr(be, "labels_fit", None)
@@ -264,7 +266,7 @@ class CenterMethods(FixedOptions):
         have = self._shape()
         wanted = have[0] or self.options.num_classes, have[1] or self.options.feature_dim
         dtype = self._dtype() if have[0] else centers.dtype
-        check_table(source, centers, wanted, dtype, other, hint, unknown=self.options.loss == "ring")
+        check_table(source, centers, wanted, dtype, other, hint, unknown=self.options.table.one_row)
 
     def resize(self, num_classes: int) -> None:
         """Keep the first `num_classes` classes; new ones get the first values that `centers_init` gives them.
@@ -273,8 +275,8 @@ class CenterMethods(FixedOptions):
             num_classes: the number of classes from now on.
         """
         rows = options.count("num_classes", num_classes)
-        if self.options.loss == "ring":
-            raise ValueError(f"ring loss has one radius for all classes, and does not resize to {rows}")
+        if self.options.table.one_row:
+            raise ValueError(f"{self.options.loss} loss has one row for all classes, and does not resize to {rows}")
         with self._alone():
             self._take(self._resized(self._known(), rows))
 

@@ -179,11 +179,11 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _options(definition: Any) -> list[str]:
-    if definition.family in ("center", "center_family"):
+    if definition.table is not None:
         from multiloss.center import read_options
 
         defaults = read_options({"loss": definition.name}).config() | {"axis_name": None, "process_group": None}
-        defaults |= {"sharded": False} if definition.name == "center" else {}
+        defaults |= {"sharded": False} if definition.table.sharded else {}
         del defaults["name"]
     else:
         axis = {} if definition.axis is None else {"axis": -1}

@@ -20,6 +20,7 @@ from typing import Any
 from multiloss import options as read
 from multiloss.checks import LABEL_SETS, class_weights
 from multiloss.shapes import parse
+from multiloss.table import Table
 
 Function = Callable[..., Any]
 
@@ -50,6 +51,7 @@ class Definition:
             0 at most, for each unit by which one exceeds 1; None where the options allow other values. A value that
             falls lower is nan, so that logits taken for probabilities do not train.
         is_root: whether it is a root of a mean over `axis`, which over one element is an absolute value.
+        table: what a loss that holds a table of centers says of it.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Definition:
         may_be_empty: str = "",
         undershoot: Callable[[Mapping[str, Any]], float | None] | None = None,
         is_root: bool = False,
+        table: Table | None = None,
     ) -> None:
         self.value = value
         self.kind = kind
@@ -112,6 +115,8 @@ class Definition:
         self.may_be_empty = may_be_empty
         self.undershoot = undershoot
         self.is_root = is_root
+        self.table = table
+        self.own_step: Function | None = None
         self.takes_keep = "keep" in parameters
         self.takes_axis = "axis" in parameters if kind == "elementwise" else kind != "of_inputs"
         given = dict(readers or {})
@@ -152,6 +157,16 @@ class Definition:
     def counting(self, function: Function) -> Function:
         """Register how many each value counts for in a mean, 1 or 0 (by targets alone: it has no derivative)."""
         self.counts = _with_what_it_takes(function)
+        return function
+
+    def stepping(self, function: Function) -> Function:
+        """Register what a loss adds to the step of its table: `(xp, Compared, features, sums, **options)`.
+
+        It gives which samples the step of center loss counts, and what each center moves by besides, (C, D).
+        `sums(labels, rows, keep)` has the sum of row - feature over the samples of each class, and their number, of all
+        processes.
+        """
+        self.own_step = _with_what_it_takes(function)
         return function
 
     def __call__(self, xp: Any, y_true: Any, y_pred: Any, **options: Any) -> Any:

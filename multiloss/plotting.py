@@ -39,13 +39,13 @@ def find(name: str) -> Definition:
     from multiloss import registry
 
     if name.strip().lower() in registry.CENTER:
-        return center.CenterOptions(loss=registry.CENTER[name.strip().lower()]).spec.definition
+        return registry.TABLES[registry.CENTER[name.strip().lower()]]
     return registry.find(name)
 
 
 def no_curve(definition: Definition) -> str:
     """Why a loss has no curve over one number; nothing where it has one."""
-    if definition.family == "center_family":
+    if definition.table is not None and (definition.table.compares or definition.table.one_row):
         return "is held against centers"
     if definition.kind == "of_inputs" and definition.name not in _PATHS:
         return f"takes ({', '.join(definition.inputs)})"
@@ -64,10 +64,10 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     label = definition.name + "".join(f", {key}={value}" for key, value in options.items())
     if why := no_curve(definition):
         raise ValueError(f"{definition.name} {why}, and has no curve over one number")
-    if definition.name == "center":
+    if definition.table is not None:
         if set(options) - {"per_feature"}:
-            raise ValueError("only the option per_feature changes the curve of center")
-        spec = center.CenterOptions(per_feature=bool(options.get("per_feature", False)), reduction="none").spec
+            raise ValueError(f"only the option per_feature changes the curve of {definition.name}")
+        spec = center.read_options({"loss": definition.name, **options, "reduction": "none"}).spec
     else:
         spec = make_spec(name, {**options, "reduction": "none", "validate": False})
     if definition.name in _PATHS:

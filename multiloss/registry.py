@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from multiloss import options as read
 from multiloss.definition import Definition, Function
 
-CENTER = {"center": "center", "center_loss": "center"} | {
-    name: name for name in ("contrastive_center", "triplet_center", "island", "git", "ring")
-}
-"""What the losses with a state are called: they are made by `multiloss.center`, and their names are nobody else's."""
+CENTER: dict[str, str] = {}
+"""What the losses with a table are called, aliases too: they are made by `multiloss.center`, and their names are nobody
+else's."""
+TABLES: dict[str, Definition] = {}
+"""Those losses by their canonical names."""
 
 _definitions: dict[str, Definition] = {}
 _aliases: dict[str, str] = {}
@@ -43,6 +44,12 @@ _FOREIGN_OPTIONS = {
     "sample_weight": "sample_weight, given to the call",
     "mask": "mask, given to the call",
 }
+
+
+def add_table(definition: Definition) -> None:
+    """Make a loss with a table known."""
+    TABLES[definition.name] = definition
+    CENTER.update(dict.fromkeys((definition.name, *definition.aliases), definition.name))
 
 
 def add(definition: Definition, *, replace: bool = False) -> Definition:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import multiloss
 from arrays import framework, jit, to_native, to_numpy
-from multiloss.definitions.center_family import FAMILY
+from multiloss.registry import TABLES
 from reference import center_family as reference
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -200,5 +200,5 @@ def test_each_names_its_paper() -> None:
         ("git", "1807.08512"),
         ("ring", "1803.00130"),
     ):
-        says, reference, *_ = FAMILY[name].doc.split("\n\n")
+        says, reference, *_ = TABLES[name].doc.split("\n\n")
         assert says.endswith(".") and "\n" not in says and reference.endswith(f"arXiv:{paper}.")

@@ -28,7 +28,6 @@ import pytest
 import multiloss
 from multiloss import cli, registry
 from multiloss.definition import Definition
-from multiloss.definitions import center, center_family
 from pages import NEEDS, ROOT, Block, blocks
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("README.md")]
@@ -145,7 +144,7 @@ def test_docstrings_of_the_backend(backend: str) -> None:
         docstrings_of(module)
 
 
-LOSSES = [*map(registry.find, sorted(registry.names())), center.distance, *center_family.FAMILY.values()]
+LOSSES = [*map(registry.find, sorted(registry.names())), *registry.TABLES.values()]
 
 
 @pytest.mark.parametrize("definition", LOSSES, ids=lambda one: one.name)

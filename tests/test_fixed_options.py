@@ -14,7 +14,7 @@ from arrays import framework, to_native, to_numpy
 from multiloss import owners, registry
 
 FAMILY = sorted(set(registry.CENTER.values()))
-CENTER_OPTIONS = ("alpha", "num_classes", "feature_dim", "centers_init", "seed", "per_feature", "reduction", "update",
+CENTER_OPTIONS = ("alpha", "num_classes", "feature_dim", "centers_init", "seed", "reduction", "update",
                   "max_classes", "validate", "preset", "process_group", "axis_name", "sharded", "loss")  # fmt: skip
 
 

@@ -194,7 +194,7 @@ def test_what_is_refused(backend: str) -> None:
     for labels, words in (([0], "labels"), ([0.0, 1.0], "labels")):
         with pytest.raises((TypeError, ValueError), match=words):
             loss(to_native(backend, labels), x)
-    with pytest.raises(ValueError, match="one radius"):
+    with pytest.raises(ValueError, match="one row for all classes"):
         loss.resize(4)
     assert to_numpy(loss.centers).tolist() == [[1.0]]
     if framework(backend) == "torch":

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 import multiloss_keras as be
+from multiloss import registry
 from multiloss_keras.center import CenterLoss
 from multiloss_keras.fixed import FixedModel
 from multiloss_keras.step_number import StepNumber
@@ -69,7 +70,8 @@ class WithCenterLoss(FixedModel, keras.Model):
         self.weight = weight
         if alpha is not None:
             options["alpha"] = alpha
-        if options.get("loss") != "ring":  # which has one radius for all classes
+        table: Any = registry.TABLES[options.get("loss", "center")].table
+        if not table.one_row:
             options |= {"num_classes": num_classes, "feature_dim": found.shape[-1]}
         self.center = CenterLoss(name="center", **options, **(loss_options or {}))
         self._num_classes = num_classes
@@ -129,8 +131,8 @@ class WithCenterLoss(FixedModel, keras.Model):
         return before.get(name, shape) != shape
 
     def _classes(self) -> Any:
-        """How many there are now; the radius of ring loss does not tell."""
-        return self._num_classes if self.center.options.loss == "ring" else self.center.options.num_classes
+        """How many there are now; one row for all does not tell."""
+        return self._num_classes if self.center.options.table.one_row else self.center.options.num_classes
 
     @property
     def centers(self) -> Any:

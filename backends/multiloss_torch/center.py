@@ -13,7 +13,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import checks
-from multiloss.center import CenterOptions, native_arrays, one_radius, step
+from multiloss.center import CenterOptions, native_arrays, one_row, step
 from multiloss.center_methods import CenterMethods, Lock
 from multiloss_torch import checkpointing, compat, distributed, quick, reading
 
@@ -126,7 +126,7 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def _remember(self, centers: Tensor, labels: Tensor, trusted: bool, first_passes: Sequence[Any]) -> None:
         """Keep what is read now for the recomputation of checkpointed regions."""
-        if self.options.loss != "center":  # the family compares with other centers, too
+        if self.options.table.compares:
             table, places = centers.clone(), None
         else:
             labels = labels.to(torch.int64)
@@ -157,10 +157,10 @@ class TorchCenter(CenterMethods, compat.Table):
         else:
             checked, trusted = self._checked_everywhere(group, given, leaf)
         centers = self.centers
-        if self.options.loss == "ring" and group is not None and bool(centers.isnan()):
-            # The start of the radius takes all processes; a recomputation, which has one, shall read what they found.
+        if self.options.table.one_row and group is not None and bool(centers.isnan()):
+            # The start of that row takes all processes; a recomputation, which has one, shall read what they found.
             labels, x, _, mask = checked
-            centers = one_radius(be, centers, labels, x, mask, group)[1]
+            centers = one_row(be, self.options.table, centers, labels, x, mask, group)[1]
         if first_passes:
             self._remember(centers, checked[0], trusted, first_passes)
         if moves and torch.compiler.is_compiling():

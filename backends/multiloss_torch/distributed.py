@@ -22,8 +22,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from multiloss.center import CenterOptions
-from multiloss.definitions.center import PRESETS
-from multiloss.registry import CENTER
+from multiloss.registry import TABLES
 from multiloss_torch import comparison, compat, turns
 from multiloss_torch.comparison import checksum as checksum
 
@@ -182,8 +181,8 @@ class Processes:
                 "num_classes": shape()[0],
                 "feature_dim": shape()[1],
                 "alpha": chosen.alpha,
-                "preset": list(PRESETS).index(chosen.preset),
-                "loss": list(CENTER.values()).index(chosen.loss),
+                "preset": list(chosen.table.presets).index(chosen.preset),
+                "loss": list(TABLES).index(chosen.loss),
                 "sharded": chosen.sharded,
                 "moves_all": chosen.moves_all,
                 "float_bits": torch.finfo(table().dtype).bits,

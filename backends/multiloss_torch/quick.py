@@ -22,7 +22,8 @@ Done = tuple[Tensor, Tensor, Tensor]
 
 def applies(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> bool:
     """Whether `step` is this loss, of batches of this kind."""
-    plain = chosen.loss == "center" and not chosen.sharded and chosen.reduction != "none" and not chosen.rule.by_batch
+    has_kernel = chosen.definition.kernel in kernels.REDUCED
+    plain = has_kernel and not chosen.sharded and chosen.reduction != "none" and not chosen.rule.by_batch
     here = reading.is_plain(labels) and reading.is_plain(features) and _fits(table, features) and len(table) > 0
     return plain and here and labels.dtype == torch.int64 and labels.ndim == 1 and labels.numel() > 0
 
@@ -47,7 +48,7 @@ def _reading(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Ten
     classes, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     before = table.index_select(0, classes)
     rows = before.index_select(0, places)
-    value = kernels.REDUCED["center"](chosen.spec.kwargs, chosen.reduction, rows, features)
+    value = kernels.REDUCED[chosen.definition.kernel](chosen.spec.kwargs, chosen.reduction, rows, features)
     if value is None or not math.isfinite(value.item()):
         return None
     difference = rows - features.detach()

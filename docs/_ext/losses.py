@@ -16,7 +16,6 @@ from sphinx.ext.napoleon import Config, GoogleDocstring
 
 from multiloss import arrows, plotting, registry
 from multiloss.definition import Definition
-from multiloss.definitions.center_family import FAMILY
 
 _FORMULA = re.compile(r"^\.\. math:: (.+(?:\n    +\S.*)*)$", re.MULTILINE)
 _ARROWS = """What a step against the gradient does, with the default options: a colour is a class, a cross a row of
@@ -82,7 +81,7 @@ def write_pages(app: Sphinx) -> None:
 
 def family() -> str:
     """A section for each loss of center loss's family."""
-    return "\n\n".join(section(one, "###") for one in FAMILY.values())
+    return "\n\n".join(section(one, "###") for one in registry.TABLES.values() if one.family == "center_family")
 
 
 def section(definition: Definition, level: str = "##") -> str:

@@ -1,8 +1,12 @@
 """Every loss, once. A file a family; a loss a page: formula, shapes, value, gradient, source."""
 
+from types import ModuleType
+
 from multiloss import registry
 from multiloss.definition import Definition
 from multiloss.definitions import (
+    center,
+    center_family,
     classification,
     contrastive,
     divergence,
@@ -28,6 +32,16 @@ from multiloss.definitions import (
     triplet,
     uncertainty,
 )
+
+
+def _of(module: ModuleType) -> list[Definition]:
+    """The losses that a page defines."""
+    return [x for x in vars(module).values() if isinstance(x, Definition) and x.value.__module__ == module.__name__]
+
+
+for _module in (center, center_family):
+    for _item in _of(_module):
+        registry.add_table(_item)
 
 for _module in (
     regression,
@@ -55,6 +69,5 @@ for _module in (
     proxy,
     redundancy,
 ):
-    for _item in list(vars(_module).values()):
-        if isinstance(_item, Definition) and _item.value.__module__ == _module.__name__:
-            registry.add(_item)
+    for _item in _of(_module):
+        registry.add(_item)

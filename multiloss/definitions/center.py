@@ -5,35 +5,14 @@ Source: Wen, Zhang, Li, Qiao, "A Discriminative Feature Learning Approach for De
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from multiloss import options as read
 from multiloss.definition import over_axis
+from multiloss.table import Rule, Table
 
 Array = Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """What is computed: the value's scale, and what the sum of differences in a center's step is divided by.
-
-    .. math:: c_j \\leftarrow c_j - \\alpha\\, g\\, \\frac{\\sum_{i: y_i = j} (c_j - x_i)}{d}
-
-    with d = 1 + n_j (`by_class`), the batch size B (`by_batch`), both or neither.
-    """
-
-    factor: float = 1.0
-    """What multiplies half the squared distance."""
-    step_factor: float = 1.0
-    """g."""
-    by_class: bool = True
-    by_batch: bool = False
-    source: str = "Wen et al. 2016, Eq. 4"
-
-    def effective_alpha(self, alpha: float, n: float, batch: float) -> float:
-        """The alpha of Eq. 4 that makes the same step for a class with n of the batch's samples."""
-        return alpha * self.step_factor * (1.0 if self.by_class else 1.0 + n) / (batch if self.by_batch else 1.0)
 
 
 PRESETS: Mapping[str | None, tuple[Rule, Mapping[str, Any]]] = {
@@ -67,7 +46,12 @@ PRESETS: Mapping[str | None, tuple[Rule, Mapping[str, Any]]] = {
 """name -> what is computed, and the options' defaults that differ: the steps that popular implementations make."""
 
 
-@over_axis(name="center")
+@over_axis(
+    name="center",
+    aliases=("center_loss",),
+    readers={"per_feature": read.flag},
+    table=Table(sharded=True, presets=PRESETS),
+)
 def distance(
     xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, per_feature: bool = False, factor: float = 1.0
 ) -> Array:

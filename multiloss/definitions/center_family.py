@@ -6,24 +6,17 @@ centers, so they cost batch x classes x features (island: classes x features) an
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from multiloss import options as read
-from multiloss.definition import Definition, over_axis
+from multiloss.definition import over_axis
+from multiloss.table import Compared, Rule, Table
 
 Array = Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Compared:
-    """Centers of the samples' classes (..., D), the classes (...), all centers (C, D), which samples count (...)."""
-
-    rows: Array
-    labels: Array
-    centers: Array
-    keep: Array
 
 
 def _to_all(xp: Any, c: Compared, x: Array) -> tuple[Array, Array, Array]:
@@ -38,7 +31,7 @@ def _only(xp: Any, where: Array, x: Array) -> Array:
     return xp.where(where, x, xp.zeros_like(x))
 
 
-@over_axis(name="contrastive_center", readers={"delta": read.positive})
+@over_axis(name="contrastive_center", readers={"delta": read.positive}, table=Table(compares=True))
 def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, delta: float = 1.0) -> Array:
     """Contrastive-center loss (Qi & Su, ICIP 2017): the distance to the own center over that to all others.
 
@@ -92,7 +85,11 @@ def active(xp: Any, gap: Array) -> Array:
     return (gap > 0) | xp.isnan(gap)  # ~(gap <= 0) is gap > 0 to TensorFlow's graphs, where a nan is lost
 
 
-@over_axis(name="triplet_center", readers={"margin": read.non_negative, "push": read.flag})
+@over_axis(
+    name="triplet_center",
+    readers={"margin": read.non_negative, "push": read.flag},
+    table=Table(compares=True, moves_all=lambda own: own["push"], step_in_words="a step of its own, of all classes"),
+)
 def triplet_center(
     xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, margin: float = 5.0, push: bool = True
 ) -> Array:
@@ -134,6 +131,15 @@ def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, margin: float, push: bo
     return _only(xp, active(xp, gap)[..., None], other - y_true.rows)
 
 
+@triplet_center.stepping
+def _(xp: Any, c: Compared, x: Array, sums: Callable[..., Any], *, margin: float) -> tuple[Array, Array]:
+    gap, other, q = triplet_gap(xp, c, x, margin)
+    keep = c.keep & active(xp, gap)
+    # What is not finite is near to nothing, and touches its own class only.
+    away, n = sums(xp.where(xp.isnan(gap), c.labels, xp.astype(q, c.labels.dtype)), other, keep)
+    return keep, -away / (1 + n)[:, None]
+
+
 def directions(xp: Any, vectors: Array) -> tuple[Array, Array]:
     """Vectors divided by their lengths, and these (..., 1); that of a zero vector is 0."""
     largest = xp.max(xp.abs(vectors), axis=-1, keepdims=True)
@@ -142,7 +148,11 @@ def directions(xp: Any, vectors: Array) -> tuple[Array, Array]:
     return scaled / xp.where(length == 0, xp.ones_like(length), length), length * largest
 
 
-@over_axis(name="island", readers={"weight": read.non_negative})
+@over_axis(
+    name="island",
+    readers={"weight": read.non_negative},
+    table=Table(compares=True, moves_all=lambda own: True, step_in_words="a step of its own, of all classes"),
+)
 def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
     """Island loss (Cai et al., FG 2018): center loss, and each pair of centers apart in angle.
 
@@ -186,7 +196,12 @@ def _pairs(xp: Any, centers: Array) -> Array:
     return xp.sum(total * total) - xp.sum(unit * unit) + n * (n - 1)
 
 
-def island_push(xp: Any, centers: Array, weight: float) -> Array:
+@island.stepping
+def _(xp: Any, c: Compared, x: Array, sums: Callable[..., Any], *, weight: float) -> tuple[Array, Array]:
+    return c.keep, _push(xp, c.centers, weight)
+
+
+def _push(xp: Any, centers: Array, weight: float) -> Array:
     """The pairs' part of each center's step, (C, D)."""
     unit, length = directions(xp, centers)
     total = xp.sum(unit, axis=0) - unit  # of the other directions
@@ -195,7 +210,7 @@ def island_push(xp: Any, centers: Array, weight: float) -> Array:
     return weight / max(int(centers.shape[0]) - 1, 1) * across / by
 
 
-@over_axis(name="git", readers={"weight": read.non_negative})
+@over_axis(name="git", readers={"weight": read.non_negative}, table=Table(compares=True, of_batch=True))
 def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
     """Git loss (Calefati et al., BMVC 2018): center loss, and away from the centers of the other samples.
 
@@ -235,7 +250,21 @@ def _to_samples(xp: Any, c: Compared, x: Array) -> tuple[Array, Array, Array]:
     return e, xp.sum(e * e, axis=-1), (each[:, None] != each) & c.keep
 
 
-@over_axis(name="ring", readers={"weight": read.non_negative, "radius": read.optional(read.positive)})
+def _first_radius(own: Mapping[str, Any]) -> np.ndarray:
+    return np.array([[math.nan if own["radius"] is None else own["radius"]]])
+
+
+@over_axis(
+    name="ring",
+    readers={"weight": read.non_negative, "radius": read.optional(read.positive)},
+    table=Table(
+        one_row=True,
+        presets={None: (Rule(by_class=False, by_batch=True), {"alpha": 0.001})},
+        measure=lambda xp, features: directions(xp, features)[1],
+        first=_first_radius,
+        step_in_words="the radius by its gradient",
+    ),
+)
 def ring(
     xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, weight: float = 0.01, radius: float | None = None
 ) -> Array:
@@ -271,11 +300,3 @@ def ring(
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: float, radius: float | None) -> Array:
     unit, length = directions(xp, y_pred)
     return weight * (length - y_true) * unit
-
-
-FAMILY: Mapping[str, Definition] = {d.name: d for d in (contrastive_center, triplet_center, island, git, ring)}
-
-
-def moves_all(name: str, own: Mapping[str, Any]) -> bool:
-    """Whether the centers move by a rule of their own, all classes at once, and not by Eq. 4 alone."""
-    return name == "island" or (name == "triplet_center" and own["push"])
