@@ -4,6 +4,7 @@ those whose framework compiles."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -126,6 +127,39 @@ def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]
     return state
 
 
+def divisor(xp: Any, size: Array) -> Array:
+    """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
+    # XLA multiplies by the reciprocal, and that of 3e38 is 0 to it, as is the quarter of 1e-38.
+    size = xp.where(size > 1, 0.25 * size, size)
+    return xp.where((size > 0) & (size < math.inf), size, xp.ones_like(size))
+
+
+_STRIDE = 32
+"""How many entries of a row are compared at a time: N x N x 32 numbers are held, not N x N x D."""
+
+
+def _gaps(xp: Any, x: Array) -> Iterator[Array]:
+    # The differences first, which are exact for close rows, however far from the origin or others they are.
+    for start in range(0, x.shape[-1], _STRIDE):
+        part = x[:, start : start + _STRIDE]
+        yield part[:, None] - part[None]
+
+
+def pair_distances(xp: Any, x: Array) -> Array:
+    """(N, N): the Euclidean distance of each two rows of x, (N, D)."""
+    scale = divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
+    square = sum(xp.sum((gap / scale) * (gap / scale), axis=-1) for gap in _gaps(xp, x))
+    equal = square == 0
+    return scale * xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
+
+
+def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
+    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences: a product of matrices
+    would cancel."""
+    factor = factor[..., None]
+    return xp.concat([xp.sum(factor * gap, axis=1) for gap in _gaps(xp, x)], axis=-1)
+
+
 def log_cosh(xp: Any, x: Array) -> Array:
     """log(cosh(x)), right for small x and for large."""
     # cosh(x) - 1 = 2 sinh(x/2)^2, so log1p keeps the digits near 0. Beyond 40 it is |x| - log 2 in every dtype, and
@@ -155,6 +189,9 @@ DEFAULTS = {
         distinct,
         scan,
         log_cosh,
+        divisor,
+        pair_distances,
+        pair_gaps,
     )
 }
 

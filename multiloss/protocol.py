@@ -83,6 +83,16 @@ class Namespace(Protocol):
         """value(x), whose derivative takes g, one for each entry of the value, to pulled(x, g): nothing but x is kept
         for it, where its operations would keep large arrays."""
 
+    def divisor(self, size: Array) -> Array:
+        """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
+
+    def pair_distances(self, x: Array) -> Array:
+        """(N, N): the Euclidean distance of each two rows of x, (N, D), from their difference, which is exact for close
+        ones (|x|^2 + |y|^2 - 2xy is not)."""
+
+    def pair_gaps(self, x: Array, factor: Array) -> Array:
+        """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences."""
+
     def put_class(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
         """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
 

@@ -250,6 +250,45 @@ def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
     return autograd.pulled_back(value, pulled, x)
 
 
+def pair_distances(x: Array) -> Array:
+    """(N, N): the Euclidean distance of each two rows of x, (N, D)."""
+    if not _has_cdist(x):
+        return numerics.pair_distances(_all, x)
+    scaled, scale = _in_range(x.detach())
+    return torch.cdist(scaled, scaled, compute_mode=_FROM_DIFFERENCES).mul_(scale)
+
+
+def pair_gaps(x: Array, factor: Array) -> Array:
+    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
+    if not _has_cdist(x):
+        return numerics.pair_gaps(_all, x, factor)
+    scaled, scale = _in_range(x.detach())
+    with torch.enable_grad():
+        leaf = scaled.detach().requires_grad_()
+        found = torch.cdist(leaf, scaled, compute_mode=_FROM_DIFFERENCES)
+    # Its derivative by x_i is (x_i - x_j) / d_ij, and 0 where that is 0.
+    return torch.autograd.grad(found, leaf, factor * found.detach())[0].mul_(scale)
+
+
+_FROM_DIFFERENCES = "donot_use_mm_for_euclid_dist"
+
+
+def _has_cdist(x: Array) -> bool:
+    """Whether torch's own distances do: eager, and nothing of it is to be differentiated once more."""
+    recorded = x.requires_grad and torch.is_grad_enabled()
+    return not recorded and reading.is_plain(x) and x.shape[0] > 0 and not compat.in_forward_mode()
+
+
+def _in_range(x: Array) -> tuple[Array, Array]:
+    """x divided by a power of 2 near its largest entry, which changes no digit, so that squares stay in range; that
+    power."""
+    most = 120 if x.dtype == torch.float32 else 1000
+    largest = x.abs().amax()
+    power = torch.where(largest.isfinite(), torch.frexp(largest).exponent.clamp(-most, most), 0)
+    scale = torch.ldexp(torch.ones_like(largest), power)
+    return x / scale, scale
+
+
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     if torch.compiler.is_compiling():  # one pass with what follows; a scatter is one of its own

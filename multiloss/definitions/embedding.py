@@ -73,14 +73,7 @@ def hinge(xp: Any, x: Array) -> Array:
 
 def _scale(xp: Any, x: Array) -> Array:
     """What each row is divided by, a constant near its largest entry; 1 for a row of 0 or one that is not finite."""
-    return divisor(xp, xp.stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True)))
-
-
-def divisor(xp: Any, size: Array) -> Array:
-    """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
-    # XLA multiplies by the reciprocal, and that of 3e38 is 0 to it, as is the quarter of 1e-38.
-    size = xp.where(size > 1, 0.25 * size, size)
-    return xp.where((size > 0) & (size < math.inf), size, xp.ones_like(size))
+    return xp.divisor(xp.stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True)))
 
 
 def masked_logsumexp(xp: Any, x: Array, among: Array) -> Array:

@@ -3,55 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from multiloss.definition import of_inputs
 from multiloss.definitions.contrastive import any_of, nothing, ones_where, pairs
-from multiloss.definitions.embedding import divisor, hinge, unit_rows
+from multiloss.definitions.embedding import hinge, unit_rows
 from multiloss.options import non_negative, one_of
 
 Array = Any
-_STRIDE = 32
-"""How many entries of an embedding are compared at a time: N x N x 32 numbers are held, not N x N x D."""
 
 
 def distances(xp: Any, x: Array, squared: bool) -> Array:
     """(N, N): the Euclidean distance of each two rows, exact for close ones; its gradient at 0 is 0."""
 
-    # All functions compute the scale from their own x: torch.func does not let them share a tensor.
-    def scale(x: Array) -> Array:
-        return divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
+    def square(x: Array) -> Array:
+        root = xp.pair_distances(x)
+        return root * root
 
-    def gaps(x: Array) -> Iterator[Array]:
-        # Divided behind the difference, which is exact for close rows, however far from the origin or others they are.
-        for start in range(0, x.shape[-1], _STRIDE):
-            part = x[:, start : start + _STRIDE]
-            yield (xp.expand_dims(part, axis=1) - xp.expand_dims(part, axis=0)) / scale(x)
-
-    def squares(x: Array) -> Array:
-        return sum(xp.sum(gap * gap, axis=-1) for gap in gaps(x))
-
-    def roots(x: Array) -> Array:
-        square = squares(x)
-        equal = square == 0
-        return xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
-
-    # The derivatives by x of sum(g * distances), from each difference: products of matrices would cancel.
-    def along_gaps(x: Array, factor: Array) -> Array:
-        both = xp.expand_dims(factor + xp.permute_dims(factor, (1, 0)), axis=-1)
-        return xp.concat([xp.sum(both * gap, axis=1) for gap in gaps(x)], axis=-1)
-
-    def pulled_square(x: Array, g: Array) -> Array:
-        return along_gaps(x, 2 * scale(x) * g)
+    def by_root(x: Array, g: Array) -> Array:
+        root = xp.pair_distances(x)
+        return pulled(x, g / xp.where(root == 0, xp.full_like(root, math.inf), root))
 
     def pulled(x: Array, g: Array) -> Array:
-        root = roots(x)
-        return along_gaps(x, g / xp.where(root == 0, xp.full_like(root, math.inf), root))
+        return xp.pair_gaps(x, g + xp.permute_dims(g, (1, 0)))
 
     if squared:
-        return xp.with_derivative(lambda x: scale(x) * scale(x) * squares(x), pulled_square, x)
-    return xp.with_derivative(lambda x: scale(x) * roots(x), pulled, x)
+        return xp.with_derivative(square, lambda x, g: pulled(x, 2 * g), x)
+    return xp.with_derivative(xp.pair_distances, by_root, x)
 
 
 def largest(xp: Any, x: Array, among: Array) -> Array:
