@@ -68,8 +68,6 @@ def _smooth_l1(options: Any, axis: Any, shape: Any) -> Call | None:
 
 def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
     # Where exp is large, torch's second derivative is 0, and where it is infinite, all is nan.
-    if math.prod(shape) >= _FEW:
-        return None
     signs = options["labels"] == "+-1"
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
@@ -182,7 +180,7 @@ def near(scores: Tensor) -> bool:
 
 
 def _multilabel_soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
-    return _few_bits(shape) if math.prod(shape) < _FEW else None
+    return _bits(shape)
 
 
 def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -192,7 +190,7 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     if options["pos_weight"] is not None:
         return None
     if options["from_logits"]:
-        return _few_bits(shape) if s == 0 and math.prod(shape) < _FEW else None
+        return _bits(shape) if s == 0 else None
     if epsilon < 1e-11 or math.prod(shape) >= 2 * _FEW:  # of many `fast` takes a third of the time
         return None
 
@@ -208,27 +206,22 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     return call
 
 
-def _few_bits(shape: Any) -> Call:
-    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, of few: three nodes, none of them Python's."""
+def _bits(shape: Any) -> Call:
+    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0."""
     count = math.prod(shape)
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        zero, one, shares = _ZERO_ONE_SHARES[count, y_true.dtype]
+        zero, one = _NUMBERS[0, y_true.dtype][0], _NUMBERS[1, y_true.dtype][0]
         if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, zero), y_true):
             return None
-        away = torch.add(one, y_true, alpha=-2) * y_pred
-        return torch.dot(_nn.softplus(away.reshape(-1), 1, _BEYOND), shares)
+        each = _nn.softplus(torch.add(one, y_true, alpha=-2) * y_pred, 1, _BEYOND)
+        return each.mean() if count >= _FEW else torch.dot(each.reshape(-1), _SHARES[count, y_true.dtype][0])
 
     return call
 
 
-def _zero_one_shares(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    shares = torch.full((count,), 1 / count, dtype=dtype, device="cpu")
-    return _NUMBERS[0, dtype][0], _NUMBERS[1, dtype][0], shares
-
-
-_ZERO_ONE_SHARES = reading.Kept(_zero_one_shares)
-"""0, 1 and a mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
+_SHARES = reading.Kept(lambda n, dtype: (torch.full((n,), 1 / n, dtype=dtype, device="cpu"),))
+"""A mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
 
 
 def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:

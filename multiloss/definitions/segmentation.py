@@ -68,23 +68,28 @@ def _dice_sums(
     # One minus the fraction, without the difference: no term below is negative.
     if squared:
         e = y_pred - y_true
-        wrong, total = e * e, y_true * y_true + y_pred * y_pred
+        wrong, total = _sum(xp, e * e, axis), _sum(xp, y_true * y_true + y_pred * y_pred, axis)
     else:
-        wrong, total = _wrong(y_true, y_pred), y_true + y_pred
-    return xp.sum(wrong, axis=axis, keepdims=True), xp.sum(total, axis=axis, keepdims=True) + smooth
+        wrong, total = _sum(xp, _wrong(xp, y_true, y_pred), axis), _sum(xp, y_true, axis) + _sum(xp, y_pred, axis)
+    return wrong, total + smooth
 
 
-def _wrong(t: Array, p: Array) -> Array:
-    """Of each element, t + p - 2 t p."""
-    return t * (1 - p) + p * (1 - t)
+def _sum(xp: Any, x: Array, axis: Any) -> Array:
+    return xp.sum(x, axis=axis, keepdims=True)
+
+
+def _wrong(xp: Any, t: Array, p: Array) -> Array:
+    """Of each element, t + p - 2 t p: t (1 - p) + (1 - t) p."""
+    return xp.mix(p, 1 - p, t)
 
 
 @dice.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, squared: bool) -> Array:
     wrong, total = _dice_sums(xp, y_true, y_pred, axis=axis, smooth=smooth, squared=squared)
     value = _over(xp, wrong, total)
-    slope = 2 * ((y_pred - y_true) - y_pred * value) if squared else (1 - 2 * y_true) - value
-    return _over(xp, slope, total)
+    if not squared:  # linear in t: the ratios are of sums, so they cost nothing
+        return _over(xp, 1 - value, total) - _over(xp, 2 + 0 * total, total) * y_true
+    return _over(xp, 2 * ((y_pred - y_true) - y_pred * value), total)
 
 
 @dice.hessian
@@ -144,7 +149,7 @@ def _weighted_sums(
         raise ValueError(f"axis must name all axes of the ratio, class_axis {class_axis} among them, got {axis}")
     classes = max(axes) if class_axis is None else class_axis % rank
     weight = _class_weights(xp, xp.sum(y_true, axis=tuple(i for i in axes if i != classes), keepdims=True), classes)
-    wrong = xp.sum(weight * _wrong(y_true, y_pred), axis=axis, keepdims=True)
+    wrong = xp.sum(weight * _wrong(xp, y_true, y_pred), axis=axis, keepdims=True)
     return weight, wrong, xp.sum(weight * (y_true + y_pred), axis=axis, keepdims=True)
 
 
@@ -209,15 +214,15 @@ def tversky(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: flo
 def _tversky_sums(
     xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float
 ) -> tuple[Array, Array]:
-    wrong = alpha * (y_pred * (1 - y_true)) + beta * (y_true * (1 - y_pred))
-    total = y_true * y_pred + wrong
-    return xp.sum(wrong, axis=axis, keepdims=True), xp.sum(total, axis=axis, keepdims=True)
+    wrong = alpha * _sum(xp, y_pred * (1 - y_true), axis) + beta * _sum(xp, y_true * (1 - y_pred), axis)
+    return wrong, wrong + _sum(xp, y_true * y_pred, axis)
 
 
 def _tversky_slope(xp: Any, y_true: Array, y_pred: Array, axis: Any, alpha: float, beta: float) -> Array:
     wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
-    slope = alpha * (1 - y_true) - beta * y_true
-    return _over(xp, slope - (y_true + slope) * _over(xp, wrong, total), total)
+    right = 1 - _over(xp, wrong, total)
+    # Linear in t: the ratios are of sums, so they cost nothing.
+    return _over(xp, alpha * right, total) - _over(xp, (alpha + beta - 1) * right + 1, total) * y_true
 
 
 def _tversky_bend(xp: Any, y_true: Array, y_pred: Array, axis: Any, alpha: float, beta: float) -> Array:
