@@ -281,6 +281,11 @@ def reader_of(function: Callable[..., Any], option: str) -> Reader:
     return _understood(hint, parameter.default) or like(parameter.default)
 
 
+def as_declared(function: Callable[..., Any], option: str, value: Any) -> Any:
+    """The value given for an option, read as `function` declares it, or refused."""
+    return reader_of(function, option)(option, value)
+
+
 def _resolved(function: Callable[..., Any], option: str, annotation: Any) -> Any:
     """One annotation, evaluated if it is a string; None if it cannot be. Those of the other parameters are not read."""
     function = inspect.unwrap(function)
