@@ -256,17 +256,29 @@ def single_axis(name: str, value: Any) -> int:
 
 
 Positive = Annotated[float, positive]
+"""Above 0."""
 NonNegative = Annotated[float, non_negative]
+"""0 or above."""
 UnitInterval = Annotated[float, unit_interval]
+"""In [0, 1]."""
 OpenUnit = Annotated[float, open_unit]
+"""In (0, 1]."""
 BelowHalf = Annotated[float, below_half]
+"""In [0, 0.5)."""
 Angle = Annotated[float, angle]
+"""Radians, in [0, pi]."""
 Count = Annotated[int, count]
+"""An integer of at least 1."""
 NonNegativeInteger = Annotated[int, non_negative_integer]
+"""An integer, 0 or above."""
 Vector = Annotated[tuple[float, ...], vector]
+"""A list or array of real numbers."""
 Increasing = Annotated[tuple[float, ...], increasing]
+"""The same, each above the one before."""
 OneOrEach = Annotated[float | tuple[float, ...], one_or_each(real)]
+"""A real number, or a list of them."""
 Axis = Annotated[int | tuple[int, ...] | None, axis]
+"""An axis, a tuple of axes, or None for all."""
 
 
 def reader_of(function: Callable[..., Any], option: str) -> Reader:
