@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -11,25 +11,10 @@ from multiloss import call, dispatch, options, pipeline, registry
 from multiloss.definition import Definition
 from multiloss.definitions import center as formula
 from multiloss.loss import Spec
+from multiloss.options import Count, UnitInterval
 from multiloss.table import Compared, Rule, Table
 
 Array = Any
-
-_READERS: dict[str, options.Reader] = {
-    "loss": options.one_of(*registry.TABLES),
-    "alpha": options.unit_interval,
-    "num_classes": options.optional(options.count),
-    "feature_dim": options.optional(options.count),
-    "centers_init": options.one_of("zeros", "normal"),
-    "seed": options.integer,
-    "reduction": options.reduction,
-    "update": options.one_of("auto", "manual"),
-    "max_classes": options.count,
-    "validate": options.optional(options.flag),
-    "axis_name": options.optional(options.names),
-    "sharded": options.flag,
-}
-
 
 _OF_CLASSES = ("num_classes", "feature_dim", "centers_init", "seed", "max_classes")
 """The options that a loss has not whose one row stands for all classes."""
@@ -42,26 +27,23 @@ def _absent(table: Table) -> tuple[str, ...]:
     return names + _OF_CLASSES if table.one_row else names
 
 
-_ORDER = ("preset", *(name for name in _READERS if name != "loss"))
-
-
 @dataclasses.dataclass(frozen=True)
 class CenterOptions:
     """The options of a center loss, normalised. An array given as `centers_init` is run-time data, no option."""
 
-    loss: str = "center"
+    loss: Annotated[str, options.one_of(*registry.TABLES)] = "center"
     own: tuple[tuple[str, Any], ...] = ()
-    alpha: float = 0.5
-    num_classes: int | None = None
-    feature_dim: int | None = None
-    centers_init: str = "zeros"
+    alpha: UnitInterval = 0.5
+    num_classes: Count | None = None
+    feature_dim: Count | None = None
+    centers_init: Literal["zeros", "normal"] = "zeros"
     seed: int = 0
-    reduction: str = "mean"
-    update: str = "auto"
-    max_classes: int = 65536
+    reduction: Annotated[str, options.reduction] = "mean"
+    update: Literal["auto", "manual"] = "auto"
+    max_classes: Count = 65536
     validate: bool | None = None
     preset: str | None = None
-    axis_name: Any = None
+    axis_name: Annotated[Any, options.names] | None = None
     sharded: bool = False
     initial: Any = dataclasses.field(default=None, compare=False, repr=False)
     process_group: Any = dataclasses.field(default=None, compare=False, repr=False)
@@ -114,6 +96,14 @@ class CenterOptions:
                 del plain[name]
         name, own = plain.pop("loss"), dict(plain.pop("own"))
         return {"name": name} | own | {key: value for key, value in plain.items() if key not in _absent(self.table)}
+
+
+_READERS = {
+    f.name: options.reader_of(CenterOptions.__init__, f.name)
+    for f in dataclasses.fields(CenterOptions)
+    if f.compare and f.name not in ("own", "preset")  # which depend on the loss
+}
+_ORDER = ("preset", *(name for name in _READERS if name != "loss"))
 
 
 def read_options(given: dict[str, Any]) -> CenterOptions:

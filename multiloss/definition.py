@@ -33,7 +33,6 @@ class Definition:
         kind: "elementwise", "over_axis", "over_labels" or "of_inputs".
         name: canonical long name; default: the function's.
         aliases: short names.
-        readers: option name -> reader (see `multiloss.options`); others are read by their default's type.
         domain: `options -> {input name: Domain}`, what the first call checks.
         axis: reader of the `axis` option.
         symmetric: whether swapping the arguments leaves the value (used by the property tests).
@@ -61,7 +60,6 @@ class Definition:
         kind: str,
         name: str | None = None,
         aliases: Sequence[str] = (),
-        readers: Mapping[str, read.Reader] | None = None,
         domain: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         axis: read.Reader | None = read.axis,
         symmetric: bool = False,
@@ -119,10 +117,8 @@ class Definition:
         self.own_step: Function | None = None
         self.takes_keep = "keep" in parameters
         self.takes_axis = "axis" in parameters if kind == "elementwise" else kind != "of_inputs"
-        given = dict(readers or {})
-        self.readers = {option: given.get(option) or read.like(default) for option, default in self.options.items()}
-        for option, default in self.options.items():
-            self.readers[option](option, default)  # one that nothing can read is refused now, not at the first `get`
+        self.readers = {option: read.reader_of(value, option) for option in self.options}
+        """How each option is read, as its annotation says (see `multiloss.options`)."""
         self.__doc__ = self.doc
         self.__name__ = self.name
 

@@ -7,7 +7,7 @@ import dataclasses
 import reprlib
 import sys
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from multiloss import checks, dispatch, options, pipeline, registry
 from multiloss.call import Call, bound, wanted
@@ -20,7 +20,7 @@ class Spec:
 
     definition: Definition
     own: tuple[tuple[str, Any], ...]
-    reduction: str = "mean"
+    reduction: Annotated[str, options.reduction_of_port] = "mean"
     axis: int | tuple[int, ...] | None = -1
     validate: bool | None = None
     kwargs: dict[str, Any] = dataclasses.field(init=False, repr=False, compare=False)
@@ -50,6 +50,9 @@ class Spec:
         return {"name": self.name} | {key: _json(value) for key, value in (dict(self.own) | common).items()}
 
 
+_REDUCTION, _VALIDATE = (options.reader_of(Spec.__init__, name) for name in ("reduction", "validate"))
+
+
 def _json(value: Any) -> Any:
     return [_json(item) for item in value] if isinstance(value, tuple) else value
 
@@ -59,9 +62,9 @@ def make_spec(name: str, given: dict[str, Any]) -> Spec:
     definition = registry.find(name)
     readers = {
         **definition.readers,
-        "reduction": options.reduction_of_port,
+        "reduction": _REDUCTION,
         **({} if definition.axis is None else {"axis": definition.axis}),
-        "validate": options.optional(options.flag),
+        "validate": _VALIDATE,
     }
     for option in given:
         if option not in readers:

@@ -2,15 +2,21 @@
 
 A reader takes `(name, value)` and returns a bool, int, float, str, tuple or None. So a config is plain data, two specs
 are equal when their options are, and `1` and `1.0` make one jit cache entry.
+
+An option says how it is read by its annotation, where it stands: `delta: Positive = 1.0`. `reader_of` finds the reader.
 """
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import itertools
 import math
 import operator
+import types
+import typing
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 Reader = Callable[[str, Any], Any]
 
@@ -177,13 +183,22 @@ def one_or_each(reader: Reader) -> Reader:
     return read
 
 
-def one_of(*choices: str) -> Reader:
-    """A reader of one of `choices`."""
+def text(name: str, value: Any) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r}")
+    return str(value)
 
-    def read(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-        return str(value)
+
+def one_of(*choices: Any) -> Reader:
+    """A reader of one of `choices`: strings, integers, True, False or None."""
+
+    def read(name: str, value: Any) -> Any:
+        plain = str(value) if isinstance(value, str) else _plain_array(value)
+        for choice in choices:
+            if type(plain) is type(choice) and plain == choice:  # 1 is neither True nor 1.0
+                return choice
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
     return read
 
@@ -240,8 +255,87 @@ def single_axis(name: str, value: Any) -> int:
     raise TypeError(f"{name} must be one integer (the axis of the classes), got {value!r}")
 
 
+Positive = Annotated[float, positive]
+"""Above 0."""
+NonNegative = Annotated[float, non_negative]
+"""0 or above."""
+UnitInterval = Annotated[float, unit_interval]
+"""In [0, 1]."""
+OpenUnit = Annotated[float, open_unit]
+"""In (0, 1]."""
+BelowHalf = Annotated[float, below_half]
+"""In [0, 0.5)."""
+Angle = Annotated[float, angle]
+"""Radians, in [0, pi]."""
+Count = Annotated[int, count]
+"""An integer of at least 1."""
+NonNegativeInteger = Annotated[int, non_negative_integer]
+"""An integer, 0 or above."""
+Vector = Annotated[tuple[float, ...], vector]
+"""A list or array of real numbers."""
+Increasing = Annotated[tuple[float, ...], increasing]
+"""The same, each above the one before."""
+OneOrEach = Annotated[float | tuple[float, ...], one_or_each(real)]
+"""A real number, or a list of them."""
+Axis = Annotated[int | tuple[int, ...] | None, axis]
+"""An axis, a tuple of axes, or None for all."""
+
+
+def reader_of(function: Callable[..., Any], option: str) -> Reader:
+    """The reader of an option of `function`: what its annotation says, else that of its default's type (`like`).
+
+    `Annotated` is read by the first callable beside the type, `Literal` takes its values, `float`, `int`, `bool` and
+    `str` take such, and `X | None` None besides. An annotation that cannot be resolved where the function stands (an
+    alias local to another function, under `from __future__ import annotations`) says nothing.
+    """
+    parameter = inspect.signature(function).parameters[option]
+    hint = _resolved(function, option, parameter.annotation)
+    return _understood(hint, parameter.default) or like(parameter.default)
+
+
+def as_declared(function: Callable[..., Any], option: str, value: Any) -> Any:
+    """The value given for an option, read as `function` declares it, or refused."""
+    return reader_of(function, option)(option, value)
+
+
+def _resolved(function: Callable[..., Any], option: str, annotation: Any) -> Any:
+    """One annotation, evaluated if it is a string; None if it cannot be. Those of the other parameters are not read."""
+    function = inspect.unwrap(function)
+    closure = {}
+    free = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    for name, cell in zip(free, getattr(function, "__closure__", None) or (), strict=False):
+        with contextlib.suppress(ValueError):  # not assigned yet, as its own name is while a function is decorated
+            closure[name] = cell.cell_contents
+    one = types.SimpleNamespace(__annotations__={option: annotation})
+    try:
+        return typing.get_type_hints(one, getattr(function, "__globals__", {}), closure, include_extras=True)[option]
+    except Exception:  # whatever the evaluation of a user's annotation raises
+        return None
+
+
+def _understood(hint: Any, default: Any) -> Reader | None:
+    """The reader that a resolved annotation names, or None."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return next(filter(callable, parts[1:]), None) or _understood(parts[0], default)
+    if origin in (typing.Union, types.UnionType):
+        some = [part for part in parts if part is not types.NoneType]
+        reader = _understood(some[0], default) if len(some) == 1 else None
+        return reader and optional(reader)
+    if origin is Literal:
+        reader = one_of(*parts) if all(type(part) in (str, int, bool, types.NoneType) for part in parts) else None
+    elif hint is float and isinstance(default, float) and not math.isfinite(default):
+        reader = _any_real
+    else:
+        reader = next((read for kind, read in _PLAIN_TYPES if hint is kind), None)
+    return optional(reader) if reader and default is None else reader  # None may be given where it is the default
+
+
+_PLAIN_TYPES: tuple[tuple[type, Reader], ...] = ((float, real), (int, integer), (bool, flag), (str, text))
+
+
 def like(default: Any) -> Reader:
-    """The reader for an option of a user's own loss, from its default value."""
+    """The reader for an option that has no annotation, from its default value."""
     if isinstance(default, bool):
         return flag
     if isinstance(default, int):

@@ -14,6 +14,7 @@ from typing import Any
 from multiloss import options, registry
 from multiloss.definition import Definition
 from multiloss.loss import COMMON, FixedOptions, Spec, make_spec
+from multiloss.options import Count
 
 _INPUTS = ("features", "weight")
 
@@ -23,8 +24,8 @@ class Owner:
     """A loss, and the size of the weight that it is to own: `feature_dim` is None where the features will tell."""
 
     spec: Spec
-    num_classes: int
-    feature_dim: int | None
+    num_classes: Count
+    feature_dim: Count | None
     bias: bool
     seed: int | None
 
@@ -86,16 +87,16 @@ def read(
     definition = registry.find(loss)
     if not owns(definition):
         raise ValueError(f"{definition.name} owns no weight; those that do: {', '.join(names())}")
-    bias = options.flag("bias", bias)
+    bias = options.as_declared(Owner.__init__, "bias", bias)
     if bias and "bias" not in definition.inputs:
         having = [name for name in names() if "bias" in registry.find(name).inputs]
         raise ValueError(f"{definition.name} has no bias, got bias=True; those that do: {', '.join(having)}")
     return Owner(
         make_spec(definition.name, dict(given)),
-        options.count("num_classes", num_classes),
-        None if feature_dim is None else options.count("feature_dim", feature_dim),
+        options.as_declared(Owner.__init__, "num_classes", num_classes),
+        options.as_declared(Owner.__init__, "feature_dim", feature_dim),
         bias,
-        options.optional(options.integer)("seed", seed),
+        options.as_declared(Owner.__init__, "seed", seed),
     )
 
 

@@ -88,12 +88,13 @@ def register(
         kind: "elementwise" (one value per element), "over_axis" (takes `axis`, one value per sample) or
             "over_labels" (the same with integer labels). Default: "over_axis" if the function takes `axis`.
         aliases: further names.
-        options: option name -> reader (`multiloss.options`); others are read by their default's type.
+        options: option name -> reader, the older form of an annotation: where both are given, this one reads.
         replace: replace a loss of that name.
 
     Returns:
-        A decorator that turns the function `(xp, y_true, y_pred, *, option=default)` into its `Definition`, which
-        takes closed-form derivatives by `@definition.gradient` and `@definition.hessian`.
+        A decorator that turns the function `(xp, y_true, y_pred, *, option=default)` into its `Definition`. An option
+        is read as its annotation says (`delta: Positive = 1.0`, see `multiloss.options`), without one by its default's
+        type. The definition takes closed-form derivatives by `@definition.gradient` and `@definition.hessian`.
 
     Raises:
         ValueError: the name is taken, or no identifier.
@@ -117,7 +118,11 @@ def register(
         if chosen not in ("elementwise", "over_axis", "over_labels"):
             raise ValueError(f"kind must be 'elementwise', 'over_axis' or 'over_labels', got {kind!r}")
         axis = read.single_axis if chosen == "over_labels" else read.axis
-        definition = Definition(function, kind=chosen, name=name, aliases=aliases, readers=options, axis=axis)
+        definition = Definition(function, kind=chosen, name=name, aliases=aliases, axis=axis)
+        for option, default in definition.options.items():
+            reader = (options or {}).get(option) or definition.readers[option]
+            reader(option, default)  # one that nothing can read is refused now, not at the first `get`
+            definition.readers[option] = reader
         definition.family, definition.kernel = "registered", None
         return add(definition, replace=replace)
 

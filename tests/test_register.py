@@ -229,7 +229,7 @@ def every_kind(
     y_true: Any,
     y_pred: Any,
     *,
-    n: int = 3,
+    n: Any = 3,  # read as its default is; `int` would refuse 2.5
     cap: float = float("inf"),
     names: tuple[str, ...] = ("a", "b"),
     w: tuple[float, ...] = (),

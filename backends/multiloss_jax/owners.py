@@ -11,6 +11,7 @@ from flax import nnx
 import multiloss_jax as be
 from multiloss import options, owners
 from multiloss.loss import Spec
+from multiloss.options import Count
 from multiloss_jax import compat
 from multiloss_jax.objects import JaxLoss
 
@@ -45,14 +46,15 @@ class WithWeight(owners.FixedSize, nnx.Module):
     def __init__(
         self,
         loss: str,
-        num_classes: int,
-        feature_dim: int,
+        num_classes: Count,
+        feature_dim: Count,
         *,
         rngs: nnx.Rngs,
         bias: bool = False,
         **given: Any,
     ) -> None:
-        made = owners.read(loss, num_classes, options.count("feature_dim", feature_dim), given, bias=bias)
+        feature_dim = options.as_declared(WithWeight.__init__, "feature_dim", feature_dim)
+        made = owners.read(loss, num_classes, feature_dim, given, bias=bias)
         if not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be nnx.Rngs, such as nnx.Rngs(0), got {type(rngs).__name__}")
         self.pure = compat.hidden_from_nnx(JaxLoss(made.spec))

@@ -11,6 +11,7 @@ import keras
 import multiloss_keras as be
 from multiloss import options, owners
 from multiloss.loss import Spec, make
+from multiloss.options import Count
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 
@@ -53,8 +54,8 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
     def __init__(
         self,
         loss: str,
-        num_classes: int,
-        feature_dim: int | None = None,
+        num_classes: Count,
+        feature_dim: Count | None = None,
         *,
         bias: bool = False,
         loss_weight: float | None = None,
@@ -68,7 +69,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         super().__init__(name=name or compat.numbered(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
         self.made = made
-        self._loss_weight = options.optional(options.real)("loss_weight", loss_weight)
+        self._loss_weight = options.as_declared(WithWeight.__init__, "loss_weight", loss_weight)
         # A bound method: a module of torch's, which the native loss may be, Keras would wrap.
         self._native = make(made.spec, be.inner.name).__call__
         self.weight: Any = None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import multiloss_torch as be
 from multiloss import checks, options, owners
 from multiloss.loss import Spec
+from multiloss.options import Count
 from multiloss_torch.objects import TorchLoss
 
 
@@ -48,15 +49,16 @@ class WithWeight(owners.FixedSize, nn.Module):
     def __init__(
         self,
         loss: str,
-        num_classes: int,
-        feature_dim: int,
+        num_classes: Count,
+        feature_dim: Count,
         *,
         bias: bool = False,
         seed: int | None = None,
         **given: Any,
     ) -> None:
         super().__init__()
-        made = owners.read(loss, num_classes, options.count("feature_dim", feature_dim), given, bias=bias, seed=seed)
+        feature_dim = options.as_declared(WithWeight.__init__, "feature_dim", feature_dim)
+        made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
         self.pure = TorchLoss(made.spec)
         """The loss that takes the weight as an argument."""
         self.seed = made.seed

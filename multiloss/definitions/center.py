@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss import options as read
 from multiloss.definition import over_axis
 from multiloss.table import Rule, Table
 
@@ -49,7 +48,6 @@ PRESETS: Mapping[str | None, tuple[Rule, Mapping[str, Any]]] = {
 @over_axis(
     name="center",
     aliases=("center_loss",),
-    readers={"per_feature": read.flag},
     table=Table(sharded=True, presets=PRESETS),
 )
 def distance(

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import options as read
 from multiloss.definition import over_axis
+from multiloss.options import NonNegative, Positive
 from multiloss.table import Compared, Rule, Table
 
 Array = Any
@@ -31,8 +31,8 @@ def _only(xp: Any, where: Array, x: Array) -> Array:
     return xp.where(where, x, xp.zeros_like(x))
 
 
-@over_axis(name="contrastive_center", readers={"delta": read.positive}, table=Table(compares=True))
-def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, delta: float = 1.0) -> Array:
+@over_axis(name="contrastive_center", table=Table(compares=True))
+def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, delta: Positive = 1.0) -> Array:
     """Contrastive-center loss (Qi & Su, ICIP 2017): the distance to the own center over that to all others.
 
     Ce Qi and Fei Su, "Contrastive-center loss for deep neural networks", ICIP 2017, pp. 2851-2855, Eq. 2 (there the
@@ -87,11 +87,10 @@ def active(xp: Any, gap: Array) -> Array:
 
 @over_axis(
     name="triplet_center",
-    readers={"margin": read.non_negative, "push": read.flag},
     table=Table(compares=True, moves_all=lambda own: own["push"], step_in_words="a step of its own, of all classes"),
 )
 def triplet_center(
-    xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, margin: float = 5.0, push: bool = True
+    xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, margin: NonNegative = 5.0, push: bool = True
 ) -> Array:
     """Triplet-center loss (He et al., CVPR 2018): the own center nearer than the next one, by a margin.
 
@@ -150,10 +149,9 @@ def directions(xp: Any, vectors: Array) -> tuple[Array, Array]:
 
 @over_axis(
     name="island",
-    readers={"weight": read.non_negative},
     table=Table(compares=True, moves_all=lambda own: True, step_in_words="a step of its own, of all classes"),
 )
-def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
+def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNegative = 1.0) -> Array:
     """Island loss (Cai et al., FG 2018): center loss, and each pair of centers apart in angle.
 
     Jie Cai, Zibo Meng, Ahmed Shehab Khan, Zhiyuan Li, James O'Reilly and Yan Tong, "Island loss for learning
@@ -210,8 +208,8 @@ def _push(xp: Any, centers: Array, weight: float) -> Array:
     return weight / max(int(centers.shape[0]) - 1, 1) * across / by
 
 
-@over_axis(name="git", readers={"weight": read.non_negative}, table=Table(compares=True, of_batch=True))
-def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: float = 1.0) -> Array:
+@over_axis(name="git", table=Table(compares=True, of_batch=True))
+def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNegative = 1.0) -> Array:
     """Git loss (Calefati et al., BMVC 2018): center loss, and away from the centers of the other samples.
 
     Alessandro Calefati, Muhammad Kamran Janjua, Shah Nawaz and Ignazio Gallo, "Git loss for deep face recognition",
@@ -256,7 +254,6 @@ def _first_radius(own: Mapping[str, Any]) -> np.ndarray:
 
 @over_axis(
     name="ring",
-    readers={"weight": read.non_negative, "radius": read.optional(read.positive)},
     table=Table(
         one_row=True,
         presets={None: (Rule(by_class=False, by_batch=True), {"alpha": 0.001})},
@@ -266,7 +263,7 @@ def _first_radius(own: Mapping[str, Any]) -> np.ndarray:
     ),
 )
 def ring(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, weight: float = 0.01, radius: float | None = None
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, weight: NonNegative = 0.01, radius: Positive | None = None
 ) -> Array:
     """Ring loss (Zheng et al., CVPR 2018): the lengths of all feature vectors near one radius, which is learned.
 

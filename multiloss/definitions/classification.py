@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from multiloss.checks import LOG_PROBABILITY, PROBABILITY
 from multiloss.definition import elementwise, over_axis, over_labels, per_class
 from multiloss.definitions.divergence import floored_log, floored_reciprocal, normalized, normalized_gradient
-from multiloss.options import (
-    below_half,
-    integer,
-    non_negative,
-    one_or_each,
-    optional,
-    single_axis,
-    unit_interval,
-    vector,
-)
+from multiloss.options import BelowHalf, UnitInterval, Vector, non_negative, one_or_each, single_axis
 
 Array = Any
-
-READERS = {
-    "label_smoothing": unit_interval,
-    "epsilon": below_half,
-    "class_weight": optional(vector),
-    "ignore_index": optional(integer),
-}
 
 
 def domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -88,7 +72,7 @@ def class_hessian(
     return t * reciprocal * reciprocal
 
 
-@over_axis(aliases=("cce",), readers=READERS, axis=single_axis, classes=True, domain=domain, undershoot=undershoot)
+@over_axis(aliases=("cce",), axis=single_axis, classes=True, domain=domain, undershoot=undershoot)
 def categorical_crossentropy(
     xp: Any,
     y_true: Array,
@@ -96,9 +80,9 @@ def categorical_crossentropy(
     *,
     axis: int = -1,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    class_weight: tuple[float, ...] | None = None,
-    epsilon: float = 1e-7,
+    label_smoothing: UnitInterval = 0.0,
+    class_weight: Vector | None = None,
+    epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
 ) -> Array:
     """Cross entropy of a target distribution and a prediction over the classes, in nats.
@@ -147,7 +131,7 @@ def _(
     return class_hessian(xp, smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
 
 
-@over_labels(aliases=("scce",), readers=READERS, domain=label_domain, undershoot=undershoot)
+@over_labels(aliases=("scce",), domain=label_domain, undershoot=undershoot)
 def sparse_categorical_crossentropy(
     xp: Any,
     y_true: Array,
@@ -155,10 +139,10 @@ def sparse_categorical_crossentropy(
     *,
     axis: int = -1,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    class_weight: tuple[float, ...] | None = None,
+    label_smoothing: UnitInterval = 0.0,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
-    epsilon: float = 1e-7,
+    epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
 ) -> Array:
     """Cross entropy of integer labels and a prediction over the classes, in nats.
@@ -244,14 +228,14 @@ def _(
     return class_hessian(xp, one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
 
 
-@over_labels(readers=READERS, domain=lambda _: {"y_pred": LOG_PROBABILITY}, undershoot=lambda _: 1.0)
+@over_labels(domain=lambda _: {"y_pred": LOG_PROBABILITY}, undershoot=lambda _: 1.0)
 def nll(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = -1,
-    class_weight: tuple[float, ...] | None = None,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
 ) -> Array:
     """Negative log-likelihood of integer labels, in nats.
@@ -293,19 +277,16 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ig
     return xp.zeros_like(y_pred)
 
 
-_PAIR = READERS | {"pos_weight": optional(one_or_each(non_negative))}
-
-
-@elementwise(aliases=("bce",), readers=_PAIR, domain=domain, undershoot=lambda o: undershoot(o, o["pos_weight"]))
+@elementwise(aliases=("bce",), domain=domain, undershoot=lambda o: undershoot(o, o["pos_weight"]))
 def binary_crossentropy(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    epsilon: float = 1e-7,
-    pos_weight: float | tuple[float, ...] | None = None,
+    label_smoothing: UnitInterval = 0.0,
+    epsilon: BelowHalf = 1e-7,
+    pos_weight: Annotated[float | tuple[float, ...], one_or_each(non_negative)] | None = None,
     axis: Any = -1,
 ) -> Array:
     """Cross entropy of two outcomes, in nats.

@@ -6,7 +6,7 @@ from typing import Any
 
 from multiloss.definition import of_inputs
 from multiloss.definitions.embedding import hinge, masked_logsumexp, unit_rows
-from multiloss.options import positive, real
+from multiloss.options import Positive
 
 Array = Any
 
@@ -42,14 +42,14 @@ def ones_where(xp: Any, condition: Array, like: Array) -> Array:
     return xp.where(condition, xp.ones_like(like), xp.zeros_like(like))
 
 
-@of_inputs({"labels": "N int", "features": "N D"}, readers={"temperature": positive})
+@of_inputs({"labels": "N int", "features": "N D"})
 def supervised_contrastive(
     xp: Any,
     labels: Array,
     features: Array,
     *,
     keep: Array | None = None,
-    temperature: float = 0.07,
+    temperature: Positive = 0.07,
     official: bool = False,
 ) -> tuple[Array, Array]:
     """Supervised contrastive loss: every other sample of the class is a positive, all others are compared with.
@@ -84,9 +84,9 @@ def supervised_contrastive(
     return (values * (temperature / 0.07), one) if official else (values, ones_where(xp, has, number))
 
 
-@of_inputs({"labels": "N int", "features": "N D"}, readers={"temperature": positive})
+@of_inputs({"labels": "N int", "features": "N D"})
 def ntxent(
-    xp: Any, labels: Array, features: Array, *, keep: Array | None = None, temperature: float = 0.07
+    xp: Any, labels: Array, features: Array, *, keep: Array | None = None, temperature: Positive = 0.07
 ) -> tuple[Array, Array]:
     """NT-Xent: cross entropy of each positive pair against the anchor's negatives (other positives are left out).
 
@@ -121,14 +121,14 @@ def ntxent(
     return values, ones_where(xp, positive, similarity)
 
 
-@of_inputs({"x1": "N D", "x2": "N D"}, readers={"temperature": positive})
+@of_inputs({"x1": "N D", "x2": "N D"})
 def info_nce(
     xp: Any,
     x1: Array,
     x2: Array,
     *,
     keep: Array | None = None,
-    temperature: float = 0.07,
+    temperature: Positive = 0.07,
     symmetric: bool = False,
 ) -> Array:
     """InfoNCE: row i of x2 is to be found among all rows of x2, given row i of x1.
@@ -173,15 +173,15 @@ def info_nce(
     return one_way(similarity)
 
 
-@of_inputs({"labels": "N int", "features": "N D"}, readers={"alpha": positive, "beta": positive, "base": real})
+@of_inputs({"labels": "N int", "features": "N D"})
 def multi_similarity(
     xp: Any,
     labels: Array,
     features: Array,
     *,
     keep: Array | None = None,
-    alpha: float = 2.0,
-    beta: float = 50.0,
+    alpha: Positive = 2.0,
+    beta: Positive = 50.0,
     base: float = 0.5,
 ) -> Array:
     """Multi-similarity loss: an anchor's positives shall be above a cosine, its negatives below it.
@@ -220,7 +220,6 @@ def multi_similarity(
 
 @of_inputs(
     {"labels": "N int", "features": "N D"},
-    readers={"gamma": positive, "margin": real},
     holds_constant=True,
 )
 def circle(
@@ -229,7 +228,7 @@ def circle(
     features: Array,
     *,
     keep: Array | None = None,
-    gamma: float = 80.0,
+    gamma: Positive = 80.0,
     margin: float = 0.4,
     detach: bool = True,
 ) -> tuple[Array, Array]:

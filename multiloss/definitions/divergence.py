@@ -9,7 +9,7 @@ from typing import Any
 
 from multiloss.checks import LOG_PROBABILITY, NON_NEGATIVE, PROBABILITY
 from multiloss.definition import over_axis, shared
-from multiloss.options import below_half, increasing, optional, single_axis
+from multiloss.options import BelowHalf, Increasing, single_axis
 
 Array = Any
 
@@ -55,14 +55,14 @@ def _probabilities(options: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-@over_axis(aliases=("kl", "kld", "kullback_leibler_divergence"), readers={"epsilon": below_half}, domain=_probabilities)
+@over_axis(aliases=("kl", "kld", "kullback_leibler_divergence"), domain=_probabilities)
 def kl_divergence(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: Any = -1,
-    epsilon: float = 1e-7,
+    epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
     log_input: bool = False,
     log_target: bool = False,
@@ -185,14 +185,14 @@ def _measures(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: NON_NEGATIVE for name, logarithm in logarithms.items() if not logarithm}
 
 
-@over_axis(readers={"epsilon": below_half}, domain=_measures)
+@over_axis(domain=_measures)
 def generalized_kl_divergence(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: Any = -1,
-    epsilon: float = 1e-7,
+    epsilon: BelowHalf = 1e-7,
     log_input: bool = False,
     log_target: bool = False,
 ) -> Array:
@@ -247,11 +247,10 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, log_i
 
 @over_axis(
     aliases=("jsd", "jensen_shannon_divergence"),
-    readers={"epsilon": below_half},
     domain=_probabilities,
     symmetric=True,
 )
-def js_divergence(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 1e-7) -> Array:
+def js_divergence(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: BelowHalf = 1e-7) -> Array:
     """Jensen-Shannon divergence of two distributions, in nats: how far both are from their mean.
 
     .. math:: \\tfrac12 \\sum_k t_k \\log\\frac{t_k}{m_k} + p_k \\log\\frac{p_k}{m_k}, \\quad m = \\tfrac12 (t + p)
@@ -300,13 +299,12 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Ar
 
 @over_axis(
     aliases=("emd_1d",),
-    readers={"positions": optional(increasing)},
     axis=single_axis,
     domain=_probabilities,
     symmetric=True,
 )
 def wasserstein_1d(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, positions: tuple[float, ...] | None = None
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, positions: Increasing | None = None
 ) -> Array:
     """Wasserstein-1 (earth mover's) distance of two distributions over the same ordered positions.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from multiloss.checks import PROBABILITY, SIGN
 from multiloss.definition import of_inputs, shared
-from multiloss.options import non_negative, one_of, real
+from multiloss.options import NonNegative, real
 
 Array = Any
 
@@ -88,10 +88,9 @@ def masked_logsumexp(xp: Any, x: Array, among: Array) -> Array:
 
 @of_inputs(
     {"y_true": "...", "x1": "... D", "x2": "... D"},
-    readers={"margin": non_negative},
     domain=lambda _: {"y_true": PROBABILITY},
 )
-def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 1.0) -> Array:
+def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: NonNegative = 1.0) -> Array:
     """Contrastive loss: similar pairs are pulled together, others pushed apart up to a margin.
 
     .. math:: \\tfrac12 t d^2 + \\tfrac12 (1 - t) \\max(0, m - d)^2, \\quad d = \\lVert x_1 - x_2 \\rVert
@@ -156,26 +155,18 @@ def _norm_power(name: str, value: Any) -> float:
     return number
 
 
-@of_inputs(
-    {"anchor": "... D", "positive": "... D", "negative": "... D"},
-    readers={
-        "margin": non_negative,
-        "power": _norm_power,
-        "epsilon": non_negative,
-        "epsilon_in": one_of("difference", "root"),
-    },
-)
+@of_inputs({"anchor": "... D", "positive": "... D", "negative": "... D"})
 def triplet_margin(
     xp: Any,
     anchor: Array,
     positive: Array,
     negative: Array,
     *,
-    margin: float = 1.0,
-    power: float = 2.0,
+    margin: NonNegative = 1.0,
+    power: Annotated[float, _norm_power] = 2.0,
     swap: bool = False,
-    epsilon: float = 0.0,
-    epsilon_in: str = "difference",
+    epsilon: NonNegative = 0.0,
+    epsilon_in: Literal["difference", "root"] = "difference",
 ) -> Array:
     """Triplet loss of triplets that are given: the negative shall be farther than the positive, by a margin.
 
@@ -261,7 +252,7 @@ def _(xp: Any, anchor: Array, positive: Array, negative: Array, **options: Any) 
     return far + other
 
 
-@of_inputs({"y_true": "...", "x1": "... D", "x2": "... D"}, readers={"margin": real}, domain=lambda _: {"y_true": SIGN})
+@of_inputs({"y_true": "...", "x1": "... D", "x2": "... D"}, domain=lambda _: {"y_true": SIGN})
 def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
     """Cosine embedding loss: similar pairs shall point the same way, others not, up to a margin.
 

@@ -10,11 +10,10 @@ from multiloss.definitions import classification as ce
 from multiloss.definitions.divergence import floored_reciprocal, normalized, normalized_gradient
 from multiloss.definitions.margin import step
 from multiloss.numerics import tiny
-from multiloss.options import non_negative, one_or_each, optional, real, single_axis, unit_interval
+from multiloss.options import BelowHalf, NonNegative, OneOrEach, UnitInterval, Vector, single_axis
 
 Array = Any
 
-_READERS = ce.READERS | {"gamma": non_negative, "alpha": optional(one_or_each(real))}
 _FAR = 80.0
 """exp of it is finite in every dtype, and nothing beside its reciprocal."""
 
@@ -35,17 +34,17 @@ def _undershoot(options: Mapping[str, Any]) -> float | None:
     return ce.undershoot(options, options["alpha"])
 
 
-@elementwise(readers=_READERS | {"alpha": optional(unit_interval)}, domain=ce.domain, undershoot=_undershoot)
+@elementwise(domain=ce.domain, undershoot=_undershoot)
 def binary_focal_crossentropy(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
-    gamma: float = 2.0,
-    alpha: float | None = None,
+    gamma: NonNegative = 2.0,
+    alpha: UnitInterval | None = None,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    epsilon: float = 1e-7,
+    label_smoothing: UnitInterval = 0.0,
+    epsilon: BelowHalf = 1e-7,
 ) -> Array:
     """Focal loss of two outcomes, in nats.
 
@@ -141,19 +140,19 @@ def _alpha(xp: Any, alpha: Any, like: Array, axis: int) -> Any:
     return 1.0 if alpha is None else per_class(xp, "alpha", alpha, like, axis)
 
 
-@over_axis(readers=_READERS, axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
+@over_axis(axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
 def categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = -1,
-    gamma: float = 2.0,
-    alpha: Any = None,
+    gamma: NonNegative = 2.0,
+    alpha: OneOrEach | None = None,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    class_weight: tuple[float, ...] | None = None,
-    epsilon: float = 1e-7,
+    label_smoothing: UnitInterval = 0.0,
+    class_weight: Vector | None = None,
+    epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
 ) -> Array:
     """Focal loss of a target distribution and a prediction over the classes, in nats.
@@ -261,20 +260,20 @@ def _class_hessian(
     return t * alpha * (curved + _power(xp, miss, gamma) * one * one)
 
 
-@over_labels(readers=_READERS, domain=ce.label_domain, undershoot=_undershoot)
+@over_labels(domain=ce.label_domain, undershoot=_undershoot)
 def sparse_categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = -1,
-    gamma: float = 2.0,
-    alpha: Any = None,
+    gamma: NonNegative = 2.0,
+    alpha: OneOrEach | None = None,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    class_weight: tuple[float, ...] | None = None,
+    label_smoothing: UnitInterval = 0.0,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
-    epsilon: float = 1e-7,
+    epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
 ) -> Array:
     """Focal loss of integer labels and a prediction over the classes, in nats.

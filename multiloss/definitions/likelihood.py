@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from multiloss.checks import NON_NEGATIVE, POSITIVE
 from multiloss.definition import elementwise
 from multiloss.numerics import tiny
-from multiloss.options import between, non_negative
+from multiloss.options import NonNegative, between
 
 Array = Any
 
 
-@elementwise(readers={"epsilon": non_negative}, domain=lambda _: {"y_true": NON_NEGATIVE, "y_pred": NON_NEGATIVE})
-def poisson(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
+@elementwise(domain=lambda _: {"y_true": NON_NEGATIVE, "y_pred": NON_NEGATIVE})
+def poisson(xp: Any, y_true: Array, y_pred: Array, *, epsilon: NonNegative = 1e-7) -> Array:
     """Poisson loss of a predicted rate: the negative log-likelihood of a count, without the part of the count alone.
 
     .. math:: p - t \\log(p + \\epsilon)
@@ -63,7 +63,7 @@ def _log_residual(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return y_pred - xp.log(y_true)
 
 
-@elementwise(readers={"epsilon": non_negative}, domain=_counts, residual=_log_residual)
+@elementwise(domain=_counts, residual=_log_residual)
 def poisson_nll(
     xp: Any,
     y_true: Array,
@@ -72,7 +72,7 @@ def poisson_nll(
     log_input: bool = True,
     full: bool = False,
     stirling: bool = False,
-    epsilon: float = 1e-8,
+    epsilon: NonNegative = 1e-8,
 ) -> Array:
     """Poisson negative log-likelihood of the logarithm of a rate.
 
@@ -129,8 +129,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float,
     return y_true / rate / rate
 
 
-@elementwise(readers={"power": between(1.0, 2.0)}, domain=lambda _: {"y_true": NON_NEGATIVE, "y_pred": POSITIVE})
-def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: float = 1.5) -> Array:
+@elementwise(domain=lambda _: {"y_true": NON_NEGATIVE, "y_pred": POSITIVE})
+def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: Annotated[float, between(1.0, 2.0)] = 1.5) -> Array:
     """Tweedie deviance of a predicted mean, for amounts that are often exactly 0, as claims and rain are.
 
     .. math:: 2 \\left(\\frac{t^{2-r}}{(1-r)(2-r)} - \\frac{t\\, p^{1-r}}{1-r} + \\frac{p^{2-r}}{2-r}\\right)

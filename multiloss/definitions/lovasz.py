@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from multiloss.checks import MEMBERSHIP, axis_fits
 from multiloss.definition import of_inputs
-from multiloss.options import flag, integer, non_negative_integer, one_of
+from multiloss.options import non_negative_integer, one_of
 
 Array = Any
 
@@ -134,7 +134,6 @@ def _classes_last(xp: Any, inputs: list[Array], options: Mapping[str, Any]) -> l
 @of_inputs(
     {"y_true": "... int<C", "y_pred": "... C"},
     name="lovasz_softmax",
-    readers={"per_image": flag, "classes": _classes, "class_axis": integer},
     domain=lambda _: {"y_pred": MEMBERSHIP},
     whole_batch=True,
     arrange=_classes_last,
@@ -146,7 +145,7 @@ def lovasz_softmax_of_a_batch(
     *,
     keep: Array | None = None,
     per_image: bool = False,
-    classes: str | tuple[int, ...] = "present",
+    classes: Annotated[str | tuple[int, ...], _classes] = "present",
     class_axis: int = -1,
 ) -> Array | tuple[Array, Array]:
     """Lovasz-softmax: the mean over classes of the Lovasz extension of the Jaccard loss.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from multiloss.checks import BINARY, SIGN
 from multiloss.definition import elementwise
-from multiloss.options import one_of, real
 
 Array = Any
-
-_READERS = {"labels": one_of("+-1", "01")}
+Labels = Literal["+-1", "01"]
 
 
 def _domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -27,8 +25,8 @@ def step(xp: Any, x: Array) -> Array:
     return xp.at_least(xp.sign(x), 0.0)
 
 
-@elementwise(readers=_READERS, domain=_domain)
-def hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: str = "+-1") -> Array:
+@elementwise(domain=_domain)
+def hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1") -> Array:
     """Hinge loss.
 
     .. math:: \\max(0, 1 - t z)
@@ -66,8 +64,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     return xp.zeros_like(y_pred)
 
 
-@elementwise(readers=_READERS, domain=_domain)
-def squared_hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: str = "+-1") -> Array:
+@elementwise(domain=_domain)
+def squared_hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1") -> Array:
     """Squared hinge loss.
 
     .. math:: \\max(0, 1 - t z)^2
@@ -106,8 +104,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     return xp.times(step(xp, 1 - t * y_pred), 2 * t * t)
 
 
-@elementwise(readers=_READERS, domain=_domain)
-def perceptron(xp: Any, y_true: Array, y_pred: Array, *, labels: str = "+-1") -> Array:
+@elementwise(domain=_domain)
+def perceptron(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1") -> Array:
     """Perceptron loss.
 
     .. math:: \\max(0, -t z)
@@ -144,8 +142,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     return xp.zeros_like(y_pred)
 
 
-@elementwise(readers=_READERS, domain=_domain)
-def soft_margin(xp: Any, y_true: Array, y_pred: Array, *, labels: str = "+-1") -> Array:
+@elementwise(domain=_domain)
+def soft_margin(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1") -> Array:
     """Logistic loss of a margin, in nats: binary cross entropy of logits, with targets -1 and 1.
 
     .. math:: \\log(1 + e^{-t z})
@@ -184,8 +182,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     return t * t * xp.expit(y_pred) * xp.expit(-y_pred)
 
 
-@elementwise(readers=_READERS | {"margin": real}, domain=_domain)
-def hinge_embedding(xp: Any, y_true: Array, y_pred: Array, *, margin: float = 1.0, labels: str = "+-1") -> Array:
+@elementwise(domain=_domain)
+def hinge_embedding(xp: Any, y_true: Array, y_pred: Array, *, margin: float = 1.0, labels: Labels = "+-1") -> Array:
     """Hinge loss of distances: small ones where the target is 1, at least the margin where it is -1.
 
     .. math:: d \\text{ if } t = 1, \\quad \\max(0, m - d) \\text{ if } t = -1

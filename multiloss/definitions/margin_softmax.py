@@ -8,16 +8,13 @@ from typing import Any
 from multiloss.definition import of_inputs
 from multiloss.definitions import classification
 from multiloss.definitions.embedding import norm, unit_rows
-from multiloss.options import angle, count, integer, non_negative, optional, positive, unit_interval
+from multiloss.options import Angle, Count, NonNegative, Positive, UnitInterval
 
 Array = Any
 _SHAPES = {"labels": "N int<C", "features": "N D", "weight": "C D"}
 
 
-@of_inputs(
-    {"y_true": "... int<C", "features": "... D", "weight": "C D", "bias": "C"},
-    readers={"label_smoothing": unit_interval, "ignore_index": optional(integer)},
-)
+@of_inputs({"y_true": "... int<C", "features": "... D", "weight": "C D", "bias": "C"})
 def linear_cross_entropy(
     xp: Any,
     y_true: Array,
@@ -25,7 +22,7 @@ def linear_cross_entropy(
     weight: Array,
     bias: Array | None = None,
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: UnitInterval = 0.0,
     ignore_index: int | None = None,
 ) -> Array:
     """Cross entropy of integer labels and a linear layer's logits, in nats.
@@ -66,9 +63,9 @@ def _cross_entropy(xp: Any, labels: Array, logits: Array, label_smoothing: float
     )
 
 
-@of_inputs(_SHAPES, readers={"scale": positive, "margin": angle})
+@of_inputs(_SHAPES)
 def arcface(
-    xp: Any, labels: Array, features: Array, weight: Array, *, scale: float = 64.0, margin: float = 0.5
+    xp: Any, labels: Array, features: Array, weight: Array, *, scale: Positive = 64.0, margin: Angle = 0.5
 ) -> Array:
     """ArcFace: the softmax of scaled cosines, in which the angle to the own class counts as larger by a margin.
 
@@ -127,9 +124,9 @@ def _sine(xp: Any, x: Array, w: Array, cosine: Array) -> Array:
     return xp.where(norm(xp, x) == 0, xp.ones_like(sine), sine)
 
 
-@of_inputs(_SHAPES, readers={"scale": positive, "margin": non_negative})
+@of_inputs(_SHAPES)
 def cosface(
-    xp: Any, labels: Array, features: Array, weight: Array, *, scale: float = 64.0, margin: float = 0.35
+    xp: Any, labels: Array, features: Array, weight: Array, *, scale: Positive = 64.0, margin: NonNegative = 0.35
 ) -> Array:
     """CosFace: the softmax of scaled cosines, in which that of the own class counts as smaller by a margin.
 
@@ -162,8 +159,8 @@ def cosface(
     return _cross_entropy(xp, labels, scale * (cosines - xp.put_class(less, labels, cosines, -1)))
 
 
-@of_inputs(_SHAPES, readers={"margin": count})
-def sphereface(xp: Any, labels: Array, features: Array, weight: Array, *, margin: int = 4) -> Array:
+@of_inputs(_SHAPES)
+def sphereface(xp: Any, labels: Array, features: Array, weight: Array, *, margin: Count = 4) -> Array:
     """SphereFace (angular softmax): the angle to the own class counts as a multiple of itself.
 
     .. math:: -\\log \\frac{e^{\\lVert x \\rVert \\psi(\\theta_y)}}{e^{\\lVert x \\rVert \\psi(\\theta_y)} +

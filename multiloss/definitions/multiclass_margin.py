@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from multiloss.checks import BINARY
 from multiloss.definition import over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.margin import step
-from multiloss.options import integer, real, single_axis
+from multiloss.options import Vector, integer, single_axis
 
 Array = Any
-
-_READERS = ce.READERS | {"margin": real}
 
 
 def _below_all(xp: Any, where: Array, z: Array) -> Array:
@@ -42,7 +40,7 @@ def _one_hot_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"y_true": BINARY}
 
 
-@over_axis(readers=ce.READERS, axis=single_axis, classes=True, domain=_one_hot_domain)
+@over_axis(axis=single_axis, classes=True, domain=_one_hot_domain)
 def categorical_hinge(
     xp: Any,
     y_true: Array,
@@ -50,7 +48,7 @@ def categorical_hinge(
     *,
     axis: int = -1,
     keras: bool = False,
-    class_weight: tuple[float, ...] | None = None,
+    class_weight: Vector | None = None,
 ) -> Array:
     """Multiclass hinge loss of one-hot targets.
 
@@ -93,7 +91,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_we
     return xp.zeros_like(y_pred)
 
 
-@over_labels(readers=ce.READERS)
+@over_labels()
 def multiclass_hinge(
     xp: Any,
     y_true: Array,
@@ -101,7 +99,7 @@ def multiclass_hinge(
     *,
     axis: int = -1,
     keras: bool = False,
-    class_weight: tuple[float, ...] | None = None,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
 ) -> Array:
     """Multiclass hinge loss: `categorical_hinge` of integer labels.
@@ -151,7 +149,7 @@ def _one_or_two(name: str, value: Any) -> int:
     return number
 
 
-@over_labels(readers=_READERS | {"power": _one_or_two})
+@over_labels()
 def multi_margin(
     xp: Any,
     y_true: Array,
@@ -159,8 +157,8 @@ def multi_margin(
     *,
     axis: int = -1,
     margin: float = 1.0,
-    power: int = 1,
-    class_weight: tuple[float, ...] | None = None,
+    power: Annotated[int, _one_or_two] = 1,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
 ) -> Array:
     """Multiclass hinge loss summed over the wrong classes.
@@ -228,14 +226,14 @@ def _(
     return _against_label(xp, y_true, y_pred, axis, 2 * wrong * step(xp, gap), 1.0)
 
 
-@over_labels(readers=ce.READERS)
+@over_labels()
 def multiclass_perceptron(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = -1,
-    class_weight: tuple[float, ...] | None = None,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
 ) -> Array:
     """Multiclass perceptron loss: how far the right class is behind the first.

@@ -6,12 +6,11 @@ from typing import Any
 
 from multiloss.checks import SIGN
 from multiloss.definition import of_inputs
-from multiloss.options import real
 
 Array = Any
 
 
-@of_inputs({"y_true": "...", "x1": "...", "x2": "..."}, readers={"margin": real}, domain=lambda _: {"y_true": SIGN})
+@of_inputs({"y_true": "...", "x1": "...", "x2": "..."}, domain=lambda _: {"y_true": SIGN})
 def margin_ranking(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
     """Margin ranking loss: the score that should be higher must be so by a margin.
 

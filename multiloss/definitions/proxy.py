@@ -6,15 +6,15 @@ from typing import Any
 
 from multiloss.definition import of_inputs
 from multiloss.definitions.embedding import masked_logsumexp, unit_rows
-from multiloss.options import flag, non_negative, positive
+from multiloss.options import NonNegative, Positive
 
 Array = Any
 _SHAPES = {"labels": "N int<C", "features": "N D", "weight": "C D"}
 
 
-@of_inputs(_SHAPES, readers={"scale": positive, "plus": flag})
+@of_inputs(_SHAPES)
 def proxy_nca(
-    xp: Any, labels: Array, features: Array, weight: Array, *, scale: float = 1.0, plus: bool = False
+    xp: Any, labels: Array, features: Array, weight: Array, *, scale: Positive = 1.0, plus: bool = False
 ) -> tuple[Array, Array]:
     """Proxy-NCA: each sample is drawn to the proxy of its class, and away from the others.
 
@@ -57,7 +57,7 @@ def proxy_nca(
     return value, xp.where(has, one, xp.zeros_like(one))
 
 
-@of_inputs(_SHAPES, readers={"alpha": positive, "margin": non_negative}, whole_batch=True)
+@of_inputs(_SHAPES, whole_batch=True)
 def proxy_anchor(
     xp: Any,
     labels: Array,
@@ -65,8 +65,8 @@ def proxy_anchor(
     weight: Array,
     *,
     keep: Array | None = None,
-    alpha: float = 32.0,
-    margin: float = 0.1,
+    alpha: Positive = 32.0,
+    margin: NonNegative = 0.1,
 ) -> Array:
     """Proxy-Anchor: each proxy draws the samples of its class and repels the others, the hardest the most.
 

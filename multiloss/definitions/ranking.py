@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from multiloss.definition import over_axis, shared
-from multiloss.options import one_of, single_axis
+from multiloss.options import single_axis
 
 Array = Any
 
 
-@over_axis(readers={"pairs": one_of("mean", "sum")}, axis=single_axis)
-def ranknet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, pairs: str = "mean") -> Array:
+@over_axis(axis=single_axis)
+def ranknet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, pairs: Literal["mean", "sum"] = "mean") -> Array:
     """RankNet: the logistic loss of each pair of a list's items that one of them should win.
 
     .. math:: \\frac{1}{n} \\sum_{i, j: t_i > t_j} \\log(1 + e^{z_j - z_i})

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from multiloss.definition import of_inputs
-from multiloss.options import non_negative
+from multiloss.options import NonNegative
 
 Array = Any
 
 
-@of_inputs({"x1": "N D", "x2": "N D"}, readers={"off_diagonal": non_negative}, whole_batch=True, symmetric=True)
-def barlow_twins(xp: Any, x1: Array, x2: Array, *, keep: Array | None = None, off_diagonal: float = 0.0051) -> Array:
+@of_inputs({"x1": "N D", "x2": "N D"}, whole_batch=True, symmetric=True)
+def barlow_twins(
+    xp: Any, x1: Array, x2: Array, *, keep: Array | None = None, off_diagonal: NonNegative = 0.0051
+) -> Array:
     """Barlow Twins: the cross correlation of two views' features is drawn to the identity.
 
     .. math:: \\sum_i (1 - C_{ii})^2 + \\lambda \\sum_{i \\ne j} C_{ij}^2, \\quad
@@ -45,7 +47,6 @@ def barlow_twins(xp: Any, x1: Array, x2: Array, *, keep: Array | None = None, of
 
 @of_inputs(
     {"x1": "N D", "x2": "N D"},
-    readers={"invariance": non_negative, "variance": non_negative, "covariance": non_negative},
     whole_batch=True,
     symmetric=True,
 )
@@ -55,9 +56,9 @@ def vicreg(
     x2: Array,
     *,
     keep: Array | None = None,
-    invariance: float = 25.0,
-    variance: float = 25.0,
-    covariance: float = 1.0,
+    invariance: NonNegative = 25.0,
+    variance: NonNegative = 25.0,
+    covariance: NonNegative = 1.0,
 ) -> Array:
     """VICReg: two views agree, each feature varies by 1 at least, and no two features vary together.
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from multiloss.definition import elementwise, over_axis, shared
-from multiloss.options import non_negative, positive, unit_interval
+from multiloss.options import NonNegative, Positive, UnitInterval
 
 Array = Any
 
@@ -203,8 +203,8 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return 4 * u / ((1 + u) * (1 + u))
 
 
-@elementwise(aliases=("huber_loss",), readers={"delta": positive}, symmetric=True, residual=error)
-def huber(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
+@elementwise(aliases=("huber_loss",), symmetric=True, residual=error)
+def huber(xp: Any, y_true: Array, y_pred: Array, *, delta: Positive = 1.0) -> Array:
     """Huber loss: quadratic near zero, linear beyond `delta`.
 
     .. math:: \\tfrac12 e^2 \\text{ if } e = |p - t| \\le \\delta, \\text{ else } \\delta (e - \\tfrac12 \\delta)
@@ -239,8 +239,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, delta: float = 1.0) -> Array:
     return xp.where(xp.abs(y_pred - y_true) <= delta, xp.ones_like(y_pred), xp.zeros_like(y_pred))
 
 
-@elementwise(aliases=("smooth_l1_loss",), readers={"beta": non_negative}, symmetric=True, residual=error)
-def smooth_l1(xp: Any, y_true: Array, y_pred: Array, *, beta: float = 1.0) -> Array:
+@elementwise(aliases=("smooth_l1_loss",), symmetric=True, residual=error)
+def smooth_l1(xp: Any, y_true: Array, y_pred: Array, *, beta: NonNegative = 1.0) -> Array:
     """Smooth L1 loss: quadratic near zero, the absolute error minus a constant beyond `beta`; Huber's over `beta`.
 
     .. math:: \\tfrac12 e^2 / \\beta \\text{ if } e = |p - t| < \\beta, \\text{ else } e - \\tfrac12 \\beta
@@ -281,8 +281,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, beta: float) -> Array:
     return xp.where(near, xp.full_like(y_pred, 1 / beta), xp.zeros_like(y_pred))
 
 
-@elementwise(aliases=("pinball",), readers={"q": unit_interval})
-def quantile(xp: Any, y_true: Array, y_pred: Array, *, q: float = 0.5) -> Array:
+@elementwise(aliases=("pinball",))
+def quantile(xp: Any, y_true: Array, y_pred: Array, *, q: UnitInterval = 0.5) -> Array:
     """Quantile (pinball) loss, whose best constant prediction is the q-quantile of the targets.
 
     .. math:: \\max(q (t - p),\\; (q - 1)(t - p))
@@ -322,8 +322,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, q: float) -> Array:
     return xp.zeros_like(y_pred)
 
 
-@elementwise(readers={"epsilon": positive}, symmetric=True, residual=error)
-def charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-3) -> Array:
+@elementwise(symmetric=True, residual=error)
+def charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: Positive = 1e-3) -> Array:
     """Charbonnier loss: the absolute error, rounded off at zero.
 
     .. math:: \\sqrt{(p - t)^2 + \\epsilon^2}

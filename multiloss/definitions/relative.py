@@ -7,13 +7,13 @@ from typing import Any
 from multiloss.checks import ABOVE_MINUS_ONE
 from multiloss.definition import elementwise, over_axis, shared
 from multiloss.definitions.regression import mean_over, root, root_gradient
-from multiloss.options import non_negative
+from multiloss.options import NonNegative
 
 Array = Any
 
 
-@elementwise(aliases=("mape",), readers={"epsilon": non_negative})
-def mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
+@elementwise(aliases=("mape",))
+def mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: NonNegative = 1e-7) -> Array:
     """Mean absolute percentage error, in percent.
 
     .. math:: 100 \\cdot |p - t| / \\max(|t|, \\epsilon)

@@ -9,27 +9,25 @@ from multiloss.definition import over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.numerics import tiny
-from multiloss.options import open_unit, real, single_axis
+from multiloss.options import BelowHalf, OpenUnit, UnitInterval, Vector, single_axis
 
 Array = Any
-
-_POLY = ce.READERS | {"poly_epsilon": real}
 
 
 def _undershoot(options: Mapping[str, Any]) -> float | None:
     return ce.undershoot(options, 1 + options["poly_epsilon"])  # near p = 1 it is that times 1 - p
 
 
-@over_labels(readers=ce.READERS | {"q": open_unit}, domain=ce.label_domain, undershoot=ce.undershoot)
+@over_labels(domain=ce.label_domain, undershoot=ce.undershoot)
 def generalized_cross_entropy(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = -1,
-    q: float = 0.7,
+    q: OpenUnit = 0.7,
     from_logits: bool = False,
-    class_weight: tuple[float, ...] | None = None,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
 ) -> Array:
     """Generalized cross entropy: between cross entropy (q towards 0) and the absolute error 1 - p (q = 1).
@@ -110,7 +108,7 @@ def _(
     return xp.put_class((1 - q) * xp.at_least(p, tiny(p)) ** (q - 2), y_true, y_pred, axis)
 
 
-@over_axis(readers=_POLY, axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
+@over_axis(axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
 def poly_cross_entropy(
     xp: Any,
     y_true: Array,
@@ -119,9 +117,9 @@ def poly_cross_entropy(
     axis: int = -1,
     poly_epsilon: float = 2.0,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    class_weight: tuple[float, ...] | None = None,
-    epsilon: float = 1e-7,
+    label_smoothing: UnitInterval = 0.0,
+    class_weight: Vector | None = None,
+    epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
 ) -> Array:
     """Poly-1 cross entropy: cross entropy with another first coefficient of its series in 1 - p.
@@ -197,7 +195,7 @@ def _poly_hessian(xp: Any, t: Array, y_pred: Array, axis: int, poly_epsilon: flo
     return curve - poly_epsilon * p * (1 - 2 * p) * (t - xp.sum(t * p, axis=axis, keepdims=True))
 
 
-@over_labels(readers=_POLY, domain=ce.label_domain, undershoot=_undershoot)
+@over_labels(domain=ce.label_domain, undershoot=_undershoot)
 def sparse_poly_cross_entropy(
     xp: Any,
     y_true: Array,
@@ -206,10 +204,10 @@ def sparse_poly_cross_entropy(
     axis: int = -1,
     poly_epsilon: float = 2.0,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    class_weight: tuple[float, ...] | None = None,
+    label_smoothing: UnitInterval = 0.0,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
-    epsilon: float = 1e-7,
+    epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
 ) -> Array:
     """Poly-1 cross entropy of integer labels.
@@ -268,14 +266,14 @@ def _(
     return _poly_hessian(xp, t, y_pred, axis, poly_epsilon, **how)
 
 
-@over_labels(readers=ce.READERS)
+@over_labels()
 def squentropy(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = -1,
-    class_weight: tuple[float, ...] | None = None,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
 ) -> Array:
     """Squentropy: cross entropy, and the mean square of the logits of the wrong classes.

@@ -10,7 +10,7 @@ from typing import Any
 
 from multiloss.checks import MEMBERSHIP
 from multiloss.definition import over_axis, shared
-from multiloss.options import flag, integer, non_negative, optional, positive
+from multiloss.options import NonNegative, Positive
 
 Array = Any
 
@@ -29,8 +29,10 @@ def _flat(xp: Any, kept: Array, axis: Any) -> Array:
     return xp.sum(kept, axis=axis)
 
 
-@over_axis(readers={"smooth": non_negative, "squared": flag}, domain=_domain, symmetric=True)
-def dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, smooth: float = 0.0, squared: bool = False) -> Array:
+@over_axis(domain=_domain, symmetric=True)
+def dice(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, smooth: NonNegative = 0.0, squared: bool = False
+) -> Array:
     """Dice loss: one minus the soft Dice coefficient of two regions.
 
     .. math:: 1 - \\frac{2 \\sum_i t_i p_i + s}{\\sum_i t_i + \\sum_i p_i + s}
@@ -102,7 +104,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, square
     return _over(xp, 2 - 2 * value - 4 * y_pred * slope, total)
 
 
-@over_axis(readers={"class_axis": optional(integer)}, domain=_domain)
+@over_axis(domain=_domain)
 def generalized_dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, class_axis: int | None = None) -> Array:
     """Generalized Dice loss: one ratio over all classes, in which small regions weigh as much as large ones.
 
@@ -175,8 +177,10 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, class_axis: int | Non
     return _over(xp, -2 * weight * slope, total)
 
 
-@over_axis(readers={"alpha": non_negative, "beta": non_negative}, domain=_domain)
-def tversky(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: float = 0.5, beta: float = 0.5) -> Array:
+@over_axis(domain=_domain)
+def tversky(
+    xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: NonNegative = 0.5, beta: NonNegative = 0.5
+) -> Array:
     """Tversky loss: Dice with a weight for false positives and one for false negatives.
 
     .. math:: 1 - \\frac{I}{I + \\alpha \\sum_i p_i (1 - t_i) + \\beta \\sum_i t_i (1 - p_i)}
@@ -241,16 +245,16 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: f
     return _tversky_bend(xp, y_true, y_pred, axis, alpha, beta)
 
 
-@over_axis(readers={"alpha": non_negative, "beta": non_negative, "gamma": positive}, domain=_domain)
+@over_axis(domain=_domain)
 def focal_tversky(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: Any = -1,
-    alpha: float = 0.3,
-    beta: float = 0.7,
-    gamma: float = 0.75,
+    alpha: NonNegative = 0.3,
+    beta: NonNegative = 0.7,
+    gamma: Positive = 0.75,
 ) -> Array:
     """Focal Tversky loss: a power of the Tversky loss.
 

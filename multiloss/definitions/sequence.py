@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from multiloss.definition import of_inputs
-from multiloss.options import flag, non_negative_integer, one_of, optional
+from multiloss.options import NonNegativeInteger
 
 Array = Any
 
@@ -26,7 +26,6 @@ def _example(rng: Any) -> dict[str, Any]:
 
 @of_inputs(
     {"y_true": "N L int<C", "y_pred": "N T C", "label_lengths": "N int<=L", "input_lengths": "N int<=T"},
-    readers={"blank": non_negative_integer, "zero_infinity": flag, "normalize": optional(one_of("length"))},
     example=_example,
     may_be_empty="LT",
 )
@@ -37,9 +36,9 @@ def ctc(
     label_lengths: Array | None = None,
     input_lengths: Array | None = None,
     *,
-    blank: int = 0,
+    blank: NonNegativeInteger = 0,
     zero_infinity: bool = False,
-    normalize: str | None = None,
+    normalize: Literal["length"] | None = None,
 ) -> Array:
     """Connectionist temporal classification: minus the log probability of all alignments that spell the labels.
 

@@ -8,6 +8,7 @@ from multiloss.checks import BINARY
 from multiloss.definition import elementwise, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.margin import step
+from multiloss.options import Vector
 
 Array = Any
 
@@ -25,14 +26,14 @@ def _project(xp: Any, z: Array, axis: int) -> tuple[Array, Array]:
     return z, (xp.sum(inside * ordered, axis=axis, keepdims=True) - 1) / xp.at_least(size, 1.0)
 
 
-@over_labels(readers=ce.READERS)
+@over_labels()
 def sparsemax(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = -1,
-    class_weight: tuple[float, ...] | None = None,
+    class_weight: Vector | None = None,
     ignore_index: int | None = None,
 ) -> Array:
     """Sparsemax loss: what cross entropy is to softmax, for the projection p of the logits onto the simplex.

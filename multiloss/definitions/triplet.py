@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from multiloss.definition import of_inputs
 from multiloss.definitions.contrastive import any_of, nothing, ones_where, pairs
 from multiloss.definitions.embedding import hinge, unit_rows
-from multiloss.options import non_negative, one_of
+from multiloss.options import NonNegative
 
 Array = Any
 
@@ -57,18 +57,15 @@ def number_below(xp: Any, x: Array, among: Array, bounds: Array, *, inclusive: b
     return number[:, width:] if inclusive else number[:, :width]
 
 
-@of_inputs(
-    {"labels": "N int", "features": "N D"},
-    readers={"margin": non_negative, "mining": one_of("hard", "semihard", "all")},
-)
+@of_inputs({"labels": "N int", "features": "N D"})
 def triplet(
     xp: Any,
     labels: Array,
     features: Array,
     *,
     keep: Array | None = None,
-    margin: float = 0.2,
-    mining: str = "hard",
+    margin: NonNegative = 0.2,
+    mining: Literal["hard", "semihard", "all"] = "hard",
     squared: bool = False,
     normalize: bool = False,
 ) -> tuple[Array, Array]:

@@ -7,18 +7,17 @@ from typing import Any
 
 from multiloss.checks import POSITIVE
 from multiloss.definition import of_inputs, shared
-from multiloss.options import flag, non_negative
+from multiloss.options import NonNegative
 
 Array = Any
 
 
 @of_inputs(
     {"y_true": "...", "y_pred": "...", "var": "..."},
-    readers={"full": flag, "epsilon": non_negative},
     domain=lambda _: {"var": POSITIVE},
 )
 def gaussian_nll(
-    xp: Any, y_true: Array, y_pred: Array, var: Array, *, full: bool = False, epsilon: float = 1e-6
+    xp: Any, y_true: Array, y_pred: Array, var: Array, *, full: bool = False, epsilon: NonNegative = 1e-6
 ) -> Array:
     """Negative log likelihood of a normal distribution, of predicted mean and variance.
 
@@ -74,7 +73,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> A
     return 0.5 * (1 - e * (e / v)) / v
 
 
-@of_inputs({"y_true": "...", "y_pred": "... M"}, readers={"fair": flag})
+@of_inputs({"y_true": "...", "y_pred": "... M"})
 def crps(xp: Any, y_true: Array, y_pred: Array, *, fair: bool = False) -> Array:
     """Continuous ranked probability score of an ensemble: how far its members are off, less how far apart they are.
 

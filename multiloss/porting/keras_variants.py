@@ -15,7 +15,7 @@ from multiloss.definitions.contrastive import any_of, ones_where, pairs
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.definitions.embedding import masked_logsumexp
 from multiloss.definitions.regression import mean_over
-from multiloss.options import below_half, one_or_each, optional, positive, real, single_axis
+from multiloss.options import BelowHalf, OneOrEach, Positive, UnitInterval, single_axis
 from multiloss.porting.variants import add
 
 Array = Any
@@ -40,8 +40,8 @@ def _smooth(xp: Any, t: Array, label_smoothing: float) -> Array:
 
 
 @add
-@over_axis(name="keras.kl_divergence", readers={"epsilon": below_half})
-def kl_divergence(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 1e-7) -> Array:
+@over_axis(name="keras.kl_divergence")
+def kl_divergence(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: BelowHalf = 1e-7) -> Array:
     """sum(t log(t / p)) with t and p clipped to [epsilon, 1]."""
     t = xp.clip(y_true, epsilon, 1.0)
     return xp.sum(t * (xp.log(t) - xp.log(xp.clip(y_pred, epsilon, 1.0))), axis=axis)
@@ -54,9 +54,9 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Ar
 
 
 @add
-@elementwise(name="keras.binary_crossentropy", readers=ce.READERS)
+@elementwise(name="keras.binary_crossentropy")
 def binary_crossentropy(
-    xp: Any, y_true: Array, y_pred: Array, *, label_smoothing: float = 0.0, epsilon: float = 1e-7
+    xp: Any, y_true: Array, y_pred: Array, *, label_smoothing: UnitInterval = 0.0, epsilon: BelowHalf = 1e-7
 ) -> Array:
     """-t log p - (1 - t) log(1 - p) with p clipped to [epsilon, 1 - epsilon]."""
     t, p = ce.smooth_pair(y_true, label_smoothing), _clip(xp, y_pred, epsilon)
@@ -83,11 +83,8 @@ def _slope(xp: Any, x: Array, gamma: float) -> Array:
     return xp.where(zero, xp.zeros_like(x), gamma * xp.where(zero, xp.ones_like(x), x) ** (gamma - 1))
 
 
-_FOCAL = ce.READERS | {"gamma": real}
-
-
 @add
-@elementwise(name="keras.binary_focal_crossentropy", readers=_FOCAL | {"alpha": optional(real)})
+@elementwise(name="keras.binary_focal_crossentropy")
 def binary_focal_crossentropy(
     xp: Any,
     y_true: Array,
@@ -95,8 +92,8 @@ def binary_focal_crossentropy(
     *,
     gamma: float = 2.0,
     alpha: float | None = None,
-    label_smoothing: float = 0.0,
-    epsilon: float = 1e-7,
+    label_smoothing: UnitInterval = 0.0,
+    epsilon: BelowHalf = 1e-7,
 ) -> Array:
     """(1 - p_t)^gamma times `keras.binary_crossentropy`; p is clipped in the latter only."""
     t = ce.smooth_pair(y_true, label_smoothing)
@@ -129,7 +126,7 @@ _CLASSES: dict[str, Any] = {"axis": single_axis}
 
 
 @add
-@over_axis(name="keras.categorical_crossentropy", readers=ce.READERS, **_CLASSES)
+@over_axis(name="keras.categorical_crossentropy", **_CLASSES)
 def categorical_crossentropy(
     xp: Any,
     y_true: Array,
@@ -137,8 +134,8 @@ def categorical_crossentropy(
     *,
     axis: int = -1,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    epsilon: float = 1e-7,
+    label_smoothing: UnitInterval = 0.0,
+    epsilon: BelowHalf = 1e-7,
 ) -> Array:
     """-sum(t log q) with q = p / sum(p), clipped to [epsilon, 1 - epsilon]; of logits -sum(t log softmax(z))."""
     t = _smooth(xp, y_true, label_smoothing)
@@ -160,9 +157,9 @@ def _(
 
 
 @add
-@over_labels(name="keras.sparse_categorical_crossentropy", readers=ce.READERS)
+@over_labels(name="keras.sparse_categorical_crossentropy")
 def sparse_categorical_crossentropy(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, ignore_index: int | None = None, epsilon: float = 1e-7
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, ignore_index: int | None = None, epsilon: BelowHalf = 1e-7
 ) -> Array:
     """log(sum(p)) - log(p_y) with p clipped to [epsilon, 1 - epsilon] before it is summed."""
     p = _clip(xp, y_pred, epsilon)
@@ -177,7 +174,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, ignore_index: Any, ep
 
 
 @add
-@over_axis(name="keras.categorical_focal_crossentropy", readers=_FOCAL | {"alpha": one_or_each(real)}, **_CLASSES)
+@over_axis(name="keras.categorical_focal_crossentropy", **_CLASSES)
 def categorical_focal_crossentropy(
     xp: Any,
     y_true: Array,
@@ -185,10 +182,10 @@ def categorical_focal_crossentropy(
     *,
     axis: int = -1,
     gamma: float = 2.0,
-    alpha: Any = 0.25,
+    alpha: OneOrEach = 0.25,
     from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    epsilon: float = 1e-7,
+    label_smoothing: UnitInterval = 0.0,
+    epsilon: BelowHalf = 1e-7,
 ) -> Array:
     """-sum(alpha t (1 - q)^gamma log q) with q = p / sum(p), or softmax(z), clipped to [epsilon, 1 - epsilon]."""
     t = _smooth(xp, y_true, label_smoothing)
@@ -221,8 +218,8 @@ def _(
 
 
 @add
-@elementwise(name="keras.mean_squared_logarithmic_error", readers={"epsilon": below_half})
-def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
+@elementwise(name="keras.mean_squared_logarithmic_error")
+def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: BelowHalf = 1e-7) -> Array:
     """(log(1 + p) - log(1 + t))^2 with p and t at least epsilon."""
     gap = _log_gap(xp, y_true, y_pred, epsilon)
     return gap * gap
@@ -265,8 +262,8 @@ def cosine_gradient(xp: Any, t: Array, p: Array, axis: Any, floor: float) -> Arr
 
 
 @add
-@over_axis(name="keras.cosine_similarity", readers={"epsilon": below_half})
-def cosine_similarity(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 1e-7) -> Array:
+@over_axis(name="keras.cosine_similarity")
+def cosine_similarity(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: BelowHalf = 1e-7) -> Array:
     """Minus the cosine of t and p, each norm at least epsilon."""
     return -cosine(xp, y_true, y_pred, axis, epsilon)
 
@@ -277,8 +274,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Ar
 
 
 @add
-@over_axis(name="keras.dice", readers={"epsilon": below_half})
-def dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = None, epsilon: float = 1e-7) -> Array:
+@over_axis(name="keras.dice")
+def dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = None, epsilon: BelowHalf = 1e-7) -> Array:
     """1 - 2 sum(t p) / (sum(t) + sum(p) + epsilon)."""
     wrong = y_true * (1 - y_pred) + y_pred * (1 - y_true)
     return (xp.sum(wrong, axis=axis) + epsilon) / (xp.sum(y_true + y_pred, axis=axis) + epsilon)
@@ -292,7 +289,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Ar
 
 
 @add
-@over_axis(name="keras.tversky", readers={"alpha": real, "beta": real, "epsilon": below_half})
+@over_axis(name="keras.tversky")
 def tversky(
     xp: Any,
     y_true: Array,
@@ -301,7 +298,7 @@ def tversky(
     axis: Any = None,
     alpha: float = 0.5,
     beta: float = 0.5,
-    epsilon: float = 1e-7,
+    epsilon: BelowHalf = 1e-7,
 ) -> Array:
     """1 - I / (I + alpha sum(t (1 - p)) + beta sum(p (1 - t)) + epsilon), I = sum(t p)."""
     both, wrong = (xp.sum(x, axis=axis) for x in _regions(y_true, y_pred, alpha, beta))
@@ -344,14 +341,14 @@ def squared_hinge(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, keep
 
 
 @add
-@of_inputs({"labels": "N int", "features": "N D"}, name="keras.circle", readers={"gamma": positive, "margin": real})
+@of_inputs({"labels": "N int", "features": "N D"}, name="keras.circle")
 def circle(
     xp: Any,
     labels: Array,
     features: Array,
     *,
     keep: Array | None = None,
-    gamma: float = 80.0,
+    gamma: Positive = 80.0,
     margin: float = 0.4,
     remove_diagonal: bool = True,
 ) -> tuple[Array, Array]:

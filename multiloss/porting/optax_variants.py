@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from multiloss.definition import of_inputs, over_axis
 from multiloss.definitions.embedding import hinge
-from multiloss.options import axis as read_axis
-from multiloss.options import flag, non_negative, one_of, optional, positive, real, vector
+from multiloss.options import Axis, NonNegative, Positive, Vector
 from multiloss.porting.keras_variants import cosine, cosine_gradient
 from multiloss.porting.variants import add
 
@@ -16,8 +15,8 @@ Array = Any
 
 
 @add
-@over_axis(name="optax.cosine_similarity", readers={"epsilon": non_negative})
-def cosine_similarity(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 0.0) -> Array:
+@over_axis(name="optax.cosine_similarity")
+def cosine_similarity(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: NonNegative = 0.0) -> Array:
     """The cosine of t and p, each squared norm at least epsilon."""
     return cosine(xp, y_true, y_pred, axis, math.sqrt(epsilon))
 
@@ -28,8 +27,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Ar
 
 
 @add
-@over_axis(name="optax.cosine_distance", readers={"epsilon": non_negative})
-def cosine_distance(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: float = 0.0) -> Array:
+@over_axis(name="optax.cosine_distance")
+def cosine_distance(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: NonNegative = 0.0) -> Array:
     """1 - `optax.cosine_similarity`."""
     return 1 - cosine(xp, y_true, y_pred, axis, math.sqrt(epsilon))
 
@@ -45,7 +44,7 @@ def _log_softmax(xp: Any, z: Array, axis: Any) -> Array:
 
 
 @add
-@over_axis(name="optax.softmax_cross_entropy", readers={"poly_epsilon": real})
+@over_axis(name="optax.softmax_cross_entropy")
 def softmax_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, poly_epsilon: float = 0.0) -> Array:
     """-sum(t log p) + poly_epsilon sum(t (1 - p)), p = softmax(z), the classes on several axes."""
     log_p = _log_softmax(xp, y_pred, axis)
@@ -81,38 +80,24 @@ def _refuse_mask(keep: Array | None) -> None:
 
 
 _IMAGES = {"y_true": "... C", "y_pred": "... C"}
-_DICE = {"smooth": non_negative}
 
 
 @add
-@of_inputs(
-    _IMAGES,
-    name="optax.dice_loss",
-    readers=_DICE
-    | {
-        "alpha": real,
-        "beta": real,
-        "class_weights": optional(vector),
-        "apply_softmax": flag,
-        "over_classes": one_of("mean", "sum", "none"),
-        "ignore_background": flag,
-        "over": read_axis,
-    },
-)
+@of_inputs(_IMAGES, name="optax.dice_loss")
 def dice_loss(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     keep: Array | None = None,
-    smooth: float = 1.0,
+    smooth: NonNegative = 1.0,
     alpha: float = 0.5,
     beta: float = 0.5,
-    class_weights: Any = None,
+    class_weights: Vector | None = None,
     apply_softmax: bool = True,
-    over_classes: str = "mean",
+    over_classes: Literal["mean", "sum", "none"] = "mean",
     ignore_background: bool = False,
-    over: Any = None,
+    over: Axis = None,
 ) -> Array:
     """Tversky loss of each sample and class, summed over the axes `over` (None: all but the first and the last).
 
@@ -130,8 +115,10 @@ def dice_loss(
 
 
 @add
-@of_inputs({"y_true": "...", "y_pred": "..."}, name="optax.binary_dice_loss", readers=_DICE)
-def binary_dice_loss(xp: Any, y_true: Array, y_pred: Array, *, keep: Array | None = None, smooth: float = 1.0) -> Array:
+@of_inputs({"y_true": "...", "y_pred": "..."}, name="optax.binary_dice_loss")
+def binary_dice_loss(
+    xp: Any, y_true: Array, y_pred: Array, *, keep: Array | None = None, smooth: NonNegative = 1.0
+) -> Array:
     """`optax.dice_loss` of one class, from its logits, with or without an axis for it."""
     _refuse_mask(keep)
     if y_pred.shape[-1] != 1:
@@ -143,7 +130,6 @@ def binary_dice_loss(xp: Any, y_true: Array, y_pred: Array, *, keep: Array | Non
 @of_inputs(
     _IMAGES,
     name="optax.multiclass_generalized_dice_loss",
-    readers=_DICE | {"apply_softmax": flag, "ignore_background": flag},
     whole_batch=True,
 )
 def multiclass_generalized_dice_loss(
@@ -152,7 +138,7 @@ def multiclass_generalized_dice_loss(
     y_pred: Array,
     *,
     keep: Array | None = None,
-    smooth: float = 1.0,
+    smooth: NonNegative = 1.0,
     apply_softmax: bool = True,
     ignore_background: bool = False,
 ) -> Array:
@@ -167,18 +153,14 @@ def multiclass_generalized_dice_loss(
 
 
 @add
-@of_inputs(
-    {"anchor": "... D", "positive": "... D", "negative": "... D"},
-    name="optax.triplet_margin_loss",
-    readers={"norm_degree": positive, "margin": real, "eps": real},
-)
+@of_inputs({"anchor": "... D", "positive": "... D", "negative": "... D"}, name="optax.triplet_margin_loss")
 def triplet_margin_loss(
     xp: Any,
     anchor: Array,
     positive: Array,
     negative: Array,
     *,
-    norm_degree: float = 2.0,
+    norm_degree: Positive = 2.0,
     margin: float = 1.0,
     eps: float = 1e-6,
 ) -> Array:

@@ -6,7 +6,7 @@ What is named in a docstring is all that differs from the loss of the catalogue 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from multiloss.definition import elementwise, of_inputs, over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.embedding import power_norm
 from multiloss.definitions.regression import mean_over
-from multiloss.options import integer, optional, positive, real, single_axis, unit_interval, vector
+from multiloss.options import Positive, UnitInterval, Vector, single_axis
 from multiloss.porting.variants import add
 
 Array = Any
@@ -43,6 +43,9 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
+Weights = Annotated[Any, weights]
+
+
 def _factor(xp: Any, name: str, value: Any, like: Array) -> Array | float:
     """Such an option, to be broadcast against `like` from the right, as torch does; None is 1."""
     if value is None:
@@ -64,20 +67,16 @@ def _class_table(xp: Any, weight: tuple[float, ...] | None, like: Array, axis: i
     return xp.constants(weight, like, axis)
 
 
-_READERS = {"label_smoothing": unit_interval, "ignore_index": optional(integer)}
-_CLASSES = optional(vector)
-
-
 @add
-@over_labels(name="torch.cross_entropy", readers=_READERS | {"weight": _CLASSES})
+@over_labels(name="torch.cross_entropy")
 def cross_entropy(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = 1,
-    weight: tuple[float, ...] | None = None,
-    label_smoothing: float = 0.0,
+    weight: Vector | None = None,
+    label_smoothing: UnitInterval = 0.0,
     ignore_index: int | None = -100,
 ) -> Array:
     """Cross entropy of labels with class weights and smoothing: each class's term of the smoothing has its own weight.
@@ -110,19 +109,15 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: Any, **_: Any
 
 
 @add
-@over_axis(
-    name="torch.cross_entropy_of_probabilities",
-    axis=single_axis,
-    readers={"label_smoothing": unit_interval, "weight": _CLASSES},
-)
+@over_axis(name="torch.cross_entropy_of_probabilities", axis=single_axis)
 def cross_entropy_of_probabilities(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = 1,
-    weight: tuple[float, ...] | None = None,
-    label_smoothing: float = 0.0,
+    weight: Vector | None = None,
+    label_smoothing: UnitInterval = 0.0,
 ) -> Array:
     """Cross entropy of probabilities with class weights: the weights are inside the sum, and not in the denominator.
 
@@ -140,9 +135,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: Any, label_sm
 
 @add
 @of_inputs(
-    {"y_true": "... int<C", "features": "... D", "weight": "C D", "bias": "C"},
-    name="torch.linear_cross_entropy",
-    readers=_READERS | {"class_weight": _CLASSES},
+    {"y_true": "... int<C", "features": "... D", "weight": "C D", "bias": "C"}, name="torch.linear_cross_entropy"
 )
 def linear_cross_entropy(
     xp: Any,
@@ -151,8 +144,8 @@ def linear_cross_entropy(
     weight: Array,
     bias: Array | None = None,
     *,
-    class_weight: tuple[float, ...] | None = None,
-    label_smoothing: float = 0.0,
+    class_weight: Vector | None = None,
+    label_smoothing: UnitInterval = 0.0,
     ignore_index: int | None = -100,
 ) -> tuple[Array, Array]:
     """`torch.cross_entropy` of the logits W x + b: with class weights, which the mean is over the sum of."""
@@ -183,11 +176,10 @@ def _undershoot(options: Mapping[str, Any]) -> float | None:
 @add
 @over_axis(
     name="torch.binary_cross_entropy",
-    readers={"weight": weights},
     domain=_probabilities,
     undershoot=_undershoot,
 )
-def binary_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = (), weight: Any = None) -> Array:
+def binary_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = (), weight: Weights = None) -> Array:
     """Binary cross entropy of probabilities: logarithms are -100 at least, the derivative is at most 1e12.
 
     .. math:: -w (t \\max(\\log p, -100) + (1 - t) \\max(\\log(1 - p), -100))
@@ -204,9 +196,15 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, weight: Any) -> Array
 
 
 @add
-@over_axis(name="torch.binary_cross_entropy_with_logits", readers={"weight": weights, "pos_weight": weights})
+@over_axis(name="torch.binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: Any = (), weight: Any = None, pos_weight: Any = None
+    xp: Any,
+    y_true: Array,
+    y_pred: Array,
+    *,
+    axis: Any = (),
+    weight: Weights = None,
+    pos_weight: Weights = None,
 ) -> Array:
     """Binary cross entropy of logits with weights of any shape, which the mean is not divided by.
 
@@ -230,7 +228,7 @@ def _clamped(xp: Any, x: Array) -> Array:
 
 
 @add
-@elementwise(name="torch.hinge_embedding_loss", readers={"margin": real})
+@elementwise(name="torch.hinge_embedding_loss")
 def hinge_embedding_loss(xp: Any, y_true: Array, y_pred: Array, *, margin: float = 1.0) -> Array:
     """Hinge loss of distances, whose gradient at the margin is -1; a target that is neither 1 nor -1 counts as both."""
     zero = xp.zeros_like(y_pred)
@@ -246,16 +244,14 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, margin: float) -> Array:
 
 
 @add
-@of_inputs({"y_true": "...", "x1": "...", "x2": "..."}, name="torch.margin_ranking_loss", readers={"margin": real})
+@of_inputs({"y_true": "...", "x1": "...", "x2": "..."}, name="torch.margin_ranking_loss")
 def margin_ranking_loss(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
     """Margin ranking loss, whose gradient at the kink (equal scores, with a margin of 0) is that of the wrong order."""
     return _clamped(xp, margin - y_true * (x1 - x2))
 
 
 @add
-@of_inputs(
-    {"y_true": "...", "x1": "... D", "x2": "... D"}, name="torch.cosine_embedding_loss", readers={"margin": real}
-)
+@of_inputs({"y_true": "...", "x1": "... D", "x2": "... D"}, name="torch.cosine_embedding_loss")
 def cosine_embedding_loss(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float = 0.0) -> Array:
     """Cosine embedding loss with 1e-12 added to each squared length; a target that is neither 1 nor -1 counts 0."""
     square = [xp.sum(x * x, axis=-1) + _EPSILON for x in (x1, x2)]
@@ -265,11 +261,7 @@ def cosine_embedding_loss(xp: Any, y_true: Array, x1: Array, x2: Array, *, margi
 
 
 @add
-@of_inputs(
-    {"anchor": "... D", "positive": "... D", "negative": "... D"},
-    name="torch.triplet_margin_loss",
-    readers={"margin": real, "power": positive, "epsilon": real},
-)
+@of_inputs({"anchor": "... D", "positive": "... D", "negative": "... D"}, name="torch.triplet_margin_loss")
 def triplet_margin_loss(
     xp: Any,
     anchor: Array,
@@ -277,7 +269,7 @@ def triplet_margin_loss(
     negative: Array,
     *,
     margin: float = 1.0,
-    power: float = 2.0,
+    power: Positive = 2.0,
     swap: bool = False,
     epsilon: float = 1e-6,
 ) -> Array:
