@@ -200,7 +200,7 @@ def _check_labels(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
     for name, x in inputs.items():
         if not how.has_range(name):
             continue
-        most, inclusive = how.known_most(name)
+        most, of = how.known_most(name)
         if spec.validate is False or most is None:
             trusted = False
             continue
@@ -213,8 +213,8 @@ def _check_labels(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
         keep = None
         if kept is not None and how.has_samples(name):
             keep = _over(how, spread_host(kept, how.samples), name, labels)
-        if inclusive:
-            checks.lengths_in_range(name, labels, most - 1, how.owner(name), keep)
+        if of:
+            checks.lengths_in_range(name, labels, most - 1, of, keep)
         elif not checks.labels_fit(labels, most):
             checks.labels_in_range(labels, most, spec.kwargs.get("ignore_index"), keep, name, _way_out(spec, how, name))
     return trusted
@@ -252,7 +252,7 @@ def _check_domain(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
         if keep is not None and how.has_samples(name):
             kept = values[_over(how, keep, name, values)]
         if domain is checks.LABEL_SETS:
-            checks.label_sets(name, kept, how.shape[spec.axis])
+            checks.label_sets(name, kept, be.shape(inputs["y_pred"])[spec.axis])
             continue
         dtype = inputs[name].dtype
         checks.in_domain(name, kept, domain, "from_logits" in spec.kwargs, dtype)

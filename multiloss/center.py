@@ -10,6 +10,7 @@ import numpy as np
 from multiloss import call, dispatch, options, pipeline, registry
 from multiloss.definition import Definition
 from multiloss.definitions import center as formula
+from multiloss.layout import trailing
 from multiloss.loss import Spec
 from multiloss.options import Count, UnitInterval
 from multiloss.table import Compared, Rule, Table
@@ -22,7 +23,7 @@ _OF_CLASSES = ("num_classes", "feature_dim", "centers_init", "seed", "max_classe
 
 def _absent(table: Table) -> tuple[str, ...]:
     """The options of the others that a loss has not."""
-    names = () if len(table.presets) > 1 else ("preset",)
+    names: tuple[str, ...] = () if len(table.presets) > 1 else ("preset",)
     names += () if table.sharded else ("sharded",)
     return names + _OF_CLASSES if table.one_row else names
 
@@ -188,7 +189,7 @@ def _gather(
     labels = be.labels(labels)
     keep = invalid = None
     if mask is not None:
-        keep = _every(labels) & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
+        keep = _every(labels) & trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
     if not trusted:
         invalid = (labels < 0) | (labels >= xp.class_count(centers, 0))
         invalid = invalid if keep is None else invalid & keep
@@ -302,7 +303,7 @@ def one_row(
     x = (x if table.measure is None else table.measure(xp, x))[..., 0]
     counts = xp.ones_like(x)
     if mask is not None:
-        keep = _every(labels) & pipeline.trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
+        keep = _every(labels) & trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
         x, counts = (xp.where(keep, one, xp.zeros_like(one)) for one in (x, counts))
     total, n = (xp.reshape(xp.sum(one), (1, 1)) for one in (x, counts))
     if group is not None:
@@ -325,8 +326,9 @@ def _of_all_classes(
         table = table if group is None else group.sum(table)
         return table[:, :-1], table[:, -1]
 
-    if chosen.moves_all:
-        keep, extra = chosen.definition.own_step(xp, Compared(rows, labels, centers, keep), x, sums, **dict(chosen.own))
+    own_step = chosen.definition.own_step
+    if chosen.moves_all and own_step is not None:
+        keep, extra = own_step(xp, Compared(rows, labels, centers, keep), x, sums, **dict(chosen.own))
     total, n = sums(labels, rows, keep)
     every_class = xp.reshape(xp.class_range(centers, 0), (-1,))
     return every_class, formula.moved(xp, centers, total, n, xp.sum(n), chosen.alpha, chosen.rule, extra)

@@ -213,7 +213,7 @@ def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, An
 def _with_what_it_takes(function: Function) -> Function:
     """The function, which is handed all options of a loss and gets those that it names."""
     parameters = inspect.signature(function).parameters.values()
-    names = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    names = frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return function
 

@@ -88,9 +88,9 @@ class ByAxis:
         """Whether an input holds labels that must be below some number."""
         return self.is_label(name)
 
-    def known_most(self, name: str) -> tuple[int | None, bool]:
-        """The number, if it is known while tracing, and whether the labels are lengths, which may be that long."""
-        return self.shape[self.axis], False
+    def known_most(self, name: str) -> tuple[int | None, str]:
+        """The number, if it is known while tracing; and in words what lengths are measured by, where it holds these."""
+        return self.shape[self.axis], ""
 
     def names(self, name: str, rank: int) -> Sequence[Any]:
         """What each axis of an input is called; the same name is the same length."""
@@ -143,17 +143,15 @@ class ByLetters:
         """Whether an input holds labels (or lengths) that must be below some number."""
         return self.definition.shapes[name].below is not None
 
-    def known_most(self, name: str) -> tuple[int | None, bool]:
-        """The number, if it is known while tracing, and whether the labels are lengths, which may be that long."""
-        shape = self.definition.shapes[name]
-        length = self.lengths[str(shape.below)]
-        return (None if length is None else length + int(shape.inclusive)), shape.inclusive
-
-    def owner(self, name: str) -> str:
-        """Which length the lengths of an input are measured by, in words."""
-        letter = str(self.definition.shapes[name].below)
-        owner = next(one for one, shape in self.definition.shapes.items() if letter in shape.letters)
-        return f"{letter} of {owner}"
+    def known_most(self, name: str) -> tuple[int | None, str]:
+        """The number, if it is known while tracing; and in words what lengths are measured by, where it holds these."""
+        shapes = self.definition.shapes
+        shape, letter = shapes[name], str(shapes[name].below)
+        length = self.lengths[letter]
+        owner = next(one for one in shapes if letter in shapes[one].letters)
+        return None if length is None else length + int(
+            shape.inclusive
+        ), f"{letter} of {owner}" if shape.inclusive else ""
 
     def names(self, name: str, rank: int) -> Sequence[Any]:
         """What each axis of an input is called; the same name is the same length."""

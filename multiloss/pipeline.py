@@ -59,9 +59,7 @@ def prepare(be: Any, spec: Any, *arrays: Any, trusted: bool, options: Mapping[st
     low = lowest(spec, inputs[definition.inputs[1]].dtype)
     main = be.compute(inputs[definition.inputs[1]])
     keep = None if mask is None else trailing(mask, len(be.shape(mask)), rank)
-    if weight is not None:
-        weight = be.cast_like(weight, main)
-        weight = weight if definition.whole_batch else trailing(weight, len(be.shape(weight)), rank)
+    weight = None if weight is None else be.cast_like(weight, main)
     invalid = None
     ignored = options.get("ignore_index")
     for name in [one for one in inputs if how.is_label(one)]:
@@ -92,8 +90,9 @@ def prepare(be: Any, spec: Any, *arrays: Any, trusted: bool, options: Mapping[st
         inputs[name] = x
     if options.get("class_weight") is not None and isinstance(how, ByAxis):
         of_class = _class_weight(be, how, options["class_weight"], **inputs)
-        weight = of_class if weight is None else weight * of_class
+        weight = of_class if weight is None else trailing(weight, len(be.shape(weight)), rank) * of_class
     if weight is not None and keep is not None and not definition.whole_batch:
+        weight = trailing(weight, len(be.shape(weight)), rank)
         weight = xp.where(keep, weight, xp.zeros_like(weight))
     return Samples(how, options, inputs, weight, keep, invalid, low, one_for_all)
 
@@ -170,6 +169,7 @@ def _differentiable(be: Any, spec: Any, s: Samples, xp: Any, inputs: list[Any], 
             inputs, options = call(given)
             found = definition.gradients[name](xp, *inputs, **options)
             for weight in given[len(names) : first]:  # a derivative that left the range, times a weight of 0, is nan
+                weight = trailing(weight, len(be.shape(weight)), len(s.how.samples))
                 nothing = s.how.over(weight == 0, name, len(found.shape))
                 found = xp.where(nothing & xp.isinf(found), xp.zeros_like(found), found)
             return found
@@ -224,7 +224,7 @@ def _denominator(be: Any, spec: Any, s: Samples, values: Array, counts: Array | 
     if reduction == "batchmean":
         return xp.length(values, 0) if len(be.shape(values)) else None
     if reduction == KERAS_WEIGHTED and not (s.weight is None and keep is None):
-        amounts = be.cast_like(keep, values) if s.weight is None else s.weight
+        amounts = be.cast_like(keep, values) if s.weight is None else _spread(be, s.weight, values)
         return _as_keras_divides(be, values, amounts if counts is None else amounts * counts, s.one_for_all)
     if reduction == "weighted_mean" and s.weight is not None:
         amounts = _spread(be, s.weight, values) + xp.zeros_like(values)
@@ -386,7 +386,8 @@ def grad_and_hess(be: Any, spec: Any, y_true: Array, y_pred: Array, trusted: boo
         found = found if factor is None else [x * _by_element(be, spec, s, factor, "y_pred") for x in found]
     pair = tuple(_counted(be, s, "y_pred", x) for x in found)
     if s.weight is not None:
-        pair = tuple(x * s.how.over(s.weight, "y_pred", len(be.shape(y_pred))) for x in pair)
+        weight = s.how.over(s.weight, "y_pred", len(be.shape(y_pred)))  # that of the classes
+        pair = tuple(x * weight for x in pair)
     return pair[0], pair[1]
 
 

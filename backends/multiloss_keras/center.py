@@ -87,7 +87,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             try:
                 arrays = native_arrays(be, labels, features, sample_weight, mask)
             except BaseException as error:
-                arrays = self._in_place_of_bad_input(error)
+                arrays = [*self._in_place_of_bad_input(error)]
             labels, features, given["sample_weight"], given["mask"] = arrays
         # An explicit training=None would hide the mode of the model it is in.
         return super().__call__(labels, features, **{name: x for name, x in given.items() if x is not None})

@@ -45,9 +45,8 @@ class KerasLoss(Named, keras.losses.Loss):
         A loss of two inputs and optional ones, such as `ctc`, is called as Keras' trainers call one: what comes third
         by place, and last, is `sample_weight`. The optional inputs go by name then.
         """
-        ready, *_ = self._ready(self._bound(inputs, named))
-        *inputs, weight, mask = ready
-        value = self._native(*inputs, sample_weight=weight, mask=mask)
+        (*ready, weight, mask), *_ = self._ready(self._bound(inputs, named))
+        value = self._native(*ready, sample_weight=weight, mask=mask)
         return value if self.spec.reduction in ("none", "sum") else be.of_replica(value)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -61,8 +60,8 @@ class KerasLoss(Named, keras.losses.Loss):
         if definition.kind == "of_inputs" and named.get("sample_weight") is None:
             as_trainers_do = len(inputs) == 3 and len(definition.inputs) - len(definition.optional) == 2
             if as_trainers_do or len(inputs) > len(definition.inputs):
-                *inputs, named["sample_weight"] = inputs
-        return bound(definition, tuple(inputs), named)
+                inputs, named = inputs[:-1], {**named, "sample_weight": inputs[-1]}
+        return bound(definition, inputs, named)
 
     def _ready(self, arrays: list[Any]) -> tuple[list[Any], list[Any], dict[int, Any]]:
         """What the loss of the framework takes, in Keras' dtype and aligned; the inputs as tensors as they came; and

@@ -43,8 +43,8 @@ class NumpyLoss(LossBase):
                 value, gradients = _by_autograd(spec, arrays, trusted, others)
                 found = dict(zip((names[i] for i in others), gradients, strict=True))
             if closed:
-                value, gradients = pipeline.value_and_gradients(be, spec, *arrays, wrt=closed, trusted=trusted)
-                found |= gradients
+                value, by_name = pipeline.value_and_gradients(be, spec, *arrays, wrt=closed, trusted=trusted)
+                found |= by_name
         return value, [_cast(found[names[i]], arrays[i]) for i in positions]
 
     def _derivatives(self, y_true: Any, y_pred: Any, trusted: bool) -> tuple[Any, Any]:

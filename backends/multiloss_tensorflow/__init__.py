@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from multiloss import checks, dispatch, numerics, pipeline, state
-from multiloss.layout import Layout
+from multiloss.layout import Layout, trailing
 from multiloss.options import KERAS_WEIGHTED
 from multiloss.protocol import namespace
 from multiloss_tensorflow import kernels, ops
@@ -128,7 +128,7 @@ def fitted(
     samples = tf.gather(tf.shape(inputs[first]), tf.constant(outer, tf.int32))
 
     def spread(x: Array) -> Array:
-        x = pipeline.trailing(x, x.shape.rank, len(outer))
+        x = trailing(x, x.shape.rank, len(outer))
         # Weights are summed as they came: one for several values stays one.
         ones = tf.constant([spec.reduction == KERAS_WEIGHTED and length == 1 for length in x.shape], tf.bool)
         return tf.broadcast_to(x, tf.where(ones, 1, samples))

@@ -48,7 +48,7 @@ def _reading(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Ten
     classes, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     before = table.index_select(0, classes)
     rows = before.index_select(0, places)
-    value = kernels.REDUCED[chosen.definition.kernel](chosen.spec.kwargs, chosen.reduction, rows, features)
+    value = kernels.REDUCED[str(chosen.definition.kernel)](chosen.spec.kwargs, chosen.reduction, rows, features)
     if value is None or not math.isfinite(value.item()):
         return None
     difference = rows - features.detach()

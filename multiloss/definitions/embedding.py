@@ -35,15 +35,21 @@ def power_norm(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
         return norm(xp, x) + more
     if power == 1:
         return xp.sum(xp.abs(x), axis=-1) + more
+    parts, by = _parts(xp, x)
+    total = xp.sum(parts**power, axis=-1)
+    none = total == 0
+    root = xp.where(none, xp.ones_like(total), total) ** (1 / power)
+    return xp.squeeze(by, axis=-1) * xp.where(none, xp.zeros_like(total), root) + more
+
+
+def _parts(xp: Any, x: Array) -> tuple[Array, Array]:
+    """|x| over a number near the largest of its row, so that no power leaves the range; and that number, (..., 1)."""
     scale = _scale(xp, x)
     ratio = xp.abs(x / scale)
     # The largest ratio is 1, or 4, whose 64th power is beyond float32: it becomes 1, too.
     large = xp.stop_gradient(xp.max(ratio, axis=-1, keepdims=True)) > 2
     quarter = xp.where(large, xp.full_like(scale, 0.25), xp.ones_like(scale))
-    total = xp.sum((ratio * quarter) ** power, axis=-1)
-    none = total == 0
-    root = xp.where(none, xp.ones_like(total), total) ** (1 / power) / xp.squeeze(quarter, axis=-1)
-    return xp.squeeze(scale, axis=-1) * xp.where(none, xp.zeros_like(total), root) + more
+    return ratio * quarter, scale / quarter
 
 
 def power_norm_slope(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
@@ -53,9 +59,14 @@ def power_norm_slope(xp: Any, x: Array, power: float, inside: float = 0.0) -> Ar
         return xp.sign(x)
     if power == 2 and not inside:
         return unit_rows(xp, x)
-    length = xp.expand_dims(power_norm(xp, x, power, inside), axis=-1)
-    ratio = x / xp.where(length == 0, xp.full_like(length, math.inf), length)
-    return ratio if power == 2 else xp.sign(x) * xp.abs(ratio) ** (power - 1)
+    width = x.shape[-1]
+    if inside:
+        x = xp.concat([x, xp.full_like(x[..., :1], inside ** (1 / power))], axis=-1)
+    parts, _ = _parts(xp, x)
+    # From the sum of powers: a quotient by the norm would have its rounding `power` times.
+    total = xp.sum(parts**power, axis=-1, keepdims=True)
+    by = xp.where(total == 0, xp.full_like(total, math.inf), total) ** (1 - 1 / power)
+    return (xp.sign(x) * (parts ** (power - 1) / by))[..., :width]
 
 
 def unit_rows(xp: Any, x: Array) -> Array:

@@ -297,6 +297,8 @@ def to_numpy(x: Any) -> np.ndarray:
 
 def parameters(call: Any) -> list[str]:
     """The names of what a callable takes; none where Python cannot tell."""
+    if isinstance(call, Named):
+        return [*call.spec.definition.inputs, "sample_weight", "mask"]
     target = getattr(call, "forward", None) or call
     try:
         return list(inspect.signature(target).parameters)
