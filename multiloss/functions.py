@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from multiloss import checks, dispatch, options
-from multiloss.definitions.embedding import hinge
 
 Array = Any
 
@@ -223,4 +222,4 @@ def triplet_margin(
         if swap:
             other = apart("positive and negative", p, n)
             far = be.xp.where(other < far, other, far)
-        return hinge(be.xp, near - far + margin)
+        return be.xp.hinge(near - far + margin)

@@ -134,6 +134,45 @@ def divisor(xp: Any, size: Array) -> Array:
     return xp.where((size > 0) & (size < math.inf), size, xp.ones_like(size))
 
 
+def row_scale(xp: Any, x: Array) -> Array:
+    """What each row is divided by, a constant near its largest entry; 1 for a row of 0 or one that is not finite."""
+    return divisor(xp, xp.stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True)))
+
+
+def row_norm(xp: Any, x: Array) -> Array:
+    """The Euclidean length over the last axis, whose gradient at 0 is 0; no square overflows or underflows."""
+    scale = row_scale(xp, x)
+    square = xp.sum((x / scale) * (x / scale), axis=-1)
+    some = square > 0
+    root = xp.sqrt(xp.where(some, square, xp.ones_like(square)))
+    # nan is no 0 either: it stays.
+    return xp.squeeze(scale, axis=-1) * xp.where(some | xp.isnan(square), xp.where(some, root, square), 0 * square)
+
+
+def unit_rows(xp: Any, x: Array) -> Array:
+    """x divided by its length over the last axis; a row of 0 stays one, with gradient 0."""
+    # The direction is that of x / scale, whose squares neither overflow nor underflow; so are those of its derivative.
+    u = x / row_scale(xp, x)
+    square = xp.sum(u * u, axis=-1, keepdims=True)
+    return u / xp.sqrt(xp.where(square == 0, xp.full_like(square, math.inf), square))
+
+
+def hinge(xp: Any, x: Array) -> Array:
+    """max(0, x), whose derivative at 0 is 0."""
+    return xp.where(x <= 0, xp.zeros_like(x), x)
+
+
+def finite_part(xp: Any, x: Array) -> Array:
+    """x, and 0 where it is infinite."""
+    return xp.where(xp.isinf(x), xp.zeros_like(x), x)
+
+
+def above_zero(xp: Any, x: Array) -> Array:
+    """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
+    nothing = (x <= 0) | xp.isinf(x)
+    return xp.where(nothing, xp.zeros_like(x), xp.ones_like(x) + 0 * xp.where(nothing, xp.zeros_like(x), x))
+
+
 _STRIDE = 32
 """How many entries of a row are compared at a time: N x N x 32 numbers are held, not N x N x D."""
 
@@ -190,6 +229,12 @@ DEFAULTS = {
         scan,
         log_cosh,
         divisor,
+        row_scale,
+        row_norm,
+        unit_rows,
+        hinge,
+        finite_part,
+        above_zero,
         pair_distances,
         pair_gaps,
     )

@@ -83,6 +83,21 @@ class Namespace(Protocol):
         """value(x), whose derivative takes g, one for each entry of the value, to pulled(x, g): nothing but x is kept
         for it, where its operations would keep large arrays."""
 
+    def row_norm(self, x: Array) -> Array:
+        """The Euclidean length over the last axis, whose derivative at 0 is 0; no square over- or underflows."""
+
+    def unit_rows(self, x: Array) -> Array:
+        """x divided by its length over the last axis; a row of 0 stays one, with derivative 0."""
+
+    def hinge(self, x: Array) -> Array:
+        """max(0, x), whose derivative at 0 is 0; nan stays nan."""
+
+    def finite_part(self, x: Array) -> Array:
+        """x, and 0 where it is infinite; x itself where all of it was read and nothing is."""
+
+    def above_zero(self, x: Array) -> Array:
+        """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
+
     def divisor(self, size: Array) -> Array:
         """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from multiloss import checks, dispatch, numerics, pipeline, state
+from multiloss import checks, dispatch, numerics, state
 from multiloss.layout import Layout, trailing
 from multiloss.options import KERAS_WEIGHTED
 from multiloss.protocol import namespace

@@ -19,7 +19,7 @@ import multiloss_torch as be
 from multiloss import pipeline
 from multiloss.layout import Layout, layout
 from multiloss_torch import compat, reading
-from multiloss_torch.both import KERNELS
+from multiloss_torch.kernels import TOGETHER
 
 BLOCK = 262144
 """Elements a block and thread: a few arrays of this size fit into a processor's cache, and malloc keeps their pages."""
@@ -181,7 +181,7 @@ def _values_and_derivatives(
     None where a value may be below `low`."""
     definition, options = spec.definition, spec.kwargs
     given = [inputs.get(name) for name in definition.inputs]
-    kernel = KERNELS.get(definition.kernel)
+    kernel = TOGETHER.get(definition.kernel)
     if kernel is not None and names == ("y_pred",):
         found = kernel(options, axis, *given)
         if found is not None:

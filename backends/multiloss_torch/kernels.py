@@ -180,7 +180,7 @@ def near(scores: Tensor) -> bool:
 
 
 def _multilabel_soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
-    return _bits(shape)
+    return _bits(shape) if math.prod(shape) < _FEW else None
 
 
 def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -190,7 +190,7 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     if options["pos_weight"] is not None:
         return None
     if options["from_logits"]:
-        return _bits(shape) if s == 0 else None
+        return _bits(shape) if s == 0 and math.prod(shape) < _FEW else None
     if epsilon < 1e-11 or math.prod(shape) >= 2 * _FEW:  # of many `fast` takes a third of the time
         return None
 
@@ -215,7 +215,7 @@ def _bits(shape: Any) -> Call:
         if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, zero), y_true):
             return None
         each = _nn.softplus(torch.add(one, y_true, alpha=-2) * y_pred, 1, _BEYOND)
-        return each.mean() if count >= _FEW else torch.dot(each.reshape(-1), _SHARES[count, y_true.dtype][0])
+        return torch.dot(each.reshape(-1), _SHARES[count, y_true.dtype][0])
 
     return call
 
@@ -348,3 +348,29 @@ MEAN: dict[str | None, Callable[..., Call | None]] = {
     "categorical_crossentropy": _categorical_crossentropy,
     "sparse_categorical_crossentropy": _sparse_categorical_crossentropy,
 }
+
+
+def _odds(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, of many: one exp for value and derivative."""
+    # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
+    if not options.get("from_logits", True) or options.get("pos_weight") is not None:
+        return None
+    if options.get("label_smoothing", 0) != 0 or not reading.can_read(y_pred):
+        return None
+    least, most = torch.addcmul(y_true, y_true, y_true, value=-1).aminmax()
+    if least.item() != 0 or most.item() != 0:  # targets of 0 and 1 alone
+        return None
+    side = torch.rsub(y_true, 1, alpha=2)
+    away = side * y_pred
+    if not away.max().item() <= _BEYOND:
+        return None
+    odds = away.exp_()
+    return odds.log1p(), side.mul_(odds).div_(odds.add_(1))
+
+
+TOGETHER: dict[str | None, Callable[..., Both | None]] = {
+    "binary_crossentropy": _odds,
+    "multilabel_soft_margin": _odds,
+}
+"""name -> function of (options, axis, y_true, y_pred): the value of each element and the derivative by each, in new
+memory, in a third of the definition's time: what `fast` asks first."""

@@ -7,6 +7,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
+import array_api_compat.torch as array_api
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -250,6 +251,43 @@ def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
     return autograd.pulled_back(value, pulled, x)
 
 
+def row_norm(x: Array) -> Array:
+    """The Euclidean length over the last axis, whose derivative at 0 is 0."""
+    length = torch.linalg.vector_norm(x, dim=-1)
+    return length if _is_moderate(length) else numerics.row_norm(_all, x)
+
+
+def unit_rows(x: Array) -> Array:
+    """x divided by its length over the last axis; a row of 0 stays one, with derivative 0."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / length if _is_moderate(length) else numerics.unit_rows(_all, x)
+
+
+def _is_moderate(length: Array) -> bool:
+    """Whether all lengths can be read, and so can the squares that make them up be in every dtype."""
+    if not reading.can_read(length) or not length.numel():
+        return False
+    least, most = length.detach().aminmax()
+    return least.item() >= 1e-15 and most.item() <= 1e15
+
+
+def hinge(x: Array) -> Array:
+    """max(0, x), whose derivative at 0 is 0; nan stays nan."""
+    return torch.relu(x) if reading.is_finite(x) else numerics.hinge(_all, x)
+
+
+def finite_part(x: Array) -> Array:
+    """x, and 0 where it is infinite."""
+    return x if reading.is_finite(x) else numerics.finite_part(_all, x)
+
+
+def above_zero(x: Array) -> Array:
+    """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
+    if x.requires_grad or not reading.is_finite(x):
+        return numerics.above_zero(_all, x)
+    return torch.heaviside(x, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
 def pair_distances(x: Array) -> Array:
     """(N, N): the Euclidean distance of each two rows of x, (N, D)."""
     if not _has_cdist(x):
@@ -422,5 +460,5 @@ def segment_sum(values: Array, segments: Array, like: Array) -> Array:
     return sums.index_add_(0, segments, values) if reading.is_plain(values) else sums.index_add(0, segments, values)
 
 
-_all = namespace(torch, sys.modules[__name__])
+_all = namespace(array_api, sys.modules[__name__])
 """torch with these in the place of its own, for what `numerics` has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from multiloss.definition import of_inputs
-from multiloss.definitions.embedding import hinge, masked_logsumexp, unit_rows
+from multiloss.definitions.embedding import masked_logsumexp
 from multiloss.options import Positive
 
 Array = Any
@@ -23,7 +23,7 @@ def pairs(xp: Any, labels: Array, keep: Array | None) -> tuple[Array, Array]:
 
 def cosines(xp: Any, features: Array) -> Array:
     """(N, N): the cosine of each two samples; those of a row of 0 are 0."""
-    z = unit_rows(xp, features)
+    z = xp.unit_rows(features)
     return xp.matmul(z, xp.matrix_transpose(z))
 
 
@@ -154,7 +154,7 @@ def info_nce(
         >>> f"{loss([[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [0.0, 3.0]]):.6f}"
         '0.313262'
     """
-    u, v = unit_rows(xp, x1), unit_rows(xp, x2)
+    u, v = xp.unit_rows(x1), xp.unit_rows(x2)
     similarity = xp.matmul(u, xp.matrix_transpose(v)) / temperature
     own = xp.sum(u * v, axis=-1) / temperature
     number = xp.class_range(x1, 0)
@@ -260,8 +260,8 @@ def circle(
     positive, other = pairs(xp, labels, keep)
     negative = other & xp.logical_not(positive)
     constant = xp.stop_gradient(similarity) if detach else similarity
-    pull = -gamma * hinge(xp, 1 + margin - constant) * (similarity - (1 - margin))
-    push = gamma * hinge(xp, constant + margin) * (similarity - margin)
+    pull = -gamma * xp.hinge(1 + margin - constant) * (similarity - (1 - margin))
+    push = gamma * xp.hinge(constant + margin) * (similarity - margin)
     both = any_of(xp, positive) & any_of(xp, negative)
     exponent = masked_logsumexp(xp, push, negative) + masked_logsumexp(xp, pull, positive)
     return xp.where(both, xp.softplus(exponent), nothing(xp, features)), ones_where(xp, both, exponent)

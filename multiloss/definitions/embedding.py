@@ -12,39 +12,34 @@ from multiloss.options import NonNegative, real
 Array = Any
 
 
-def norm(xp: Any, x: Array) -> Array:
-    """The Euclidean length over the last axis, whose gradient at 0 is 0; no square overflows or underflows."""
-    scale = _scale(xp, x)
-    square = xp.sum((x / scale) * (x / scale), axis=-1)
-    some = square > 0
-    root = xp.sqrt(xp.where(some, square, xp.ones_like(square)))
-    # nan is no 0 either: it stays.
-    return xp.squeeze(scale, axis=-1) * xp.where(some | xp.isnan(square), xp.where(some, root, square), 0 * square)
-
-
 def power_norm(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
     """(sum |x|^power + inside)^(1/power) over the last axis, whose gradient at 0 is 0."""
+    finite = xp.finite_part(x)
+    value = _finite_norm(xp, finite, power, inside)
+    if finite is x:
+        return value
     # What is infinite is added as a constant: its derivative would be infinity by infinity.
-    infinite = xp.isinf(x)
-    more = xp.sum(xp.where(infinite, xp.full_like(x, math.inf), xp.zeros_like(x)), axis=-1)
-    x = xp.where(infinite, xp.zeros_like(x), x)
+    return value + xp.sum(xp.where(xp.isinf(x), xp.full_like(x, math.inf), xp.zeros_like(x)), axis=-1)
+
+
+def _finite_norm(xp: Any, x: Array, power: float, inside: float) -> Array:
     if inside:
         # One entry more, so that nothing but the entries has to be scaled.
         x = xp.concat([x, xp.full_like(x[..., :1], inside ** (1 / power))], axis=-1)
     if power == 2:
-        return norm(xp, x) + more
+        return xp.row_norm(x)
     if power == 1:
-        return xp.sum(xp.abs(x), axis=-1) + more
+        return xp.sum(xp.abs(x), axis=-1)
     parts, by = _parts(xp, x)
     total = xp.sum(parts**power, axis=-1)
     none = total == 0
     root = xp.where(none, xp.ones_like(total), total) ** (1 / power)
-    return xp.squeeze(by, axis=-1) * xp.where(none, xp.zeros_like(total), root) + more
+    return xp.squeeze(by, axis=-1) * xp.where(none, xp.zeros_like(total), root)
 
 
 def _parts(xp: Any, x: Array) -> tuple[Array, Array]:
     """|x| over a number near the largest of its row, so that no power leaves the range; and that number, (..., 1)."""
-    scale = _scale(xp, x)
+    scale = xp.row_scale(x)
     ratio = xp.abs(x / scale)
     # The largest ratio is 1, or 4, whose 64th power is beyond float32: it becomes 1, too.
     large = xp.stop_gradient(xp.max(ratio, axis=-1, keepdims=True)) > 2
@@ -54,11 +49,11 @@ def _parts(xp: Any, x: Array) -> tuple[Array, Array]:
 
 def power_norm_slope(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
     """The derivative of `power_norm`: sign(x) (|x| / norm)^(power - 1); 0 where x is 0, or infinite."""
-    x = xp.where(xp.isinf(x), xp.zeros_like(x), x)
+    x = xp.finite_part(x)
     if power == 1:
         return xp.sign(x)
     if power == 2 and not inside:
-        return unit_rows(xp, x)
+        return xp.unit_rows(x)
     width = x.shape[-1]
     if inside:
         x = xp.concat([x, xp.full_like(x[..., :1], inside ** (1 / power))], axis=-1)
@@ -67,24 +62,6 @@ def power_norm_slope(xp: Any, x: Array, power: float, inside: float = 0.0) -> Ar
     total = xp.sum(parts**power, axis=-1, keepdims=True)
     by = xp.where(total == 0, xp.full_like(total, math.inf), total) ** (1 - 1 / power)
     return (xp.sign(x) * (parts ** (power - 1) / by))[..., :width]
-
-
-def unit_rows(xp: Any, x: Array) -> Array:
-    """x divided by its length over the last axis; a row of 0 stays one, with gradient 0."""
-    # The direction is that of x / scale, whose squares neither overflow nor underflow; so are those of its derivative.
-    u = x / _scale(xp, x)
-    square = xp.sum(u * u, axis=-1, keepdims=True)
-    return u / xp.sqrt(xp.where(square == 0, xp.full_like(square, math.inf), square))
-
-
-def hinge(xp: Any, x: Array) -> Array:
-    """max(0, x), whose derivative at 0 is 0."""
-    return xp.where(x <= 0, xp.zeros_like(x), x)
-
-
-def _scale(xp: Any, x: Array) -> Array:
-    """What each row is divided by, a constant near its largest entry; 1 for a row of 0 or one that is not finite."""
-    return xp.divisor(xp.stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True)))
 
 
 def masked_logsumexp(xp: Any, x: Array, among: Array) -> Array:
@@ -131,14 +108,14 @@ def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: NonNega
 @shared
 def _distance(xp: Any, x: Array, y: Array) -> Array:
     """Of the rows of x and y."""
-    return norm(xp, x - y)
+    return xp.row_norm(x - y)
 
 
 def _of_difference(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float) -> Array:
     """The derivative by x1 - x2: t e of a similar pair, and -(m - d) e / d of one that is too close."""
     e, short = x1 - x2, xp.at_least(margin - _distance(xp, x1, x2), 0.0)
     t, push = (xp.expand_dims(x, axis=-1) for x in (y_true, (1 - y_true) * short))
-    return t * e - push * unit_rows(xp, e)
+    return t * e - push * xp.unit_rows(e)
 
 
 @contrastive.gradient("x1")
@@ -208,7 +185,7 @@ def triplet_margin(
         [0.5, 0.0]
     """
     options = {"power": power, "swap": swap, "epsilon": epsilon, "epsilon_in": epsilon_in}
-    return hinge(xp, _short(xp, anchor, positive, negative, margin=margin, **options)[0])
+    return xp.hinge(_short(xp, anchor, positive, negative, margin=margin, **options)[0])
 
 
 @shared
@@ -237,7 +214,7 @@ def _short(
 def _pulls(xp: Any, *inputs: Array, power: float, **options: Any) -> tuple[Array, Array, Array]:
     """The derivative of the loss by a - p, and those by a - n and p - n with the other sign."""
     short, e, inside, swapped = _short(xp, *inputs, power=power, **options)
-    counts = xp.expand_dims(xp.where(short <= 0, xp.zeros_like(short), xp.ones_like(short)), axis=-1)
+    counts = xp.expand_dims(xp.above_zero(short), axis=-1)
     near, far, *other = (counts * power_norm_slope(xp, x, power, inside) for x in e)
     if swapped is None:
         return near, far, xp.zeros_like(far)
@@ -293,14 +270,14 @@ def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: fl
     """
     u, v, apart, lost = _directions(xp, x1, x2)
     pull = xp.where(lost, xp.ones_like(apart), apart)
-    push = hinge(xp, xp.sum(u * v, axis=-1) - margin)
+    push = xp.hinge(xp.sum(u * v, axis=-1) - margin)
     return xp.where(y_true == 1, pull, xp.where(y_true == -1, push, 0 * y_true * pull))
 
 
 @shared
 def _directions(xp: Any, x1: Array, x2: Array) -> tuple[Array, Array, Array, Array]:
     """The unit vectors, 1 - c, and whether one of both is 0."""
-    u, v = unit_rows(xp, x1), unit_rows(xp, x2)
+    u, v = xp.unit_rows(x1), xp.unit_rows(x2)
     # 1 - c is half the squared distance of unit vectors, which keeps its digits where they are close.
     apart = 0.5 * xp.sum((u - v) * (u - v), axis=-1)
     return u, v, apart, xp.all(u == 0, axis=-1) | xp.all(v == 0, axis=-1)
@@ -311,7 +288,7 @@ def _turned(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float, first: 
     u, v, apart, lost = _directions(xp, x1, x2)
     push = xp.where(xp.sum(u * v, axis=-1) <= margin, xp.zeros_like(apart), -xp.ones_like(apart))
     side = xp.where(y_true == 1, xp.ones_like(apart), xp.where(y_true == -1, push, 0 * y_true))
-    length = norm(xp, x1 if first else x2)
+    length = xp.row_norm(x1 if first else x2)
     # A vector of 0 has no direction, and its pair a cosine of 0 that nothing changes.
     none = lost | (length == 0)
     each = xp.where(none, 0 * side, side) / xp.where(none, xp.ones_like(length), length)

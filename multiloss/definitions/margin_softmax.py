@@ -7,7 +7,6 @@ from typing import Any
 
 from multiloss.definition import of_inputs
 from multiloss.definitions import classification
-from multiloss.definitions.embedding import norm, unit_rows
 from multiloss.options import Angle, Count, NonNegative, Positive, UnitInterval
 
 Array = Any
@@ -97,7 +96,7 @@ def arcface(
         >>> f"{loss([0], [[2.0, 0.0]], [[1.0, 0.0], [0.0, 3.0]]):.6f}"
         '0.313262'
     """
-    x, w = unit_rows(xp, features), unit_rows(xp, weight)
+    x, w = xp.unit_rows(features), xp.unit_rows(weight)
     cosines = xp.matmul(x, xp.matrix_transpose(w))
     cosine = _at_label(xp, cosines, labels)
     turned = cosine * math.cos(margin) - _sine(xp, x, xp.gather(w, labels), cosine) * math.sin(margin)
@@ -118,10 +117,10 @@ def _sine(xp: Any, x: Array, w: Array, cosine: Array) -> Array:
 
     sqrt(1 - cosine^2) would lose the digits of small angles, and has an infinite derivative.
     """
-    sine = norm(xp, x - xp.expand_dims(cosine, axis=-1) * w)
+    sine = xp.row_norm(x - xp.expand_dims(cosine, axis=-1) * w)
     small = sine < _ROUNDING[64 if "64" in str(sine.dtype) else 32]
     sine = xp.where(small, xp.zeros_like(sine), sine)
-    return xp.where(norm(xp, x) == 0, xp.ones_like(sine), sine)
+    return xp.where(xp.row_norm(x) == 0, xp.ones_like(sine), sine)
 
 
 @of_inputs(_SHAPES)
@@ -154,7 +153,7 @@ def cosface(
         >>> f"{loss([0], [[2.0, 0.0]], [[1.0, 0.0], [0.0, 3.0]]):.6f}"
         '0.474077'
     """
-    cosines = xp.matmul(unit_rows(xp, features), xp.matrix_transpose(unit_rows(xp, weight)))
+    cosines = xp.matmul(xp.unit_rows(features), xp.matrix_transpose(xp.unit_rows(weight)))
     less = xp.full_like(_at_label(xp, cosines, labels), margin)
     return _cross_entropy(xp, labels, scale * (cosines - xp.put_class(less, labels, cosines, -1)))
 
@@ -187,11 +186,11 @@ def sphereface(xp: Any, labels: Array, features: Array, weight: Array, *, margin
         >>> f"{loss([0], [[0.0, 1.0]], [[1.0, 0.0], [-1.0, 0.0]]):.6f}"
         '1.313262'
     """
-    w = unit_rows(xp, weight)
+    w = xp.unit_rows(weight)
     logits = xp.matmul(features, xp.matrix_transpose(w))
-    cosine = xp.sum(unit_rows(xp, features) * xp.gather(w, labels), axis=-1)
+    cosine = xp.sum(xp.unit_rows(features) * xp.gather(w, labels), axis=-1)
     # The length times cosine is linear; the rest alone has a kink at 0.
-    more = norm(xp, features) * (_psi(xp, cosine, margin) - cosine)
+    more = xp.row_norm(features) * (_psi(xp, cosine, margin) - cosine)
     return _cross_entropy(xp, labels, logits + xp.put_class(more, labels, logits, -1))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from multiloss.checks import SIGN
-from multiloss.definition import of_inputs
+from multiloss.definition import of_inputs, shared
 
 Array = Any
 
@@ -37,27 +37,25 @@ def margin_ranking(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: floa
         >>> loss([1.0, -1.0], [3.0, 3.0], [1.0, 1.0]).tolist()
         [0.0, 3.0]
     """
-    short = margin - xp.agreement(y_true, x1 - x2)
-    return xp.where(short <= 0, xp.zeros_like(short), short)  # a nan is not, and stays
+    return xp.hinge(_short(xp, y_true, x1, x2, margin=margin))
+
+
+@shared
+def _short(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
+    """What is missing of the margin."""
+    return margin - xp.agreement(y_true, x1 - x2)
 
 
 @margin_ranking.gradient("x2")
 def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
-    return _where_short(xp, y_true, x1 - x2, margin, y_true)
+    return xp.times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), y_true)
 
 
 @margin_ranking.gradient("x1")
 def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
-    return _where_short(xp, y_true, x1 - x2, margin, -y_true)
+    return -xp.times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), y_true)
 
 
 @margin_ranking.gradient("y_true")
 def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
-    return _where_short(xp, y_true, x1 - x2, margin, x2 - x1)
-
-
-def _where_short(xp: Any, y_true: Array, gap: Array, margin: float, slope: Array) -> Array:
-    """The slope where the margin is not kept, and 0 elsewhere; nan of what is nan."""
-    short = margin - xp.agreement(y_true, gap)
-    constant = (short <= 0) | xp.isinf(short)
-    return xp.where(constant, xp.zeros_like(slope), slope + 0 * xp.where(constant, xp.zeros_like(short), short))
+    return xp.times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), x2 - x1)

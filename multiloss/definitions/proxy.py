@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from multiloss.definition import of_inputs
-from multiloss.definitions.embedding import masked_logsumexp, unit_rows
+from multiloss.definitions.embedding import masked_logsumexp
 from multiloss.options import NonNegative, Positive
 
 Array = Any
@@ -44,10 +44,10 @@ def proxy_nca(
         >>> f"{loss([0], [[2.0, 0.0]], [[1.0, 0.0], [0.0, 3.0]]):.6f}"
         '-2.000000'
     """
-    w = unit_rows(xp, weight)
+    w = xp.unit_rows(weight)
     # Of the squared distance, without the length of x, which is the same for all. That of w is 1, or 0.
     square = xp.stop_gradient(xp.sum(w * w, axis=-1))
-    nearness = scale * (2 * xp.matmul(unit_rows(xp, features), xp.matrix_transpose(w)) - square)
+    nearness = scale * (2 * xp.matmul(xp.unit_rows(features), xp.matrix_transpose(w)) - square)
     own = xp.class_range(nearness, -1) == xp.expand_dims(labels, axis=-1)
     among = xp.ones_like(nearness, dtype=xp.bool) if plus else xp.logical_not(own)
     mine = xp.sum(xp.where(own, nearness, xp.zeros_like(nearness)), axis=-1)
@@ -95,7 +95,7 @@ def proxy_anchor(
         >>> f"{loss([0], [[2.0, 0.0]], [[1.0, 0.0], [0.0, 3.0]]):.6f}"
         '0.659835'
     """
-    similarity = xp.matmul(unit_rows(xp, weight), xp.matrix_transpose(unit_rows(xp, features)))
+    similarity = xp.matmul(xp.unit_rows(weight), xp.matrix_transpose(xp.unit_rows(features)))
     own = xp.matrix_transpose(xp.class_range(xp.matrix_transpose(similarity), -1)) == xp.expand_dims(labels, axis=0)
     other = xp.logical_not(own)
     if keep is not None:

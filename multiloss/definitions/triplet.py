@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from multiloss.definition import of_inputs
 from multiloss.definitions.contrastive import any_of, nothing, ones_where, pairs
-from multiloss.definitions.embedding import hinge, unit_rows
 from multiloss.options import NonNegative
 
 Array = Any
@@ -99,7 +98,7 @@ def triplet(
         >>> loss([0, 0, 1], [[0.0, 0.0], [3.0, 4.0], [0.0, 5.5]]).tolist()
         [0.5, 2.6458980337503153, 0.0]
     """
-    d = distances(xp, unit_rows(xp, features) if normalize else features, squared)
+    d = distances(xp, xp.unit_rows(features) if normalize else features, squared)
     positive, other = pairs(xp, labels, keep)
     negative = other & xp.logical_not(positive)
     has_negative = xp.expand_dims(any_of(xp, negative), axis=-1)
@@ -107,10 +106,10 @@ def triplet(
     if mining == "hard":
         has = any_of(xp, found)
         gap = xp.squeeze(largest(xp, d, positive) + largest(xp, -d, negative) + margin, axis=-1)
-        values, counts = hinge(xp, gap), ones_where(xp, has, gap)
+        values, counts = xp.hinge(gap), ones_where(xp, has, gap)
         values = xp.where(has, values, xp.zeros_like(values))
     elif mining == "semihard":
-        values, counts = hinge(xp, d - _semihard(xp, d, negative) + margin), ones_where(xp, found, d)
+        values, counts = xp.hinge(d - _semihard(xp, d, negative) + margin), ones_where(xp, found, d)
         values = xp.where(found, values, xp.zeros_like(values))
     else:
         values, counts = _all(xp, d, negative, margin)

@@ -6,7 +6,6 @@ import math
 from typing import Any, Literal
 
 from multiloss.definition import of_inputs, over_axis
-from multiloss.definitions.embedding import hinge
 from multiloss.options import Axis, NonNegative, Positive, Vector
 from multiloss.porting.keras_variants import cosine, cosine_gradient
 from multiloss.porting.variants import add
@@ -171,4 +170,4 @@ def triplet_margin_loss(
         power = (x - y) ** (int(norm_degree) if norm_degree.is_integer() else norm_degree)
         return (xp.sum(power, axis=-1) + eps) ** (1 / norm_degree)
 
-    return hinge(xp, distance(anchor, positive) - distance(anchor, negative) + margin)
+    return xp.hinge(distance(anchor, positive) - distance(anchor, negative) + margin)
