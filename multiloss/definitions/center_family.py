@@ -56,7 +56,7 @@ def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, d
 
 
 @contrastive_center.gradient
-def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, delta: float) -> Array:
+def _(xp: Any, y_true: Any, y_pred: Array, *, delta: float) -> Array:
     differences, squares, others = _to_all(xp, y_true, y_pred)
     e = y_pred - y_true.rows
     by = (delta + xp.sum(_only(xp, others, squares), axis=-1))[..., None]
@@ -125,7 +125,7 @@ def triplet_center(
 
 
 @triplet_center.gradient
-def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, margin: float, push: bool) -> Array:
+def _(xp: Any, y_true: Any, y_pred: Array, *, margin: float) -> Array:
     gap, other, _ = triplet_gap(xp, y_true, y_pred, margin)
     return _only(xp, active(xp, gap)[..., None], other - y_true.rows)
 
@@ -182,7 +182,7 @@ def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNe
 
 
 @island.gradient
-def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, weight: float) -> Array:
+def _(xp: Any, y_true: Any, y_pred: Array) -> Array:
     return y_pred - y_true.rows
 
 
@@ -234,7 +234,7 @@ def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNegat
 
 
 @git.gradient
-def _(xp: Any, y_true: Any, y_pred: Array, *, axis: int, weight: float) -> Array:
+def _(xp: Any, y_true: Any, y_pred: Array, *, weight: float) -> Array:
     e, squares, others = _to_samples(xp, y_true, y_pred)
     by = 1 + squares
     pull = _only(xp, others[..., None], (e / by[..., None]) / by[..., None])
@@ -294,6 +294,6 @@ def ring(
 
 
 @ring.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: float, radius: float | None) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, weight: float) -> Array:
     unit, length = directions(xp, y_pred)
     return weight * (length - y_true) * unit

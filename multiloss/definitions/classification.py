@@ -268,12 +268,12 @@ def nll(
 
 
 @nll.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     return -one_hot(xp, y_true, y_pred, axis)
 
 
 @nll.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)
 
 

@@ -231,13 +231,13 @@ def generalized_kl_divergence(
 
 
 @generalized_kl_divergence.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, log_input: bool, log_target: bool) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float, log_input: bool, log_target: bool) -> Array:
     t = xp.exp(y_true) if log_target else y_true
     return xp.exp(y_pred) - t if log_input else 1 - t / _divisor(xp, y_pred, epsilon, t)
 
 
 @generalized_kl_divergence.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float, log_input: bool, log_target: bool) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float, log_input: bool, log_target: bool) -> Array:
     if log_input:
         return xp.exp(y_pred)
     t = xp.exp(y_true) if log_target else y_true
@@ -281,7 +281,7 @@ def js_divergence(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsi
 
 
 @js_divergence.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     m = 0.5 * (y_true + y_pred)
     log_ratio = floored_log(xp, y_pred, epsilon, m) - floored_log(xp, m, epsilon, m)
     if epsilon == 0:
@@ -291,7 +291,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Ar
 
 
 @js_divergence.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     m = 0.5 * (y_true + y_pred)
     by_p, by_m = floored_reciprocal(xp, y_pred, epsilon, m), floored_reciprocal(xp, m, epsilon, m)
     return 0.5 * (by_p - 0.5 * by_m)
@@ -368,5 +368,5 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, positions: tuple[floa
 
 
 @wasserstein_1d.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, positions: tuple[float, ...] | None) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)

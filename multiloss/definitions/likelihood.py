@@ -115,14 +115,14 @@ def _stirling(xp: Any, t: Array) -> Array:
 
 
 @poisson_nll.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float, **_: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float) -> Array:
     if log_input:
         return xp.exp(y_pred) - y_true
     return 1 - y_true / _shifted(xp, y_true, y_pred, epsilon)
 
 
 @poisson_nll.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float, **_: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float) -> Array:
     if log_input:
         return xp.exp(y_pred)
     rate = _shifted(xp, y_true, y_pred, epsilon)

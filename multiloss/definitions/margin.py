@@ -60,7 +60,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
 
 
 @hinge.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)
 
 
@@ -138,7 +138,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
 
 
 @perceptron.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)
 
 
@@ -218,5 +218,5 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, margin: float, labels: str) -> A
 
 
 @hinge_embedding.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, margin: float, labels: str) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)

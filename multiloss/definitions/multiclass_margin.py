@@ -82,12 +82,12 @@ def categorical_hinge(
 
 
 @categorical_hinge.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool) -> Array:
     return _crammer_singer_gradient(xp, y_true, y_pred, axis, keras)
 
 
 @categorical_hinge.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)
 
 
@@ -133,12 +133,12 @@ def multiclass_hinge(
 
 
 @multiclass_hinge.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool) -> Array:
     return _crammer_singer_gradient(xp, ce.one_hot(xp, y_true, y_pred, axis), y_pred, axis, keras)
 
 
 @multiclass_hinge.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, keras: bool, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)
 
 
@@ -206,20 +206,14 @@ def _against_label(xp: Any, y_true: Array, y_pred: Array, axis: int, each: Array
 
 
 @multi_margin.gradient
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, margin: float, power: int, class_weight: Any,
-    ignore_index: Any,
-) -> Array:  # fmt: skip
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, margin: float, power: int) -> Array:
     wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
     each = wrong * (step(xp, gap) if power == 1 else 2 * xp.at_least(gap, 0.0))
     return _against_label(xp, y_true, y_pred, axis, each, -1.0)
 
 
 @multi_margin.hessian
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, margin: float, power: int, class_weight: Any,
-    ignore_index: Any,
-) -> Array:  # fmt: skip
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, margin: float, power: int) -> Array:
     if power == 1:
         return xp.zeros_like(y_pred)
     wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
@@ -266,12 +260,12 @@ def multiclass_perceptron(
 
 
 @multiclass_perceptron.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     active = step(xp, xp.max(y_pred, axis=axis) - ce.picked(xp, y_true, y_pred, axis))
     first = xp.put_class(active, xp.argmax(y_pred, axis=axis), y_pred, axis)
     return first - xp.put_class(active, y_true, y_pred, axis)
 
 
 @multiclass_perceptron.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)

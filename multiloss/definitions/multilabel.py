@@ -114,5 +114,5 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
 
 
 @multilabel_margin.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     return xp.zeros_like(y_pred)

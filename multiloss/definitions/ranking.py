@@ -39,7 +39,7 @@ def ranknet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, pairs: Lit
 
 
 @ranknet.counting
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, pairs: str) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     if y_true.shape[axis] == 0:  # of nothing there is no largest
         return xp.sum(y_true, axis=axis)
     one = xp.ones_like(top := xp.max(y_true, axis=axis))

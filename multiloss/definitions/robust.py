@@ -68,17 +68,7 @@ def generalized_cross_entropy(
 
 
 @generalized_cross_entropy.gradient
-def _(
-    xp: Any,
-    y_true: Array,
-    y_pred: Array,
-    *,
-    axis: int,
-    q: float,
-    from_logits: bool,
-    class_weight: Any,
-    ignore_index: Any,
-) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits: bool) -> Array:
     if from_logits:
         log_p, t = xp.log_softmax(y_pred, axis=axis), ce.one_hot(xp, y_true, y_pred, axis)
         power = xp.exp(q * xp.expand_dims(ce.picked(xp, y_true, log_p, axis), axis=axis))
@@ -88,17 +78,7 @@ def _(
 
 
 @generalized_cross_entropy.hessian
-def _(
-    xp: Any,
-    y_true: Array,
-    y_pred: Array,
-    *,
-    axis: int,
-    q: float,
-    from_logits: bool,
-    class_weight: Any,
-    ignore_index: Any,
-) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits: bool) -> Array:
     if from_logits:
         log_p, t = xp.log_softmax(y_pred, axis=axis), ce.one_hot(xp, y_true, y_pred, axis)
         power = xp.exp(q * xp.expand_dims(ce.picked(xp, y_true, log_p, axis), axis=axis))
@@ -312,12 +292,12 @@ def _others(xp: Any, y_pred: Array, axis: int) -> Any:
 
 
 @squentropy.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     t = ce.one_hot(xp, y_true, y_pred, axis)
     return xp.softmax(y_pred, axis=axis) - t + (2 / _others(xp, y_pred, axis)) * y_pred * (1 - t)
 
 
 @squentropy.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     p = xp.softmax(y_pred, axis=axis)
     return p * (1 - p) + (2 / _others(xp, y_pred, axis)) * (1 - ce.one_hot(xp, y_true, y_pred, axis))

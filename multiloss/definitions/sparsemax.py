@@ -71,13 +71,13 @@ def sparsemax(
 
 
 @sparsemax.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     z, tau = _project(xp, y_pred, axis)
     return xp.at_least(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
 
 
 @sparsemax.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, class_weight: Any, ignore_index: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     z, tau = _project(xp, y_pred, axis)
     inside = step(xp, z - tau)
     return inside * (1 - 1 / xp.at_least(xp.sum(inside, axis=axis, keepdims=True), 1.0))

@@ -48,7 +48,7 @@ def kl_divergence(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsi
 
 
 @kl_divergence.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     t, p = xp.clip(y_true, epsilon, 1.0), xp.clip(y_pred, epsilon, 1.0)
     return -t / p * _within(xp, y_pred, epsilon, 1.0)
 
@@ -167,7 +167,7 @@ def sparse_categorical_crossentropy(
 
 
 @sparse_categorical_crossentropy.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, ignore_index: Any, epsilon: float) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, epsilon: float) -> Array:
     p = _clip(xp, y_pred, epsilon)
     of_label = xp.put_class(1 / ce.picked(xp, y_true, p, axis), y_true, y_pred, axis)
     return (1 / xp.sum(p, axis=axis, keepdims=True) - of_label) * _unclipped(xp, y_pred, epsilon)

@@ -96,15 +96,13 @@ def _smoothed(
 
 
 @cross_entropy.gradient
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: Any, label_smoothing: float, ignore_index: Any
-) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: Any, label_smoothing: float) -> Array:
     t = _smoothed(xp, y_true, y_pred, axis, weight, label_smoothing)
     return xp.sum(t, axis=axis, keepdims=True) * xp.softmax(y_pred, axis=axis) - t
 
 
 @cross_entropy.counting
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: Any, **_: Any) -> Array:
+def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, weight: Any) -> Array:
     return xp.sum(_smoothed(xp, y_true, y_pred, axis, weight, 0.0), axis=axis)
 
 
