@@ -1,0 +1,36 @@
+"""Options of a call reach a value and its derivatives as arguments: one that is an array has a derivative too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arrays import native_value_and_grad, to_native, to_numpy
+from multiloss import dispatch, pipeline
+from multiloss.loss import make_spec
+
+Y, P = np.array([[0.0, 0.0, 0.0]]), np.array([[0.5, -3.0, 4.0]])
+
+
+@pytest.mark.only("torch", "jax", "tensorflow")
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_an_array_as_option(backend: str, reduction: str) -> None:
+    """Huber's delta, 2: of |e| - delta / 2, times delta, the derivative is |e| - delta beyond it, and 0 within."""
+    be, spec = dispatch.backend(backend), make_spec("huber", {"reduction": reduction})
+    arrays = [to_native(backend, x) for x in (Y, P)]
+
+    def of_delta(delta: Any) -> Any:
+        return pipeline.evaluate(be, spec, *arrays, None, None, trusted=True, options={"delta": delta})
+
+    value, slope = native_value_and_grad(backend, of_delta, to_native(backend, np.array(2.0)))
+    np.testing.assert_allclose(value.ravel(), [(0.125 + 4.0 + 6.0) / 3])
+    np.testing.assert_allclose(slope, (1.0 + 2.0) / 3)
+
+    def of_prediction(p: Any) -> Any:
+        delta = to_native(backend, np.array(2.0))
+        return pipeline.evaluate(be, spec, arrays[0], p, None, None, trusted=True, options={"delta": delta})
+
+    _, gradient = native_value_and_grad(backend, of_prediction, arrays[1])
+    np.testing.assert_allclose(to_numpy(gradient), [[0.5 / 3, -2 / 3, 2 / 3]])
