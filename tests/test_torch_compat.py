@@ -76,7 +76,7 @@ def the_losses() -> None:
         close(loss.value_and_grad(y, torch.tensor(X))[1], [slope])
     with pytest.raises(ValueError, match="y_true holds the label 2"):
         multiloss.get("scce", "torch", from_logits=True)(torch.tensor([2]), torch.tensor(X))
-    big = torch.tensor(X).repeat(3000, 1).requires_grad_()  # more than a few: `both.py`
+    big = torch.tensor(X).repeat(3000, 1).requires_grad_()  # more than a few: `kernels.TOGETHER`
     multiloss.get("multilabel_margin", "torch")(torch.tensor([[1, -1]]).repeat(3000, 1), big).backward()
     close(big.grad[:1] * 3000, [[0.5, -0.5]])
 
