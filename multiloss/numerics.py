@@ -184,10 +184,12 @@ def _gaps(xp: Any, x: Array) -> Iterator[Array]:
         yield part[:, None] - part[None]
 
 
-def pair_distances(xp: Any, x: Array) -> Array:
-    """(N, N): the Euclidean distance of each two rows of x, (N, D)."""
+def pair_distances(xp: Any, x: Array, squared: bool) -> Array:
+    """(N, N): the Euclidean distance of each two rows of x, (N, D), or its square."""
     scale = divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
     square = sum(xp.sum((gap / scale) * (gap / scale), axis=-1) for gap in _gaps(xp, x))
+    if squared:
+        return scale * scale * square
     equal = square == 0
     return scale * xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
 

@@ -15,7 +15,6 @@ import torch._functorch.config as functorch
 import multiloss
 from multiloss import owners, registry
 from multiloss.definition import of_inputs
-from multiloss.definitions.embedding import unit_rows
 from multiloss.torch import ArcFace, WithWeight
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own imports
@@ -236,7 +235,7 @@ def test_a_new_loss_needs_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @of_inputs({"labels": "N int<C", "features": "N D", "weight": "C D"})
     def own_softmax(xp: Any, labels: Any, features: Any, weight: Any, *, scale: float = 2.0) -> Any:
-        cosines = xp.matmul(unit_rows(xp, features), xp.matrix_transpose(unit_rows(xp, weight)))
+        cosines = xp.matmul(xp.unit_rows(features), xp.matrix_transpose(xp.unit_rows(weight)))
         return xp.sum(scale * xp.gather(weight, labels), axis=-1) - xp.logsumexp(cosines, axis=-1)
 
     monkeypatch.setattr(registry, "_definitions", registry._definitions | {"own_softmax": own_softmax})

@@ -288,12 +288,13 @@ def above_zero(x: Array) -> Array:
     return torch.heaviside(x, torch.zeros((), dtype=x.dtype, device=x.device))
 
 
-def pair_distances(x: Array) -> Array:
-    """(N, N): the Euclidean distance of each two rows of x, (N, D)."""
+def pair_distances(x: Array, squared: bool) -> Array:
+    """(N, N): the Euclidean distance of each two rows of x, (N, D), or its square."""
     if not _has_cdist(x):
-        return numerics.pair_distances(_all, x)
+        return numerics.pair_distances(_all, x, squared)
     scaled, scale = _in_range(x.detach())
-    return torch.cdist(scaled, scaled, compute_mode=_FROM_DIFFERENCES).mul_(scale)
+    root = torch.cdist(scaled, scaled, compute_mode=_FROM_DIFFERENCES).mul_(scale)
+    return root.square_() if squared else root
 
 
 def pair_gaps(x: Array, factor: Array) -> Array:

@@ -15,20 +15,15 @@ Array = Any
 def distances(xp: Any, x: Array, squared: bool) -> Array:
     """(N, N): the Euclidean distance of each two rows, exact for close ones; its gradient at 0 is 0."""
 
-    def square(x: Array) -> Array:
-        root = xp.pair_distances(x)
-        return root * root
-
-    def by_root(x: Array, g: Array) -> Array:
-        root = xp.pair_distances(x)
-        return pulled(x, g / xp.where(root == 0, xp.full_like(root, math.inf), root))
-
     def pulled(x: Array, g: Array) -> Array:
         return xp.pair_gaps(x, g + xp.permute_dims(g, (1, 0)))
 
-    if squared:
-        return xp.with_derivative(square, lambda x, g: pulled(x, 2 * g), x)
-    return xp.with_derivative(xp.pair_distances, by_root, x)
+    def pulled_root(x: Array, g: Array) -> Array:
+        root = xp.pair_distances(x, False)
+        return pulled(x, g / xp.where(root == 0, xp.full_like(root, math.inf), root))
+
+    by = (lambda x, g: pulled(x, 2 * g)) if squared else pulled_root
+    return xp.with_derivative(lambda x: xp.pair_distances(x, squared), by, x)
 
 
 def largest(xp: Any, x: Array, among: Array) -> Array:
