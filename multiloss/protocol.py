@@ -234,9 +234,9 @@ class Adapter(Protocol):
         """Optional: RuntimeError where this call will be computed twice (activation checkpointing)."""
 
     def closed_form(self, value: Any, gradients: Mapping[int, Any], *arrays: Array) -> Array:
-        """value(*arrays), whose derivative by arrays[i] is in closed form where `gradients` has i.
+        """`value(*arrays)`, whose derivative by `arrays[i]` is in closed form where `gradients` has i.
 
-        There is a pair: the function of all arrays that gives it, itself differentiable, and the axes of arrays[i] that
+        There is a pair: the function of all arrays that gives it, itself differentiable, and the axes of `arrays[i]` that
         the value has not, as they were taken together; or None, where the value does not depend on it. By any other
         array the derivative is that of the expression.
         """
