@@ -236,8 +236,8 @@ class Adapter(Protocol):
     def closed_form(self, value: Any, gradients: Mapping[int, Any], *arrays: Array) -> Array:
         """`value(*arrays)`, whose derivative by `arrays[i]` is in closed form where `gradients` has i.
 
-        There is a pair: the function of all arrays that gives it, itself differentiable, and the axes of that array that
-        the value has not, as they were taken together; or None, where the value does not depend on it. By any other
+        There is a pair: the function of all arrays that gives it, itself differentiable, and the axes of the array
+        that the value lacks, as they were taken together; or None, where the value does not depend on it. By any other
         array the derivative is that of the expression.
         """
 
