@@ -343,6 +343,16 @@ def test_half_precision(backend: str, name: str) -> None:
             assert all(dtype_name(x) == dtype for x in loss.grad_and_hess(t, p))
 
 
+@pytest.mark.only("numpy", "torch")
+@pytest.mark.filterwarnings("error")
+def test_a_derivative_beyond_half_precision_is_infinite(backend: str) -> None:
+    """And nothing is said of it: 100 / (8 epsilon) is beyond float16."""
+    loss = multiloss.get("mape", backend=backend)
+    t, p = (to_native(backend, np.array([[0.0, 0.0], [0.0, x]]), "float16") for x in (0.0, 1.0))
+    assert to_numpy(loss.value_and_grad(t, p)[1]).tolist() == [[0.0, 0.0], [0.0, np.inf]]
+    assert not np.isnan(to_numpy(loss.grad_and_hess(t, p)[0])).any()
+
+
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")
 def test_float64_stays(backend: str) -> None:
     for name in LOSSES:

@@ -45,12 +45,12 @@ class NumpyLoss(LossBase):
             if closed:
                 value, by_name = pipeline.value_and_gradients(be, spec, *arrays, wrt=closed, trusted=trusted)
                 found |= by_name
-        return value, [_cast(found[names[i]], arrays[i]) for i in positions]
+            return value, [_cast(found[names[i]], arrays[i]) for i in positions]
 
     def _derivatives(self, y_true: Any, y_pred: Any, trusted: bool) -> tuple[Any, Any]:
         with np.errstate(all="ignore"):
             first, second = pipeline.grad_and_hess(be, self.spec, y_true, y_pred, trusted)
-        return _cast(first, y_pred), _cast(second, y_pred)
+            return _cast(first, y_pred), _cast(second, y_pred)
 
 
 def _cast(gradient: Any, like: Any) -> Any:
