@@ -178,7 +178,7 @@ def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool
             f"{definition.name} over an axis of length 1 is the absolute value of each element; "
             f"pass axis=None for the root of the mean over all",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

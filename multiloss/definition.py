@@ -108,6 +108,7 @@ class Definition:
         self.whole_batch = whole_batch
         self.holds_constant = holds_constant
         self.arrange = arrange or (lambda xp, inputs, options: inputs)
+        self.arranges = arrange is not None
         self.example = example
         self.classes = classes or self.has_labels
         self.may_be_empty = may_be_empty
@@ -142,6 +143,11 @@ class Definition:
         return self._register(self.inputs[1], function)
 
     def _register(self, name: str, function: Function) -> Function:
+        if name not in self.inputs or self.is_integer(name):
+            real = ", ".join(repr(one) for one in self.inputs if not self.is_integer(one))
+            raise ValueError(f"a gradient of {self.name} must be by one of {real}, got {name!r}")
+        if self.arranges:  # it would be by the arranged input, and not by the one that came
+            raise TypeError(f"{self.name} arranges its inputs, so its derivatives are left to the framework")
         self.gradients[name] = _with_what_it_takes(function)
         return function
 

@@ -343,6 +343,13 @@ def test_half_precision(backend: str, name: str) -> None:
             assert all(dtype_name(x) == dtype for x in loss.grad_and_hess(t, p))
 
 
+@pytest.mark.only("numpy")
+def test_a_warning_names_the_users_line(backend: str) -> None:
+    with pytest.warns(UserWarning, match="absolute value") as found:
+        multiloss.get("rmse", backend=backend)(np.ones((3, 1)), np.zeros((3, 1)))
+    assert [one.filename for one in found] == [__file__]
+
+
 @pytest.mark.only("numpy", "torch")
 @pytest.mark.filterwarnings("error")
 def test_a_derivative_beyond_half_precision_is_infinite(backend: str) -> None:

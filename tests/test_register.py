@@ -365,3 +365,11 @@ def test_losses_with_a_state_are_no_definitions(name: str) -> None:
     """Where another loss is taken by its name, theirs is not unknown, and not its own nearest name."""
     with pytest.raises(ValueError, match=f"'{name}' is a loss with a state, which multiloss.get makes"):
         owners.read(name, 3, 2, {})
+
+
+def test_a_gradient_by_what_is_no_real_input_is_refused() -> None:
+    for name, by in (("gaussian_nll", "vra"), ("sparse_categorical_crossentropy", "y_true")):
+        with pytest.raises(ValueError, match=f"a gradient of {name} must be by one of .*'y_pred'.*, got '{by}'"):
+            registry.find(name).gradient(by)(lambda xp, *inputs: inputs[1])
+    with pytest.raises(TypeError, match="lovasz_softmax arranges its inputs"):
+        registry.find("lovasz_softmax").gradient(lambda xp, *inputs: inputs[1])
