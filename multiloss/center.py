@@ -193,9 +193,9 @@ def _gather(
     if not trusted:
         invalid = (labels < 0) | (labels >= xp.class_count(centers, 0))
         invalid = invalid if keep is None else invalid & keep
-        labels = xp.where(invalid, xp.zeros_like(labels), labels)
+        labels = xp.where(invalid, 0, labels)
     if keep is not None:
-        labels = xp.where(keep, labels, xp.zeros_like(labels))
+        labels = xp.where(keep, labels, 0)
     return labels, keep, invalid, xp.held(xp.gather(centers, labels))
 
 
@@ -304,11 +304,11 @@ def one_row(
     counts = xp.ones_like(x)
     if mask is not None:
         keep = _every(labels) & trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
-        x, counts = (xp.where(keep, one, xp.zeros_like(one)) for one in (x, counts))
+        x, counts = (xp.where(keep, one, 0) for one in (x, counts))
     total, n = (xp.reshape(xp.sum(one), (1, 1)) for one in (x, counts))
     if group is not None:
         total, n = group.sum(total), group.sum(n)
-    first = total / xp.where(n == 0, xp.ones_like(n), n)
+    first = total / xp.where(n == 0, 1, n)
     usable = (n > 0) & xp.isfinite(first)
     return labels, xp.where(xp.isnan(centers) & usable, first, centers)
 

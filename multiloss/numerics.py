@@ -13,7 +13,7 @@ Array = Any
 
 def at_least(xp: Any, x: Array, bound: float) -> Array:
     """max(x, bound)."""
-    return xp.where(x < bound, xp.full_like(x, bound), x)
+    return xp.where(x < bound, bound, x)
 
 
 def nan_below(xp: Any, x: Array, bound: float) -> Array:
@@ -24,7 +24,7 @@ def nan_below(xp: Any, x: Array, bound: float) -> Array:
 
 def infinite_below(xp: Any, x: Array, bound: float) -> Array:
     """x, and infinity where x < bound."""
-    return xp.where(x < bound, xp.full_like(x, math.inf), x)
+    return xp.where(x < bound, math.inf, x)
 
 
 def unit(xp: Any, x: Array) -> Array:
@@ -34,7 +34,7 @@ def unit(xp: Any, x: Array) -> Array:
 
 def times(xp: Any, weight: Array, x: Array) -> Array:
     """weight * x, where a weight of 0 gives 0 against an infinite x."""
-    return weight * xp.where((weight == 0) & xp.isinf(x), xp.zeros_like(x), x)
+    return weight * xp.where((weight == 0) & xp.isinf(x), 0, x)
 
 
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
@@ -54,22 +54,22 @@ def off_pole(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
     """x, and 1 - pole where x is at the pole (0 or 1) and its weight is 0."""
     # Replaced before the logarithm and not behind it: derivatives would still meet 0 times infinity there.
     at_pole = (weight == 0) & (xp.abs(x - pole) < tiny(x))
-    return xp.where(at_pole, xp.full_like(x, 1.0 - pole), x)
+    return xp.where(at_pole, 1.0 - pole, x)
 
 
 def agreement(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
     """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
     if absent:
-        score = xp.where((target == 0) & xp.isinf(score), xp.zeros_like(score), score)
+        score = xp.where((target == 0) & xp.isinf(score), 0, score)
     # Replaced before the product: behind it, derivatives would still meet 0 times infinity.
     product = target * score
     none, won = xp.zeros_like(product), product == math.inf
-    return xp.where(won, xp.full_like(product, math.inf), xp.where(won, none, target) * xp.where(won, none, score))
+    return xp.where(won, math.inf, xp.where(won, none, target) * xp.where(won, none, score))
 
 
 def linear(xp: Any, x: Array, weight: Array) -> Array:
     """The products of the rows of x and of a weight; what is infinite is 0 to derivatives."""
-    finite, rows = (xp.where(xp.isinf(a), xp.zeros_like(a), a) for a in (x, weight))
+    finite, rows = (xp.where(xp.isinf(a), 0, a) for a in (x, weight))
     known = xp.stop_gradient(xp.matmul(x, xp.matrix_transpose(weight)))
     total = xp.matmul(finite, xp.matrix_transpose(rows))
     return xp.where(xp.isfinite(known), total, known)
@@ -93,7 +93,7 @@ def with_derivative(xp: Any, value: Any, pulled: Any, x: Array) -> Array:
 def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     at_label = xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis)
-    return xp.where(at_label, xp.expand_dims(values, axis=axis), xp.zeros_like(like))
+    return xp.where(at_label, xp.expand_dims(values, axis=axis), 0)
 
 
 def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
@@ -131,7 +131,7 @@ def divisor(xp: Any, size: Array) -> Array:
     """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
     # XLA multiplies by the reciprocal, and that of 3e38 is 0 to it, as is the quarter of 1e-38.
     size = xp.where(size > 1, 0.25 * size, size)
-    return xp.where((size > 0) & (size < math.inf), size, xp.ones_like(size))
+    return xp.where((size > 0) & (size < math.inf), size, 1)
 
 
 def row_scale(xp: Any, x: Array) -> Array:
@@ -144,7 +144,7 @@ def row_norm(xp: Any, x: Array) -> Array:
     scale = row_scale(xp, x)
     square = xp.sum((x / scale) * (x / scale), axis=-1)
     some = square > 0
-    root = xp.sqrt(xp.where(some, square, xp.ones_like(square)))
+    root = xp.sqrt(xp.where(some, square, 1))
     # nan is no 0 either: it stays.
     return xp.squeeze(scale, axis=-1) * xp.where(some | xp.isnan(square), xp.where(some, root, square), 0 * square)
 
@@ -154,23 +154,23 @@ def unit_rows(xp: Any, x: Array) -> Array:
     # The direction is that of x / scale, whose squares neither overflow nor underflow; so are those of its derivative.
     u = x / row_scale(xp, x)
     square = xp.sum(u * u, axis=-1, keepdims=True)
-    return u / xp.sqrt(xp.where(square == 0, xp.full_like(square, math.inf), square))
+    return u / xp.sqrt(xp.where(square == 0, math.inf, square))
 
 
 def hinge(xp: Any, x: Array) -> Array:
     """max(0, x), whose derivative at 0 is 0."""
-    return xp.where(x <= 0, xp.zeros_like(x), x)
+    return xp.where(x <= 0, 0, x)
 
 
 def finite_part(xp: Any, x: Array) -> Array:
     """x, and 0 where it is infinite."""
-    return xp.where(xp.isinf(x), xp.zeros_like(x), x)
+    return xp.where(xp.isinf(x), 0, x)
 
 
 def above_zero(xp: Any, x: Array) -> Array:
     """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
     nothing = (x <= 0) | xp.isinf(x)
-    return xp.where(nothing, xp.zeros_like(x), xp.ones_like(x) + 0 * xp.where(nothing, xp.zeros_like(x), x))
+    return xp.where(nothing, 0, xp.ones_like(x) + 0 * xp.where(nothing, 0, x))
 
 
 _STRIDE = 32
@@ -191,7 +191,7 @@ def pair_distances(xp: Any, x: Array, squared: bool) -> Array:
     if squared:
         return scale * scale * square
     equal = square == 0
-    return scale * xp.where(equal, xp.zeros_like(square), xp.sqrt(xp.where(equal, xp.ones_like(square), square)))
+    return scale * xp.where(equal, 0, xp.sqrt(xp.where(equal, 1, square)))
 
 
 def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
@@ -261,7 +261,7 @@ _SMALL = 0.52
 def tanh(xp: Any, x: Array) -> Array:
     """The hyperbolic tangent within 3 units in the last place; XLA's own is 5 (float32) and 7 (float64) off."""
     u, small = xp.exp(-2 * xp.abs(x)), xp.abs(x) < _SMALL
-    near = xp.where(small, x, xp.zeros_like(x))  # the series must not overflow where it is not taken
+    near = xp.where(small, x, 0)  # the series must not overflow where it is not taken
     series = xp.zeros_like(x)
     for c in reversed(_TANH[_bits(x)]):
         series = series * (near * near) + c
@@ -275,7 +275,7 @@ _COSH = {bits: [2 / math.factorial(2 * k + 2) for k in range(terms)] for bits, t
 def log_cosh_by_exp(xp: Any, x: Array) -> Array:
     """log(cosh(x)) from the exponential that its derivative needs, too: a compiler computes that once."""
     size, small = xp.abs(x), xp.abs(x) < _SMALL
-    near = xp.where(small, x, xp.zeros_like(x))
+    near = xp.where(small, x, 0)
     square = near * near
     series = xp.zeros_like(x)
     for c in reversed(_COSH[_bits(x)]):

@@ -72,8 +72,8 @@ def prepare(be: Any, spec: Any, *arrays: Any, trusted: bool, options: Mapping[st
             keep = counted if keep is None else counted & keep
             ignored = None  # it is about the first input of classes
         if not trusted:
-            wrong = (x < 0) | (x >= most)
-            inputs[name] = xp.where(wrong, xp.zeros_like(x), x)
+            inputs[name] = xp.clip(x, 0, most - 1)
+            wrong = x != inputs[name]
             inner = how.inner(name, len(be.shape(x)))
             wrong = xp.any(wrong, axis=inner) if inner else wrong
             invalid = wrong if invalid is None else invalid | wrong
@@ -93,7 +93,7 @@ def prepare(be: Any, spec: Any, *arrays: Any, trusted: bool, options: Mapping[st
         weight = of_class if weight is None else trailing(weight, len(be.shape(weight)), rank) * of_class
     if weight is not None and keep is not None and not definition.whole_batch:
         weight = trailing(weight, len(be.shape(weight)), rank)
-        weight = xp.where(keep, weight, xp.zeros_like(weight))
+        weight = xp.where(keep, weight, 0)
     return Samples(how, options, inputs, weight, keep, invalid, low, one_for_all)
 
 
@@ -171,7 +171,7 @@ def _differentiable(be: Any, spec: Any, s: Samples, xp: Any, inputs: list[Any], 
             for weight in given[len(names) : first]:  # a derivative that left the range, times a weight of 0, is nan
                 weight = trailing(weight, len(be.shape(weight)), len(s.how.samples))
                 nothing = s.how.over(weight == 0, name, len(found.shape))
-                found = xp.where(nothing & xp.isinf(found), xp.zeros_like(found), found)
+                found = xp.where(nothing & xp.isinf(found), 0, found)
             return found
 
         return by_it
@@ -190,7 +190,7 @@ def _range_factor(spec: Any, s: Samples, xp: Any, values: Array) -> Array | None
     factor = None if s.lowest is None else xp.nan_below(values, s.lowest)
     if factor is None or spec.definition.kind != "elementwise" or spec.axis == ():
         return factor
-    return s.how.over(1 + xp.sum(factor - 1, axis=spec.axis), "y_pred", len(factor.shape))
+    return s.how.over(xp.prod(factor, axis=spec.axis), "y_pred", len(factor.shape))
 
 
 def _of_samples(be: Any, spec: Any, s: Samples, xp: Any, values: Array) -> Array:
@@ -201,7 +201,7 @@ def _of_samples(be: Any, spec: Any, s: Samples, xp: Any, values: Array) -> Array
         return values
     wrong = xp.any(s.invalid) if spec.definition.whole_batch else _spread(be, s.invalid, values)
     # `where` against a constant, not a product with nan, which would make every gradient nan.
-    return xp.where(wrong, xp.full_like(values, math.nan), values)
+    return xp.where(wrong, math.nan, values)
 
 
 def _spread(be: Any, x: Array, values: Array) -> Array:
@@ -233,9 +233,9 @@ def _denominator(be: Any, spec: Any, s: Samples, values: Array, counts: Array | 
         return xp.length(values, None)
     else:
         amounts = xp.ones_like(values) if counts is None else counts
-    amounts = amounts if keep is None else xp.where(_spread(be, keep, values), amounts, xp.zeros_like(amounts))
+    amounts = amounts if keep is None else xp.where(_spread(be, keep, values), amounts, 0)
     total = xp.sum(amounts)
-    return xp.where(xp.any(amounts != 0), total, xp.ones_like(total))
+    return xp.where(xp.any(amounts != 0), total, 1)
 
 
 def _as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool) -> Any:
@@ -248,11 +248,11 @@ def _as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool)
     if not rank:
         return None
     total = xp.sum(amounts)
-    total = xp.where(total == 0, xp.full_like(total, math.inf), total)
+    total = xp.where(total == 0, math.inf, total)
     if one_for_all and rank == 1:
         length = xp.length(values, 0)
         if be.is_native(length):
-            return xp.where(length == 1, xp.ones_like(total), total)
+            return xp.where(length == 1, 1, total)
         return None if length == 1 else total
     return total
 
@@ -365,7 +365,7 @@ def _counted(be: Any, s: Samples, name: str, gradient: Array) -> Array:
     for counts in (s.keep, None if s.invalid is None else ~s.invalid):
         if counts is not None:
             spread = s.how.over(counts, name, len(be.shape(s.inputs[name])))
-            gradient = xp.where(spread, gradient, xp.zeros_like(gradient))
+            gradient = xp.where(spread, gradient, 0)
     return gradient
 
 

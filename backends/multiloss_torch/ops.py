@@ -48,6 +48,8 @@ def astype(x: Array, dtype: torch.dtype) -> Array:
 
 def where(condition: Array, x: Any, y: Any) -> Array:
     """x where the condition holds, else y."""
+    if isinstance(x, int | float):  # an operation less, and torch.where would make an array of a number, too
+        return y.masked_fill(condition, x)
     return torch.where(condition, x, y)
 
 
@@ -56,6 +58,14 @@ def sum(x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:  # noqa
     if axis == ():
         return x
     return torch.sum(x) if axis is None and not keepdims else torch.sum(x, dim=axis, keepdim=keepdims)
+
+
+def prod(x: Array, *, axis: Any) -> Array:
+    """The product over `axis`; torch takes no tuple."""
+    if not isinstance(axis, int):
+        axes = range(x.ndim) if axis is None else axis
+        x, axis = x.movedim(tuple(axes), tuple(range(len(axes)))).flatten(0, len(axes) - 1), 0
+    return torch.prod(x, dim=axis)
 
 
 def mean(x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:
@@ -138,7 +148,8 @@ def nan_below(x: Array, bound: float) -> Array | None:
         fine = reading.can_read(x) and (not x.numel() or x.detach().min().item() >= bound)
     except RuntimeError:  # traced by make_fx, which refuses to read
         fine = False
-    return None if fine else numerics.nan_below(_all, x, bound)
+    # Clamped to 1 a number is 1, and nan stays nan.
+    return None if fine else torch.threshold(x.detach(), _before(bound, x.dtype), math.nan).clamp(1, 1)
 
 
 @lru_cache

@@ -110,7 +110,7 @@ def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array
     # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
     difference = rows - features
     if keep is not None:
-        difference = xp.where(keep[:, None], difference, xp.zeros_like(rows))
+        difference = xp.where(keep[:, None], difference, 0)
     total = xp.segment_sum(difference, places, classes)
     if keep is None and counts is not None:
         n = xp.astype(counts, rows.dtype)
@@ -152,12 +152,12 @@ def moved(
     """
     scale, by = alpha * rule.step_factor, None
     if rule.by_batch:
-        by = xp.where(batch == 0, xp.ones_like(batch), batch)
+        by = xp.where(batch == 0, 1, batch)
     if rule.by_class:
         by = (1 + n)[:, None] if by is None else by * (1 + n)[:, None]
     if extra is not None:
         total = (scale if by is None else scale / by) * total
-        total = total + scale * xp.where(batch > 0, extra, xp.zeros_like(extra))
+        total = total + scale * xp.where(batch > 0, extra, 0)
         scale, by = 1.0, None
     # A class without samples has the sum 0, which leaves every bit.
     return xp.descended(rows, total, scale, by, unless, finite)

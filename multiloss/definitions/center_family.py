@@ -28,7 +28,7 @@ def _to_all(xp: Any, c: Compared, x: Array) -> tuple[Array, Array, Array]:
 
 
 def _only(xp: Any, where: Array, x: Array) -> Array:
-    return xp.where(where, x, xp.zeros_like(x))
+    return xp.where(where, x, 0)
 
 
 @over_axis(name="contrastive_center", table=Table(compares=True))
@@ -67,7 +67,7 @@ def _(xp: Any, y_true: Any, y_pred: Array, *, delta: float) -> Array:
 def nearest_other(xp: Any, c: Compared, x: Array) -> tuple[Array, Array]:
     """The class of the nearest center of another class (the first one at ties), and whether there is any."""
     _, squares, others = _to_all(xp, c, xp.stop_gradient(x))
-    far = xp.where(others, squares, xp.full_like(squares, float("inf")))
+    far = xp.where(others, squares, float("inf"))
     return xp.argmax(-far, axis=-1), xp.any(others, axis=-1)
 
 
@@ -121,7 +121,7 @@ def triplet_center(
         c_q - c_y where the value is above 0, else 0.
     """
     gap, *_ = triplet_gap(xp, y_true, y_pred, margin)
-    return xp.where(gap <= 0, xp.zeros_like(gap), gap)  # so asked, a nan stays
+    return xp.where(gap <= 0, 0, gap)  # so asked, a nan stays
 
 
 @triplet_center.gradient
@@ -142,9 +142,9 @@ def _(xp: Any, c: Compared, x: Array, sums: Callable[..., Any], *, margin: float
 def directions(xp: Any, vectors: Array) -> tuple[Array, Array]:
     """Vectors divided by their lengths, and these (..., 1); that of a zero vector is 0."""
     largest = xp.max(xp.abs(vectors), axis=-1, keepdims=True)
-    scaled = vectors / xp.where(largest == 0, xp.ones_like(largest), largest)  # so that squares stay finite
+    scaled = vectors / xp.where(largest == 0, 1, largest)  # so that squares stay finite
     length = xp.sqrt(xp.sum(scaled * scaled, axis=-1, keepdims=True))
-    return scaled / xp.where(length == 0, xp.ones_like(length), length), length * largest
+    return scaled / xp.where(length == 0, 1, length), length * largest
 
 
 @over_axis(
@@ -204,7 +204,7 @@ def _push(xp: Any, centers: Array, weight: float) -> Array:
     unit, length = directions(xp, centers)
     total = xp.sum(unit, axis=0) - unit  # of the other directions
     across = total - xp.sum(total * unit, axis=-1, keepdims=True) * unit
-    by = xp.where(length == 0, xp.full_like(length, float("inf")), length)  # a zero center stays put
+    by = xp.where(length == 0, float("inf"), length)  # a zero center stays put
     return weight / max(int(centers.shape[0]) - 1, 1) * across / by
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from multiloss.checks import LOG_PROBABILITY, PROBABILITY
-from multiloss.definition import elementwise, over_axis, over_labels, per_class
-from multiloss.definitions.divergence import floored_log, floored_reciprocal, normalized, normalized_gradient
+from multiloss.definition import elementwise, over_axis, over_labels, per_class, shared
+from multiloss.definitions.divergence import floored_log, log_divisor, normalized, normalized_gradient
 from multiloss.options import BelowHalf, UnitInterval, Vector, non_negative, one_or_each, single_axis
 
 Array = Any
@@ -54,9 +54,9 @@ def class_gradient(
     if from_logits:
         return xp.sum(t, axis=axis, keepdims=True) * xp.softmax(y_pred, axis=axis) - t
     if not normalize:
-        return -t * floored_reciprocal(xp, y_pred, epsilon, t)
+        return -t / log_divisor(xp, y_pred, epsilon, t)
     p = normalized(xp, y_pred, axis)
-    return normalized_gradient(xp, y_pred, -t * floored_reciprocal(xp, p, epsilon, t), axis)
+    return normalized_gradient(xp, y_pred, -t / log_divisor(xp, p, epsilon, t), axis)
 
 
 def class_hessian(
@@ -68,8 +68,8 @@ def class_hessian(
         return xp.sum(t, axis=axis, keepdims=True) * p * (1 - p)
     if normalize:
         raise NotImplementedError("no closed-form second derivative with normalize=True")
-    reciprocal = floored_reciprocal(xp, y_pred, epsilon, t)
-    return t * reciprocal * reciprocal
+    p = log_divisor(xp, y_pred, epsilon, t)
+    return t / p / p
 
 
 @over_axis(aliases=("cce",), axis=single_axis, classes=True, domain=domain, undershoot=undershoot)
@@ -181,21 +181,23 @@ def sparse_categorical_crossentropy(
         # logsumexp(z) and z_y would lose the digits of logits like 1e4.
         top = xp.stop_gradient(xp.max(y_pred, axis=axis, keepdims=True))
         rest = xp.log(xp.sum(xp.exp(y_pred - top), axis=axis))
-        return rest - (picked(xp, y_true, y_pred, axis) - xp.squeeze(top, axis=axis))
-    log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
-    of_label = -picked(xp, y_true, log_p, axis)
+        return rest - (picked(xp, y_true, y_pred, axis=axis) - xp.squeeze(top, axis=axis))
     if label_smoothing == 0:
-        return with_nan(xp, of_label, log_p if normalize else y_pred, axis)
+        p = normalized(xp, y_pred, axis) if normalize else y_pred
+        return with_nan(xp, -floored_log(xp, picked(xp, y_true, p, axis=axis), epsilon), p, axis)
+    log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
+    of_label = -picked(xp, y_true, log_p, axis=axis)
     return (1 - label_smoothing) * of_label - label_smoothing * xp.mean(log_p, axis=axis)
 
 
 def with_nan(xp: Any, values: Array, y_pred: Array, axis: int) -> Array:
     """The values of samples, nan where any class of theirs is: that of the label alone would hide it."""
     wrong = xp.isnan(xp.sum(y_pred, axis=axis))
-    return xp.where(wrong, xp.full_like(values, float("nan")), values)
+    return xp.where(wrong, float("nan"), values)
 
 
-def picked(xp: Any, labels: Array, x: Array, axis: int) -> Array:
+@shared
+def picked(xp: Any, labels: Array, x: Array, *, axis: int) -> Array:
     """The entry of x at each sample's label."""
     return xp.squeeze(xp.take_along_axis(x, xp.expand_dims(labels, axis=axis), axis=axis), axis=axis)
 
@@ -212,8 +214,8 @@ def _(
     **how: Any,
 ) -> Array:  # fmt: skip
     if label_smoothing == 0 and not how["from_logits"] and not how["normalize"]:
-        reciprocal = floored_reciprocal(xp, picked(xp, y_true, y_pred, axis), how["epsilon"])
-        return xp.put_class(-reciprocal, y_true, y_pred, axis)
+        p = picked(xp, y_true, y_pred, axis=axis)
+        return xp.put_class(-1 / log_divisor(xp, p, how["epsilon"]), y_true, y_pred, axis)
     t = one_hot(xp, y_true, y_pred, axis, label_smoothing)
     if how["from_logits"]:
         return xp.softmax(y_pred, axis=axis) - t  # the targets sum to 1
@@ -264,7 +266,7 @@ def nll(
         >>> float(multiloss.get("nll", backend="numpy")([0, 1], [[-0.25, -1.5], [-3.0, -0.05]]))
         0.15
     """
-    return with_nan(xp, -picked(xp, y_true, y_pred, axis), y_pred, axis)
+    return with_nan(xp, -picked(xp, y_true, y_pred, axis=axis), y_pred, axis)
 
 
 @nll.gradient
@@ -318,12 +320,19 @@ def binary_crossentropy(
     a, b = _weighed(xp, pos_weight, t, axis), 1 - t
     if from_logits:
         # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
-        sign = xp.unit(y_pred)
-        size = sign * y_pred
-        rest = xp.log1p(xp.exp(-size))
-        wrong = xp.times(xp.where(sign > 0, b, a), size)
+        positive, size, m = _tail(xp, y_pred)
+        rest = xp.log1p(m)
+        wrong = xp.times(xp.where(positive, b, a), size)
         return (rest if pos_weight is None else (a + b) * rest) + wrong
     return -a * floored_log(xp, y_pred, epsilon, a) - b * _floored_log1m(xp, y_pred, epsilon, b)
+
+
+@shared
+def _tail(xp: Any, z: Array) -> tuple[Array, Array, Array]:
+    """Whether z is positive, |z|, and exp(-|z|)."""
+    sign = xp.unit(z)  # and not `abs`, whose derivative at 0 would be lost to a second one
+    size = sign * z
+    return sign > 0, size, xp.exp(-size)
 
 
 def _weighed(xp: Any, pos_weight: Any, t: Array, axis: Any) -> Array:
@@ -352,14 +361,11 @@ def pair_gradient(
     t = smooth_pair(y_true, label_smoothing)
     a = _weighed(xp, pos_weight, t, axis)
     if from_logits:
-        # sigmoid(z) - t with the tail kept: sigmoid(|z|) is 1 / (1 + m), and sigmoid(-|z|) is m / (1 + m). `unit` and
-        # not `abs`, whose derivative at 0 would be lost to a second one.
-        sign = xp.unit(y_pred)
-        m = xp.exp(-(sign * y_pred))
-        return xp.where(sign > 0, (1 - t) - a * m, (1 - t) * m - a) / (1 + m)
-    one = floored_reciprocal(xp, y_pred, epsilon, a)
-    zero = floored_reciprocal(xp, 1 - y_pred, epsilon, 1 - t)
-    return (1 - t) * zero - a * one
+        # sigmoid(z) - t with the tail kept: sigmoid(|z|) is 1 / (1 + m), and sigmoid(-|z|) is m / (1 + m).
+        (positive, _, m), b = _tail(xp, y_pred), 1 - t
+        return xp.where(positive, b - a * m, b * m - a) / (1 + m)
+    b = 1 - t
+    return b / log_divisor(xp, 1 - y_pred, epsilon, b) - a / log_divisor(xp, y_pred, epsilon, a)
 
 
 @binary_crossentropy.hessian
@@ -374,6 +380,6 @@ def pair_hessian(
     a = _weighed(xp, pos_weight, t, axis)
     if from_logits:
         return (a + (1 - t)) * xp.expit(y_pred) * xp.expit(-y_pred)
-    one = floored_reciprocal(xp, y_pred, epsilon, a)
-    zero = floored_reciprocal(xp, 1 - y_pred, epsilon, 1 - t)
-    return a * one * one + (1 - t) * zero * zero
+    b = 1 - t
+    p, q = log_divisor(xp, y_pred, epsilon, a), log_divisor(xp, 1 - y_pred, epsilon, b)
+    return a / p / p + b / q / q

@@ -78,7 +78,7 @@ def supervised_contrastive(
     positive, other = pairs(xp, labels, keep)
     log_p = similarity - xp.expand_dims(masked_logsumexp(xp, similarity, other), axis=-1)
     number = xp.sum(ones_where(xp, positive, log_p), axis=-1)
-    total = xp.sum(xp.where(positive, log_p, xp.zeros_like(log_p)), axis=-1)
+    total = xp.sum(xp.where(positive, log_p, 0), axis=-1)
     has, one = number > 0, xp.ones_like(number)
     values = xp.where(has, -total / xp.where(has, number, one), nothing(xp, features))
     return (values * (temperature / 0.07), one) if official else (values, ones_where(xp, has, number))
@@ -116,7 +116,7 @@ def ntxent(
     negative = other & xp.logical_not(positive)
     against = xp.expand_dims(masked_logsumexp(xp, similarity, negative), axis=-1)
     found = positive & xp.expand_dims(any_of(xp, negative), axis=-1)
-    values = xp.softplus(xp.where(found, against - similarity, xp.zeros_like(similarity)))
+    values = xp.softplus(xp.where(found, against - similarity, 0))
     values = xp.where(found, values, xp.expand_dims(nothing(xp, features), axis=-1))
     return values, ones_where(xp, positive, similarity)
 

@@ -22,12 +22,8 @@ def floored_log(xp: Any, p: Array, epsilon: float, weight: Array | None = None) 
     return xp.log(xp.at_least(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight))
 
 
-def floored_reciprocal(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
-    """The derivative of `floored_log`: 1/p, and 0 below the floor."""
-    return 1 / _divisor(xp, p, epsilon, weight)
-
-
-def _divisor(xp: Any, p: Array, epsilon: float, weight: Array | None) -> Array:
+def log_divisor(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
+    """What the derivative of `weight * floored_log(p)` divides by: p, and infinity below the floor."""
     return xp.infinite_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight)
 
 
@@ -129,7 +125,7 @@ def _log_normalized(xp: Any, x: Array, axis: Any, normalize: bool) -> Array:
 
 def _weighed_log(xp: Any, weight: Array, log: Array) -> Array:
     """A logarithm that was given, and 0 where it is that of 0 and its weight is 0: 0 log 0 = 0."""
-    return xp.where((weight == 0) & (log == -math.inf), xp.zeros_like(log), log)
+    return xp.where((weight == 0) & (log == -math.inf), 0, log)
 
 
 @kl_divergence.gradient
@@ -150,9 +146,9 @@ def _(
     if log_input:
         return -t
     if not normalize:
-        return -t * floored_reciprocal(xp, y_pred, epsilon, t)
+        return -t / log_divisor(xp, y_pred, epsilon, t)
     p = normalized(xp, y_pred, axis)
-    return normalized_gradient(xp, y_pred, -t * floored_reciprocal(xp, p, epsilon, t), axis)
+    return normalized_gradient(xp, y_pred, -t / log_divisor(xp, p, epsilon, t), axis)
 
 
 @kl_divergence.hessian
@@ -175,9 +171,8 @@ def _(
     if normalize:
         raise NotImplementedError("no closed-form second derivative with normalize=True")
     t = _target(xp, y_true, axis, False, log_target)
-    reciprocal = floored_reciprocal(xp, y_pred, epsilon, t)
-    # In this order: the square alone may be infinite where the target is 0.
-    return t * reciprocal * reciprocal
+    p = log_divisor(xp, y_pred, epsilon, t)
+    return t / p / p  # in this order: the square may be 0 where the target is
 
 
 def _measures(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -233,7 +228,7 @@ def generalized_kl_divergence(
 @generalized_kl_divergence.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float, log_input: bool, log_target: bool) -> Array:
     t = xp.exp(y_true) if log_target else y_true
-    return xp.exp(y_pred) - t if log_input else 1 - t / _divisor(xp, y_pred, epsilon, t)
+    return xp.exp(y_pred) - t if log_input else 1 - t / log_divisor(xp, y_pred, epsilon, t)
 
 
 @generalized_kl_divergence.hessian
@@ -241,8 +236,8 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float, log_input: bool,
     if log_input:
         return xp.exp(y_pred)
     t = xp.exp(y_true) if log_target else y_true
-    reciprocal = floored_reciprocal(xp, y_pred, epsilon, t)
-    return t * reciprocal * reciprocal
+    p = log_divisor(xp, y_pred, epsilon, t)
+    return t / p / p
 
 
 @over_axis(
@@ -293,8 +288,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
 @js_divergence.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     m = 0.5 * (y_true + y_pred)
-    by_p, by_m = floored_reciprocal(xp, y_pred, epsilon, m), floored_reciprocal(xp, m, epsilon, m)
-    return 0.5 * (by_p - 0.5 * by_m)
+    return 0.5 / log_divisor(xp, y_pred, epsilon, m) - 0.25 / log_divisor(xp, m, epsilon, m)
 
 
 @over_axis(

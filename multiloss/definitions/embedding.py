@@ -33,8 +33,8 @@ def _finite_norm(xp: Any, x: Array, power: float, inside: float) -> Array:
     parts, by = _parts(xp, x)
     total = xp.sum(parts**power, axis=-1)
     none = total == 0
-    root = xp.where(none, xp.ones_like(total), total) ** (1 / power)
-    return xp.squeeze(by, axis=-1) * xp.where(none, xp.zeros_like(total), root)
+    root = xp.where(none, 1, total) ** (1 / power)
+    return xp.squeeze(by, axis=-1) * xp.where(none, 0, root)
 
 
 def _parts(xp: Any, x: Array) -> tuple[Array, Array]:
@@ -60,18 +60,18 @@ def power_norm_slope(xp: Any, x: Array, power: float, inside: float = 0.0) -> Ar
     parts, _ = _parts(xp, x)
     # From the sum of powers: a quotient by the norm would have its rounding `power` times.
     total = xp.sum(parts**power, axis=-1, keepdims=True)
-    by = xp.where(total == 0, xp.full_like(total, math.inf), total) ** (1 - 1 / power)
+    by = xp.where(total == 0, math.inf, total) ** (1 - 1 / power)
     return (xp.sign(x) * (parts ** (power - 1) / by))[..., :width]
 
 
 def masked_logsumexp(xp: Any, x: Array, among: Array) -> Array:
     """log(sum(exp(x))) over the last axis, of the entries in the mask `among`; 0 where there is none."""
-    low = xp.where(among, x, xp.full_like(x, -math.inf))
+    low = xp.where(among, x, -math.inf)
     top = xp.stop_gradient(xp.max(low, axis=-1, keepdims=True))
-    top = xp.where(top == -math.inf, xp.zeros_like(top), top)
-    e = xp.exp(xp.where(among, x - top, xp.zeros_like(x)))
-    total = xp.sum(xp.where(among, e, xp.zeros_like(e)), axis=-1)
-    return xp.log(xp.where(total == 0, xp.ones_like(total), total)) + xp.squeeze(top, axis=-1)
+    top = xp.where(top == -math.inf, 0, top)
+    e = xp.exp(xp.where(among, x - top, 0))
+    total = xp.sum(xp.where(among, e, 0), axis=-1)
+    return xp.log(xp.where(total == 0, 1, total)) + xp.squeeze(top, axis=-1)
 
 
 @of_inputs(
@@ -219,7 +219,7 @@ def _pulls(xp: Any, *inputs: Array, power: float, **options: Any) -> tuple[Array
     if swapped is None:
         return near, far, xp.zeros_like(far)
     swapped = xp.expand_dims(swapped, axis=-1)
-    return near, xp.where(swapped, xp.zeros_like(far), far), xp.where(swapped, other[0], xp.zeros_like(far))
+    return near, xp.where(swapped, 0, far), xp.where(swapped, other[0], 0)
 
 
 @triplet_margin.gradient("anchor")
@@ -269,7 +269,7 @@ def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: fl
         [1.0, 0.75]
     """
     u, v, apart, lost = _directions(xp, x1, x2)
-    pull = xp.where(lost, xp.ones_like(apart), apart)
+    pull = xp.where(lost, 1, apart)
     push = xp.hinge(xp.sum(u * v, axis=-1) - margin)
     return xp.where(y_true == 1, pull, xp.where(y_true == -1, push, 0 * y_true * pull))
 
@@ -287,11 +287,11 @@ def _turned(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float, first: 
     """The derivative by x1 (`first`) or x2: of 1 - c it is -(v - c u) / |x1|."""
     u, v, apart, lost = _directions(xp, x1, x2)
     push = xp.where(xp.sum(u * v, axis=-1) <= margin, xp.zeros_like(apart), -xp.ones_like(apart))
-    side = xp.where(y_true == 1, xp.ones_like(apart), xp.where(y_true == -1, push, 0 * y_true))
+    side = xp.where(y_true == 1, 1, xp.where(y_true == -1, push, 0 * y_true))
     length = xp.row_norm(x1 if first else x2)
     # A vector of 0 has no direction, and its pair a cosine of 0 that nothing changes.
     none = lost | (length == 0)
-    each = xp.where(none, 0 * side, side) / xp.where(none, xp.ones_like(length), length)
+    each = xp.where(none, 0 * side, side) / xp.where(none, 1, length)
     own, other = (u, v) if first else (v, u)
     # v - c u without the digits that c loses where it is near 1.
     return xp.expand_dims(each, axis=-1) * (own - other - xp.expand_dims(apart, axis=-1) * own)

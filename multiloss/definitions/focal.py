@@ -7,7 +7,7 @@ from typing import Any
 
 from multiloss.definition import elementwise, over_axis, over_labels, per_class
 from multiloss.definitions import classification as ce
-from multiloss.definitions.divergence import floored_reciprocal, normalized, normalized_gradient
+from multiloss.definitions.divergence import log_divisor, normalized, normalized_gradient
 from multiloss.definitions.margin import step
 from multiloss.numerics import tiny
 from multiloss.options import BelowHalf, NonNegative, OneOrEach, UnitInterval, Vector, single_axis
@@ -218,7 +218,7 @@ def _class_gradient(
     log_p = ce.log_probabilities(xp, p, axis, False, epsilon, False, t)
     miss = _size(xp, 1 - p)
     falling = gamma * _lower(xp, miss, gamma) * log_p
-    gradient = t * alpha * (falling - _power(xp, miss, gamma) * floored_reciprocal(xp, p, epsilon, t))
+    gradient = t * alpha * (falling - _power(xp, miss, gamma) / log_divisor(xp, p, epsilon, t))
     return normalized_gradient(xp, y_pred, gradient, axis) if normalize else gradient
 
 
@@ -253,7 +253,7 @@ def _class_hessian(
         first, p, second = _by_log(xp, t, y_pred, axis, alpha, gamma)
         slope, curve = (xp.sum(x, axis=axis, keepdims=True) for x in (first, second))
         return second * (1 - p) * (1 - p) + p * p * (curve - second) - p * (1 - p) * slope
-    miss, one = _size(xp, 1 - y_pred), floored_reciprocal(xp, y_pred, epsilon, t)
+    miss, one = _size(xp, 1 - y_pred), 1 / log_divisor(xp, y_pred, epsilon, t)
     log_p = ce.log_probabilities(xp, y_pred, axis, False, epsilon, False, t)
     lower = _lower(xp, miss, gamma)
     curved = gamma * lower * (2 * one - (gamma - 1) * (log_p / xp.at_least(miss, tiny(miss))))

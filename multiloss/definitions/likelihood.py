@@ -110,8 +110,8 @@ def poisson_nll(
 
 def _stirling(xp: Any, t: Array) -> Array:
     large = t > 1
-    n = xp.where(large, t, xp.ones_like(t))
-    return xp.where(large, n * xp.log(n) - n + 0.5 * xp.log(2 * math.pi * n), xp.zeros_like(t))
+    n = xp.where(large, t, 1)
+    return xp.where(large, n * xp.log(n) - n + 0.5 * xp.log(2 * math.pi * n), 0)
 
 
 @poisson_nll.gradient

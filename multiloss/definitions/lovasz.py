@@ -81,7 +81,7 @@ def _steps(
     kept = None if keep is None else pixels(keep)
     if kept is not None:
         # Pixels of error 0 outside of the class are last, and change nothing.
-        p, inside = xp.where(kept, p, xp.zeros_like(p)), xp.where(kept, inside, xp.zeros_like(inside))
+        p, inside = xp.where(kept, p, 0), xp.where(kept, inside, 0)
     by_error = xp.argsort(-xp.abs(inside - p), axis=-1, stable=True)
     inside_sorted = xp.take_along_axis(inside, by_error, axis=-1)
     size = xp.sum(inside, axis=-1, keepdims=True)
@@ -91,7 +91,7 @@ def _steps(
     # J_k - J_(k-1), without the difference: 1 / union inside, missed / (before union) outside; 1 for the first pixel
     # where the class has none.
     none = before == 0
-    ratio = xp.where(none, xp.ones_like(before), missed / xp.where(none, xp.ones_like(before), before))
+    ratio = xp.where(none, 1, missed / xp.where(none, 1, before))
     steps = (inside_sorted + (1 - inside_sorted) * ratio) / union
     back = xp.argsort(by_error, axis=-1, stable=True)
     return p, inside, xp.stop_gradient(xp.take_along_axis(steps, back, axis=-1))

@@ -119,8 +119,8 @@ def _sine(xp: Any, x: Array, w: Array, cosine: Array) -> Array:
     """
     sine = xp.row_norm(x - xp.expand_dims(cosine, axis=-1) * w)
     small = sine < _ROUNDING[64 if "64" in str(sine.dtype) else 32]
-    sine = xp.where(small, xp.zeros_like(sine), sine)
-    return xp.where(xp.row_norm(x) == 0, xp.ones_like(sine), sine)
+    sine = xp.where(small, 0, sine)
+    return xp.where(xp.row_norm(x) == 0, 1, sine)
 
 
 @of_inputs(_SHAPES)

@@ -16,7 +16,7 @@ Array = Any
 
 def _below_all(xp: Any, where: Array, z: Array) -> Array:
     """z, and -infinity at some places."""
-    return xp.where(where, xp.full_like(z, float("-inf")), z)
+    return xp.where(where, float("-inf"), z)
 
 
 def _rival(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
@@ -256,12 +256,12 @@ def multiclass_perceptron(
         >>> float(multiloss.get("multiclass_perceptron", backend="numpy")([0], [[0.5, 2.0, -1.0]]))
         1.5
     """
-    return ce.with_nan(xp, xp.max(y_pred, axis=axis) - ce.picked(xp, y_true, y_pred, axis), y_pred, axis)
+    return ce.with_nan(xp, xp.max(y_pred, axis=axis) - ce.picked(xp, y_true, y_pred, axis=axis), y_pred, axis)
 
 
 @multiclass_perceptron.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
-    active = step(xp, xp.max(y_pred, axis=axis) - ce.picked(xp, y_true, y_pred, axis))
+    active = step(xp, xp.max(y_pred, axis=axis) - ce.picked(xp, y_true, y_pred, axis=axis))
     first = xp.put_class(active, xp.argmax(y_pred, axis=axis), y_pred, axis)
     return first - xp.put_class(active, y_true, y_pred, axis)
 

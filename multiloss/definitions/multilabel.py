@@ -80,7 +80,7 @@ def multilabel_margin(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) 
     axis %= len(y_pred.shape)
     named, strange = _named(xp, y_true, y_pred, axis)
     value = xp.sum(_pairs(xp, named, axis) * xp.at_least(_gaps(xp, y_pred, axis), 0.0), axis=(axis, axis + 1))
-    return xp.where(strange, xp.full_like(value, float("nan")), value / xp.length(y_pred, axis))
+    return xp.where(strange, float("nan"), value / xp.length(y_pred, axis))
 
 
 def _named(xp: Any, y_true: Array, y_pred: Array, axis: int) -> tuple[Array, Array]:
@@ -110,7 +110,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     named, strange = _named(xp, y_true, y_pred, axis)
     each = _pairs(xp, named, axis) * step(xp, _gaps(xp, y_pred, axis)) / xp.length(y_pred, axis)
     gradient = xp.sum(each, axis=axis) - xp.sum(each, axis=axis + 1)
-    return xp.where(xp.expand_dims(strange, axis=axis), xp.zeros_like(gradient), gradient)
+    return xp.where(xp.expand_dims(strange, axis=axis), 0, gradient)
 
 
 @multilabel_margin.hessian

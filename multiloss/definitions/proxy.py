@@ -50,11 +50,11 @@ def proxy_nca(
     nearness = scale * (2 * xp.matmul(xp.unit_rows(features), xp.matrix_transpose(w)) - square)
     own = xp.class_range(nearness, -1) == xp.expand_dims(labels, axis=-1)
     among = xp.ones_like(nearness, dtype=xp.bool) if plus else xp.logical_not(own)
-    mine = xp.sum(xp.where(own, nearness, xp.zeros_like(nearness)), axis=-1)
+    mine = xp.sum(xp.where(own, nearness, 0), axis=-1)
     has = xp.any(among, axis=-1)
     one = xp.ones_like(mine)
     value = xp.where(has, masked_logsumexp(xp, nearness, among) - mine, 0 * mine)
-    return value, xp.where(has, one, xp.zeros_like(one))
+    return value, xp.where(has, one, 0)
 
 
 @of_inputs(_SHAPES, whole_batch=True)
@@ -103,11 +103,11 @@ def proxy_anchor(
     drawn, present = _softplus_sum(xp, -alpha * (similarity - margin), own)
     repelled, _ = _softplus_sum(xp, alpha * (similarity + margin), other)
     number = xp.sum(present)
-    return xp.sum(drawn) / xp.where(number == 0, xp.ones_like(number), number) + xp.mean(repelled)
+    return xp.sum(drawn) / xp.where(number == 0, 1, number) + xp.mean(repelled)
 
 
 def _softplus_sum(xp: Any, x: Array, among: Array) -> tuple[Array, Array]:
     """log(1 + sum(exp(x))) over the last axis, of the entries in the mask; and 1 where there is one, else 0."""
     value = xp.softplus(masked_logsumexp(xp, x, among))
     some, one = xp.any(among, axis=-1), xp.ones_like(value)
-    return xp.where(some, value, 0 * value), xp.where(some, one, xp.zeros_like(one))
+    return xp.where(some, value, 0 * value), xp.where(some, one, 0)

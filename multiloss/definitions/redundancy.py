@@ -40,8 +40,8 @@ def barlow_twins(
     z1, z2 = (_standard(xp, x, keep, number) for x in (x1, x2))
     correlation = xp.matmul(xp.matrix_transpose(z1), z2) / number
     diagonal = _diagonal(xp, correlation)
-    missing = xp.where(diagonal, 1 - correlation, xp.zeros_like(correlation))
-    rest = xp.where(diagonal, xp.zeros_like(correlation), correlation)
+    missing = xp.where(diagonal, 1 - correlation, 0)
+    rest = xp.where(diagonal, 0, correlation)
     return _unless_empty(xp, xp.sum(missing * missing) + off_diagonal * xp.sum(rest * rest), keep)
 
 
@@ -94,22 +94,22 @@ def vicreg(
         less = xp.at_least(number - 1, 1.0)
         spread = xp.sum(centered * centered, axis=0) / less
         short = 1 - xp.sqrt(spread + 1e-4)
-        value = value + 0.5 * variance * xp.mean(xp.where(short <= 0, xp.zeros_like(short), short))
+        value = value + 0.5 * variance * xp.mean(xp.where(short <= 0, 0, short))
         together = xp.matmul(xp.matrix_transpose(centered), centered) / less
-        rest = xp.where(_diagonal(xp, together), xp.zeros_like(together), together)
+        rest = xp.where(_diagonal(xp, together), 0, together)
         value = value + covariance * xp.sum(xp.mean(rest * rest, axis=0))
     return _unless_empty(xp, value, keep)
 
 
 def _kept(xp: Any, x: Array, keep: Array | None) -> Array:
     """x, and 0 in the rows that are masked."""
-    return x if keep is None else xp.where(xp.expand_dims(keep, axis=-1), x, xp.zeros_like(x))
+    return x if keep is None else xp.where(xp.expand_dims(keep, axis=-1), x, 0)
 
 
 def _number(xp: Any, x: Array, keep: Array | None) -> Any:
     """How many samples there are, at least 1."""
     one = xp.ones_like(x[:, 0])
-    return xp.at_least(xp.sum(one if keep is None else xp.where(keep, one, xp.zeros_like(one))), 1.0)
+    return xp.at_least(xp.sum(one if keep is None else xp.where(keep, one, 0)), 1.0)
 
 
 def _centered(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
@@ -133,4 +133,4 @@ def _diagonal(xp: Any, x: Array) -> Array:
 
 def _unless_empty(xp: Any, value: Array, keep: Array | None) -> Array:
     """0 where no sample is left."""
-    return value if keep is None else xp.where(xp.any(keep), value, xp.zeros_like(value))
+    return value if keep is None else xp.where(xp.any(keep), value, 0)

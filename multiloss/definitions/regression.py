@@ -157,14 +157,14 @@ def root(xp: Any, square: Array) -> Array:
     """The root, whose derivative at 0 is 0."""
     # `where` on both sides of the root: the derivative of sqrt at 0 is infinite, and infinity times 0 is nan.
     fits = square == 0
-    return xp.where(fits, xp.zeros_like(square), xp.sqrt(xp.where(fits, xp.ones_like(square), square)))
+    return xp.where(fits, 0, xp.sqrt(xp.where(fits, 1, square)))
 
 
 def root_gradient(xp: Any, e: Array, axis: Any) -> Array:
     """The derivative of the root of the mean of e^2, by e."""
     # Where the root is 0 every error is 0 (or its square underflows), and the gradient is chosen to be 0.
     size = root(xp, mean_over(xp, e * e, axis, keepdims=True))
-    return e / xp.where(size == 0, xp.full_like(size, math.inf), size * xp.length(e, axis))
+    return e / xp.where(size == 0, math.inf, size * xp.length(e, axis))
 
 
 @elementwise(aliases=("logcosh", "log_cosh_loss"), symmetric=True, residual=error)

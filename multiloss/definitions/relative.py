@@ -86,7 +86,7 @@ def _halves(xp: Any, y_true: Array, y_pred: Array) -> tuple[Array, Array, Array]
     """t / 2, p / 2 and the sum of their sizes (halves, so that it does not overflow), infinite where that is 0."""
     t, p = 0.5 * y_true, 0.5 * y_pred
     total = xp.abs(t) + xp.abs(p)
-    return t, p, xp.where(total == 0, xp.full_like(total, float("inf")), total)
+    return t, p, xp.where(total == 0, float("inf"), total)
 
 
 @symmetric_mean_absolute_percentage_error.gradient

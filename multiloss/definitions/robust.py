@@ -61,9 +61,9 @@ def generalized_cross_entropy(
         1.0
     """
     if from_logits:
-        log_p = ce.picked(xp, y_true, xp.log_softmax(y_pred, axis=axis), axis)
+        log_p = ce.picked(xp, y_true, xp.log_softmax(y_pred, axis=axis), axis=axis)
         return -xp.expm1(q * log_p) / q
-    log_p = xp.log(ce.picked(xp, y_true, y_pred, axis))
+    log_p = xp.log(ce.picked(xp, y_true, y_pred, axis=axis))
     return ce.with_nan(xp, -xp.expm1(q * log_p) / q, y_pred, axis)
 
 
@@ -71,9 +71,9 @@ def generalized_cross_entropy(
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits: bool) -> Array:
     if from_logits:
         log_p, t = xp.log_softmax(y_pred, axis=axis), ce.one_hot(xp, y_true, y_pred, axis)
-        power = xp.exp(q * xp.expand_dims(ce.picked(xp, y_true, log_p, axis), axis=axis))
+        power = xp.exp(q * xp.expand_dims(ce.picked(xp, y_true, log_p, axis=axis), axis=axis))
         return power * (xp.exp(log_p) - t)
-    p = ce.picked(xp, y_true, y_pred, axis)
+    p = ce.picked(xp, y_true, y_pred, axis=axis)
     return xp.put_class(-(xp.at_least(p, tiny(p)) ** (q - 1)), y_true, y_pred, axis)
 
 
@@ -81,10 +81,10 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits: bool) -> Array:
     if from_logits:
         log_p, t = xp.log_softmax(y_pred, axis=axis), ce.one_hot(xp, y_true, y_pred, axis)
-        power = xp.exp(q * xp.expand_dims(ce.picked(xp, y_true, log_p, axis), axis=axis))
+        power = xp.exp(q * xp.expand_dims(ce.picked(xp, y_true, log_p, axis=axis), axis=axis))
         p = xp.exp(log_p)
         return power * (p * (1 - p) - q * (p - t) * (p - t))
-    p = ce.picked(xp, y_true, y_pred, axis)
+    p = ce.picked(xp, y_true, y_pred, axis=axis)
     return xp.put_class((1 - q) * xp.at_least(p, tiny(p)) ** (q - 2), y_true, y_pred, axis)
 
 

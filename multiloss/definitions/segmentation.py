@@ -21,7 +21,7 @@ def _domain(_: Any) -> dict[str, Any]:
 
 def _over(xp: Any, wrong: Array, total: Array) -> Array:
     """wrong / total; 0 where the total is 0."""
-    return wrong / xp.where(total == 0, xp.full_like(total, float("inf")), total)
+    return wrong / xp.where(total == 0, float("inf"), total)
 
 
 def _flat(xp: Any, kept: Array, axis: Any) -> Array:
@@ -159,8 +159,8 @@ def _class_weights(xp: Any, size: Array, classes: int) -> Array:
     """1 / size^2 relative to the largest of them, so that nothing overflows; 1 for an absent class."""
     absent = size == 0
     least = xp.sum if 0 in tuple(size.shape) else xp.min  # nothing has no minimum
-    smallest = least(xp.where(absent, xp.full_like(size, float("inf")), size), axis=classes, keepdims=True)
-    ratio = xp.where(absent, xp.ones_like(size), smallest / xp.where(absent, xp.full_like(size, float("inf")), size))
+    smallest = least(xp.where(absent, float("inf"), size), axis=classes, keepdims=True)
+    ratio = xp.where(absent, 1, smallest / xp.where(absent, float("inf"), size))
     return ratio * ratio
 
 
@@ -294,7 +294,7 @@ def _power(xp: Any, x: Array, gamma: float) -> Array:
     if gamma == 1:
         return x
     fits = x <= 0
-    return xp.where(fits, xp.zeros_like(x), xp.where(fits, xp.ones_like(x), x) ** gamma)
+    return xp.where(fits, 0, xp.where(fits, 1, x) ** gamma)
 
 
 @focal_tversky.gradient

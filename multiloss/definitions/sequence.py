@@ -80,11 +80,11 @@ def ctc(
     active = None
     if input_lengths is not None:  # what stands behind reaches neither value nor gradient
         active = frame < xp.expand_dims(xp.expand_dims(input_lengths, axis=1), axis=2)
-        y_pred = xp.where(active, y_pred, xp.zeros_like(y_pred))
+        y_pred = xp.where(active, y_pred, 0)
     log_p = xp.log_softmax(y_pred, axis=-1)
-    log_p = xp.where(log_p < NEVER, xp.full_like(log_p, NEVER), log_p)
+    log_p = xp.where(log_p < NEVER, NEVER, log_p)
     of_labels = xp.take_along_axis(log_p, xp.expand_dims(y_true, axis=1) + 0 * frame, axis=2)
-    of_labels = xp.where(xp.expand_dims(y_true == blank, axis=1), xp.full_like(of_labels, NEVER), of_labels)
+    of_labels = xp.where(xp.expand_dims(y_true == blank, axis=1), NEVER, of_labels)
     frames = [xp.permute_dims(x, (1, 0, 2)) for x in (log_p[:, :, blank : blank + 1], of_labels)]
     if active is not None:
         frames.append(xp.permute_dims(active, (1, 0, 2)))
@@ -95,7 +95,7 @@ def ctc(
     never = xp.full_like(zero, NEVER)
     at_label = xp.full_like(xp.sum(of_labels[:, :0, :], axis=1), NEVER)
     repeated = y_true == xp.concat([y_true[:, :1], y_true[:, :-1]], axis=1)
-    closed = xp.where(repeated, at_label, xp.zeros_like(at_label))
+    closed = xp.where(repeated, at_label, 0)
     start = (xp.concat([zero, at_label], axis=1), at_label, zero, closed)
     at_blank, at_label, total, _ = xp.scan(lambda state, now: _step(xp, state, *now), start, tuple(frames))
 
@@ -111,7 +111,7 @@ def ctc(
         return value
     if label_lengths is None:
         return value / xp.length(y_true, 1)
-    return value / xp.astype(xp.where(label_lengths < 1, xp.ones_like(label_lengths), label_lengths), value.dtype)
+    return value / xp.astype(xp.where(label_lengths < 1, 1, label_lengths), value.dtype)
 
 
 def _step(

@@ -92,10 +92,10 @@ def _direction(xp: Any, x: Array, axis: Any) -> tuple[Array, Array, Array, Array
     # A quarter of it, because XLA multiplies by the reciprocal: that of 3e38 is 0 to it.
     quarter = 0.25 * xp.stop_gradient(reduce(xp.abs(x), axis=axis, keepdims=True))
     zero = quarter == 0
-    scale = xp.where(zero, xp.full_like(quarter, float("inf")), quarter)
+    scale = xp.where(zero, float("inf"), quarter)
     x = x / scale
     square = xp.sum(x * x, axis=axis, keepdims=True)
     # Multiplied and not divided by: XLA would divide by the product with the scale, which may overflow.
-    by = 1 / xp.sqrt(xp.where(zero, xp.ones_like(square), square))
+    by = 1 / xp.sqrt(xp.where(zero, 1, square))
     # The maximum of nothing, where a traced length hides it, is -inf: nothing counts as a vector that exists.
     return x * by, scale, by, xp.abs(xp.sign(quarter))

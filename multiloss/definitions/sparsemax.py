@@ -66,7 +66,7 @@ def sparsemax(
     z, tau = _project(xp, y_pred, axis)
     off = xp.at_least(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
     # The same number as a sum of two that are never negative: half |p - e_y|^2, and how far z_y is below tau.
-    below = xp.at_least(xp.squeeze(tau, axis=axis) - ce.picked(xp, y_true, z, axis), 0.0)
+    below = xp.at_least(xp.squeeze(tau, axis=axis) - ce.picked(xp, y_true, z, axis=axis), 0.0)
     return ce.with_nan(xp, 0.5 * xp.sum(off * off, axis=axis) + below, y_pred, axis)
 
 

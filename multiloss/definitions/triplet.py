@@ -20,7 +20,7 @@ def distances(xp: Any, x: Array, squared: bool) -> Array:
 
     def pulled_root(x: Array, g: Array) -> Array:
         root = xp.pair_distances(x, False)
-        return pulled(x, g / xp.where(root == 0, xp.full_like(root, math.inf), root))
+        return pulled(x, g / xp.where(root == 0, math.inf, root))
 
     by = (lambda x, g: pulled(x, 2 * g)) if squared else pulled_root
     return xp.with_derivative(lambda x: xp.pair_distances(x, squared), by, x)
@@ -28,15 +28,15 @@ def distances(xp: Any, x: Array, squared: bool) -> Array:
 
 def largest(xp: Any, x: Array, among: Array) -> Array:
     """(N, 1): the largest entry of each row of those in the mask; 0 where there is none."""
-    top = xp.max(xp.where(among, x, xp.full_like(x, -math.inf)), axis=-1, keepdims=True)
-    return xp.where(xp.expand_dims(any_of(xp, among), axis=-1), top, xp.zeros_like(top))
+    top = xp.max(xp.where(among, x, -math.inf), axis=-1, keepdims=True)
+    return xp.where(xp.expand_dims(any_of(xp, among), axis=-1), top, 0)
 
 
 def number_below(xp: Any, x: Array, among: Array, bounds: Array, *, inclusive: bool) -> Array:
     """(N, N): of the entries of a row of x that are in the mask, how many are below each bound of that row (or equal
     to it).
     """
-    low = xp.where(among, x, xp.full_like(x, math.inf))
+    low = xp.where(among, x, math.inf)
     # One sorted row of both; among equals those first that come first here.
     joined = xp.concat([low, bounds] if inclusive else [bounds, low], axis=-1)
     order = xp.argsort(xp.stop_gradient(joined), axis=-1)
@@ -102,17 +102,17 @@ def triplet(
         has = any_of(xp, found)
         gap = xp.squeeze(largest(xp, d, positive) + largest(xp, -d, negative) + margin, axis=-1)
         values, counts = xp.hinge(gap), ones_where(xp, has, gap)
-        values = xp.where(has, values, xp.zeros_like(values))
+        values = xp.where(has, values, 0)
     elif mining == "semihard":
         values, counts = xp.hinge(d - _semihard(xp, d, negative) + margin), ones_where(xp, found, d)
-        values = xp.where(found, values, xp.zeros_like(values))
+        values = xp.where(found, values, 0)
     else:
         values, counts = _all(xp, d, negative, margin)
-        values, counts = (xp.where(found, x, xp.zeros_like(x)) for x in (values, counts))
+        values, counts = (xp.where(found, x, 0) for x in (values, counts))
     # Sorting and maxima pass nan over.
     spoilt = xp.any(xp.isnan(d) & other, axis=-1) | xp.isnan(nothing(xp, features))
     spoilt = spoilt if mining == "hard" else xp.expand_dims(spoilt, axis=-1)
-    return xp.where(spoilt, xp.full_like(values, math.nan), values), counts
+    return xp.where(spoilt, math.nan, values), counts
 
 
 def _semihard(xp: Any, d: Array, negative: Array) -> Array:
@@ -120,8 +120,8 @@ def _semihard(xp: Any, d: Array, negative: Array) -> Array:
     nearer = number_below(xp, d, negative, d, inclusive=True)
     last = xp.sum(ones_where(xp, negative, d), axis=-1, keepdims=True) - 1
     place = xp.where(nearer > last, last + xp.zeros_like(nearer), nearer)
-    order = xp.argsort(xp.stop_gradient(xp.where(negative, d, xp.full_like(d, math.inf))), axis=-1)
-    place = xp.astype(xp.where(place < 0, xp.zeros_like(place), place), order.dtype)
+    order = xp.argsort(xp.stop_gradient(xp.where(negative, d, math.inf)), axis=-1)
+    place = xp.astype(xp.where(place < 0, 0, place), order.dtype)
     return xp.take_along_axis(d, xp.take_along_axis(order, place, axis=-1), axis=-1)
 
 
@@ -131,10 +131,10 @@ def _all(xp: Any, d: Array, negative: Array, margin: float) -> tuple[Array, Arra
     base = xp.stop_gradient(-largest(xp, -d, negative))
     bounds, x = d - base + margin, d - base
     number = number_below(xp, x, negative, bounds, inclusive=False)
-    order = xp.argsort(xp.stop_gradient(xp.where(negative, x, xp.full_like(x, math.inf))), axis=-1)
-    taken = xp.where(negative, x, xp.zeros_like(x))
+    order = xp.argsort(xp.stop_gradient(xp.where(negative, x, math.inf)), axis=-1)
+    taken = xp.where(negative, x, 0)
     sums = xp.cumulative_sum(xp.take_along_axis(taken, order, axis=-1), axis=-1)
     some = number > 0
-    place = xp.astype(xp.where(some, number - 1, xp.zeros_like(number)), order.dtype)
+    place = xp.astype(xp.where(some, number - 1, 0), order.dtype)
     total = number * bounds - xp.take_along_axis(sums, place, axis=-1)
-    return xp.where(some, total, xp.zeros_like(total)), number
+    return xp.where(some, total, 0), number

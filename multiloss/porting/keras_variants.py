@@ -80,7 +80,7 @@ def _slope(xp: Any, x: Array, gamma: float) -> Array:
     if gamma > 1:
         return gamma * x ** (gamma - 1)
     zero = x == 0
-    return xp.where(zero, xp.zeros_like(x), gamma * xp.where(zero, xp.ones_like(x), x) ** (gamma - 1))
+    return xp.where(zero, 0, gamma * xp.where(zero, 1, x) ** (gamma - 1))
 
 
 @add
@@ -163,13 +163,13 @@ def sparse_categorical_crossentropy(
 ) -> Array:
     """log(sum(p)) - log(p_y) with p clipped to [epsilon, 1 - epsilon] before it is summed."""
     p = _clip(xp, y_pred, epsilon)
-    return xp.log(xp.sum(p, axis=axis)) - xp.log(ce.picked(xp, y_true, p, axis))
+    return xp.log(xp.sum(p, axis=axis)) - xp.log(ce.picked(xp, y_true, p, axis=axis))
 
 
 @sparse_categorical_crossentropy.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, epsilon: float) -> Array:
     p = _clip(xp, y_pred, epsilon)
-    of_label = xp.put_class(1 / ce.picked(xp, y_true, p, axis), y_true, y_pred, axis)
+    of_label = xp.put_class(1 / ce.picked(xp, y_true, p, axis=axis), y_true, y_pred, axis)
     return (1 / xp.sum(p, axis=axis, keepdims=True) - of_label) * _unclipped(xp, y_pred, epsilon)
 
 
@@ -232,19 +232,19 @@ def _log_gap(xp: Any, t: Array, p: Array, epsilon: float) -> Array:
 @mean_squared_logarithmic_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     slope = 2 * _log_gap(xp, y_true, y_pred, epsilon) / (1 + xp.at_least(y_pred, epsilon))
-    return xp.where(y_pred < epsilon, xp.zeros_like(slope), slope)
+    return xp.where(y_pred < epsilon, 0, slope)
 
 
 def floored_direction(xp: Any, x: Array, axis: Any, floor: float) -> tuple[Array, Array, Array]:
     """x / max(|x|, floor); 1 over that divisor (0 for 0 / 0); 1 where the norm is the divisor, else 0."""
     # By the largest entry no square overflows.
     largest = xp.stop_gradient(xp.max(xp.abs(x), axis=axis, keepdims=True))
-    scale = xp.where(largest == 0, xp.ones_like(largest), largest)
+    scale = xp.where(largest == 0, 1, largest)
     x = x / scale
     size = xp.sqrt(xp.sum(x * x, axis=axis, keepdims=True))
     above = size * scale >= floor
     divisor = xp.where(above, size, floor / scale)
-    reciprocal = xp.where(divisor == 0, xp.zeros_like(size), 1 / xp.where(divisor == 0, xp.ones_like(size), divisor))
+    reciprocal = xp.where(divisor == 0, 0, 1 / xp.where(divisor == 0, 1, divisor))
     return x * reciprocal, reciprocal / scale, xp.where(above, xp.ones_like(size), xp.zeros_like(size))
 
 
@@ -322,7 +322,7 @@ def _margins(xp: Any, t: Array, z: Array, axis: int, keep: Array | None) -> Arra
     if keep is not None:
         binary = binary | xp.expand_dims(xp.logical_not(keep), axis=axis)
     gap = 1 - xp.where(xp.all(binary), 2 * t - 1, t) * z
-    return xp.where(gap < 0, xp.zeros_like(gap), gap)  # at the kink it falls, as TensorFlow's maximum does
+    return xp.where(gap < 0, 0, gap)  # at the kink it falls, as TensorFlow's maximum does
 
 
 @add
@@ -366,7 +366,7 @@ def circle(
     push = gamma * xp.at_least(1 + margin - distance, 0.0) * ((1 - margin) - distance)
     exponent = masked_logsumexp(xp, pull, positive) + masked_logsumexp(xp, push, negative)
     both = any_of(xp, positive) & any_of(xp, negative)
-    values = xp.where(both, xp.softplus(exponent), xp.zeros_like(exponent))
+    values = xp.where(both, xp.softplus(exponent), 0)
     return values, ones_where(xp, values > 0, values)
 
 

@@ -70,7 +70,7 @@ def _regions(xp: Any, t: Array, p: Array, axis: Any, smooth: float, alpha: float
     wrong = alpha * (p * (1 - t)) + beta * (t * (1 - p))
     both, wrong = (x if axis == () else xp.sum(x, axis=axis) for x in (t * p, wrong))
     total = both + wrong + smooth
-    return wrong / xp.where(total == 0, xp.full_like(total, math.inf), total)
+    return wrong / xp.where(total == 0, math.inf, total)
 
 
 def _refuse_mask(keep: Array | None) -> None:
