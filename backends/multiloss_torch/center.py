@@ -48,7 +48,7 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def _forward(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Tensor:
         eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
-        kind = reading.kind_of(labels, features) if eager else None
+        kind = reading.kind_of((labels, features)) if eager else None
         if kind is not None and kind in self._seen and self._steps_alone():
             done = quick.step(self.options, self.centers, labels, features)
             if done is not None:

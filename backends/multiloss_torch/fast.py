@@ -28,47 +28,139 @@ Found = tuple[Tensor, list[Tensor]]
 """Values, and the derivative by each input that is asked for."""
 
 
-def asked(spec: Any, arrays: Sequence[Any]) -> tuple[str, ...]:
-    """The inputs whose gradients an eager call in reverse mode has to record, if each has a closed form; () where
-    nothing is recorded, or another way has to answer."""
-    *inputs, weight, _ = arrays
-    definition = spec.definition
-    if not torch.is_grad_enabled() or spec.reduction == "none" or (weight is not None and weight.requires_grad):
-        return ()
-    names = tuple(name for name, x in zip(definition.inputs, inputs, strict=True) if x is not None and x.requires_grad)
-    closed = names and all(name in definition.gradients for name in names)
-    return names if closed and applies(spec, arrays) else ()
-
-
-def applies(spec: Any, arrays: Sequence[Any]) -> bool:
-    """Whether the inputs are plain tensors, and nothing is compiled or differentiated forwards."""
+def plan(spec: Any, trusted: bool, arrays: Sequence[Any]) -> Plan | None:
+    """How the loss of checked inputs, `sample_weight` and `mask` is computed; None where torch has to record its
+    operations: while it compiles, under torch.func, of subclasses, in forward mode."""
     inputs = arrays[: len(spec.definition.inputs)]
-    return all(x is None or reading.is_plain(x) for x in inputs) and not compat.in_forward_mode()
+    return Plan(spec, trusted, arrays) if reading.is_eager(*inputs) else None
+
+
+class Plan:
+    """How a loss and its gradients are computed for arrays of one kind: of these shapes and dtypes.
+
+    All that the kind decides is decided once. For a small batch that takes longer than the arithmetic, so a loss keeps
+    the plan for its next batches of this kind, and calls it with their inputs.
+    """
+
+    def __init__(self, spec: Any, trusted: bool, arrays: Sequence[Any]) -> None:
+        *inputs, weight, mask = arrays
+        self.spec, self.trusted = spec, trusted
+        self.positions = {name: i for i, name in enumerate(spec.definition.inputs) if inputs[i] is not None}
+        self.scale: float | None = None
+        """What multiplies the sum of all values; None where the loss is not only that: with weights, a mask."""
+        self.is_kept = False
+        """Whether other arrays of this kind can take it: only their labels are left to look at."""
+        if trusted and weight is None and mask is None and inputs[1].numel() and _sums(spec):
+            self._measure(inputs)
+
+    def _measure(self, inputs: Sequence[Any]) -> None:
+        spec, main = self.spec, be.compute(inputs[1])
+        given = {name: inputs[i] for name, i in self.positions.items()}
+        readable, self.low = reading.can_read(main), pipeline.lowest(spec, main.dtype)
+        if self.low is not None and not readable:  # which samples become nan, the pipeline decides
+            return
+        how = layout(be, spec, given)
+        self.scale = 1 / _count(spec, how, main.shape)
+        self.dtypes = [torch.int64 if how.is_label(name) else main.dtype for name in spec.definition.inputs]
+        self.labels = [(i, how.known_most(name)[0]) for name, i in self.positions.items() if how.has_range(name)]
+        self.is_kept = readable and all(
+            x is None or x.dtype == kind for x, kind in zip(inputs, self.dtypes, strict=True)
+        )
+        largest, size = max(x.numel() for x in given.values()), BLOCK * torch.get_num_threads()
+        self.rows = _rows(spec, how, inputs) if largest > size and readable else None
+        self.share = size / largest
+        """Which part of the rows fits into the cache."""
+
+    def __call__(self, *inputs: Any) -> Tensor | None:
+        """The loss of other arrays of this kind; None where they have to be looked at more closely."""
+        if compat.in_forward_mode() or not all(be.labels_fit(inputs[i], most) for i, most in self.labels):
+            return None
+        return self.loss((*inputs, None, None))
+
+    def loss(self, arrays: Sequence[Any]) -> Tensor | None:
+        """The loss of inputs, `sample_weight` and `mask`, recorded with the gradients that are asked for; None where
+        torch has to record its operations."""
+        if self.spec.reduction == "none":
+            return None
+        names = ()
+        if torch.is_grad_enabled():
+            names = tuple(name for name, i in self.positions.items() if arrays[i].requires_grad)
+            weight, gradients = arrays[-2], self.spec.definition.gradients
+            if not all(name in gradients for name in names) or (weight is not None and weight.requires_grad):
+                return None
+        if names:
+            value: Tensor = _ValueAndGradients.apply(self, names, *arrays)
+            return value
+        found = self._sum((), arrays)
+        return None if found is None else found[0]
+
+    def value_and_gradients(self, names: tuple[str, ...], arrays: Sequence[Any]) -> Found:
+        """The loss and its gradients by the inputs of these names, in the dtypes of these; nothing is recorded."""
+        with torch.no_grad():
+            found = self._sum(names, arrays)
+            if found is None:
+                value, by_name = pipeline.value_and_gradients(be, self.spec, *arrays, wrt=names, trusted=self.trusted)
+                found = value, [by_name[name] for name in names]
+        places = [arrays[self.positions[name]] for name in names]
+        return found[0], [
+            be.cast_like(gradient, x) if x.is_floating_point() else gradient
+            for gradient, x in zip(found[1], places, strict=True)
+        ]
+
+    def _sum(self, names: tuple[str, ...], arrays: Sequence[Any]) -> Found | None:
+        """The loss and its gradients as sums over all values; None where the pipeline has to answer."""
+        if self.scale is None:
+            return None
+        given = [None if x is None else x.to(kind) for x, kind in zip(arrays, self.dtypes, strict=False)]
+        if self.rows is not None and all(x is None or x.is_contiguous() for x in given):
+            return self._sum_in_blocks(names, given)
+        found = _values_and_derivatives(self.spec, names, self.spec.axis, given, self.low)
+        return None if found is None else (found[0].sum() * self.scale, [x * self.scale for x in found[1]])
+
+    def _sum_in_blocks(self, names: tuple[str, ...], given: list[Any]) -> Found | None:
+        """The same in blocks of whole samples (of an elementwise loss: of elements)."""
+        rows = [None if x is None else x.view(-1, *inner) for x, inner in zip(given, self.rows or (), strict=True)]
+        total, count = given[1].new_zeros(()), len(rows[1])
+        gradients = [torch.empty_like(given[self.positions[name]]) for name in names]
+        outs = [
+            gradient.view(rows[self.positions[name]].shape) for name, gradient in zip(names, gradients, strict=True)
+        ]
+        length = max(1, int(count * self.share))
+        for start in range(0, count, length):
+            part = slice(start, start + length)
+            block = [None if x is None else x[part] for x in rows]
+            found = _values_and_derivatives(self.spec, names, -1, block, self.low)
+            if found is None:
+                return None
+            total += found[0].sum()
+            for out, derivative in zip(outs, found[1], strict=True):
+                torch.mul(derivative, self.scale, out=out[part])
+        return total * self.scale, gradients
 
 
 class _ValueAndGradients(torch.autograd.Function):
     # Not with `setup_context`, which costs an inspect.signature a call.
     @staticmethod
-    def forward(ctx: Any, spec: Any, trusted: bool, names: tuple[str, ...], *arrays: Any) -> Tensor:
-        ctx.spec, ctx.trusted, ctx.names = spec, trusted, names
+    def forward(ctx: Any, plan: Plan, names: tuple[str, ...], *arrays: Any) -> Tensor:
+        ctx.plan, ctx.names = plan, names
         ctx.save_for_backward(*arrays)
-        value, ctx.gradients = value_and_gradients(spec, trusted, names, arrays)
+        value, ctx.gradients = plan.value_and_gradients(names, arrays)
         return value
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         found, ctx.gradients = ctx.gradients, None
-        inputs = ctx.spec.definition.inputs
+        plan, names = ctx.plan, ctx.names
         if torch.is_grad_enabled():  # to be differentiated once more
             arrays = ctx.saved_tensors
-            _, again = pipeline.value_and_gradients(be, ctx.spec, *arrays, wrt=ctx.names, trusted=ctx.trusted)
-            found = [be.cast_like(again[name] * g, arrays[inputs.index(name)]) for name in ctx.names]
+            _, again = pipeline.value_and_gradients(be, plan.spec, *arrays, wrt=names, trusted=plan.trusted)
+            found = [be.cast_like(again[name] * g, arrays[plan.positions[name]]) for name in names]
         else:
             if found is None:  # another pass over a retained graph
-                found = value_and_gradients(ctx.spec, ctx.trusted, ctx.names, ctx.saved_tensors)[1]
+                found = plan.value_and_gradients(names, ctx.saved_tensors)[1]
             found = found if is_one(g) else [gradient * g for gradient in found]
-        by_name = dict(zip(ctx.names, found, strict=True))
-        return None, None, None, *(by_name.get(name) for name in inputs), None, None
+        by_name = dict(zip(names, found, strict=True))
+        return None, None, *(by_name.get(name) for name in plan.spec.definition.inputs), None, None
 
 
 def is_one(g: Tensor) -> bool:
@@ -79,74 +171,13 @@ def is_one(g: Tensor) -> bool:
         return False
 
 
-def differentiable(spec: Any, trusted: bool, names: tuple[str, ...], arrays: Sequence[Any]) -> Tensor:
-    """The loss, recorded with its gradients by the inputs of these names (`asked`)."""
-    value: Tensor = _ValueAndGradients.apply(spec, trusted, names, *arrays)
-    return value
-
-
-def value_and_gradients(spec: Any, trusted: bool, names: tuple[str, ...], arrays: Sequence[Any]) -> Found:
-    """The loss and its gradients by the inputs of these names, in the dtypes of these; nothing is recorded."""
-    *inputs, weight, mask = arrays
-    found = None
-    with torch.no_grad():
-        if trusted and weight is None and mask is None and inputs[1].numel() and _sums(spec):
-            found = _sum_and_gradients(spec, names, _ready(spec, inputs))
-        if found is None:
-            value, by_name = pipeline.value_and_gradients(be, spec, *arrays, wrt=names, trusted=trusted)
-            found = value, [by_name[name] for name in names]
-    value, gradients = found
-    places = [arrays[spec.definition.inputs.index(name)] for name in names]
-    return value, [
-        be.cast_like(gradient, x) if x.is_floating_point() else gradient
-        for gradient, x in zip(gradients, places, strict=True)
-    ]
-
-
 @lru_cache(maxsize=None)
 def _sums(spec: Any) -> bool:
-    """Whether the reduction divides the sum of all values by a number."""
+    """Whether the loss is the sum of all values times a number, and has closed forms."""
     options = spec.kwargs
     weighted = options.get("class_weight") is not None or options.get("ignore_index") is not None
-    return not weighted and spec.definition.counts is None and spec.reduction != "none"
-
-
-def _ready(spec: Any, inputs: Sequence[Any]) -> dict[str, Tensor]:
-    """Inputs by name, in the dtypes that the definition takes."""
-    names, main = spec.definition.inputs, be.compute(inputs[1])
-    given = {name: x for name, x in zip(names, inputs, strict=True) if x is not None}
-    how = layout(be, spec, given)
-    return {name: be.labels(x) if how.is_label(name) else be.cast_like(x, main) for name, x in given.items()}
-
-
-def _sum_and_gradients(spec: Any, names: tuple[str, ...], inputs: dict[str, Tensor]) -> Found | None:
-    """The reduced loss and its gradients, in blocks of whole samples where these are rows. None where a value may be
-    that of no probability: which samples that makes nan, the pipeline decides."""
-    main = inputs[spec.definition.inputs[1]]
-    low = pipeline.lowest(spec, main.dtype)
-    if low is not None and not reading.can_read(main):
-        return None
-    how = layout(be, spec, inputs)
-    scale = 1 / _count(spec, how, main.shape)
-    size = BLOCK * torch.get_num_threads()
-    largest = max(x.numel() for x in inputs.values())
-    rows = _rows(spec, how, inputs) if largest > size and reading.can_read(main) else None
-    if rows is None:
-        found = _values_and_derivatives(spec, names, spec.axis, inputs, low)
-        return None if found is None else (found[0].sum() * scale, [x * scale for x in found[1]])
-    count = len(next(iter(rows.values())))
-    length = max(1, size * count // largest)
-    total, gradients = main.new_zeros(()), [torch.empty_like(inputs[name]) for name in names]
-    outs = [gradient.view(rows[name].shape) for name, gradient in zip(names, gradients, strict=True)]
-    for start in range(0, count, length):
-        part = slice(start, start + length)
-        found = _values_and_derivatives(spec, names, -1, {name: x[part] for name, x in rows.items()}, low)
-        if found is None:
-            return None
-        total += found[0].sum()
-        for out, derivative in zip(outs, found[1], strict=True):
-            torch.mul(derivative, scale, out=out[part])
-    return total * scale, gradients
+    closed = spec.definition.inputs[1] in spec.definition.gradients
+    return closed and not weighted and spec.definition.counts is None and spec.reduction != "none"
 
 
 def _count(spec: Any, how: Layout, shape: Any) -> int:
@@ -158,29 +189,28 @@ def _count(spec: Any, how: Layout, shape: Any) -> int:
     return inner * (samples[0] if samples and spec.reduction == "batchmean" else math.prod(samples))
 
 
-def _rows(spec: Any, how: Layout, inputs: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Views of the inputs with the samples (of an elementwise loss: the elements) along one axis; None where what is
-    within a sample is not on the last axes."""
+def _rows(spec: Any, how: Layout, inputs: Sequence[Any]) -> list[tuple[int, ...]] | None:
+    """The shape of one row of each input, with the samples (of an elementwise loss: the elements) along one axis; None
+    where what is within a sample is not on the last axis."""
     # A list of numbers is one of classes: it needs their axis.
     flat = spec.definition.kind == "elementwise" and not any(isinstance(x, tuple) for x in spec.kwargs.values())
-    if not flat and spec.definition.kind != "of_inputs" and len(how.inner("y_pred", inputs["y_pred"].ndim)) != 1:
+    if not flat and spec.definition.kind != "of_inputs" and len(how.inner("y_pred", inputs[1].ndim)) != 1:
         return None
-    found = {}
-    for name, x in inputs.items():
-        inner = () if flat else how.inner(name, x.ndim)
-        if not x.is_contiguous() or inner != tuple(range(x.ndim - len(inner), x.ndim)) or len(inner) > 1:
+    found = []
+    for name, x in zip(spec.definition.inputs, inputs, strict=True):
+        inner = () if flat or x is None else how.inner(name, x.ndim)
+        if x is not None and (len(inner) > 1 or inner != tuple(range(x.ndim - len(inner), x.ndim))):
             return None
-        found[name] = x.view(-1, *x.shape[x.ndim - len(inner) :])
+        found.append(() if x is None else tuple(x.shape[x.ndim - len(inner) :]))
     return found
 
 
 def _values_and_derivatives(
-    spec: Any, names: tuple[str, ...], axis: Any, inputs: dict[str, Tensor], low: float | None
+    spec: Any, names: tuple[str, ...], axis: Any, given: Sequence[Any], low: float | None
 ) -> Found | None:
     """The value of each element (or sample) and the derivatives by each element: by a kernel, else by the definition.
     None where a value may be below `low`."""
     definition, options = spec.definition, spec.kwargs
-    given = [inputs.get(name) for name in definition.inputs]
     kernel = TOGETHER.get(definition.kernel)
     if kernel is not None and names == ("y_pred",):
         found = kernel(options, axis, *given)

@@ -33,8 +33,6 @@ _BEYOND = 80.0
 _FAR = 1e4
 """Beyond such scores torch's sum of a margin and two of them loses the margin."""
 
-_NUMBERS = reading.Kept(lambda number, dtype: (torch.tensor(number, dtype=dtype, device="cpu"),))
-
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]
 
@@ -74,28 +72,10 @@ def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
         least, most = y_pred.detach().aminmax()
         if not (least.item() >= -_MODERATE and most.item() <= _MODERATE and _constant(y_true)):
             return None
-        t = y_true if signs else torch.add(_NUMBERS[-1, y_true.dtype][0], y_true, alpha=2)
+        t = y_true if signs else torch.add(reading.constant(-1, y_true), y_true, alpha=2)
         value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
         sound = math.isfinite(value.item()) and math.isfinite(t.sum().item())
         return value if sound else None  # targets that are none
-
-    return call
-
-
-def _nll(options: Any, axis: Any, shape: Any) -> Call | None:
-    if options["class_weight"] is not None or options["ignore_index"] is not None:
-        return None
-    if axis % len(shape) != min(1, len(shape) - 1):
-        return None
-
-    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        most = y_pred.detach().max().item()
-        if not (most <= 0 or most <= rounding(y_pred.dtype)):  # nan elsewhere, or no log-probability
-            return None
-        try:
-            return _nn.nll_loss_nd(y_pred, y_true, None, _MEAN, _NO_LABEL)
-        except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
-            return None
 
     return call
 
@@ -131,16 +111,13 @@ def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
         z = y_pred.detach()
         if not _near(z) or compat.in_forward_mode():
             return None
-        try:
-            value = _nn.multi_margin_loss(z, y_true, *how)
-        except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
-            return None
+        value = _nn.multi_margin_loss(z, y_true, *how)
         if not y_pred.requires_grad:
             return value
-        one = _NUMBERS[1, z.dtype][0]
+        one = reading.constant(1, z)
         return _Linear.apply((value, compat.multi_margin_loss_backward(one, z, y_true, *how)), y_pred)
 
-    return call
+    return _or_none(call)
 
 
 def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -154,17 +131,14 @@ def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
         if numbers is None or not _near(z) or not _constant(y_true):
             return None
         numbers = numbers.reshape(rows)
-        try:
-            value, hits = compat.multilabel_margin_loss_forward(z, numbers, _MEAN)
-        except (IndexError, RuntimeError):  # no class numbers; the pipeline says it better
-            return None
+        value, hits = compat.multilabel_margin_loss_forward(z, numbers, _MEAN)
         if not y_pred.requires_grad:
             return value
-        one = _NUMBERS[1, z.dtype][0]
+        one = reading.constant(1, z)
         gradient = compat.multilabel_margin_loss_backward(one, z, numbers, _MEAN, hits)
         return _Linear.apply((value, gradient.reshape(shape)), y_pred)
 
-    return call
+    return _or_none(call)
 
 
 def _whole(labels: Tensor) -> Tensor | None:
@@ -198,12 +172,9 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
         least, most = y_pred.detach().aminmax()
         if not (least.item() >= epsilon and 1 - most.item() >= epsilon):
             return None
-        try:
-            return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
-        except RuntimeError:  # targets that are no probabilities
-            return None
+        return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
 
-    return call
+    return _or_none(call)  # torch refuses targets that are no probabilities
 
 
 def _bits(shape: Any) -> Call:
@@ -211,7 +182,7 @@ def _bits(shape: Any) -> Call:
     count = math.prod(shape)
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        zero, one = _NUMBERS[0, y_true.dtype][0], _NUMBERS[1, y_true.dtype][0]
+        zero, one = reading.constant(0, y_true), reading.constant(1, y_true)
         if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, zero), y_true):
             return None
         each = _nn.softplus(torch.add(one, y_true, alpha=-2) * y_pred, 1, _BEYOND)
@@ -225,7 +196,7 @@ _SHARES = reading.Kept(lambda n, dtype: (torch.full((n,), 1 / n, dtype=dtype, de
 
 
 def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
-    native = None if options["class_weight"] is not None else _cross_entropy(options, axis, shape)
+    native = _cross_entropy(options, axis, shape)
     if native is None:
         return None
 
@@ -237,49 +208,61 @@ def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | Non
     return call
 
 
-def _sparse_categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
-    # torch gives a nan gradient to an ignored row of nan, so masks stay with the pipeline.
-    if options["class_weight"] is not None or options["ignore_index"] is not None:
-        return None
-    native = (_cross_entropy if options["from_logits"] else _picked)(options, axis, shape)
-    if native is None:
+def _of_labels(options: Any, axis: Any, shape: Any) -> Call | None:
+    """`nll` and sparse cross entropy, of labels that are known to be in range."""
+    if options.get("from_logits"):
+        return _or_none(_cross_entropy(options, axis, shape))
+    log_p, top = _log_probabilities(options, axis, shape), 1 if "epsilon" in options else 0
+    if log_p is None or (top == 1 and math.prod(shape) >= _FEW):  # of many the definition takes fewer logarithms
         return None
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        try:
-            return native(y_true, y_pred)
-        except (IndexError, RuntimeError):  # labels out of range; the pipeline says it better
+        most = y_pred.detach().max().item()
+        if not (most <= top or most <= top + rounding(y_pred.dtype)):  # nan elsewhere, or no probability
             return None
+        return _nn.nll_loss_nd(log_p(y_pred), y_true, None, _MEAN, _NO_LABEL)
 
-    return call
+    return _or_none(call)
 
 
-def _picked(options: Any, axis: int, shape: Any) -> Call | None:
-    """As `nll_loss`: only the entries at the labels are read, so nan elsewhere is left to the definition."""
+def _log_probabilities(options: Any, axis: Any, shape: Any) -> Callable[[Tensor], Tensor] | None:
+    """What makes of predictions that of which `nll_loss` is the loss, without logits; None where none does."""
+    if options["class_weight"] is not None or options["ignore_index"] is not None or not _on_axis_1(axis, shape):
+        return None
+    if "epsilon" not in options:
+        return lambda y_pred: y_pred
+    if options["normalize"] or options["label_smoothing"] != 0:
+        return None
     epsilon = options["epsilon"]
-    if options["normalize"] or options["label_smoothing"] != 0 or epsilon == 0:
-        return None
-    few = axis % len(shape) == min(1, len(shape) - 1) and math.prod(shape) < _FEW
+    return lambda y_pred: y_pred.clamp(min=epsilon).log() if epsilon > 0 else y_pred.log()
 
-    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        least, most = (x.item() for x in y_pred.detach().aminmax())
-        if not (most <= 1 or most <= 1 + rounding(y_pred.dtype)):  # what is no probability, the definition makes nan
+
+def _or_none(call: Call | None) -> Call | None:
+    """None instead of torch's error about labels out of range; the pipeline says it better."""
+
+    def tried(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        try:
+            return call(y_true, y_pred)  # type: ignore[misc]
+        except (IndexError, RuntimeError):
             return None
-        if few:
-            log_p = (y_pred if least >= epsilon else y_pred.clamp(min=epsilon)).log()
-            return _nn.nll_loss_nd(log_p, y_true, None, _MEAN, _NO_LABEL)
-        picked = y_pred.gather(axis, y_true.unsqueeze(axis))
-        return (picked if least >= epsilon else picked.clamp(min=epsilon)).log().mean().neg()
 
-    return call
+    return None if call is None else tried
 
 
 def _cross_entropy(options: Any, axis: int, shape: Any) -> Call | None:
-    # torch wants the classes on axis 1 (0 for a single sample).
-    if not options["from_logits"] or axis % len(shape) != min(1, len(shape) - 1):
+    # torch gives a nan gradient to an ignored row of nan, so masks stay with the pipeline.
+    if options["class_weight"] is not None or options.get("ignore_index") is not None:
+        return None
+    if not options["from_logits"] or not _on_axis_1(axis, shape):
         return None
     native, smoothing = _nn.cross_entropy_loss, options["label_smoothing"]
     return lambda y_true, y_pred: native(y_pred, y_true, None, _MEAN, _NO_LABEL, smoothing)
+
+
+def _on_axis_1(axis: Any, shape: Any) -> bool:
+    """Whether the classes are where torch wants them: on axis 1, on 0 for a single sample."""
+    on_axis_1: bool = axis % len(shape) == min(1, len(shape) - 1)
+    return on_axis_1
 
 
 def _constant(x: Tensor) -> bool:
@@ -311,25 +294,43 @@ REDUCED = {"center": _distance}
 """name -> function of (options, reduction, y_true, y_pred): the loss of samples that all count alike, or None."""
 
 
-def _logits_on_an_accelerator(options: Any, axis: Any, shape: Any) -> Call | None:
-    """As `_sparse_categorical_crossentropy`, of labels that nobody looked at: nan where one is out of range."""
-    if options["class_weight"] is not None or options["ignore_index"] is not None:
+def _blind(options: Any, axis: Any, shape: Any) -> Call | None:
+    """Sparse cross entropy from logits, of labels that nobody looked at: nan where one is out of range."""
+    if _cross_entropy(options, axis, shape) is None:
         return None
-    if not options["from_logits"] or axis % len(shape) != min(1, len(shape) - 1):
-        return None
-    most, smoothing = shape[axis] - 1, options["label_smoothing"]
+    most, smoothing, count = shape[axis] - 1, options["label_smoothing"], math.prod(shape) // shape[axis]
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor:
-        fits = y_true.clamp(0, most) == y_true
-        known = torch.where(fits, y_true, _NO_LABEL)
-        each = _nn.cross_entropy_loss(y_pred, known, None, _EACH, _NO_LABEL, smoothing)
-        return torch.where(fits, each, math.nan).mean()
+        wrong = y_true.clamp(0, most) != y_true
+        known = y_true.masked_fill(wrong, _NO_LABEL)
+        total = _nn.cross_entropy_loss(y_pred, known, None, _SUM, _NO_LABEL, smoothing)
+        nothing, unknown = (reading.constant(number, total) for number in (0.0, math.nan))
+        return torch.add(torch.where(wrong.any(), unknown, nothing), total, alpha=1 / count)
 
     return call
 
 
-BLIND: dict[str | None, Callable[..., Call | None]] = {"sparse_categorical_crossentropy": _logits_on_an_accelerator}
+BLIND: dict[str | None, Callable[..., Call | None]] = {"sparse_categorical_crossentropy": _blind}
 """The same as `MEAN` where values cannot be read, labels neither: on accelerators, not compiled."""
+
+
+def _unchecked(options: Any, axis: Any, shape: Any) -> Call | None:
+    if options.get("from_logits"):
+        return _or_none(_cross_entropy(options, axis, shape))
+    log_p = _log_probabilities(options, axis, shape)
+    if log_p is None:
+        return None
+
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor:
+        # torch reads the entries at the labels alone. Clamped to 0 the sum of all is 0, or nan where one is.
+        hidden = y_pred.detach().sum().clamp(0, 0)
+        return _nn.nll_loss_nd(log_p(y_pred), y_true, None, _MEAN, _NO_LABEL) + hidden
+
+    return _or_none(call)
+
+
+UNCHECKED = {"nll": _unchecked, "sparse_categorical_crossentropy": _unchecked}
+"""The same under `validate=False`, which asks for no look at labels and values, on every device."""
 
 ANYWHERE = ("mean_squared_error", "huber")
 """Which of `MEAN` read no values: compiled, transformed and on accelerators, too."""
@@ -339,14 +340,14 @@ MEAN: dict[str | None, Callable[..., Call | None]] = {
     "multi_margin": _multi_margin,
     "multilabel_margin": _multilabel_margin,
     "multilabel_soft_margin": _multilabel_soft_margin,
-    "nll": _nll,
+    "nll": _of_labels,
     "smooth_l1": _smooth_l1,
     "soft_margin": _soft_margin,
     "mean_squared_error": _mean_squared_error,
     "mean_absolute_error": _mean_absolute_error,
     "huber": _huber,
     "categorical_crossentropy": _categorical_crossentropy,
-    "sparse_categorical_crossentropy": _sparse_categorical_crossentropy,
+    "sparse_categorical_crossentropy": _of_labels,
 }
 
 

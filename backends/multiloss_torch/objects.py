@@ -63,31 +63,35 @@ class TorchLoss(LossBase, nn.Module):
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """The loss of its inputs, by place or by name, on the device of the second; `sample_weight` and `mask` by
         name."""
-        compiling = _is_compiling()
-        if not compiling and self._direct and len(inputs) == 2 and not named:
-            call = self._direct.get(reading.kind_of(*inputs))
-            value = None if call is None else call(*inputs)
+        if _is_compiling():
+            return self._traced(bound(self.spec.definition, inputs, named))
+        key = None if named else reading.kind_of(inputs)
+        if key in self._direct:
+            value = self._direct[key](*inputs)
             if value is not None:
                 return value
-        given = bound(self.spec.definition, inputs, named)
-        if compiling:
-            return self._traced(given)
-        key = None
-        if self._kernel is not None and given[2] is None and given[3] is None:
-            key = reading.kind_of(given[0], given[1])
-        return self._value(*self._checked(be, given), key)
+        return self._value(*self._checked(be, bound(self.spec.definition, inputs, named)), key)
 
     def _value(self, arrays: list[Any], trusted: bool, key: Any = None) -> Tensor:
-        spec = self.spec
         *inputs, weight, mask = arrays
         if weight is None and mask is None:
             value = self._native(inputs, trusted, key)
             if value is not None:
                 return value
-        names = fast.asked(spec, arrays)
-        if names:
-            return fast.differentiable(spec, trusted, names, arrays)
-        return self._by_definition(arrays, trusted)
+        plan = fast.plan(self.spec, trusted, arrays)
+        value = None if plan is None else plan.loss(arrays)
+        if plan is None or value is None:
+            return self._by_definition(arrays, trusted)
+        if plan.is_kept:
+            self._keep(key, plan)
+        return value
+
+    def _keep(self, key: Any, call: kernels.Call) -> None:
+        """Send arrays of this kind to `call` at once from now on; it gives None where they have to be checked."""
+        if key is not None and not self.spec.validate:
+            if len(self._direct) >= _MOST_KINDS:
+                self._direct.clear()
+            self._direct[key] = call
 
     def _by_definition(self, arrays: list[Any], trusted: bool) -> Tensor:
         device = arrays[1].device.type
@@ -119,10 +123,8 @@ class TorchLoss(LossBase, nn.Module):
         dtype = torch.int64 if spec.definition.integer_targets else y_pred.dtype
         target = y_true if y_true.dtype == dtype else y_true.to(dtype)
         value = call(target, y_pred)
-        if value is not None and key is not None and target is y_true and not spec.validate:
-            if len(self._direct) >= _MOST_KINDS:
-                self._direct.clear()
-            self._direct[key] = call
+        if value is not None and target is y_true:
+            self._keep(key, call)
         return value
 
     def _kernel_of(self, y_pred: Tensor, trusted: bool) -> kernels.Call | None:
@@ -134,35 +136,19 @@ class TorchLoss(LossBase, nn.Module):
         kernel: Any = None
         if trusted and (anywhere or reading.can_read(y_pred)):
             kernel = self._kernel
+        elif reading.is_plain(y_pred) and self.spec.validate is False:
+            kernel = kernels.UNCHECKED.get(self.spec.definition.kernel)
         elif reading.is_plain(y_pred) and not reading.can_read(y_pred):
             kernel = kernels.BLIND.get(self.spec.definition.kernel)
         return None if kernel is None else kernel(self.spec.kwargs, self.spec.axis, y_pred.shape)
 
-    def _is_fast(self, arrays: list[Any], trusted: bool, names: tuple[str, ...]) -> bool:
-        """Whether value and gradients are computed together, and no kernel of torch's is faster."""
-        *_, weight, mask = arrays
-        closed = all(name in self.spec.definition.gradients for name in names)
-        if not closed or not self._is_bare() or not fast.applies(self.spec, arrays):
-            return False
-        return weight is not None or mask is not None or self._kernel_of(arrays[1], trusted) is None
-
-    def _goes_direct(self, y_true: Any, y_pred: Any) -> bool:
-        """Whether such arrays went to a kernel before and a graph can be recorded: nothing to convert or check."""
-        if _is_compiling() or not self._direct or not torch.is_grad_enabled():
-            return False
-        if reading.kind_of(y_true, y_pred) not in self._direct:
-            return False
-        return not (y_true.is_inference() or y_pred.is_inference())
-
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names): detached, no `.grad`
         touched."""
-        if wrt is None and len(inputs) == 2 and not named and self._goes_direct(*inputs):
-            y_true, y_pred = inputs
-            leaf = y_pred.detach().requires_grad_()
-            value = self(y_true.detach(), leaf)
-            (gradient,) = torch.autograd.grad(value, leaf, materialize_grads=True)
-            return value.detach(), gradient
+        eager = wrt is None and not named and not _is_compiling() and torch.is_grad_enabled()
+        if eager and reading.kind_of(inputs) in self._direct and not any(map(_is_inference, inputs)):
+            value, (gradient,) = self._differentiated(inputs, (1,))  # nothing to convert or check
+            return value, gradient
         return super().value_and_grad(*inputs, wrt=wrt, **named)
 
     def _value_and_gradients(
@@ -170,17 +156,23 @@ class TorchLoss(LossBase, nn.Module):
     ) -> tuple[Any, Sequence[Any]]:
         arrays = [x if x is None else x.detach() for x in arrays]
         names = tuple(self.spec.definition.inputs[i] for i in positions)
-        if self._is_fast(arrays, trusted, names):
-            return fast.value_and_gradients(self.spec, trusted, names, arrays)
+        plain = arrays[-1] is None and arrays[-2] is None
+        if self._is_bare() and all(name in self.spec.definition.gradients for name in names):
+            plan = fast.plan(self.spec, trusted, arrays)
+            if plan is not None and not (plain and self._kernel_of(arrays[1], trusted)):
+                return plan.value_and_gradients(names, arrays)
         with torch.inference_mode(False), torch.enable_grad():
-            # What was made in inference mode cannot be differentiated; a copy can.
-            arrays = [x if x is None else x.clone() if x.is_inference() else x.detach() for x in arrays]
-            for i in positions:
-                arrays[i] = arrays[i].detach().requires_grad_()
-            value = self(*arrays[:-2], sample_weight=arrays[-2], mask=arrays[-1])
-            gradients = torch.autograd.grad(
-                value.sum() if value.ndim else value, [arrays[i] for i in positions], materialize_grads=True
-            )
+            arrays = [x.clone() if _is_inference(x) else x for x in arrays]
+            return self._differentiated(arrays[:-2], positions, sample_weight=arrays[-2], mask=arrays[-1])
+
+    def _differentiated(self, inputs: Sequence[Any], positions: tuple[int, ...], **named: Any) -> tuple[Any, Any]:
+        """The loss, and its gradients by the inputs at these positions, by torch."""
+        leaves = [x if x is None else x.detach() for x in inputs]
+        for i in positions:
+            leaves[i].requires_grad_()
+        value = self(*leaves, **named)
+        total = value.sum() if value.ndim else value
+        gradients = torch.autograd.grad(total, [leaves[i] for i in positions], materialize_grads=True)
         return value.detach(), gradients
 
     def _derivatives(self, y_true: Tensor, y_pred: Tensor, trusted: bool) -> tuple[Tensor, Tensor]:
@@ -192,6 +184,10 @@ class TorchLoss(LossBase, nn.Module):
     def extra_repr(self) -> str:
         """The options, in `print(model)`."""
         return ", ".join(f"{key}={value!r}" for key, value in self.spec.config().items())
+
+
+def _is_inference(x: Tensor | None) -> bool:
+    return x is not None and x.is_inference()
 
 
 _FORWARD = TorchLoss.forward

@@ -111,18 +111,7 @@ def lgamma(x: Array) -> Array:
 
 def constant(values: Any, like: Array) -> Array:
     """Numbers in the dtype of `like`, on its device."""
-    if like.device.type == "cpu" or not reading.is_plain(like):
-        return torch.tensor(values, dtype=like.dtype, device=like.device)
-    return _KEPT[_hashable(values), like.dtype, like.device][0]
-
-
-def _hashable(values: Any) -> Any:
-    listed = values.tolist() if isinstance(values, np.ndarray) else values
-    return tuple(map(_hashable, listed)) if isinstance(listed, list | tuple) else listed
-
-
-_KEPT = reading.Kept(lambda values, dtype, device: (torch.tensor(values, dtype=dtype, device=device),))
-"""A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph."""
+    return reading.constant(values, like)
 
 
 # Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
@@ -148,8 +137,11 @@ def nan_below(x: Array, bound: float) -> Array | None:
         fine = reading.can_read(x) and (not x.numel() or x.detach().min().item() >= bound)
     except RuntimeError:  # traced by make_fx, which refuses to read
         fine = False
-    # Clamped to 1 a number is 1, and nan stays nan.
-    return None if fine else torch.threshold(x.detach(), _before(bound, x.dtype), math.nan).clamp(1, 1)
+    if fine:
+        return None
+    if torch.compiler.is_compiling():
+        return numerics.nan_below(_all, x, bound)
+    return torch.threshold(x.detach(), _before(bound, x.dtype), math.nan).clamp(1, 1)  # nan, and any number 1
 
 
 @lru_cache
@@ -326,7 +318,7 @@ _FROM_DIFFERENCES = "donot_use_mm_for_euclid_dist"
 def _has_cdist(x: Array) -> bool:
     """Whether torch's own distances do: eager, and nothing of it is to be differentiated once more."""
     recorded = x.requires_grad and torch.is_grad_enabled()
-    return not recorded and reading.is_plain(x) and x.shape[0] > 0 and not compat.in_forward_mode()
+    return not recorded and reading.is_eager(x) and x.shape[0] > 0
 
 
 def _in_range(x: Array) -> tuple[Array, Array]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,11 @@ def is_plain(x: Tensor) -> bool:
     return _transformed() is None
 
 
+def is_eager(*arrays: Tensor | None) -> bool:
+    """Whether these are plain, and reverse mode is all that may follow: values and gradients may be computed at once."""
+    return not compat.in_forward_mode() and all(x is None or is_plain(x) for x in arrays)
+
+
 def can_read(x: Tensor) -> bool:
     """Whether x has values that cost no wait: on the CPU, and plain."""
     return x.device.type == "cpu" and is_plain(x)
@@ -36,17 +42,18 @@ def is_finite(x: Tensor) -> bool:
         return False
 
 
-def kind_of(x: Any, y: Any) -> Any:
+def kind_of(arrays: Sequence[Any]) -> Any:
     """The same for arrays for which a kernel does the same; None under torch.func, and of others. Not for use while
     compiling."""
-    if type(x) not in _TENSORS or type(y) not in _TENSORS or _transformed() is not None:
-        return None
-    if x.layout is not _DENSE or y.layout is not _DENSE:
-        return None
-    try:
-        return x.shape, y.shape, x.dtype, y.dtype, x.is_cpu or x.device, y.is_cpu or y.device
-    except RuntimeError:  # nested tensors have no shape; what is checked later refuses them
-        return None
+    found = []
+    for x in arrays:
+        if x is None:
+            found.append(None)
+            continue
+        if type(x) not in _TENSORS or x.layout is not _DENSE or x.is_nested:
+            return None
+        found += x.shape, x.dtype, x.is_cpu or x.device
+    return tuple(found) if _transformed() is None else None
 
 
 _MOST_KEPT = 256
@@ -70,3 +77,19 @@ class Kept(dict[Any, tuple[Tensor, ...]]):
                 self.clear()
             self[key] = made
         return made
+
+
+def constant(values: Any, like: Tensor) -> Tensor:
+    """Numbers in the dtype of `like`, on its device."""
+    if not is_plain(like):
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
+    return _CONSTANTS[_hashable(values), like.dtype, like.device][0]
+
+
+def _hashable(values: Any) -> Any:
+    listed = values.tolist() if isinstance(values, np.ndarray) else values
+    return tuple(map(_hashable, listed)) if isinstance(listed, list | tuple) else listed
+
+
+_CONSTANTS = Kept(lambda values, dtype, device: (torch.tensor(values, dtype=dtype, device=device),))
+"""A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import pipeline
-from multiloss_torch import compat, reading
+from multiloss_torch import reading
 
 _REDUCED: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda values: values,
@@ -47,9 +47,7 @@ class _Ctc(torch.autograd.Function):
 def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
     """The loss of checked inputs without weights and mask; None where the definition has to answer."""
     y_true, y_pred, label_lengths, input_lengths = inputs
-    if torch.compiler.is_compiling() or compat.transform() is not None:
-        return None
-    if compat.in_forward_mode() or not reading.can_read(y_pred):
+    if not reading.is_eager(y_pred) or not reading.can_read(y_pred):
         return None
     if y_pred.dtype not in (torch.float32, torch.float64) or not y_pred.numel() or not y_true.numel():
         return None
