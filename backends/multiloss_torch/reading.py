@@ -25,7 +25,7 @@ def is_plain(x: Tensor) -> bool:
 
 
 def is_eager(*arrays: Tensor | None) -> bool:
-    """Whether these are plain, and reverse mode is all that may follow: values and gradients may be computed at once."""
+    """Whether these are plain, and not in forward mode: value and gradients may be computed at once."""
     return not compat.in_forward_mode() and all(x is None or is_plain(x) for x in arrays)
 
 

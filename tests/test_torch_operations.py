@@ -1,0 +1,108 @@
+"""How many operations a training step sends to an accelerator, where each costs some microseconds whatever its size:
+counted on the CPU with no value read; views do not count. And torch's own kernels under `validate=False`."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import multiloss
+import multiloss_torch
+from multiloss_torch import reading
+
+torch.manual_seed(0)
+BITS, LABELS = torch.randint(0, 2, (32, 10)).float(), torch.randint(0, 10, (32,))
+SCORES, CHANCES = torch.randn(32, 10), torch.rand(32, 10) * 0.9 + 0.05
+DISTRIBUTION = torch.softmax(torch.randn(32, 10), -1)
+VIEWS = ("view", "expand", "detach", "alias", "squeeze", "aten::t", "transpose", "as_strided", "is_same_size",
+         "reshape", "select", "slice")  # fmt: skip
+
+
+class Count(TorchDispatchMode):
+    number = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.number += not any(view in function.name() for view in VIEWS)
+        return function(*args, **(kwargs or {}))
+
+
+def operations(loss: Any, y_true: torch.Tensor, y_pred: torch.Tensor) -> int:
+    """Of one step; the one before it makes the constants."""
+    for _ in range(2):
+        with Count() as count:
+            loss(y_true, y_pred.clone().requires_grad_()).backward()
+    return count.number - 1  # the copy
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "can_read", lambda _: False)
+    monkeypatch.setattr(multiloss_torch, "host", lambda _: None)
+
+
+CASES = [
+    ("mse", {}, BITS, SCORES, F.mse_loss),
+    ("huber", {}, BITS, SCORES, F.huber_loss),
+    ("scce", {"from_logits": True}, LABELS, SCORES, F.cross_entropy),
+    ("scce", {"from_logits": True, "validate": False}, LABELS, SCORES, F.cross_entropy),
+    ("cce", {"from_logits": True}, DISTRIBUTION, SCORES, F.cross_entropy),
+    ("scce", {"validate": False}, LABELS, DISTRIBUTION, lambda p, y: F.nll_loss(p.log(), y)),
+    ("nll", {"validate": False}, LABELS, DISTRIBUTION.log(), F.nll_loss),
+    ("kl", {}, DISTRIBUTION, DISTRIBUTION, lambda p, t: F.kl_div(p.log(), t, reduction="batchmean")),
+]
+
+
+@pytest.mark.usefixtures("unread")
+@pytest.mark.parametrize(("name", "options", "y_true", "y_pred", "own"), CASES, ids=[f"{c[0]}-{c[1]}" for c in CASES])
+def test_operations(name: str, options: Any, y_true: torch.Tensor, y_pred: torch.Tensor, own: Any) -> None:
+    """At most twice those of torch's own loss and four."""
+    ours = operations(multiloss.get(name, backend="torch", **options), y_true, y_pred)
+    assert 3 <= ours <= 2 * operations(lambda t, p: own(p, t), y_true, y_pred) + 4
+
+
+UNSEEN = [("nll", {}), ("scce", {}), ("scce", {"from_logits": True}),
+          ("scce", {"from_logits": True, "label_smoothing": 0.1})]  # fmt: skip
+
+
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize(("name", "options"), UNSEEN)
+def test_unchecked_is_the_same_loss(
+    name: str, options: dict[str, Any], read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Value and gradient of NumPy's; a nan at another class is not hidden, nor one under the floor made more."""
+    if not read:
+        monkeypatch.setattr(reading, "can_read", lambda _: False)
+        monkeypatch.setattr(multiloss_torch, "host", lambda _: None)
+    y_pred = {"nll": DISTRIBUTION.log()}.get(name, SCORES if options else DISTRIBUTION).double().clone()
+    if name == "scce" and not options:
+        y_pred[0, LABELS[0]] = 1e-9
+    loss = multiloss.get(name, backend="torch", validate=False, **options)
+    expected = loss.to_backend("numpy").value_and_grad(LABELS.numpy(), y_pred.numpy())
+    found = loss.value_and_grad(LABELS, y_pred)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, torch.as_tensor(other), rtol=1e-14, atol=1e-18)
+    y_pred[3, (LABELS[3] + 1) % 10] = torch.nan
+    assert loss(LABELS, y_pred).isnan()
+
+
+@pytest.mark.parametrize(("name", "options"), UNSEEN)
+def test_a_label_out_of_range_that_nobody_checked(name: str, options: dict[str, Any]) -> None:
+    """On the CPU torch notices it: nan, as on every backend. (A GPU's kernel ends the process.)"""
+    loss = multiloss.get(name, backend="torch", validate=False, **options)
+    labels = LABELS.clone()
+    labels[0] = 10
+    assert loss(labels, DISTRIBUTION.log() if name == "nll" else DISTRIBUTION).isnan()
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_label_out_of_range_on_an_accelerator() -> None:
+    """The value is nan; the gradient of that sample 0, that of the others what it is without it."""
+    labels, leaf = LABELS.clone(), SCORES.clone().requires_grad_()
+    labels[0] = 10
+    loss = multiloss.get("scce", backend="torch", from_logits=True)
+    value = loss(labels, leaf)
+    value.backward()
+    assert value.isnan() and not leaf.grad[0].any()
+    torch.testing.assert_close(leaf.grad[1:], (torch.softmax(SCORES, -1) - F.one_hot(LABELS, 10))[1:] / 32)
