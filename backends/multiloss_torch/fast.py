@@ -62,7 +62,9 @@ class Plan:
         how = layout(be, spec, given)
         self.scale = 1 / _count(spec, how, main.shape)
         self.dtypes = [torch.int64 if how.is_label(name) else main.dtype for name in spec.definition.inputs]
-        self.labels = [(i, how.known_most(name)[0]) for name, i in self.positions.items() if how.has_range(name)]
+        self.labels: list[tuple[int, Any]] = [
+            (i, how.known_most(name)[0]) for name, i in self.positions.items() if how.has_range(name)
+        ]
         self.is_kept = readable and all(
             x is None or x.dtype == kind for x, kind in zip(inputs, self.dtypes, strict=True)
         )
@@ -82,7 +84,7 @@ class Plan:
         torch has to record its operations."""
         if self.spec.reduction == "none":
             return None
-        names = ()
+        names: tuple[str, ...] = ()
         if torch.is_grad_enabled():
             names = tuple(name for name, i in self.positions.items() if arrays[i].requires_grad)
             weight, gradients = arrays[-2], self.spec.definition.gradients
@@ -119,7 +121,9 @@ class Plan:
 
     def _sum_in_blocks(self, names: tuple[str, ...], given: list[Any]) -> Found | None:
         """The same in blocks of whole samples (of an elementwise loss: of elements)."""
-        rows = [None if x is None else x.view(-1, *inner) for x, inner in zip(given, self.rows or (), strict=True)]
+        rows: list[Any] = [
+            None if x is None else x.view(-1, *inner) for x, inner in zip(given, self.rows or (), strict=True)
+        ]
         total, count = given[1].new_zeros(()), len(rows[1])
         gradients = [torch.empty_like(given[self.positions[name]]) for name in names]
         outs = [

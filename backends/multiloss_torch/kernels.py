@@ -80,91 +80,12 @@ def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
     return call
 
 
-class _Linear(torch.autograd.Function):
-    """A value whose derivative has the derivative 0, which torch's own kernels lack."""
-
-    @staticmethod
-    def forward(ctx: Any, pair: Both, y_pred: Tensor) -> Tensor:
-        value, ctx.gradient = pair
-        ctx.save_for_backward(y_pred)
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        gradient = ctx.gradient * g
-        if torch.is_grad_enabled():  # to be differentiated once more
-            gradient = torch.add(gradient, ctx.saved_tensors[0], alpha=0)
-        return None, gradient
-
-
-def _multi_margin(options: Any, axis: Any, shape: Any) -> Call | None:
-    """Of few; of many the definition takes half of the time."""
-    if options["class_weight"] is not None or options["ignore_index"] is not None or options["power"] != 1:
-        return None
-    if axis % len(shape) != len(shape) - 1 or len(shape) > 2 or math.prod(shape) >= _FEW:
-        return None
-    if compat.multi_margin_loss_backward is None:
-        return None
-    how = 1, options["margin"], None, _MEAN
-
-    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        z = y_pred.detach()
-        if not _near(z) or compat.in_forward_mode():
-            return None
-        value = _nn.multi_margin_loss(z, y_true, *how)
-        if not y_pred.requires_grad:
-            return value
-        one = reading.constant(1, z)
-        return _Linear.apply((value, compat.multi_margin_loss_backward(one, z, y_true, *how)), y_pred)
-
-    return _or_none(call)
-
-
-def _multilabel_margin(options: Any, axis: Any, shape: Any) -> Call | None:
-    """Without pairs of classes in memory."""
-    if axis % len(shape) != len(shape) - 1 or compat.multilabel_margin_loss_backward is None:
-        return None
-    rows = -1, shape[-1]
-
-    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        z, numbers = y_pred.detach().reshape(rows), y_true if y_true.dtype == torch.int64 else _whole(y_true)
-        if numbers is None or not _near(z) or not _constant(y_true):
-            return None
-        numbers = numbers.reshape(rows)
-        value, hits = compat.multilabel_margin_loss_forward(z, numbers, _MEAN)
-        if not y_pred.requires_grad:
-            return value
-        one = reading.constant(1, z)
-        gradient = compat.multilabel_margin_loss_backward(one, z, numbers, _MEAN, hits)
-        return _Linear.apply((value, gradient.reshape(shape)), y_pred)
-
-    return _or_none(call)
-
-
-def _whole(labels: Tensor) -> Tensor | None:
-    """As integers; None where they are none."""
-    numbers = labels.long()
-    return numbers if torch.equal(numbers.to(labels.dtype), labels) else None
-
-
-def _near(scores: Tensor) -> bool:
-    """Whether torch's margin losses hide no nan (which is not above 0) and lose no margin."""
-    least, most = scores.aminmax()
-    return least.item() >= -_FAR and most.item() <= _FAR
-
-
-def _multilabel_soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
-    return _bits(shape) if math.prod(shape) < _FEW else None
-
-
 def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
     # torch stops the logarithms at -100 and the gradient's denominator at 1e-12, and refuses targets that are no
     # probabilities; where no probability is at the floor both are the same loss.
     epsilon, s = options["epsilon"], options["label_smoothing"]
-    if options["pos_weight"] is not None:
+    if options["pos_weight"] is not None or options["from_logits"]:
         return None
-    if options["from_logits"]:
-        return _bits(shape) if s == 0 and math.prod(shape) < _FEW else None
     if epsilon < 1e-11 or math.prod(shape) >= 2 * _FEW:  # of many the definition takes half of the time
         return None
 
@@ -175,24 +96,6 @@ def _binary_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
         return _nn.binary_cross_entropy(y_pred, y_true if s == 0 else y_true * (1 - s) + s / 2, None, _MEAN)
 
     return _or_none(call)  # torch refuses targets that are no probabilities
-
-
-def _bits(shape: Any) -> Call:
-    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0."""
-    count = math.prod(shape)
-
-    def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        zero, one = reading.constant(0, y_true), reading.constant(1, y_true)
-        if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, zero), y_true):
-            return None
-        each = _nn.softplus(torch.add(one, y_true, alpha=-2) * y_pred, 1, _BEYOND)
-        return torch.dot(each.reshape(-1), _SHARES[count, y_true.dtype][0])
-
-    return call
-
-
-_SHARES = reading.Kept(lambda n, dtype: (torch.full((n,), 1 / n, dtype=dtype, device="cpu"),))
-"""A mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
 
 
 def _categorical_crossentropy(options: Any, axis: Any, shape: Any) -> Call | None:
@@ -329,7 +232,10 @@ def _unchecked(options: Any, axis: Any, shape: Any) -> Call | None:
     return _or_none(call)
 
 
-UNCHECKED = {"nll": _unchecked, "sparse_categorical_crossentropy": _unchecked}
+UNCHECKED: dict[str | None, Callable[..., Call | None]] = {
+    "nll": _unchecked,
+    "sparse_categorical_crossentropy": _unchecked,
+}
 """The same under `validate=False`, which asks for no look at labels and values, on every device."""
 
 ANYWHERE = ("mean_squared_error", "huber")
@@ -337,9 +243,6 @@ ANYWHERE = ("mean_squared_error", "huber")
 
 MEAN: dict[str | None, Callable[..., Call | None]] = {
     "binary_crossentropy": _binary_crossentropy,
-    "multi_margin": _multi_margin,
-    "multilabel_margin": _multilabel_margin,
-    "multilabel_soft_margin": _multilabel_soft_margin,
     "nll": _of_labels,
     "smooth_l1": _smooth_l1,
     "soft_margin": _soft_margin,
@@ -352,7 +255,7 @@ MEAN: dict[str | None, Callable[..., Call | None]] = {
 
 
 def _odds(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
-    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0, of many: one exp for value and derivative."""
+    """log(1 + exp(-z)) for the target 1 and log(1 + exp(z)) for 0: one exp for value and derivative."""
     # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
     if not options.get("from_logits", True) or options.get("pos_weight") is not None:
         return None
@@ -369,9 +272,48 @@ def _odds(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | Non
     return odds.log1p(), side.mul_(odds).div_(odds.add_(1))
 
 
+def _multi_margin(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    """Of few; of many the definition takes half of the time."""
+    if options["power"] != 1 or axis % y_pred.ndim != y_pred.ndim - 1 or y_pred.numel() >= _FEW:
+        return None
+    z, labels = y_pred.reshape(-1, y_pred.shape[-1]), y_true.reshape(-1)
+    if compat.multi_margin_loss_backward is None or not _near(z):
+        return None
+    how = 1, options["margin"], None, _EACH
+    values = _nn.multi_margin_loss(z, labels, *how)
+    derivative = compat.multi_margin_loss_backward(torch.ones_like(values), z, labels, *how)
+    return values.reshape(y_true.shape), derivative.reshape(y_pred.shape)
+
+
+def _multilabel_margin(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | None:
+    """Without pairs of classes in memory."""
+    if compat.multilabel_margin_loss_backward is None or axis % y_pred.ndim != y_pred.ndim - 1:
+        return None
+    rows, numbers = (-1, y_pred.shape[-1]), y_true.long()
+    if not _near(y_pred) or not torch.equal(numbers.to(y_true.dtype), y_true):
+        return None
+    z, numbers = y_pred.reshape(rows), numbers.reshape(rows)
+    try:
+        values, hits = compat.multilabel_margin_loss_forward(z, numbers, _EACH)
+    except (IndexError, RuntimeError):  # no class numbers; the definition says it better
+        return None
+    derivative = compat.multilabel_margin_loss_backward(torch.ones_like(values), z, numbers, _EACH, hits)
+    return values.reshape(y_pred.shape[:-1]), derivative.reshape(y_pred.shape)
+
+
+def _near(scores: Tensor) -> bool:
+    """Whether torch's margin losses hide no nan (which is not above 0) and lose no margin."""
+    if not reading.can_read(scores):
+        return False
+    least, most = scores.aminmax()
+    return least.item() >= -_FAR and most.item() <= _FAR
+
+
 TOGETHER: dict[str | None, Callable[..., Both | None]] = {
     "binary_crossentropy": _odds,
+    "multi_margin": _multi_margin,
+    "multilabel_margin": _multilabel_margin,
     "multilabel_soft_margin": _odds,
 }
 """name -> function of (options, axis, y_true, y_pred): the value of each element and the derivative by each, in new
-memory, in a third of the definition's time: what `fast` asks first."""
+memory: what `fast` asks first."""

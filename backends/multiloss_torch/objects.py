@@ -163,14 +163,17 @@ class TorchLoss(LossBase, nn.Module):
                 return plan.value_and_gradients(names, arrays)
         with torch.inference_mode(False), torch.enable_grad():
             arrays = [x.clone() if _is_inference(x) else x for x in arrays]
-            return self._differentiated(arrays[:-2], positions, sample_weight=arrays[-2], mask=arrays[-1])
+            return self._differentiated(arrays[:-2], positions, arrays[-2:])
 
-    def _differentiated(self, inputs: Sequence[Any], positions: tuple[int, ...], **named: Any) -> tuple[Any, Any]:
-        """The loss, and its gradients by the inputs at these positions, by torch."""
-        leaves = [x if x is None else x.detach() for x in inputs]
+    def _differentiated(
+        self, inputs: Sequence[Any], positions: tuple[int, ...], more: Sequence[Any] = (None, None)
+    ) -> tuple[Any, Any]:
+        """The loss, and its gradients by the inputs at these positions, by torch; `more` are `sample_weight` and `mask`."""
+        leaves: list[Any] = [x if x is None else x.detach() for x in inputs]
         for i in positions:
             leaves[i].requires_grad_()
-        value = self(*leaves, **named)
+        named = dict(zip(("sample_weight", "mask"), more, strict=True))
+        value = self(*leaves, **{name: x for name, x in named.items() if x is not None})
         total = value.sum() if value.ndim else value
         gradients = torch.autograd.grad(total, [leaves[i] for i in positions], materialize_grads=True)
         return value.detach(), gradients

@@ -45,7 +45,7 @@ def is_finite(x: Tensor) -> bool:
 def kind_of(arrays: Sequence[Any]) -> Any:
     """The same for arrays for which a kernel does the same; None under torch.func, and of others. Not for use while
     compiling."""
-    found = []
+    found: list[Any] = []
     for x in arrays:
         if x is None:
             found.append(None)
