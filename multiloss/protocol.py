@@ -265,7 +265,8 @@ class Combined:
 
 
 def namespace(base: Any, primitives: Any, better: Mapping[str, Any] = _NONE) -> Any:
-    """The names of an array namespace, together with the public functions of the module `primitives`; `better` are
-    functions over the whole (`numerics.XLA`) that take the place of the base's."""
-    own = {n: f for n, f in vars(primitives).items() if callable(f) and f.__module__ == primitives.__name__}
+    """The names of an array namespace, together with the functions of its adapter that the module `primitives` has;
+    `better` are functions over the whole (`numerics.XLA`) that take the place of the base's."""
+    adapter = primitives.__name__.partition(".")[0]
+    own = {n: f for n, f in vars(primitives).items() if callable(f) and f.__module__.partition(".")[0] == adapter}
     return Combined(base, own, better)

@@ -168,7 +168,7 @@ class TorchLoss(LossBase, nn.Module):
     def _differentiated(
         self, inputs: Sequence[Any], positions: tuple[int, ...], more: Sequence[Any] = (None, None)
     ) -> tuple[Any, Any]:
-        """The loss, and its gradients by the inputs at these positions, by torch; `more` are `sample_weight` and `mask`."""
+        """The loss, and its gradients by the inputs at these positions, by torch. `more`: `sample_weight`, `mask`."""
         leaves: list[Any] = [x if x is None else x.detach() for x in inputs]
         for i in positions:
             leaves[i].requires_grad_()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-import sys
 from functools import lru_cache
 from typing import Any
 
-import array_api_compat.torch as array_api
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+import multiloss_torch as be
 from multiloss import numerics
-from multiloss.protocol import namespace
 from multiloss_torch import autograd, compat, reading
+from multiloss_torch.geometry import pair_distances, pair_gaps, row_norm, unit_rows
+
+__all__ = ["pair_distances", "pair_gaps", "row_norm", "unit_rows"]
 
 Array = Any
 
@@ -140,7 +141,7 @@ def nan_below(x: Array, bound: float) -> Array | None:
     if fine:
         return None
     if torch.compiler.is_compiling():
-        return numerics.nan_below(_all, x, bound)
+        return numerics.nan_below(be.xp, x, bound)
     return torch.threshold(x.detach(), _before(bound, x.dtype), math.nan).clamp(1, 1)  # nan, and any number 1
 
 
@@ -217,19 +218,19 @@ def tanh(x: Array) -> Array:
 
 def log_cosh(x: Array) -> Array:
     """log(cosh(x)), right for small x and for large."""
-    return numerics.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(_all, x)
+    return numerics.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(be.xp, x)
 
 
 def times(weight: Array, x: Array) -> Array:
     """weight * x, where a weight of 0 gives 0 against an infinite x."""
     product = weight * x
-    return product if reading.is_finite(product) else numerics.times(_all, weight, x)
+    return product if reading.is_finite(product) else numerics.times(be.xp, weight, x)
 
 
 def agreement(target: Array, score: Array, absent: bool = False) -> Array:
     """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
     product = target * score
-    return product if reading.is_finite(product) else numerics.agreement(_all, target, score, absent)
+    return product if reading.is_finite(product) else numerics.agreement(be.xp, target, score, absent)
 
 
 def linear(x: Array, weight: Array) -> Array:
@@ -246,7 +247,7 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     # One pass, and it takes the nearer end as base: exact at weights 0 and 1, no digits lost between.
     mixed = torch.lerp(x, y, weight)
-    return mixed if reading.is_finite(mixed) else numerics.mix(_all, x, y, weight)
+    return mixed if reading.is_finite(mixed) else numerics.mix(be.xp, x, y, weight)
 
 
 def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
@@ -254,81 +255,21 @@ def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
     return autograd.pulled_back(value, pulled, x)
 
 
-def row_norm(x: Array) -> Array:
-    """The Euclidean length over the last axis, whose derivative at 0 is 0."""
-    length = torch.linalg.vector_norm(x, dim=-1)
-    return length if _is_moderate(length) else numerics.row_norm(_all, x)
-
-
-def unit_rows(x: Array) -> Array:
-    """x divided by its length over the last axis; a row of 0 stays one, with derivative 0."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / length if _is_moderate(length) else numerics.unit_rows(_all, x)
-
-
-def _is_moderate(length: Array) -> bool:
-    """Whether all lengths can be read, and so can the squares that make them up be in every dtype."""
-    if not reading.can_read(length) or not length.numel():
-        return False
-    least, most = length.detach().aminmax()
-    return least.item() >= 1e-15 and most.item() <= 1e15
-
-
 def hinge(x: Array) -> Array:
     """max(0, x), whose derivative at 0 is 0; nan stays nan."""
-    return torch.relu(x) if reading.is_finite(x) else numerics.hinge(_all, x)
+    return torch.relu(x) if reading.is_finite(x) else numerics.hinge(be.xp, x)
 
 
 def finite_part(x: Array) -> Array:
     """x, and 0 where it is infinite."""
-    return x if reading.is_finite(x) else numerics.finite_part(_all, x)
+    return x if reading.is_finite(x) else numerics.finite_part(be.xp, x)
 
 
 def above_zero(x: Array) -> Array:
     """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
     if x.requires_grad or not reading.is_finite(x):
-        return numerics.above_zero(_all, x)
+        return numerics.above_zero(be.xp, x)
     return torch.heaviside(x, torch.zeros((), dtype=x.dtype, device=x.device))
-
-
-def pair_distances(x: Array, squared: bool) -> Array:
-    """(N, N): the Euclidean distance of each two rows of x, (N, D), or its square."""
-    if not _has_cdist(x):
-        return numerics.pair_distances(_all, x, squared)
-    scaled, scale = _in_range(x.detach())
-    root = torch.cdist(scaled, scaled, compute_mode=_FROM_DIFFERENCES).mul_(scale)
-    return root.square_() if squared else root
-
-
-def pair_gaps(x: Array, factor: Array) -> Array:
-    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
-    if not _has_cdist(x):
-        return numerics.pair_gaps(_all, x, factor)
-    scaled, scale = _in_range(x.detach())
-    with torch.enable_grad():
-        leaf = scaled.detach().requires_grad_()
-        found = torch.cdist(leaf, scaled, compute_mode=_FROM_DIFFERENCES)
-    # Its derivative by x_i is (x_i - x_j) / d_ij, and 0 where that is 0.
-    return torch.autograd.grad(found, leaf, factor * found.detach())[0].mul_(scale)
-
-
-_FROM_DIFFERENCES = "donot_use_mm_for_euclid_dist"
-
-
-def _has_cdist(x: Array) -> bool:
-    """Whether torch's own distances do: eager, and nothing of it is to be differentiated once more."""
-    recorded = x.requires_grad and torch.is_grad_enabled()
-    return not recorded and reading.is_eager(x) and x.shape[0] > 0
-
-
-def _in_range(x: Array) -> tuple[Array, Array]:
-    """x divided by a power of 2 near its largest entry, which changes no digit, so that squares stay in range; that
-    power."""
-    most = 120 if x.dtype == torch.float32 else 1000
-    largest = x.abs().amax()
-    power = torch.where(largest.isfinite(), torch.frexp(largest).exponent.clamp(-most, most), 0)
-    scale = torch.ldexp(torch.ones_like(largest), power)
-    return x / scale, scale
 
 
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
@@ -462,7 +403,3 @@ def segment_sum(values: Array, segments: Array, like: Array) -> Array:
     """Sums of the values of each segment; as many segments as `like` has rows."""
     sums = values.new_zeros((like.shape[0], *values.shape[1:]))
     return sums.index_add_(0, segments, values) if reading.is_plain(values) else sums.index_add(0, segments, values)
-
-
-_all = namespace(array_api, sys.modules[__name__])
-"""torch with these in the place of its own, for what `numerics` has."""

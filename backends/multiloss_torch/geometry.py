@@ -1,0 +1,73 @@
+"""Lengths of rows and distances of pairs of rows, where torch has something quicker than `numerics`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+import multiloss_torch as be
+from multiloss import numerics
+from multiloss_torch import reading
+
+Array = Any
+
+
+def row_norm(x: Array) -> Array:
+    """The Euclidean length over the last axis, whose derivative at 0 is 0."""
+    length = torch.linalg.vector_norm(x, dim=-1)
+    return length if _is_moderate(length) else numerics.row_norm(be.xp, x)
+
+
+def unit_rows(x: Array) -> Array:
+    """x divided by its length over the last axis; a row of 0 stays one, with derivative 0."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / length if _is_moderate(length) else numerics.unit_rows(be.xp, x)
+
+
+def _is_moderate(length: Array) -> bool:
+    """Whether all lengths can be read, and so can the squares that make them up be in every dtype."""
+    if not reading.can_read(length) or not length.numel():
+        return False
+    least, most = length.detach().aminmax()
+    return least.item() >= 1e-15 and most.item() <= 1e15
+
+
+def pair_distances(x: Array, squared: bool) -> Array:
+    """(N, N): the Euclidean distance of each two rows of x, (N, D), or its square."""
+    if not _has_cdist(x):
+        return numerics.pair_distances(be.xp, x, squared)
+    scaled, scale = _in_range(x.detach())
+    root = torch.cdist(scaled, scaled, compute_mode=_FROM_DIFFERENCES).mul_(scale)
+    return root.square_() if squared else root
+
+
+def pair_gaps(x: Array, factor: Array) -> Array:
+    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
+    if not _has_cdist(x):
+        return numerics.pair_gaps(be.xp, x, factor)
+    scaled, scale = _in_range(x.detach())
+    with torch.enable_grad():
+        leaf = scaled.detach().requires_grad_()
+        found = torch.cdist(leaf, scaled, compute_mode=_FROM_DIFFERENCES)
+    # Its derivative by x_i is (x_i - x_j) / d_ij, and 0 where that is 0.
+    return torch.autograd.grad(found, leaf, factor * found.detach())[0].mul_(scale)
+
+
+_FROM_DIFFERENCES = "donot_use_mm_for_euclid_dist"
+
+
+def _has_cdist(x: Array) -> bool:
+    """Whether torch's own distances do: eager, and nothing of it is to be differentiated once more."""
+    recorded = x.requires_grad and torch.is_grad_enabled()
+    return not recorded and reading.is_eager(x) and x.shape[0] > 0
+
+
+def _in_range(x: Array) -> tuple[Array, Array]:
+    """x divided by a power of 2 near its largest entry, which changes no digit, so that squares stay in range; that
+    power."""
+    most = 120 if x.dtype == torch.float32 else 1000
+    largest = x.abs().amax()
+    power = torch.where(largest.isfinite(), torch.frexp(largest).exponent.clamp(-most, most), 0)
+    scale = torch.ldexp(torch.ones_like(largest), power)
+    return x / scale, scale
