@@ -241,7 +241,7 @@ def shared(part: Function) -> Function:
         memo = getattr(xp, "memo", None)
         if memo is None:
             return part(xp, *arrays, **options)
-        key = (part, *map(id, arrays), *options.items())
+        key = (part, *map(id, arrays), *sorted(options.items()))
         if key not in memo:
             memo[key] = part(xp, *arrays, **options), arrays  # held, so that their ids stay theirs
         return memo[key][0]

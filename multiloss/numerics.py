@@ -149,7 +149,7 @@ def row_norm(xp: Any, x: Array) -> Array:
     return xp.squeeze(scale, axis=-1) * xp.where(some | xp.isnan(square), xp.where(some, root, square), 0 * square)
 
 
-def unit_rows(xp: Any, x: Array) -> Array:
+def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
     """x divided by its length over the last axis; a row of 0 stays one, with gradient 0."""
     # The direction is that of x / scale, whose squares neither overflow nor underflow; so are those of its derivative.
     u = x / row_scale(xp, x)

@@ -86,8 +86,9 @@ class Namespace(Protocol):
     def row_norm(self, x: Array) -> Array:
         """The Euclidean length over the last axis, whose derivative at 0 is 0; no square over- or underflows."""
 
-    def unit_rows(self, x: Array) -> Array:
-        """x divided by its length over the last axis; a row of 0 stays one, with derivative 0."""
+    def unit_rows(self, x: Array, length: Array | None = None) -> Array:
+        """x divided by its length over the last axis (`row_norm`, where that is known); a row of 0 stays one, with
+        derivative 0."""
 
     def hinge(self, x: Array) -> Array:
         """max(0, x), whose derivative at 0 is 0; nan stays nan."""

@@ -19,10 +19,10 @@ def row_norm(x: Array) -> Array:
     return length if _is_moderate(length) else numerics.row_norm(be.xp, x)
 
 
-def unit_rows(x: Array) -> Array:
+def unit_rows(x: Array, length: Array | None = None) -> Array:
     """x divided by its length over the last axis; a row of 0 stays one, with derivative 0."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / length if _is_moderate(length) else numerics.unit_rows(be.xp, x)
+    length = torch.linalg.vector_norm(x, dim=-1) if length is None else length
+    return x / length.unsqueeze(-1) if _is_moderate(length) else numerics.unit_rows(be.xp, x)
 
 
 def _is_moderate(length: Array) -> bool:

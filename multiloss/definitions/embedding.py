@@ -47,13 +47,13 @@ def _parts(xp: Any, x: Array) -> tuple[Array, Array]:
     return ratio * quarter, scale / quarter
 
 
-def power_norm_slope(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
-    """The derivative of `power_norm`: sign(x) (|x| / norm)^(power - 1); 0 where x is 0, or infinite."""
+def power_norm_slope(xp: Any, x: Array, norm: Array, power: float, inside: float = 0.0) -> Array:
+    """The derivative of `power_norm` (here `norm`): sign(x) (|x| / norm)^(power - 1); 0 where x is 0, or infinite."""
     x = xp.finite_part(x)
     if power == 1:
         return xp.sign(x)
     if power == 2 and not inside:
-        return xp.unit_rows(x)
+        return xp.unit_rows(x, norm)
     width = x.shape[-1]
     if inside:
         x = xp.concat([x, xp.full_like(x[..., :1], inside ** (1 / power))], axis=-1)
@@ -115,7 +115,7 @@ def _of_difference(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float) 
     """The derivative by x1 - x2: t e of a similar pair, and -(m - d) e / d of one that is too close."""
     e, short = x1 - x2, xp.at_least(margin - _distance(xp, x1, x2), 0.0)
     t, push = (xp.expand_dims(x, axis=-1) for x in (y_true, (1 - y_true) * short))
-    return t * e - push * xp.unit_rows(e)
+    return t * e - push * xp.unit_rows(e, _distance(xp, x1, x2))
 
 
 @contrastive.gradient("x1")
@@ -200,44 +200,42 @@ def _short(
     swap: bool,
     epsilon: float,
     epsilon_in: str,
-) -> tuple[Array, list[Array], float, Array | None]:
-    """d(a, p) - d(a, n) + m; the differences a - p, a - n and with `swap` p - n, with what is added to each; what is
-    added under the root; and whether p is the one nearer to n."""
+) -> tuple[Array, list[tuple[Array, Array]], float, Array | None]:
+    """d(a, p) - d(a, n) + m; the differences a - p, a - n and with `swap` p - n, with what is added to each, and their
+    norms; what is added under the root; and whether p is the one nearer to n."""
     e = [anchor - positive, anchor - negative, *([positive - negative] if swap else [])]
     e = [x + epsilon for x in e] if epsilon and epsilon_in == "difference" else e
     inside = epsilon if epsilon_in == "root" else 0.0
-    near, far, *other = (power_norm(xp, x, power, inside) for x in e)
+    near, far, *other = norms = [power_norm(xp, x, power, inside) for x in e]
     swapped = other[0] < far if swap else None
-    return near - (xp.where(swapped, other[0], far) if swap else far) + margin, e, inside, swapped
+    short = near - (xp.where(swapped, other[0], far) if swap else far) + margin
+    return short, list(zip(e, norms, strict=True)), inside, swapped
 
 
-def _pulls(xp: Any, *inputs: Array, power: float, **options: Any) -> tuple[Array, Array, Array]:
-    """The derivative of the loss by a - p, and those by a - n and p - n with the other sign."""
+def _pull(xp: Any, inputs: tuple[Array, ...], i: int, *, power: float, **options: Any) -> Array:
+    """The derivative of the loss by a - p (i = 0), and those by a - n (1) and p - n (2) with the other sign."""
     short, e, inside, swapped = _short(xp, *inputs, power=power, **options)
-    counts = xp.expand_dims(xp.above_zero(short), axis=-1)
-    near, far, *other = (counts * power_norm_slope(xp, x, power, inside) for x in e)
-    if swapped is None:
-        return near, far, xp.zeros_like(far)
-    swapped = xp.expand_dims(swapped, axis=-1)
-    return near, xp.where(swapped, 0, far), xp.where(swapped, other[0], 0)
+    counts = xp.above_zero(short)
+    if i and swapped is not None:
+        counts = xp.where(swapped, 0, counts) if i == 1 else xp.where(swapped, counts, 0)
+    return xp.expand_dims(counts, axis=-1) * power_norm_slope(xp, *e[i], power, inside)
 
 
 @triplet_margin.gradient("anchor")
-def _(xp: Any, anchor: Array, positive: Array, negative: Array, **options: Any) -> Array:
-    near, far, _ = _pulls(xp, anchor, positive, negative, **options)
-    return near - far
+def _(xp: Any, *inputs: Array, **options: Any) -> Array:
+    return _pull(xp, inputs, 0, **options) - _pull(xp, inputs, 1, **options)
 
 
 @triplet_margin.gradient("positive")
-def _(xp: Any, anchor: Array, positive: Array, negative: Array, **options: Any) -> Array:
-    near, _, other = _pulls(xp, anchor, positive, negative, **options)
-    return -near - other
+def _(xp: Any, *inputs: Array, swap: bool, **options: Any) -> Array:
+    near = _pull(xp, inputs, 0, swap=swap, **options)
+    return -near - _pull(xp, inputs, 2, swap=swap, **options) if swap else -near
 
 
 @triplet_margin.gradient("negative")
-def _(xp: Any, anchor: Array, positive: Array, negative: Array, **options: Any) -> Array:
-    _, far, other = _pulls(xp, anchor, positive, negative, **options)
-    return far + other
+def _(xp: Any, *inputs: Array, swap: bool, **options: Any) -> Array:
+    far = _pull(xp, inputs, 1, swap=swap, **options)
+    return far + _pull(xp, inputs, 2, swap=swap, **options) if swap else far
 
 
 @of_inputs({"y_true": "...", "x1": "... D", "x2": "... D"}, domain=lambda _: {"y_true": SIGN})
@@ -268,33 +266,33 @@ def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: fl
         >>> loss([1.0, -1.0], [[0.0, 2.0], [2.0, 0.0]], [[3.0, 0.0], [3.0, 0.0]]).tolist()
         [1.0, 0.75]
     """
-    u, v, apart, lost = _directions(xp, x1, x2)
-    pull = xp.where(lost, 1, apart)
-    push = xp.hinge(xp.sum(u * v, axis=-1) - margin)
+    _, _, apart, cosine, lost = _directions(xp, x1, x2)
+    pull, push = xp.where(lost, 1, apart), xp.hinge(cosine - margin)
     return xp.where(y_true == 1, pull, xp.where(y_true == -1, push, 0 * y_true * pull))
 
 
 @shared
-def _directions(xp: Any, x1: Array, x2: Array) -> tuple[Array, Array, Array, Array]:
-    """The unit vectors, 1 - c, and whether one of both is 0."""
-    u, v = xp.unit_rows(x1), xp.unit_rows(x2)
+def _directions(xp: Any, x1: Array, x2: Array) -> tuple[list[Array], list[Array], Array, Array, Array]:
+    """The unit vectors u and v, both lengths, 1 - c, c, and whether one of both vectors is 0."""
+    lengths = [xp.row_norm(x) for x in (x1, x2)]
+    u, v = (xp.unit_rows(x, length) for x, length in zip((x1, x2), lengths, strict=True))
+    gap = u - v
     # 1 - c is half the squared distance of unit vectors, which keeps its digits where they are close.
-    apart = 0.5 * xp.sum((u - v) * (u - v), axis=-1)
-    return u, v, apart, xp.all(u == 0, axis=-1) | xp.all(v == 0, axis=-1)
+    apart = 0.5 * xp.sum(gap * gap, axis=-1)
+    return [u, v, gap], lengths, apart, xp.sum(u * v, axis=-1), (lengths[0] == 0) | (lengths[1] == 0)
 
 
 def _turned(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float, first: bool) -> Array:
     """The derivative by x1 (`first`) or x2: of 1 - c it is -(v - c u) / |x1|."""
-    u, v, apart, lost = _directions(xp, x1, x2)
-    push = xp.where(xp.sum(u * v, axis=-1) <= margin, xp.zeros_like(apart), -xp.ones_like(apart))
+    (u, v, gap), lengths, apart, cosine, lost = _directions(xp, x1, x2)
+    # -(v - c u) without the digits that c loses where it is near 1.
+    apart = xp.expand_dims(apart, axis=-1)
+    turn = gap - apart * u if first else -gap - apart * v
+    push = xp.where(cosine <= margin, xp.zeros_like(cosine), -1)
     side = xp.where(y_true == 1, 1, xp.where(y_true == -1, push, 0 * y_true))
-    length = xp.row_norm(x1 if first else x2)
     # A vector of 0 has no direction, and its pair a cosine of 0 that nothing changes.
-    none = lost | (length == 0)
-    each = xp.where(none, 0 * side, side) / xp.where(none, 1, length)
-    own, other = (u, v) if first else (v, u)
-    # v - c u without the digits that c loses where it is near 1.
-    return xp.expand_dims(each, axis=-1) * (own - other - xp.expand_dims(apart, axis=-1) * own)
+    each = xp.where(lost, 0 * side, side) / xp.where(lost, 1, lengths[0 if first else 1])
+    return xp.expand_dims(each, axis=-1) * turn
 
 
 @cosine_embedding.gradient("x1")
