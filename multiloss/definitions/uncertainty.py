@@ -45,32 +45,34 @@ def gaussian_nll(
         >>> loss([0.0, 1.0], [2.0, 1.0], [1.0, 1.0]).tolist()
         [2.0, 0.0]
     """
-    v = _floored(xp, var, epsilon)
-    e = y_true - y_pred
-    value = 0.5 * (xp.log(v) + e * (e / v))
+    v, e, weighed = _errors(xp, y_true, y_pred, var, epsilon=epsilon)
+    value = 0.5 * (xp.log(v) + e * weighed)
     return value + 0.5 * math.log(2 * math.pi) if full else value
 
 
-def _floored(xp: Any, var: Array, epsilon: float) -> Array:
-    """The variance, or its floor, which the derivative passes through."""
+@shared
+def _errors(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> tuple[Array, Array, Array]:
+    """The variance or its floor, which the derivative passes through; t - p; and that over the variance."""
     # Below the floor var enters as a 0 with derivative 1.
-    return xp.where(var < epsilon, epsilon + (var - xp.stop_gradient(var)), var)
+    v = xp.where(var < epsilon, epsilon + (var - xp.stop_gradient(var)), var)
+    e = y_true - y_pred
+    return v, e, e / v
 
 
 @gaussian_nll.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> Array:
-    return (y_pred - y_true) / _floored(xp, var, epsilon)
+    return -_errors(xp, y_true, y_pred, var, epsilon=epsilon)[2]
 
 
 @gaussian_nll.gradient("y_true")
 def _(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> Array:
-    return (y_true - y_pred) / _floored(xp, var, epsilon)
+    return _errors(xp, y_true, y_pred, var, epsilon=epsilon)[2]
 
 
 @gaussian_nll.gradient("var")
 def _(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> Array:
-    v, e = _floored(xp, var, epsilon), y_true - y_pred
-    return 0.5 * (1 - e * (e / v)) / v
+    v, e, weighed = _errors(xp, y_true, y_pred, var, epsilon=epsilon)
+    return 0.5 * (1 - e * weighed) / v
 
 
 @of_inputs({"y_true": "...", "y_pred": "... M"})
