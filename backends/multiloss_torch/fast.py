@@ -60,7 +60,8 @@ class Plan:
         if self.low is not None and not readable:  # which samples become nan, the pipeline decides
             return
         how = layout(be, spec, given)
-        self.scale = 1 / _count(spec, how, main.shape)
+        self.count = _count(spec, how, main.shape)
+        self.scale = 1 / self.count
         self.dtypes = [torch.int64 if how.is_label(name) else main.dtype for name in spec.definition.inputs]
         self.labels: list[tuple[int, Any]] = [
             (i, how.known_most(name)[0]) for name, i in self.positions.items() if how.has_range(name)
@@ -96,13 +97,16 @@ class Plan:
         found = self._sum((), arrays)
         return None if found is None else found[0]
 
+    @torch.no_grad()
     def value_and_gradients(self, names: tuple[str, ...], arrays: Sequence[Any]) -> Found:
         """The loss and its gradients by the inputs of these names, in the dtypes of these; nothing is recorded."""
-        with torch.no_grad():
-            found = self._sum(names, arrays)
-            if found is None:
-                value, by_name = pipeline.value_and_gradients(be, self.spec, *arrays, wrt=names, trusted=self.trusted)
-                found = value, [by_name[name] for name in names]
+        found = self._sum(names, arrays)
+        if found is not None and self.is_kept:
+            return found
+        if found is None:
+            spec = self.spec
+            value, by_name = pipeline.value_and_gradients(be, spec, *arrays, wrt=names, trusted=self.trusted)
+            found = value, [by_name[name] for name in names]
         places = [arrays[self.positions[name]] for name in names]
         return found[0], [
             be.cast_like(gradient, x) if x.is_floating_point() else gradient
@@ -113,11 +117,16 @@ class Plan:
         """The loss and its gradients as sums over all values; None where the pipeline has to answer."""
         if self.scale is None:
             return None
-        given = [None if x is None else x.to(kind) for x, kind in zip(arrays, self.dtypes, strict=False)]
+        given = list(arrays[: len(self.dtypes)])
+        if not self.is_kept:
+            given = [None if x is None else x.to(kind) for x, kind in zip(given, self.dtypes, strict=True)]
         if self.rows is not None and all(x is None or x.is_contiguous() for x in given):
             return self._sum_in_blocks(names, given)
         found = _values_and_derivatives(self.spec, names, self.spec.axis, given, self.low)
-        return None if found is None else (found[0].sum() * self.scale, [x * self.scale for x in found[1]])
+        if found is None:
+            return None
+        total = found[0].mean() if found[0].numel() == self.count else found[0].sum() * self.scale
+        return total, [x * self.scale for x in found[1]]
 
     def _sum_in_blocks(self, names: tuple[str, ...], given: list[Any]) -> Found | None:
         """The same in blocks of whole samples (of an elementwise loss: of elements)."""
