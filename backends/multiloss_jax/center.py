@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import multiloss_jax as be
 from multiloss.center import CenterOptions, native_arrays, step
-from multiloss.host_center import HostCenter
+from multiloss.center.host import HostCenter
 from multiloss_jax import compat
 
 _TRACED = (

@@ -11,9 +11,8 @@ import numpy as np
 from keras import ops
 
 import multiloss_keras as be
-from multiloss import state
-from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
-from multiloss.center_methods import CenterMethods, Lock
+from multiloss.center import CenterOptions, native_arrays, read_options, state, step, to_host, value_and_gradient
+from multiloss.center.objects import CenterMethods, Lock
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 

@@ -11,7 +11,7 @@ import numpy as np
 import multiloss_numpy as be
 from multiloss import pipeline
 from multiloss.center import value_and_gradient
-from multiloss.host_center import HostCenter
+from multiloss.center.host import HostCenter
 from multiloss.loss import LossBase, Spec
 
 Array = Any

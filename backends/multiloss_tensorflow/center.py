@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import multiloss_tensorflow as be
 from multiloss.center import step
-from multiloss.host_center import HostCenter
+from multiloss.center.host import HostCenter
 
 
 class TensorflowCenter(HostCenter, tf.Module):

@@ -14,7 +14,7 @@ from torch import Tensor
 import multiloss_torch as be
 from multiloss import checks
 from multiloss.center import CenterOptions, native_arrays, one_row, step
-from multiloss.center_methods import CenterMethods, Lock
+from multiloss.center.objects import CenterMethods, Lock
 from multiloss_torch import checkpointing, compat, distributed, quick, reading
 
 

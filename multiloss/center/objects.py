@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import call, checks, dispatch, options, state
-from multiloss.center import CenterOptions, make, native_arrays, step, to_host, words
+from multiloss import call, checks, dispatch, options
+from multiloss.center import state
+from multiloss.center.step import CenterOptions, make, native_arrays, step, to_host, words
 from multiloss.loss import FixedOptions
 
 Array = Any

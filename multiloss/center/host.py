@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from multiloss.center import CenterOptions, native_arrays, step, to_host
-from multiloss.center_methods import CenterMethods, Lock
+from multiloss.center.objects import CenterMethods, Lock
+from multiloss.center.step import CenterOptions, native_arrays, step, to_host
 
 Array = Any
 
