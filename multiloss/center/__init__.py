@@ -4,6 +4,7 @@
 first values and files. What a loss says of its table stands below, with its definition (`multiloss.table`).
 """
 
+from multiloss.center.state import to_host
 from multiloss.center.step import (
     CenterOptions,
     make,
@@ -11,8 +12,6 @@ from multiloss.center.step import (
     one_row,
     read_options,
     step,
-    to_host,
-    value_and_gradient,
     words,
 )
 
@@ -24,6 +23,5 @@ __all__ = [
     "read_options",
     "step",
     "to_host",
-    "value_and_gradient",
     "words",
 ]

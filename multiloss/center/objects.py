@@ -1,13 +1,12 @@
-"""What the center objects of all backends share: config, the pure `init_state`/`step`, growth, files.
+"""What the center objects of all backends share: a call, config, the pure `init_state`/`step`, growth, files.
 
-A stateful object gathers the rows of the batch, computes value and moved rows, and commits those rows. The native
-classes say how rows are read and written; all the rest is here and in `center`.
+A call gathers the rows of the batch, computes the value and the moved rows, and commits those rows (`_run`). The native
+classes say how the table is held, read and written; all the rest is here and in `step`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import operator
 import os
 import threading
 from collections.abc import Collection, Sequence
@@ -15,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import call, checks, dispatch, options
-from multiloss.center import state
-from multiloss.center.step import CenterOptions, make, native_arrays, step, to_host, words
+from multiloss import dispatch, options
+from multiloss.center import inputs, state
+from multiloss.center.inputs import Arguments
+from multiloss.center.state import to_host
+from multiloss.center.step import CenterOptions, make, native_arrays, step, words
 from multiloss.loss import FixedOptions
 
 Array = Any
@@ -34,11 +35,13 @@ _OPTIONS = frozenset(f.name for f in dataclasses.fields(CenterOptions)) - {"own"
 
 
 class CenterMethods(FixedOptions):
-    """What the center objects of all backends share; `_shape`, `_dtype`, `_set` and `_host_centers` are native."""
+    """What the center objects of all backends share. The native classes hold the table, and say how it changes."""
 
     backend: str
     options: CenterOptions
     _turn: Lock
+    _table: Any
+    """The centers; None until known."""
 
     def _alone(self) -> Any:
         """What reads or moves the centers runs within: threads take turns. In traced code, which no lock can guard,
@@ -65,7 +68,7 @@ class CenterMethods(FixedOptions):
 
     def _assign(self, centers: Any) -> None:
         """`center.centers = array`: the values are copied, after the checks that a file goes through."""
-        values = real_table(centers)
+        values = state.real_table(centers)
         with self._alone():
             self._check_table("the array", values, self._other_classes(values))
             self._set(values, None)
@@ -79,11 +82,9 @@ class CenterMethods(FixedOptions):
 
     def to_backend(self, backend: str) -> Any:
         """The same center loss, with the same centers, in another framework."""
-        config = self.options.config()
-        config["loss"] = config.pop("name")
         with self._alone():
             centers = self._host_centers()
-        other = make(backend, config)
+        other = make(backend, self.options.given())
         if centers.size:
             other._set(centers, None)
         return other
@@ -96,15 +97,16 @@ class CenterMethods(FixedOptions):
             raise ValueError(f"init_state needs {missing}: multiloss.get('center', {missing}=...)")
         return {"centers": self._be().centers_array(self._first(chosen.num_classes, chosen.feature_dim))}
 
+    def _begin(self, dim: int | None = None) -> None:
+        """Make the table, where its shape is known; `dim` is the number of features that come."""
+        chosen, dim = self.options, self.options.feature_dim or dim
+        if chosen.num_classes is not None and dim:
+            self._set(self._first(chosen.num_classes, dim), None)
+
     def _first(self, rows: int, dim: int) -> np.ndarray:
         chosen = self.options
-        if chosen.initial is not None and rows <= len(chosen.initial):
-            return chosen.initial[:rows]
-        grown = state.first_centers(chosen.centers_init, chosen.seed, rows, dim, np.float64)
-        if chosen.initial is not None:
-            grown = np.array(grown)
-            grown[: len(chosen.initial)] = chosen.initial
-        return grown
+        first = state.first_centers(chosen.centers_init, chosen.seed, rows, dim, np.float64)
+        return first if chosen.initial is None else state.extended(chosen.initial, first)
 
     def step(
         self,
@@ -127,108 +129,112 @@ class CenterMethods(FixedOptions):
         Returns:
             The loss, and the new state (the one given is not changed).
         """
-        be = self._be()
-        labels, features, sample_weight, mask = native_arrays(be, labels, features, sample_weight, mask)
-        centers = state["centers"]
-        self._check(labels, features, sample_weight, mask, be.shape(centers)[-1])
-        trusted = self._labels_known(labels, mask, be.shape(centers)[0])
-        value, where_to, rows = step(
-            be, self.options, centers, labels, features, sample_weight, mask,
-            training=training, trusted=trusted, group=self._group(),
-        )  # fmt: skip
-        if where_to is None:
+        be, centers = self._be(), state["centers"]
+        classes, dim = be.shape(centers)
+        arrays = native_arrays(be, labels, features, sample_weight, mask)
+        inputs.check(be, self.options, dim, *arrays)
+        trusted = inputs.labels_known(be, self.options, classes, arrays[0], arrays[3])
+        value, moving, rows = step(
+            be, self.options, centers, *arrays, training=training, trusted=trusted, group=self._group()
+        )
+        if rows is None:
             return value, state
-        return value, {**state, "centers": be.xp.put_rows(centers, where_to, rows)}
+        return value, {**state, "centers": be.xp.put_rows(centers, moving, rows)}
 
     def _group(self) -> Any:
         """What the pure `step` updates together with (`protocol.Group`); None: nothing."""
         return None
 
-    def _check(self, labels: Array, features: Array, sample_weight: Any, mask: Any, dim: int | None) -> None:
-        be = self._be()
-        if be.kind(labels) not in "iu":
-            raise checks.label_dtype(labels.dtype, "labels")
-        if be.kind(features) not in "fiu":
-            raise checks.real_dtype("features", features.dtype)
-        label_shape, shape = be.shape(labels), be.shape(features)
-        if len(shape) != len(label_shape) + 1 or not checks.same(label_shape, shape[:-1]):
-            raise ValueError(
-                f"labels must hold one class per feature vector, of shape {shape[:-1]} for features of shape {shape}, "
-                f"got shape {label_shape}"
-            )
-        if shape[-1] == 0:
-            raise ValueError(f"features must have at least one feature, got shape {shape}")
-        if not self.options.table.one_row and dim not in (None, 0) and shape[-1] not in (None, dim):
-            raise ValueError(f"features must have {dim} features, as the centers have, got shape {shape}")
-        if self.options.table.of_batch and len(label_shape) != 1:
-            raise ValueError(
-                f"{self.options.loss} compares the samples of one batch: features must be (N, D), got shape {shape}"
-            )
-        call.check_weights(be, sample_weight, mask, label_shape, shape)
+    def update(self, labels: Any, features: Any, mask: Any = None) -> None:
+        """Move the centers once by Eq. 4, whatever `update` says."""
+        self._run((labels, features, None, mask), True)
 
-    def _labels_known(self, labels: Array, mask: Any, classes: int) -> bool:
-        if self.options.validate is False or self.options.table.one_row:  # which does not use them
-            return False
-        be = self._be()
-        fit = getattr(be, "labels_fit", None)
-        if fit is not None and mask is None and fit(labels, classes):
-            return True
-        values, kept = be.host(labels), None if mask is None else be.host(mask)
-        if values is None or (mask is not None and kept is None):
-            return False
-        keep = None if kept is None else call.spread_host(kept, values.shape)
-        checks.labels_in_range(values, classes, None, keep, "labels", "to leave such samples out pass a mask")
-        return True
+    def value_and_grad(
+        self,
+        labels: Any,
+        features: Any,
+        sample_weight: Any = None,
+        mask: Any = None,
+        *,
+        training: bool = True,
+        wrt: Any = "features",
+    ) -> tuple[Any, Any]:
+        """The value, and its gradient with respect to the features; when training, the centers move once, as in a
+        call."""
+        if wrt not in ("features", ("features",), ["features"]):
+            raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
+        value, gradient = self._run(
+            (labels, features, sample_weight, mask), training and self.options.update == "auto", True
+        )
+        return value, gradient if isinstance(wrt, str) else (gradient,)
 
-    def _fit(self, labels: Array, features: Array, mask: Any, may_grow: bool) -> None:
+    def _run(self, given: Arguments, moves: bool, differentiate: bool = False) -> Any:
+        """The value of a call, or the pair of it and its gradient; the centers move or stay."""
+        with self._alone():
+            group = self._together() if moves else None
+            arrays, trusted = self._ready(given, group)
+            value, labels, rows = self._compute(arrays, moves, trusted, group, differentiate)
+            if rows is not None:
+                self._commit(labels, rows)
+        return value
+
+    def _together(self) -> Any:
+        """What a call that moves the centers runs together with (`protocol.Group`); None: this process alone."""
+        return None
+
+    def _ready(self, given: Arguments, group: Any = None) -> tuple[list[Any], bool]:
+        """Checked native arrays, with a table that fits them, and whether the labels are known to be in range."""
+        arrays = labels, features, _, mask = self._native(*given)
+        inputs.check(self._be(), self.options, self._shape()[1], *arrays)
+        self._fit(labels, features, mask)
+        return arrays, inputs.labels_known(self._be(), self.options, self._shape()[0], labels, mask)
+
+    def _native(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Any]:
+        """The arguments as native arrays."""
+        return native_arrays(self._be(), labels, features, sample_weight, mask)
+
+    def _compute(
+        self, arrays: list[Any], moves: bool, trusted: bool, group: Any, differentiate: bool
+    ) -> tuple[Any, Any, Any]:
+        be, more = self._be(), {"trusted": trusted, "group": group, "differentiate": differentiate}
+        with dispatch.quiet(be):
+            return step(be, self.options, self._held(), *arrays, training=moves, **more)
+
+    def _held(self) -> Any:
+        """The centers, as `step` reads them."""
+        return self._table
+
+    def _commit(self, labels: Array, rows: Array) -> None:
+        """Write moved rows into the table."""
+        raise NotImplementedError
+
+    def _fit(self, labels: Array, features: Array, mask: Any) -> None:
         """Make the table fit the batch: the feature dimension from the first one, classes as they come."""
-        be, chosen, have = self._be(), self.options, self._shape()
-        dim = have[1] or chosen.feature_dim or be.shape(features)[-1]
-        if chosen.num_classes is not None:
-            if have[0] == 0:
-                if dim is None:
-                    raise ValueError("features must have a known last dimension; pass feature_dim")
-                self._set(self._first(chosen.num_classes, dim), features)
+        chosen, have, be = self.options, self._shape(), self._be()
+        if have[0] and chosen.num_classes is not None:
             return
-        values, kept = be.host(labels), None if mask is None else be.host(mask)
-        if values is None or not may_grow or (mask is not None and kept is None):
-            raise ValueError(
-                "the number of classes cannot be read from the labels here (traced, compiled or on an accelerator); "
-                "pass num_classes to multiloss.get('center', ...)"
-            )
-        if kept is not None:
-            values = values[call.spread_host(kept, values.shape)]
-        top = int(values.max()) + 1 if values.size else 0
-        if top > chosen.max_classes:
-            raise ValueError(
-                f"labels hold the class {top - 1}, and the centers grow by themselves up to max_classes="
-                f"{chosen.max_classes} only; pass num_classes to multiloss.get('center', ...)"
-            )
-        if values.size and values.min() < 0:
-            way_out = "to leave such samples out pass a mask"
-            checks.labels_in_range(values, max(top, have[0], 1), None, None, "labels", way_out)
-        rows = max(top, have[0], 1)  # of an empty batch one class, so that there is a table to look into
+        rows = chosen.num_classes or inputs.grown(be, chosen, have[0], labels, mask)
         if rows > have[0]:
-            grown = self._first(rows, dim)
-            if have[0]:
-                grown = np.array(grown)
-                grown[: have[0]] = self._host_centers()
-            self._set(grown, features)
+            dim = have[1] or chosen.feature_dim or be.shape(features)[-1]
+            if dim is None:
+                raise ValueError("features must have a known last dimension; pass feature_dim")
+            first = self._first(rows, dim)
+            self._set(state.extended(self._host_centers(), first) if have[0] else first, features)
 
     def _shape(self) -> tuple[int, int]:
         """(0, 0) until known."""
-        raise NotImplementedError
-
-    def _set(self, centers: np.ndarray, like: Array | None) -> None:
-        """Take these centers; `like` are features, which tell device and dtype where the table is new."""
-        raise NotImplementedError
-
-    def _host_centers(self) -> np.ndarray:
-        """A copy of the centers in NumPy."""
-        raise NotImplementedError
+        return (0, 0) if self._table is None else tuple(self._table.shape)
 
     def _dtype(self) -> str:
         """The name of the centers' dtype."""
+        return str(getattr(self._table.dtype, "name", self._table.dtype)).rpartition(".")[2]
+
+    def _host_centers(self) -> np.ndarray:
+        """A copy of the centers in NumPy."""
+        return np.zeros((0, 0)) if self._table is None else np.array(to_host(self._table))
+
+    def _set(self, centers: np.ndarray, like: Array | None) -> None:
+        """Take these centers; `like` are features, which tell device and dtype where the table is new."""
         raise NotImplementedError
 
     def save_centers(self, path: str | os.PathLike[str]) -> None:
@@ -252,12 +258,14 @@ class CenterMethods(FixedOptions):
         """
         centers = state.load(path)
         if classes is not None:
-            centers = centers[_class_list(classes, len(centers), os.fspath(path))]
+            centers = centers[state.class_list(classes, len(centers), os.fspath(path))]
         with self._alone():
             other = self._other_classes(centers)
             hint = "resize=True or classes=[...] adapts them"
             self._check_table(os.fspath(path), centers, other and not resize, hint)
-            self._set(self._resized(centers, self.options.num_classes) if other else centers, None)
+            if other:
+                centers = state.extended(centers, self._first(int(self.options.num_classes or 0), centers.shape[1]))
+            self._set(centers, None)
 
     def _other_classes(self, centers: np.ndarray) -> bool:
         """Whether they are of another number of classes than these, which do not grow by themselves."""
@@ -267,7 +275,7 @@ class CenterMethods(FixedOptions):
         have = self._shape()
         wanted = have[0] or self.options.num_classes, have[1] or self.options.feature_dim
         dtype = self._dtype() if have[0] else centers.dtype
-        check_table(source, centers, wanted, dtype, other, hint, unknown=self.options.table.one_row)
+        state.check_table(source, centers, wanted, dtype, other, hint, unknown=self.options.table.one_row)
 
     def resize(self, num_classes: int) -> None:
         """Keep the first `num_classes` classes; new ones get the first values that `centers_init` gives them.
@@ -279,7 +287,8 @@ class CenterMethods(FixedOptions):
         if self.options.table.one_row:
             raise ValueError(f"{self.options.loss} loss has one row for all classes, and does not resize to {rows}")
         with self._alone():
-            self._take(self._resized(self._known(), rows))
+            centers = self._known()
+            self._take(state.extended(centers, self._first(rows, centers.shape[1])))
 
     def select(self, classes: Sequence[int]) -> None:
         """Keep these classes only: what was class `classes[i]` is class i from now on.
@@ -292,7 +301,7 @@ class CenterMethods(FixedOptions):
         """
         with self._alone():
             centers = self._known()
-            chosen = _class_list(classes, len(centers), "the center loss")
+            chosen = state.class_list(classes, len(centers), "the center loss")
             first = None
             if self.options.initial is not None:  # the first values go with their classes
                 first = self._first(len(centers), centers.shape[1])[chosen]
@@ -303,24 +312,17 @@ class CenterMethods(FixedOptions):
             raise ValueError("there are no centers yet: train a step first, or pass num_classes and feature_dim")
         return self._host_centers()
 
-    def _resized(self, centers: np.ndarray, rows: int | None) -> np.ndarray:
-        rows = len(centers) if rows is None else rows
-        grown = np.array(self._first(rows, centers.shape[1]), centers.dtype)
-        grown[: len(centers)] = centers[:rows]
-        return grown
-
     def _take(self, centers: np.ndarray, first: np.ndarray | None = None) -> None:
         """Another class set: the options follow, where they fix the number of classes or its first values."""
-        before = self.options
-        classes: dict[str, Any] = {}
+        before, rows = self.options, len(centers)
+        new: dict[str, Any] = {} if first is None else {"initial": first}
         if before.num_classes is not None:
-            classes = {"num_classes": len(centers), "max_classes": max(before.max_classes, len(centers))}
-        initial = before.initial if first is None else first
-        self.options = dataclasses.replace(before, **classes, initial=initial)
+            new |= {"num_classes": rows, "max_classes": max(before.max_classes, rows)}
+        self.options = dataclasses.replace(before, **new)
         try:
             self._set(centers, None)
         finally:
-            if self._shape()[0] != len(centers):  # it was refused or interrupted
+            if self._shape()[0] != rows:  # it was refused or interrupted
                 self.options = before
 
     def describe(self) -> str:
@@ -343,53 +345,31 @@ class CenterMethods(FixedOptions):
         return f"multiloss.get({self.options.loss!r}{shown})"
 
 
-def real_table(centers: Any) -> np.ndarray:
-    """The values of any framework's array, in NumPy; refused where they are no real matrix."""
-    values = np.array(to_host(centers))
-    if values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise ValueError(
-            f"centers must be a real (classes, features) array, got {values.dtype} of shape {values.shape}"
-        )
-    return values
+class HostCenter(CenterMethods):
+    """A center loss that holds its table itself, for backends without a module system: NumPy, JAX, TensorFlow.
 
-
-def check_table(
-    source: str,
-    centers: np.ndarray,
-    wanted: tuple[int | None, int | None],
-    dtype: Any,
-    other: bool,
-    hint: str = "",
-    *,
-    unknown: bool = False,
-) -> None:
-    """Refuse centers that cannot take the place of others.
-
-    Args:
-        source: where they come from.
-        centers: the values.
-        wanted: the shape of the others; None where it is not known.
-        dtype: that of the others, in which the new ones have to be finite.
-        other: whether they are of another number of classes, and that is none that could be taken.
-        hint: what to do about that.
-        unknown: whether nan stands for what is not known yet, as the radius of ring loss before the first batch.
+    `training=True` moves the centers, once a call.
     """
-    if wanted[1] not in (None, centers.shape[1]) or other or not centers.size:
-        hint = f"; {hint}" if other and wanted[1] in (None, centers.shape[1]) and hint else ""
-        raise ValueError(f"{source} holds centers of shape {centers.shape}, but these are of shape {wanted}{hint}")
-    with np.errstate(over="ignore"):
-        values = centers.astype(dtype)
-    wrong = np.isinf(values) if unknown else ~np.isfinite(values)
-    if wrong.any():
-        row = int(np.argwhere(wrong)[0, 0])
-        raise ValueError(f"{source} holds centers that are not finite in {values.dtype}: class {row} is {centers[row]}")
 
+    def __init__(self, chosen: CenterOptions) -> None:
+        self.options = chosen
+        self._turn = Lock()
+        self._table = None
+        self._begin()
 
-def _class_list(classes: Sequence[int], have: int, where: str) -> list[int]:
-    """Existing classes, each once."""
-    chosen = [operator.index(c) for c in classes]
-    wrong = next((c for c in chosen if not 0 <= c < have), None)
-    if not chosen or wrong is not None or len(set(chosen)) != len(chosen):
-        told = "none" if not chosen else f"{wrong}" if wrong is not None else f"{chosen}, one of them twice"
-        raise ValueError(f"classes must name classes of {where}, in [0, {have}), each once; got {told}")
-    return chosen
+    @property
+    def centers(self) -> Array:
+        """The centers, (num_classes, feature_dim), as a native array; (0, 0) until known."""
+        return self._be().centers_array(np.zeros((0, 0))) if self._table is None else self._table
+
+    def _set(self, centers: np.ndarray, like: Array | None) -> None:
+        self._table = self._be().centers_array(centers, self._table if like is None else like)
+
+    def _commit(self, labels: Array, rows: Array) -> None:
+        self._table = self._be().xp.put_rows(self._table, labels, rows)
+
+    def __call__(
+        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True
+    ) -> Any:
+        """The value with the centers from before; then, when training, they move once by Eq. 4."""
+        return self._run((labels, features, sample_weight, mask), training and self.options.update == "auto")
