@@ -40,7 +40,7 @@ class TensorflowCenter(HostCenter, tf.Module):
         if not tf.executing_eagerly():
             raise ValueError(
                 "centers cannot take their shape inside a tf.function; pass num_classes and feature_dim to "
-                "multiloss.get('center', ...)"
+                f"multiloss.get({self.options.loss!r}, ...)"
             )
         new = be.centers_array(centers, self._table if self._table is not None else like)
         if self._table is not None and self._table.shape == new.shape:

@@ -221,13 +221,14 @@ class TorchCenter(CenterMethods, compat.Table):
         self._choice.exchanged()
 
     def _set(self, centers: np.ndarray, like: Tensor | None) -> None:
-        self._agreed = False
+        self._agreed, old = False, self.centers
         with torch.inference_mode(False):  # whose tensors could not be written to in training
-            new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)
-            new = new.to(self.centers.device) if like is None else new
-            if _fits(self.centers, new):
+            new = be.centers_array(centers, old if old.numel() else like)
+            new = new.to(old.device) if like is None else new
+            alike = all(getattr(old, name) == getattr(new, name) for name in ("shape", "dtype", "device"))
+            if alike and not old.is_meta and not old.is_inference():
                 with torch.no_grad():
-                    self.centers.copy_(new)  # who shares the buffer (other processes, a CUDA graph) sees it
+                    old.copy_(new)  # who shares the buffer (other processes, a CUDA graph) sees it
             else:
                 self._hold(new)
 
@@ -270,12 +271,6 @@ class TorchCenter(CenterMethods, compat.Table):
         self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self._hold(self.centers.float())
-
-
-def _fits(table: Tensor, new: Tensor) -> bool:
-    """Whether one can be copied into the other."""
-    same = table.shape == new.shape and table.dtype == new.dtype and table.device == new.device
-    return same and not table.is_meta and not table.is_inference()
 
 
 def _leaf_of(features: Tensor) -> Tensor:

@@ -8,8 +8,6 @@ from multiloss import call, checks
 from multiloss.center.step import CenterOptions
 
 Array = Any
-Arguments = tuple[Any, Any, Any, Any]
-"""Labels, features, sample_weight and mask, as they came."""
 
 _WAY_OUT = "to leave such samples out pass a mask"
 
@@ -64,13 +62,13 @@ def grown(be: Any, chosen: CenterOptions, classes: int, labels: Array, mask: Any
     if values is None:
         raise ValueError(
             "the number of classes cannot be read from the labels here (traced, compiled or on an accelerator); "
-            "pass num_classes to multiloss.get('center', ...)"
+            f"pass num_classes to multiloss.get({chosen.loss!r}, ...)"
         )
     top = int(values.max()) + 1 if values.size else 0
     if top > chosen.max_classes:
         raise ValueError(
             f"labels hold the class {top - 1}, and the centers grow by themselves up to max_classes="
-            f"{chosen.max_classes} only; pass num_classes to multiloss.get('center', ...)"
+            f"{chosen.max_classes} only; pass num_classes to multiloss.get({chosen.loss!r}, ...)"
         )
     rows = max(top, classes, 1)
     checks.labels_in_range(values, rows, None, None, "labels", _WAY_OUT)

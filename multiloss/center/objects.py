@@ -16,7 +16,6 @@ import numpy as np
 
 from multiloss import dispatch, options
 from multiloss.center import inputs, state
-from multiloss.center.inputs import Arguments
 from multiloss.center.state import to_host
 from multiloss.center.step import CenterOptions, make, native_arrays, step, words
 from multiloss.loss import FixedOptions
@@ -44,8 +43,7 @@ class CenterMethods(FixedOptions):
     """The centers; None until known."""
 
     def _alone(self) -> Any:
-        """What reads or moves the centers runs within: threads take turns. In traced code, which no lock can guard,
-        the native classes have none."""
+        """What reads or moves the centers runs within, so that threads take turns; in traced code there is no lock."""
         return self._turn
 
     def _fixed(self) -> Collection[str]:
@@ -70,7 +68,7 @@ class CenterMethods(FixedOptions):
         """`center.centers = array`: the values are copied, after the checks that a file goes through."""
         values = state.real_table(centers)
         with self._alone():
-            self._check_table("the array", values, self._other_classes(values))
+            self._has_other_classes("the array", values)
             self._set(values, None)
 
     def _be(self) -> Any:
@@ -94,7 +92,7 @@ class CenterMethods(FixedOptions):
         chosen = self.options
         if chosen.num_classes is None or chosen.feature_dim is None:
             missing = "num_classes" if chosen.num_classes is None else "feature_dim"
-            raise ValueError(f"init_state needs {missing}: multiloss.get('center', {missing}=...)")
+            raise ValueError(f"init_state needs {missing}: multiloss.get({chosen.loss!r}, {missing}=...)")
         return {"centers": self._be().centers_array(self._first(chosen.num_classes, chosen.feature_dim))}
 
     def _begin(self, dim: int | None = None) -> None:
@@ -150,17 +148,10 @@ class CenterMethods(FixedOptions):
         self._run((labels, features, None, mask), True)
 
     def value_and_grad(
-        self,
-        labels: Any,
-        features: Any,
-        sample_weight: Any = None,
-        mask: Any = None,
-        *,
-        training: bool = True,
+        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True,
         wrt: Any = "features",
-    ) -> tuple[Any, Any]:
-        """The value, and its gradient with respect to the features; when training, the centers move once, as in a
-        call."""
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """The value, and its gradient with respect to the features; when training, the centers move as in a call."""
         if wrt not in ("features", ("features",), ["features"]):
             raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
         value, gradient = self._run(
@@ -168,7 +159,7 @@ class CenterMethods(FixedOptions):
         )
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
-    def _run(self, given: Arguments, moves: bool, differentiate: bool = False) -> Any:
+    def _run(self, given: tuple[Any, ...], moves: bool, differentiate: bool = False) -> Any:
         """The value of a call, or the pair of it and its gradient; the centers move or stay."""
         with self._alone():
             group = self._together() if moves else None
@@ -182,7 +173,7 @@ class CenterMethods(FixedOptions):
         """What a call that moves the centers runs together with (`protocol.Group`); None: this process alone."""
         return None
 
-    def _ready(self, given: Arguments, group: Any = None) -> tuple[list[Any], bool]:
+    def _ready(self, given: tuple[Any, ...], group: Any = None) -> tuple[list[Any], bool]:
         """Checked native arrays, with a table that fits them, and whether the labels are known to be in range."""
         arrays = labels, features, _, mask = self._native(*given)
         inputs.check(self._be(), self.options, self._shape()[1], *arrays)
@@ -203,10 +194,6 @@ class CenterMethods(FixedOptions):
     def _held(self) -> Any:
         """The centers, as `step` reads them."""
         return self._table
-
-    def _commit(self, labels: Array, rows: Array) -> None:
-        """Write moved rows into the table."""
-        raise NotImplementedError
 
     def _fit(self, labels: Array, features: Array, mask: Any) -> None:
         """Make the table fit the batch: the feature dimension from the first one, classes as they come."""
@@ -235,7 +222,11 @@ class CenterMethods(FixedOptions):
 
     def _set(self, centers: np.ndarray, like: Array | None) -> None:
         """Take these centers; `like` are features, which tell device and dtype where the table is new."""
-        raise NotImplementedError
+        self._table = self._be().centers_array(centers, self._table if like is None else like)
+
+    def _commit(self, labels: Array, rows: Array) -> None:
+        """Write moved rows into the table."""
+        self._table = self._be().xp.put_rows(self._table, labels, rows)
 
     def save_centers(self, path: str | os.PathLike[str]) -> None:
         """Write the centers as one safetensors file, which every backend reads."""
@@ -260,22 +251,21 @@ class CenterMethods(FixedOptions):
         if classes is not None:
             centers = centers[state.class_list(classes, len(centers), os.fspath(path))]
         with self._alone():
-            other = self._other_classes(centers)
-            hint = "resize=True or classes=[...] adapts them"
-            self._check_table(os.fspath(path), centers, other and not resize, hint)
-            if other:
+            if self._has_other_classes(os.fspath(path), centers, "resize=True or classes=[...] adapts them", resize):
                 centers = state.extended(centers, self._first(int(self.options.num_classes or 0), centers.shape[1]))
             self._set(centers, None)
 
-    def _other_classes(self, centers: np.ndarray) -> bool:
-        """Whether they are of another number of classes than these, which do not grow by themselves."""
-        return self.options.num_classes not in (None, len(centers)) and self._shape()[0] != len(centers)
-
-    def _check_table(self, source: str, centers: np.ndarray, other: bool, hint: str = "center.resize first") -> None:
-        have = self._shape()
-        wanted = have[0] or self.options.num_classes, have[1] or self.options.feature_dim
+    def _has_other_classes(
+        self, source: str, centers: np.ndarray, hint: str = "center.resize first", resize: bool = False
+    ) -> bool:
+        """Whether they are of another number of classes than these, which do not grow by themselves. That is refused
+        unless they `resize`, as is what cannot take the place of these at all."""
+        have, chosen = self._shape(), self.options
+        other = chosen.num_classes not in (None, len(centers)) and have[0] != len(centers)
+        wanted = have[0] or chosen.num_classes, have[1] or chosen.feature_dim
         dtype = self._dtype() if have[0] else centers.dtype
-        state.check_table(source, centers, wanted, dtype, other, hint, unknown=self.options.table.one_row)
+        state.check_table(source, centers, wanted, dtype, other and not resize, hint, unknown=chosen.table.one_row)
+        return other
 
     def resize(self, num_classes: int) -> None:
         """Keep the first `num_classes` classes; new ones get the first values that `centers_init` gives them.
@@ -302,10 +292,8 @@ class CenterMethods(FixedOptions):
         with self._alone():
             centers = self._known()
             chosen = state.class_list(classes, len(centers), "the center loss")
-            first = None
-            if self.options.initial is not None:  # the first values go with their classes
-                first = self._first(len(centers), centers.shape[1])[chosen]
-            self._take(centers[chosen], first)
+            is_given = self.options.initial is not None  # then the first values go with their classes
+            self._take(centers[chosen], self._first(*centers.shape)[chosen] if is_given else None)
 
     def _known(self) -> np.ndarray:
         if self._shape()[0] == 0:
@@ -329,13 +317,8 @@ class CenterMethods(FixedOptions):
         """What is computed, in words: scale of the value, step of the centers, dtype, synchronisation."""
         classes, dim = self._shape()
         table = f"({classes}, {dim}), {self._dtype()}" if classes else "not known before the first batch"
-        return "\n".join(
-            [
-                *words(self.options, dim or self.options.feature_dim),
-                f"centers: {table}, no gradient",
-                f"synchronisation: {self._synchronisation()}",
-            ]
-        )
+        said = [*words(self.options, dim or self.options.feature_dim), f"centers: {table}, no gradient"]
+        return "\n".join([*said, f"synchronisation: {self._synchronisation()}"])
 
     def _synchronisation(self) -> str:
         return "none, one process"
@@ -361,12 +344,6 @@ class HostCenter(CenterMethods):
     def centers(self) -> Array:
         """The centers, (num_classes, feature_dim), as a native array; (0, 0) until known."""
         return self._be().centers_array(np.zeros((0, 0))) if self._table is None else self._table
-
-    def _set(self, centers: np.ndarray, like: Array | None) -> None:
-        self._table = self._be().centers_array(centers, self._table if like is None else like)
-
-    def _commit(self, labels: Array, rows: Array) -> None:
-        self._table = self._be().xp.put_rows(self._table, labels, rows)
 
     def __call__(
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True

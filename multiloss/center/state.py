@@ -202,9 +202,10 @@ def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[
     if not found:
         told = f"pieces of a table with another number of classes, {others[0].name}" if others else "no such file"
         raise (ValueError if others else FileNotFoundError)(f"{os.fspath(path)}: {told}; wanted {shape[0]} classes")
-    rows, reached, one_save = [np.zeros((0, shape[1]), np.float32)], 0, _about(found[0])[0]
-    for file in found:
-        start, (save_id, length, dim) = int(file.name[-20:].split("-of-")[0]), _about(file)
+    about = {file: _about(file) for file in found}
+    rows, reached, one_save = [np.zeros((0, shape[1]), np.float32)], 0, about[found[0]][0]
+    for file, (save_id, length, dim) in about.items():
+        start = int(file.name[-20:].split("-of-")[0])
         if save_id != one_save:
             raise ValueError(
                 f"{found[0]} and {file.name} are pieces of different saves ({one_save} and {save_id}), of "

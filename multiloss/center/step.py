@@ -20,11 +20,10 @@ _OF_CLASSES = ("num_classes", "feature_dim", "centers_init", "seed", "max_classe
 """The options that a loss has not whose one row stands for all classes."""
 
 
-def _absent(table: Table) -> tuple[str, ...]:
+def _absent(table: Table) -> set[str]:
     """The options of the others that a loss has not."""
-    names: tuple[str, ...] = () if len(table.presets) > 1 else ("preset",)
-    names += () if table.sharded else ("sharded",)
-    return names + _OF_CLASSES if table.one_row else names
+    has = {"preset": len(table.presets) > 1, "sharded": table.sharded, **dict.fromkeys(_OF_CLASSES, not table.one_row)}
+    return {name for name, there in has.items() if not there}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,16 +120,13 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     chosen = {name: definition.readers[name](name, given.pop(name, default)) for name, default in defaults.items()}
     if table.first is not None:
         given["centers_init"] = table.first(chosen)
-    initial = given.get("centers_init")
+    array, initial = None, given.get("centers_init")
     if initial is not None and not isinstance(initial, str):
-        del given["centers_init"]
-        array = real_table(initial, "centers_init must be 'zeros', 'normal' or")
+        array = real_table(given.pop("centers_init"), "centers_init must be 'zeros', 'normal' or")
         for name, size in zip(("num_classes", "feature_dim"), array.shape, strict=True):
             if given.get(name) not in (None, size):
                 raise ValueError(f"centers_init has shape {array.shape}, which contradicts {name}={given[name]}")
             given[name] = size
-    else:
-        array = None
     read = {name: _READERS[name](name, value) for name, value in given.items() if name != "preset"}
     if read.get("num_classes") and "max_classes" not in read:
         read["max_classes"] = max(65536, read["num_classes"])
