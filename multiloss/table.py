@@ -63,8 +63,8 @@ class Table:
     """Whether the rows may be split over processes."""
     presets: Mapping[str | None, tuple[Rule, Options]] = dataclasses.field(default_factory=lambda: {None: (Rule(), {})})
     """name -> what is computed, and the options' defaults that differ."""
-    measure: Callable[[Any, Array], Array] | None = None
-    """`(xp, features) -> what the rows are moved towards`; None: the features themselves."""
+    measure: Callable[[Any, Array], Array] = lambda xp, features: features
+    """`(xp, features) -> what the rows are moved towards`."""
     first: Callable[[Options], Any] | None = None
     """`own options -> the first table`, whose nan the first batch replaces by its mean; None: by `centers_init`."""
     moves_all: Callable[[Options], bool] = lambda own: False

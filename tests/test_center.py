@@ -248,7 +248,7 @@ def test_first_centers(backend: str) -> None:
         same(center.centers, FIRST)
     assert center.config()["num_classes"] == C
     for options, said in (
-        ({"centers_init": FIRST[0]}, r"'zeros', 'normal' or a real \(classes, features\) array, got shape \(3,\)"),
+        ({"centers_init": FIRST[0]}, r"'zeros', 'normal' or a real .* array, got float\d\d of shape \(3,\)"),
         ({"centers_init": FIRST, "num_classes": 4}, r"shape \(5, 3\), which contradicts num_classes=4"),
         ({"centers_init": FIRST, "feature_dim": 2}, r"shape \(5, 3\), which contradicts feature_dim=2"),
         ({"centers_init": "ones"}, "centers_init must be one of 'zeros', 'normal', got 'ones'"),

@@ -191,6 +191,18 @@ def test_bad_options(backend: str) -> None:
         git(to_native(backend, [[0], [1]]), to_native(backend, np.ones((2, 1, 2), np.float32)))
 
 
+@each
+def test_what_is_missing_is_asked_for_by_the_losss_own_name(backend: str, name: str, options: dict[str, Any]) -> None:
+    if name == "ring":  # which has its one row from the start
+        assert to_numpy(multiloss.get(name, backend, **options).init_state()["centers"]).shape == (1, 1)
+        return
+    center = multiloss.get(name, backend=backend, max_classes=2, **options)
+    with pytest.raises(ValueError, match=rf"init_state needs num_classes: multiloss\.get\('{name}', num_classes"):
+        center.init_state()
+    with pytest.raises(ValueError, match=rf"up to max_classes=2 only; pass num_classes to multiloss\.get\('{name}'"):
+        center(to_native(backend, [0, 2]), to_native(backend, np.ones((2, 2), np.float32)))
+
+
 def test_each_names_its_paper() -> None:
     """In the docstring, and the paragraph that `describe()` and the catalogue show is still the one sentence."""
     for name, paper in (

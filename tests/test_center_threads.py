@@ -17,7 +17,7 @@ import pytest
 
 import multiloss
 from arrays import framework, to_native, to_numpy
-from multiloss import state
+from multiloss.center import state
 
 COUNT = 4096
 """Each of so many steps towards 1 leaves 1 - 1 / COUNT of the way, whatever their order is."""

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import center, loss, options, owners, registry
+from multiloss import loss, options, owners, registry
+from multiloss.center.step import _READERS, CenterOptions
 from multiloss.definition import Definition
 from multiloss.porting import variants
 
@@ -215,7 +216,7 @@ def declared() -> Iterator[tuple[Callable[..., Any], str]]:
     """What declares options in the library, and each of them."""
     for definition in definitions():
         yield from ((definition.value, name) for name in definition.options)
-    yield from ((center.CenterOptions.__init__, name) for name in center._READERS)
+    yield from ((CenterOptions.__init__, name) for name in _READERS)
     yield from ((loss.Spec.__init__, name) for name in ("reduction", "validate"))
     yield from ((owners.Owner.__init__, name) for name in ("num_classes", "feature_dim", "bias", "seed"))
 

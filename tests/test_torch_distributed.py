@@ -12,7 +12,7 @@ import torch
 import group_cases
 import multiloss
 import processes
-from multiloss import state
+from multiloss.center import state
 from torch_processes import MORE, D, batch
 
 folders: dict[int, Path] = {}

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 import group_cases
 import multiloss
 import multiloss.torch
-from multiloss import state
+from multiloss.center import state
 from multiloss.torch import checkpoint_contexts
 from multiloss_torch import checkpointing
 

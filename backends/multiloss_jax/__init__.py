@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiloss import checks, dispatch, numerics, state
+from multiloss import checks, dispatch, numerics
+from multiloss.center import state
 from multiloss.protocol import namespace
 from multiloss_jax import ops
 from multiloss_jax.compat import is_traced

@@ -12,8 +12,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import multiloss_jax as be
 from multiloss.center import CenterOptions, native_arrays, step
-from multiloss.host_center import HostCenter
+from multiloss.center.objects import HostCenter
 from multiloss_jax import compat
+from multiloss_jax.distributed import Axis
 
 _TRACED = (
     "{} traced, and an object with state would bake its centers into the trace; under JAX transformations use "
@@ -46,19 +47,11 @@ def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: 
     The new table is made in place of `spare` (which is donated): the same one but for the rows of `lag`.
     """
 
-    def run(
-        table: Any, spare: Any, lag: Any, labels: Any, features: Any, sample_weight: Any, mask: Any
-    ) -> tuple[Any, Any, Any, Any]:
-        def total(x: Any) -> Any:
-            value, where_to, rows = step(
-                be, chosen, table, labels, x, sample_weight, mask, training=moves, trusted=trusted
-            )
-            return (value.sum() if value.ndim else value), (value, where_to, rows)
-
-        if differentiate:
-            (_, (value, where_to, rows)), gradient = jax.value_and_grad(total, has_aux=True)(features)
-        else:
-            (_, (value, where_to, rows)), gradient = total(features), None
+    def run(table: Any, spare: Any, lag: Any, *arrays: Any) -> tuple[Any, Any, Any, Any]:
+        value, where_to, rows = step(
+            be, chosen, table, *arrays, training=moves, trusted=trusted, differentiate=differentiate
+        )
+        value, gradient = value if differentiate else (value, None)
         if where_to is None:
             return value, gradient, None, None
         caught_up = be.xp.put_rows(spare, lag, be.xp.gather(table, lag))
@@ -71,35 +64,6 @@ def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: 
 def _lag_length(rows: int) -> int:
     """A power of two, filled up with class 0, so that batches of many lengths compile few programs."""
     return 1 << max(rows - 1, 0).bit_length()
-
-
-class Axis:
-    """The devices of a mesh axis (`axis_name`), inside `jax.shard_map`, `jax.pmap` or `jax.vmap` (`protocol.Group`)."""
-
-    def __init__(self, name: str | tuple[str, ...]) -> None:
-        self.name = name
-
-    def _size(self) -> int:
-        """How many devices: a sum of constants is one. (`jax.lax.axis_size` is not in every version.)"""
-        return int(jax.lax.psum(1, self.name))
-
-    def gathers(self, classes: int, dim: int, samples: int) -> bool:
-        """Whether the batch travels (its rows to every device), and not one sum a class (there and back)."""
-        return self._size() * samples <= 2 * classes
-
-    def gather(self, x: Any) -> Any:
-        """The batches of all devices, one after the other."""
-        # Not `all_gather`: its result counts as different on each device, and a replicated output would be refused.
-        if x.dtype == jnp.bool_:
-            return self.gather(x.astype(jnp.int32)) > 0
-        n = x.shape[0]
-        place = jnp.zeros((n * self._size(), *x.shape[1:]), x.dtype)
-        first = jax.lax.axis_index(self.name) * n
-        return jax.lax.psum(jax.lax.dynamic_update_slice_in_dim(place, x, first, 0), self.name)
-
-    def sum(self, x: Any) -> Any:
-        """The sum over all devices."""
-        return jax.lax.psum(x, self.name)
 
 
 class JaxCenter(HostCenter):
@@ -116,7 +80,7 @@ class JaxCenter(HostCenter):
     """A second table, and in which rows it lags behind the first. A step reads one table and writes into the other,
     which JAX takes from us for that; then they change places. So wherever a step is interrupted, one is whole."""
 
-    def _begin(self) -> None:
+    def _begin(self, dim: int | None = None) -> None:
         """Not yet: the pure `step`, and the module of Flax, keep a table of their own."""
 
     @property
@@ -124,7 +88,7 @@ class JaxCenter(HostCenter):
         """The centers, once known: made when they are asked for."""
         if self._own is None:
             with jax.ensure_compile_time_eval():  # not as a part of what is traced now
-                HostCenter._begin(self)
+                super()._begin()
         return self._own
 
     @_table.setter
@@ -169,7 +133,7 @@ class JaxCenter(HostCenter):
         with self._alone():
             return jnp.zeros((0, 0)) if self._table is None else jnp.array(self._table)
 
-    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[Any, ...]:
+    def _native(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Any]:
         if self.options.axis_name is not None:
             raise RuntimeError(
                 "with axis_name a center loss is updated together with other devices, by the pure step inside "
@@ -179,32 +143,26 @@ class JaxCenter(HostCenter):
         traced = [name for name, x in arguments.items() if compat.is_traced(x)]
         if traced:
             raise RuntimeError(_TRACED.format(f"{' and '.join(traced)} {'are' if len(traced) > 1 else 'is'}"))
-        return super()._ready(labels, features, sample_weight, mask)
+        return super()._native(**arguments)
 
-    def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
-        return self._moved(arrays, moves, trusted, False)[0], None, None
-
-    def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
-        arrays[1] = arrays[1] if be.kind(arrays[1]) == "f" else be.compute(arrays[1])
-        return *self._moved(arrays, moves, trusted, True), None, None
-
-    def _moved(self, arrays: list[Any], moves: bool, trusted: bool, differentiate: bool) -> tuple[Any, Any]:
-        """Value and gradient or None; the centers have moved, in whole or not at all."""
+    def _compute(
+        self, arrays: list[Any], moves: bool, trusted: bool, group: Any, differentiate: bool
+    ) -> tuple[Any, None, None]:
+        """The centers have moved, in whole or not at all; no rows are left to commit."""
         table, run = self._table, _compiled(self.options, moves, trusted, differentiate)
-        if not moves:
-            value, gradient, _, _ = run(table, None, None, *arrays)
-            self._refuse_traced(value)
-            return value, gradient
-        spare, lag = self._spare or (
-            jnp.array(table),
-            jnp.zeros(_lag_length(arrays[0].size), be.labels(arrays[0]).dtype),
-        )
-        self._spare = None  # if this call does not come to its end, the next one makes another copy
+        spare = lag = None
+        if moves:
+            spare, lag = self._spare or (
+                jnp.array(table),
+                jnp.zeros(_lag_length(arrays[0].size), be.labels(arrays[0]).dtype),
+            )
+            self._spare = None  # if this call does not come to its end, the next one makes another copy
         value, gradient, new, new_lag = run(table, spare, lag, *arrays)
-        self._refuse_traced(new)
-        self._own = new
-        self._spare = table, new_lag
-        return value, gradient
+        self._refuse_traced(value)
+        if moves:
+            self._own = new
+            self._spare = table, new_lag
+        return (value, gradient) if differentiate else value, None, None
 
     def __copy__(self) -> JaxCenter:
         """With a table of its own: a call donates the buffer, and the other would read what is gone."""
@@ -220,6 +178,3 @@ class JaxCenter(HostCenter):
     def _refuse_traced(self, x: Any) -> None:
         if compat.is_traced(x):  # of constants, inside `jit`
             raise RuntimeError(_TRACED.format("the center loss is"))
-
-    def _host_centers(self) -> np.ndarray:
-        return np.zeros((0, 0)) if self._table is None else np.array(self._table)

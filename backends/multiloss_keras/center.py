@@ -11,9 +11,8 @@ import numpy as np
 from keras import ops
 
 import multiloss_keras as be
-from multiloss import state
-from multiloss.center import CenterOptions, native_arrays, read_options, step, to_host, value_and_gradient
-from multiloss.center_methods import CenterMethods, Lock
+from multiloss.center import CenterOptions, native_arrays, read_options, state, to_host
+from multiloss.center.objects import CenterMethods, Lock
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 
@@ -54,22 +53,20 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if chosen.process_group is not None and be.choice is None:
             raise ValueError(f"process_group is an option of Keras on torch, got it on {keras.backend.backend()}")
         self._choice: Any = None if be.choice is None else be.choice(chosen.process_group)
-        if chosen.num_classes is not None and chosen.feature_dim is not None:
-            self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
+        self._begin()
 
     @classmethod
     def of(cls, chosen: CenterOptions) -> CenterLoss:
         """The layer of options that are read already."""
-        config = chosen.config()
-        config["loss"] = config.pop("name")
-        if chosen.initial is not None and "centers_init" in config:
-            config["centers_init"] = chosen.initial
-        return cls(**config, process_group=chosen.process_group)
+        given = chosen.given()
+        if chosen.initial is not None and "centers_init" in given:
+            given["centers_init"] = chosen.initial
+        return cls(**given, process_group=chosen.process_group)
 
     def build(self, labels_shape: Any, features_shape: Any = None) -> None:
         """Make the table where the number of classes is known. (Features of length 0 the call refuses.)"""
-        if self._table is None and self.options.num_classes is not None and features_shape[-1]:
-            self._set(self._first(self.options.num_classes, features_shape[-1]), None)
+        if self._table is None:
+            self._begin(features_shape[-1])
         self.built = True
 
     def __call__(
@@ -117,12 +114,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, training: bool | None = None
     ) -> Any:
         """The value with the centers from before; when training, they move once by Eq. 4."""
-        moves = bool(training) and self.options.update == "auto"
-        with self._alone():
-            value, where_to, rows = self._step(labels, features, sample_weight, mask, moves)
-            if where_to is not None:
-                self._commit(where_to, rows)
-        return value
+        return self._run((labels, features, sample_weight, mask), bool(training) and self.options.update == "auto")
 
     def _alone(self) -> Any:
         """As ever; none in code that is traced, nor for replicas that wait for each other."""
@@ -136,72 +128,44 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         per_sample = self.options.reduction == "none"
         return keras.KerasTensor(features.shape[:-1] if per_sample else (), dtype="float32")
 
-    def update(self, labels: Any, features: Any, mask: Any = None) -> None:
-        """Move the centers once by Eq. 4, whatever `update` says."""
-        with self._alone():
-            _, where_to, rows = self._step(labels, features, None, mask, True)
-            self._commit(where_to, rows)
-
-    def value_and_grad(
-        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True,
-        wrt: Any = "features",
-    ) -> tuple[Any, Any]:  # fmt: skip
-        """The value, and its gradient with respect to the features; when training, the centers move once."""
-        if wrt not in ("features", ("features",), ["features"]):
-            raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
-        moves = training and self.options.update == "auto"
-        with self._alone():
-            arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
-            table = ops.convert_to_tensor(self._table)
-            value, gradient = value_and_gradient(be, self.options, table, *arrays, trusted=trusted, group=group)
-            if moves:
-                _, where_to, rows = step(be, self.options, table, *arrays, training=True, trusted=trusted, group=group)
-                self._commit(where_to, rows)
-        return value, gradient if isinstance(wrt, str) else (gradient,)
-
-    def _ready(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> tuple[list[Any], bool]:
-        """Checked native arrays, a table that fits them, and whether the labels are known to be in range. Without a
-        mask the one is used that Keras layers attached to the features."""
+    def _native(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Any]:
+        """Without a mask the one is used that Keras layers attached to the features."""
         bad, self._bad_input = self._bad_input, None
         if bad is not None:
             raise bad
         mask = compat.mask_of(features) if mask is None else mask
-        labels, features, sample_weight, mask = native_arrays(be, labels, features, sample_weight, mask)
-        rank = len(features.shape) - 1
-        labels, sample_weight, mask = (
-            None if x is None else squeeze_trailing(x, rank) for x in (labels, sample_weight, mask)
-        )
-        self._check(labels, features, sample_weight, mask, self._shape()[1])
-        self._fit(labels, features, mask, True)
-        return [labels, features, sample_weight, mask], self._labels_known(labels, mask, self._shape()[0])
+        arrays = super()._native(labels, features, sample_weight, mask)
+        features, rank = arrays[1], len(arrays[1].shape) - 1
+        return [x if x is None or x is features else squeeze_trailing(x, rank) for x in arrays]
 
-    def _step(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> tuple[Any, Any, Any]:
-        arrays, trusted, group = self._checked((labels, features, sample_weight, mask), moves)
-        self._in_graph = self._in_graph or (_HAS_GRAPHS and be.host(arrays[0]) is None)
-        table = ops.convert_to_tensor(self._table)
-        return step(be, self.options, table, *arrays, training=moves, trusted=trusted, group=group)
-
-    def _checked(self, given: tuple[Any, ...], moves: bool) -> tuple[list[Any], bool, Any]:
-        """Arrays, whether the labels are known to be in range, and what the centers move together with."""
-        if not moves:
-            return (*self._ready(*given), None)
+    def _together(self) -> Any:
         be.refuse_recomputation()
         table = getattr(self._table, "value", None)
         # In such a scope Keras on torch only looks for shapes, of tensors without values.
         for_shapes = compat.in_stateless_scope() or getattr(table, "is_meta", False)
-        group: Any = None if for_shapes else be.group(table, self._choice)
+        return None if for_shapes else be.group(table, self._choice)
+
+    def _ready(self, given: Any, group: Any = None) -> tuple[list[Any], bool]:
+        """In all processes of a group, or in none."""
         if not hasattr(group, "check"):
-            return (*self._ready(*given), group)
-        arrays, trusted = group.check(
+            return super()._ready(given)
+        checked = group.check(
             self.options,
-            lambda: self._ready(*given),
+            lambda: self._ready(given),
             lambda: self._table.value,
             self._shape,
             lambda: be.inner.checksum(self._host_centers()),
             self._agreed,
         )
         self._agreed = True
-        return arrays, trusted, group
+        return checked
+
+    def _compute(self, arrays: list[Any], *how: Any) -> tuple[Any, Any, Any]:
+        self._in_graph = self._in_graph or (_HAS_GRAPHS and be.host(arrays[0]) is None)
+        return super()._compute(arrays, *how)
+
+    def _held(self) -> Any:
+        return ops.convert_to_tensor(self._table)
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
         """The call itself: under `keras.RematScope` a layer that moves its centers is not computed twice."""
@@ -215,9 +179,6 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             self._table.assign(be.xp.put_rows(self._table.value, labels, rows))
         if self._choice is not None:
             self._choice.exchanged()
-
-    def _shape(self) -> tuple[int, int]:
-        return (0, 0) if self._table is None else tuple(self._table.shape)
 
     def load_own_variables(self, store: Any) -> None:
         """As Keras does; the processes of a group then compare their centers once more."""
@@ -252,9 +213,6 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             name="centers",
         )
 
-    def _dtype(self) -> str:
-        return str(self._table.dtype)
-
     def _host_centers(self) -> np.ndarray:
         return np.zeros((0, 0)) if self._table is None else np.array(to_host(self._table.value))
 
@@ -269,8 +227,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes; the centers are a weight and saved as such."""
-        options = self.options.config()
-        options["loss"] = options.pop("name")
+        options = self.options.given()
         if self._table is not None and "num_classes" in options:
             options["num_classes"], options["feature_dim"] = self._shape()
         return {"name": self.name} | options

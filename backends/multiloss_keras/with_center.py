@@ -141,8 +141,7 @@ class WithCenterLoss(FixedModel, keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
-        options = self.center.options.config()
-        options["loss"] = options.pop("name")
+        options = self.center.options.given()
         for key in ("num_classes", "feature_dim"):
             options.pop(key, None)
         options["loss_options"] = {key: options.pop(key) for key, _ in self.center.options.own}

@@ -10,8 +10,7 @@ import numpy as np
 
 import multiloss_numpy as be
 from multiloss import pipeline
-from multiloss.center import value_and_gradient
-from multiloss.host_center import HostCenter
+from multiloss.center.objects import HostCenter
 from multiloss.loss import LossBase, Spec
 
 Array = Any
@@ -87,13 +86,3 @@ class NumpyCenter(HostCenter):
 
     def _commit(self, labels: Any, rows: Any) -> None:
         self._table[labels] = rows
-
-    def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
-        with np.errstate(all="ignore"):
-            return super()._step(arrays, moves, trusted)
-
-    def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
-        _, where_to, rows = self._step(arrays, moves, trusted)
-        with np.errstate(all="ignore"):
-            value, gradient = value_and_gradient(be, self.options, self._table, *arrays, trusted=trusted)
-        return value, gradient, where_to, rows

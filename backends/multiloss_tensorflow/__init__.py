@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from multiloss import checks, dispatch, numerics, state
+from multiloss import checks, dispatch, numerics
+from multiloss.center import state
 from multiloss.layout import Layout, trailing
 from multiloss.options import KERAS_WEIGHTED
 from multiloss.protocol import namespace

@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import multiloss_tensorflow as be
-from multiloss.center import step
-from multiloss.host_center import HostCenter
+from multiloss.center.objects import HostCenter
 
 
 class TensorflowCenter(HostCenter, tf.Module):
@@ -41,7 +40,7 @@ class TensorflowCenter(HostCenter, tf.Module):
         if not tf.executing_eagerly():
             raise ValueError(
                 "centers cannot take their shape inside a tf.function; pass num_classes and feature_dim to "
-                "multiloss.get('center', ...)"
+                f"multiloss.get({self.options.loss!r}, ...)"
             )
         new = be.centers_array(centers, self._table if self._table is not None else like)
         if self._table is not None and self._table.shape == new.shape:
@@ -60,15 +59,13 @@ class TensorflowCenter(HostCenter, tf.Module):
                 new, trainable=False, name="centers", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
             )
 
-    def _fit(self, labels: Any, features: Any, mask: Any, may_grow: bool) -> None:
-        super()._fit(labels, features, mask, may_grow and tf.executing_eagerly())
+    def _together(self) -> Any:
+        be.refuse_recomputation()
+        return be.group()
 
-    def _step(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any]:
+    def _compute(self, *arguments: Any) -> tuple[Any, Any, Any]:
         self._traced = self._traced or not tf.executing_eagerly()
-        if moves:
-            be.refuse_recomputation()
-        group = be.group() if moves else None
-        return step(be, self.options, self._table, *arrays, training=moves, trusted=trusted, group=group)
+        return super()._compute(*arguments)
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, *arrays: Any, **keywords: Any) -> Any:
@@ -77,11 +74,3 @@ class TensorflowCenter(HostCenter, tf.Module):
 
     def _commit(self, labels: Any, rows: Any) -> None:
         be.write_rows(self._table, labels, rows)
-
-    def _step_with_gradient(self, arrays: list[Any], moves: bool, trusted: bool) -> tuple[Any, Any, Any, Any]:
-        labels, features, sample_weight, mask = arrays
-        features = features if features.dtype.is_floating else be.compute(features)
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            value, where_to, rows = self._step([labels, features, sample_weight, mask], moves, trusted)
-        return value, tape.gradient(value, features), where_to, rows

@@ -8,7 +8,8 @@ import array_api_compat.torch as array_api
 import numpy as np
 import torch
 
-from multiloss import checks, dispatch, state
+from multiloss import checks, dispatch
+from multiloss.center import state
 from multiloss.protocol import namespace
 from multiloss_torch import kernels, ops, reading
 from multiloss_torch.autograd import closed_form

@@ -13,8 +13,8 @@ from torch import Tensor
 
 import multiloss_torch as be
 from multiloss import checks
-from multiloss.center import CenterOptions, native_arrays, one_row, step
-from multiloss.center_methods import CenterMethods, Lock
+from multiloss.center import CenterOptions, one_row, step
+from multiloss.center.objects import CenterMethods, Lock
 from multiloss_torch import checkpointing, compat, distributed, quick, reading
 
 
@@ -38,27 +38,27 @@ class TorchCenter(CenterMethods, compat.Table):
         self._seen: set[Any] = set()
         """Kinds of batches that `quick` takes: shapes and dtypes that went through all checks once."""
         self.register_buffer("centers", torch.zeros(0, 0))
-        if chosen.num_classes is not None and chosen.feature_dim is not None:
-            self._set(self._first(chosen.num_classes, chosen.feature_dim), None)
+        self._begin()
+
+    @property
+    def _table(self) -> Tensor:
+        return self.centers
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
         with self._alone():
-            return self._forward(labels, features, sample_weight, mask)
-
-    def _forward(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Tensor:
-        eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
-        kind = reading.kind_of((labels, features)) if eager else None
-        if kind is not None and kind in self._seen and self._steps_alone():
-            done = quick.step(self.options, self.centers, labels, features)
-            if done is not None:
-                value, moving, rows = done
-                self.centers.index_copy_(0, moving, rows)
-                return value
-        value = self._evaluate((labels, features, sample_weight, mask))[0]
-        if kind is not None and quick.applies(self.options, self.centers, labels, features):
-            self._seen.add(kind)
-        return value
+            eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
+            kind = reading.kind_of((labels, features)) if eager else None
+            if kind is not None and kind in self._seen and self._steps_alone():
+                done = quick.step(self.options, self.centers, labels, features)
+                if done is not None:
+                    value, moving, rows = done
+                    self.centers.index_copy_(0, moving, rows)
+                    return value
+            value = self._evaluate((labels, features, sample_weight, mask))[0]
+            if kind is not None and quick.applies(self.options, self.centers, labels, features):
+                self._seen.add(kind)
+            return value
 
     def _alone(self) -> Any:
         """As ever; none in compiled code."""
@@ -78,18 +78,20 @@ class TorchCenter(CenterMethods, compat.Table):
             _, where_to, rows, _ = self._step((labels, features, None, mask), True)
             self._commit(where_to, rows)
 
-    def value_and_grad(
+    def value_and_grad(  # type: ignore[override]  # the mode is the module's
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, wrt: Any = "features"
     ) -> tuple[Tensor, Any]:
         """The value, and its gradient with respect to the features; in training mode the centers move once."""
-        if wrt not in ("features", ("features",), ["features"]):
-            raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
+        return super().value_and_grad(labels, features, sample_weight, mask, training=self.training, wrt=wrt)
+
+    def _run(self, given: Any, moves: bool, differentiate: bool = False) -> tuple[Tensor, Tensor]:
+        """The value and its gradient."""
         recorded = torch.is_grad_enabled()
         with torch.enable_grad():
             with self._alone():
-                value, leaf = self._evaluate((labels, features, sample_weight, mask), leaf=True, recorded=recorded)
+                value, leaf = self._evaluate(given, leaf=True, recorded=recorded)
             (gradient,) = torch.autograd.grad(value.sum(), [leaf])
-        return value.detach(), gradient if isinstance(wrt, str) else (gradient,)
+        return value.detach(), gradient
 
     def init_state(self) -> dict[str, Tensor]:
         """The first state for the pure `step`, {"centers": (num_classes, feature_dim)}, where the module is."""
@@ -140,7 +142,7 @@ class TorchCenter(CenterMethods, compat.Table):
     ) -> tuple[Tensor, Tensor]:
         """The value of a first pass again, with what was read then; nothing moves, and all was checked then."""
         checkpointing.remember(first_passes, self, read)
-        labels, features, *rest = native_arrays(be, *given)
+        labels, features, *rest = super()._native(*given)
         features = _leaf_of(features) if leaf else features
         places = labels if read.places is None else read.places
         value, _, _ = step(
@@ -168,23 +170,25 @@ class TorchCenter(CenterMethods, compat.Table):
         done = step(be, self.options, centers, *checked, training=moves, trusted=trusted, group=group)
         return *done, checked[1]
 
-    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
-        """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
-        if self.centers.numel() and not be.is_native(given[1]):  # lists and NumPy arrays go to the table
-            given = given[0], be.asarray(given[1], None, "features").to(self.centers.device), *given[2:]
-        labels, features, sample_weight, mask = native_arrays(be, *given)
-        if not torch.compiler.is_compiling() and (compat.is_transformed(features) or compat.is_transformed(labels)):
+    def _native(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Any]:
+        """Where the table is; lists and NumPy arrays go there."""
+        table = self.centers.device if self.centers.numel() else None
+        if table is not None and not be.is_native(features):
+            features = be.asarray(features, None, "features").to(table)
+        arrays = super()._native(labels, features, sample_weight, mask)
+        if not torch.compiler.is_compiling() and any(map(compat.is_transformed, arrays[:2])):
             raise RuntimeError(
                 "a center loss holds state, which torch.func cannot see; use the pure init_state() and step() there"
             )
-        if self.centers.numel() and features.device != self.centers.device:
-            raise checks.two_devices("features", features.device, self.centers.device, "the loss's table of centers")
+        if table is not None and arrays[1].device != table:
+            raise checks.two_devices("features", arrays[1].device, table, "the loss's table of centers")
         checkpointing.check_regions()
-        self._check(labels, features, sample_weight, mask, self._shape()[1])
-        self._fit(labels, features, mask, may_grow)
-        features = _leaf_of(features) if leaf else features
-        trusted = self._labels_known(labels, mask, self._shape()[0])
-        return (labels, features, sample_weight, mask), trusted
+        return arrays
+
+    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
+        """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
+        (labels, features, *rest), trusted = self._ready(given)
+        return (labels, _leaf_of(features) if leaf else features, *rest), trusted
 
     def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:
         """The same in all processes: what one refuses, all do, and none has changed."""
@@ -216,17 +220,15 @@ class TorchCenter(CenterMethods, compat.Table):
         be.write_rows(self.centers, labels, rows)
         self._choice.exchanged()
 
-    def _shape(self) -> tuple[int, int]:
-        return tuple(self.centers.shape)
-
     def _set(self, centers: np.ndarray, like: Tensor | None) -> None:
-        self._agreed = False
+        self._agreed, old = False, self.centers
         with torch.inference_mode(False):  # whose tensors could not be written to in training
-            new = be.centers_array(centers, like if self.centers.numel() == 0 else self.centers)
-            new = new.to(self.centers.device) if like is None else new
-            if _fits(self.centers, new):
+            new = be.centers_array(centers, old if old.numel() else like)
+            new = new.to(old.device) if like is None else new
+            alike = all(getattr(old, name) == getattr(new, name) for name in ("shape", "dtype", "device"))
+            if alike and not old.is_meta and not old.is_inference():
                 with torch.no_grad():
-                    self.centers.copy_(new)  # who shares the buffer (other processes, a CUDA graph) sees it
+                    old.copy_(new)  # who shares the buffer (other processes, a CUDA graph) sees it
             else:
                 self._hold(new)
 
@@ -245,12 +247,6 @@ class TorchCenter(CenterMethods, compat.Table):
         replica = super()._replicated()
         replica._takes_over = True
         return replica
-
-    def _dtype(self) -> str:
-        return str(self.centers.dtype).removeprefix("torch.")
-
-    def _host_centers(self) -> np.ndarray:
-        return self.centers.detach().cpu().numpy().copy()
 
     def _converted(self, fn: Any, recurse: bool) -> Any:
         """`.to()`, `.half()` and the like: the centers move, but stay float32 at least."""
@@ -275,12 +271,6 @@ class TorchCenter(CenterMethods, compat.Table):
         self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self._hold(self.centers.float())
-
-
-def _fits(table: Tensor, new: Tensor) -> bool:
-    """Whether one can be copied into the other."""
-    same = table.shape == new.shape and table.dtype == new.dtype and table.device == new.device
-    return same and not table.is_meta and not table.is_inference()
 
 
 def _leaf_of(features: Tensor) -> Tensor:

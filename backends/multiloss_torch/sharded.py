@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 import multiloss_torch as be
-from multiloss import state
-from multiloss.center import CenterOptions, step
+from multiloss.center import CenterOptions, state, step
 from multiloss.definitions import center as formula
 from multiloss_torch import checkpointing, compat
 from multiloss_torch.center import TorchCenter

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any, Literal
 
-import numpy as np
-
 from multiloss import call, dispatch, options, pipeline, registry
+from multiloss.center.state import real_table
 from multiloss.definition import Definition
 from multiloss.definitions import center as formula
 from multiloss.layout import trailing
@@ -21,11 +20,10 @@ _OF_CLASSES = ("num_classes", "feature_dim", "centers_init", "seed", "max_classe
 """The options that a loss has not whose one row stands for all classes."""
 
 
-def _absent(table: Table) -> tuple[str, ...]:
+def _absent(table: Table) -> set[str]:
     """The options of the others that a loss has not."""
-    names: tuple[str, ...] = () if len(table.presets) > 1 else ("preset",)
-    names += () if table.sharded else ("sharded",)
-    return names + _OF_CLASSES if table.one_row else names
+    has = {"preset": len(table.presets) > 1, "sharded": table.sharded, **dict.fromkeys(_OF_CLASSES, not table.one_row)}
+    return {name for name, there in has.items() if not there}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,15 +56,9 @@ class CenterOptions:
             own = (*own, ("factor", self.rule.factor))
         object.__setattr__(self, "spec", Spec(self.definition, own, reduction=self.reduction, validate=False))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "spec"}  # no code in a pickle
-
-    def __setstate__(self, given: dict[str, Any]) -> None:
-        own = dict(given["own"])
-        if "per_feature" in given:  # once a field of its own
-            own.setdefault("per_feature", given.pop("per_feature"))
-        self.__dict__.update(given, own=tuple(own.items()))
-        self.__post_init__()
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew, by what it was made of: a pickle holds no code.
+        return CenterOptions, tuple(getattr(self, f.name) for f in dataclasses.fields(self) if f.init)
 
     @property
     def definition(self) -> Definition:
@@ -89,14 +81,17 @@ class CenterOptions:
         """The scale of the value and the step of the centers."""
         return self.table.presets[self.preset][0]
 
+    def given(self) -> dict[str, Any]:
+        """The options as `read_options` takes them, in plain JSON data; the centers are not in it."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+        own = dict(plain.pop("own"))
+        left_out = {*_absent(self.table), *(name for name in ("axis_name", "sharded") if not plain[name])}
+        return {"loss": plain.pop("loss")} | own | {key: value for key, value in plain.items() if key not in left_out}
+
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal center loss (without its centers)."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
-        for name in ("axis_name", "sharded"):  # of one backend each
-            if not plain[name]:
-                del plain[name]
-        name, own = plain.pop("loss"), dict(plain.pop("own"))
-        return {"name": name} | own | {key: value for key, value in plain.items() if key not in _absent(self.table)}
+        given = self.given()
+        return {"name": given.pop("loss")} | given
 
 
 _READERS = {
@@ -125,41 +120,18 @@ def read_options(given: dict[str, Any]) -> CenterOptions:
     chosen = {name: definition.readers[name](name, given.pop(name, default)) for name, default in defaults.items()}
     if table.first is not None:
         given["centers_init"] = table.first(chosen)
-    initial = given.get("centers_init")
+    array, initial = None, given.get("centers_init")
     if initial is not None and not isinstance(initial, str):
-        del given["centers_init"]
-        array = np.array(to_host(initial), order="C")  # ours: what the caller's becomes later changes nothing
-        if array.ndim != 2 or array.dtype.kind not in "fiu":
-            raise ValueError(
-                f"centers_init must be 'zeros', 'normal' or a real (classes, features) array, got shape {array.shape}"
-            )
+        array = real_table(given.pop("centers_init"), "centers_init must be 'zeros', 'normal' or")
         for name, size in zip(("num_classes", "feature_dim"), array.shape, strict=True):
             if given.get(name) not in (None, size):
                 raise ValueError(f"centers_init has shape {array.shape}, which contradicts {name}={given[name]}")
             given[name] = size
-    else:
-        array = None
     read = {name: _READERS[name](name, value) for name, value in given.items() if name != "preset"}
     if read.get("num_classes") and "max_classes" not in read:
         read["max_classes"] = max(65536, read["num_classes"])
     return CenterOptions(
         loss=loss, own=tuple(chosen.items()), preset=preset, **read, initial=array, process_group=process_group
-    )
-
-
-def to_host(x: Any) -> Any:
-    """The values of any framework's tensor in NumPy, wherever they are; other things as they are."""
-    framework = dispatch.framework_of(x)
-    if framework in (None, "numpy"):
-        return x
-    be = dispatch.backend(str(framework))
-    values = be.host(x)
-    return (
-        x.detach().cpu().numpy()
-        if values is None and hasattr(x, "cpu")
-        else np.asarray(x)
-        if values is None
-        else values
     )
 
 
@@ -181,63 +153,10 @@ def native_arrays(be: Any, labels: Any, features: Any, sample_weight: Any, mask:
     return call.convert(be, ("labels", "features"), [labels, features, sample_weight, mask])
 
 
-def _gather(
-    be: Any, centers: Array, labels: Array, mask: Array | None, trusted: bool
-) -> tuple[Array, Array | None, Array | None, Array]:
-    """Labels that exist, which samples count and which labels do not exist (None: all, none), each sample's row."""
-    xp = be.xp
-    labels = be.labels(labels)
-    keep = invalid = None
-    if mask is not None:
-        keep = _every(labels) & trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
-    if not trusted:
-        invalid = (labels < 0) | (labels >= xp.class_count(centers, 0))
-        invalid = invalid if keep is None else invalid & keep
-        labels = xp.where(invalid, 0, labels)
-    if keep is not None:
-        labels = xp.where(keep, labels, 0)
-    return labels, keep, invalid, xp.held(xp.gather(centers, labels))
-
-
-def _every(labels: Array) -> Array:
-    return labels == labels  # all True, of the shape of the labels
-
-
-def _samples(
-    be: Any, chosen: CenterOptions, centers: Array, gathered: Any, features: Array, sample_weight: Any, mask: Any
-) -> pipeline.Samples:
-    """What the value takes: the rows of the samples, or for the family (`Compared`) the whole table, too."""
-    safe, keep, invalid, rows = gathered
-    samples = pipeline.prepare(be, chosen.spec, rows, features, sample_weight, mask, trusted=True)
-    samples = samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
-    if not chosen.table.compares:
-        return samples
-    table = be.cast_like(be.xp.held(centers), samples.inputs["y_pred"])
-    keep = _every(safe) if keep is None else keep
-    compared = Compared(samples.inputs["y_true"], safe, table, keep)
-    return dataclasses.replace(samples, inputs=samples.inputs | {"y_true": compared})
-
-
-def value_and_gradient(
-    be: Any,
-    chosen: CenterOptions,
-    centers: Array,
-    labels: Array,
-    features: Array,
-    sample_weight: Array | None,
-    mask: Array | None,
-    *,
-    trusted: bool,
-    group: Any = None,
-) -> tuple[Array, Array]:
-    """The value and its gradient by the closed form, in the dtype of the features where they are real."""
-    if chosen.table.one_row:
-        labels, centers, trusted = *one_row(be, chosen.table, centers, labels, features, mask, group), True
-    gathered = _gather(be, centers, labels, mask, trusted)
-    samples = _samples(be, chosen, centers, gathered, features, sample_weight, mask)
-    value, gradients = pipeline.value_and_gradients_of(be, chosen.spec, samples, ("y_pred",))
-    gradient = gradients["y_pred"]
-    return value, be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
+def _kept(be: Any, labels: Array, mask: Array | None) -> Array:
+    """Which samples count, of the shape of the labels."""
+    every = labels == labels
+    return every if mask is None else every & trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
 
 
 def step(
@@ -252,45 +171,88 @@ def step(
     training: bool,
     trusted: bool,
     group: Any = None,
-) -> tuple[Array, Array | None, Array | None]:
+    differentiate: bool = False,
+) -> tuple[Any, Array | None, Array | None]:
     """The value, and the rows to commit: (value, labels, rows); no rows where nothing is to move. Pure, traceable.
 
-    With a `group` (see `protocol.Group`) the rows are those of the batches of all processes together.
+    Args:
+        be: the adapter.
+        chosen: the options.
+        centers: the table, (C, D).
+        labels: the classes, (...). features: (..., D). sample_weight, mask: as of every loss. All are native arrays.
+        training: whether centers move.
+        trusted: whether all labels are known to be in range.
+        group: the processes (see `protocol.Group`) of whose batches together the rows are.
+        differentiate: the value then comes as a pair with its gradient by the features, in their dtype if that is real.
     """
-    xp = be.xp
-    if chosen.table.one_row:
-        labels, centers, trusted = *one_row(be, chosen.table, centers, labels, features, mask, group), True
-    gathered = _gather(be, centers, labels, mask, trusted)
-    safe, keep, invalid, rows = gathered
-    value = pipeline.value_of(be, chosen.spec, _samples(be, chosen, centers, gathered, features, sample_weight, mask))
+    xp, table = be.xp, chosen.table
+    if table.one_row:
+        labels, centers, trusted = *one_row(be, table, centers, labels, features, mask, group), True
+    labels = be.labels(labels)
+    keep, invalid = None if mask is None else _kept(be, labels, mask), None
+    if not trusted:
+        invalid = (labels < 0) | (labels >= xp.class_count(centers, 0))
+        invalid = invalid if keep is None else invalid & keep
+        labels = xp.where(invalid, 0, labels)
+    if keep is not None:
+        labels = xp.where(keep, labels, 0)
+    rows = xp.held(xp.gather(centers, labels))
+
+    samples = pipeline.prepare(be, chosen.spec, rows, features, sample_weight, mask, trusted=True)
+    if table.compares:
+        inputs, counted = samples.inputs, _kept(be, labels, None) if keep is None else keep
+        every_center = be.cast_like(xp.held(centers), inputs["y_pred"])
+        compared = Compared(inputs["y_true"], labels, every_center, counted)
+        samples = dataclasses.replace(samples, inputs=inputs | {"y_true": compared})
+    samples = samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
+    if differentiate:
+        value, gradients = pipeline.value_and_gradients_of(be, chosen.spec, samples, ("y_pred",))
+        gradient = gradients["y_pred"]
+        value = value, be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
+    else:
+        value = pipeline.value_of(be, chosen.spec, samples)
     if not training:
         return value, None, None
-    dim = be.shape(centers)[-1]
-    x = be.cast_like(xp.stop_gradient(features), rows)
-    x = x if chosen.table.measure is None else chosen.table.measure(xp, x)
-    flat_rows, flat_x, flat_labels = rows, x, safe
-    if len(be.shape(safe)) != 1:
-        flat_rows, flat_x = xp.reshape(rows, (-1, dim)), xp.reshape(x, (-1, dim))
-        flat_labels = xp.reshape(safe, (-1,))
-    alike = keep is None and group is None and not chosen.moves_all
-    flat_keep = None if alike else xp.reshape(_every(safe) if keep is None else keep, (-1,))
-    # Bad input changes nothing: one label out of range, and no center moves.
-    bad = None if invalid is None else xp.any(invalid)
-    if bad is not None and group is not None:
-        bad = group.sum(xp.astype(bad, rows.dtype)) > 0
-    if bad is not None and flat_keep is not None:
-        flat_keep = flat_keep & ~bad
-    classes = be.shape(centers)[0]
-    if chosen.moves_all or (group is not None and not group.gathers(classes, dim, be.shape(flat_x)[0])):
-        return value, *_of_all_classes(be, chosen, centers, flat_labels, flat_rows, flat_x, flat_keep, group)
+    x = table.measure(xp, be.cast_like(xp.stop_gradient(features), rows))
+    return value, *_moved(be, chosen, centers, labels, rows, x, keep, invalid, group)
+
+
+def _moved(
+    be: Any,
+    chosen: CenterOptions,
+    centers: Array,
+    labels: Array,
+    rows: Array,
+    x: Array,
+    keep: Array | None,
+    invalid: Array | None,
+    group: Any,
+) -> tuple[Array, Array]:
+    """The classes that a batch moves, and their rows after the step."""
+    xp, (classes, dim) = be.xp, be.shape(centers)
+    if len(be.shape(labels)) != 1:
+        labels, keep = (None if one is None else xp.reshape(one, (-1,)) for one in (labels, keep))
+        rows, x = (xp.reshape(one, (-1, dim)) for one in (rows, x))
+    if keep is None and (group is not None or chosen.moves_all):
+        keep = _kept(be, labels, None)
+    unless = None
+    if invalid is not None:  # Bad input changes nothing: one label out of range, and no center moves.
+        unless = xp.any(invalid)
+        if group is not None:
+            unless = group.sum(xp.astype(unless, rows.dtype)) > 0
+        if keep is not None:
+            keep, unless = keep & ~unless, None
+    if chosen.moves_all or (group is not None and not group.gathers(classes, dim, be.shape(x)[0])):
+        return _of_all_classes(be, chosen, centers, labels, rows, x, keep, group)
     if group is not None:
-        flat_labels, flat_x, flat_keep = (group.gather(x) for x in (flat_labels, flat_x, flat_keep))
-        flat_rows = xp.gather(centers, flat_labels)
-    moving, total, n = formula.class_sums(xp, flat_rows, flat_labels, flat_x, flat_keep)
-    before = flat_rows if moving is flat_labels else xp.gather(centers, moving)
-    count = xp.sum(xp.astype(_every(flat_labels) if alike else flat_keep, rows.dtype)) if chosen.rule.by_batch else None
-    unless = bad if flat_keep is None else None
-    return value, moving, formula.moved(xp, before, total, n, count, chosen.alpha, chosen.rule, unless=unless)
+        labels, x, keep = (group.gather(one) for one in (labels, x, keep))
+        rows = xp.gather(centers, labels)
+    moving, total, n = formula.class_sums(xp, rows, labels, x, keep)
+    before = rows if moving is labels else xp.gather(centers, moving)
+    count = None
+    if chosen.rule.by_batch:
+        count = xp.sum(xp.astype(_kept(be, labels, None) if keep is None else keep, rows.dtype))
+    return moving, formula.moved(xp, before, total, n, count, chosen.alpha, chosen.rule, unless=unless)
 
 
 def one_row(
@@ -299,13 +261,9 @@ def one_row(
     """All samples as class 0, and the row: the mean of what the batch's features measure where it is not known yet."""
     xp = be.xp
     labels = xp.zeros_like(be.labels(labels))
-    x = be.cast_like(xp.stop_gradient(features), centers)
-    x = (x if table.measure is None else table.measure(xp, x))[..., 0]
-    counts = xp.ones_like(x)
-    if mask is not None:
-        keep = _every(labels) & trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
-        x, counts = (xp.where(keep, one, 0) for one in (x, counts))
-    total, n = (xp.reshape(xp.sum(one), (1, 1)) for one in (x, counts))
+    x = table.measure(xp, be.cast_like(xp.stop_gradient(features), centers))[..., 0]
+    keep = _kept(be, labels, mask)
+    total, n = (xp.reshape(xp.sum(xp.where(keep, one, 0)), (1, 1)) for one in (x, xp.ones_like(x)))
     if group is not None:
         total, n = group.sum(total), group.sum(n)
     first = total / xp.where(n == 0, 1, n)

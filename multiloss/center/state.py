@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import glob
+import operator
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from multiloss import dispatch
 
 _CHUNK = 65536
 
@@ -40,6 +43,74 @@ def is_zeros(centers: np.ndarray) -> bool:
     The numbers of 10,000,000 x 128 of them in float64 would be 10 GB, to be copied and converted.
     """
     return centers.size > 0 and centers.strides == (0, 0) and centers[0, 0] == 0
+
+
+def extended(centers: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """These centers, cut or extended to as many classes as `first` has; new classes get their rows of it."""
+    if len(first) <= len(centers):
+        return centers[: len(first)]
+    table = np.array(first, centers.dtype)
+    table[: len(centers)] = centers
+    return table
+
+
+def to_host(x: Any) -> Any:
+    """The values of any framework's tensor in NumPy, wherever they are; other things as they are."""
+    framework = dispatch.framework_of(x)
+    if framework in (None, "numpy"):
+        return x
+    values = dispatch.backend(str(framework)).host(x)
+    return np.asarray(x.detach().cpu() if hasattr(x, "cpu") else x) if values is None else values
+
+
+def real_table(centers: Any, wanted: str = "centers must be") -> np.ndarray:
+    """A copy of the values of any framework's array, in NumPy; refused where they are no real matrix."""
+    values = np.array(to_host(centers), order="C")
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise ValueError(f"{wanted} a real (classes, features) array, got {values.dtype} of shape {values.shape}")
+    return values
+
+
+def check_table(
+    source: str,
+    centers: np.ndarray,
+    wanted: tuple[int | None, int | None],
+    dtype: Any,
+    other: bool,
+    hint: str = "",
+    *,
+    unknown: bool = False,
+) -> None:
+    """Refuse centers that cannot take the place of others.
+
+    Args:
+        source: where they come from.
+        centers: the values.
+        wanted: the shape of the others; None where it is not known.
+        dtype: that of the others, in which the new ones have to be finite.
+        other: whether they are of another number of classes, and that is none that could be taken.
+        hint: what to do about that.
+        unknown: whether nan stands for what is not known yet, as the radius of ring loss before the first batch.
+    """
+    if wanted[1] not in (None, centers.shape[1]) or other or not centers.size:
+        hint = f"; {hint}" if other and wanted[1] in (None, centers.shape[1]) and hint else ""
+        raise ValueError(f"{source} holds centers of shape {centers.shape}, but these are of shape {wanted}{hint}")
+    with np.errstate(over="ignore"):
+        values = centers.astype(dtype)
+    wrong = np.isinf(values) if unknown else ~np.isfinite(values)
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0, 0])
+        raise ValueError(f"{source} holds centers that are not finite in {values.dtype}: class {row} is {centers[row]}")
+
+
+def class_list(classes: Sequence[int], have: int, where: str) -> list[int]:
+    """Existing classes, each once."""
+    chosen = [operator.index(c) for c in classes]
+    wrong = next((c for c in chosen if not 0 <= c < have), None)
+    if not chosen or wrong is not None or len(set(chosen)) != len(chosen):
+        told = "none" if not chosen else f"{wrong}" if wrong is not None else f"{chosen}, one of them twice"
+        raise ValueError(f"classes must name classes of {where}, in [0, {have}), each once; got {told}")
+    return chosen
 
 
 def save(path: str | os.PathLike[str], centers: np.ndarray, about: Mapping[str, str] | None = None) -> None:
@@ -131,14 +202,15 @@ def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[
     if not found:
         told = f"pieces of a table with another number of classes, {others[0].name}" if others else "no such file"
         raise (ValueError if others else FileNotFoundError)(f"{os.fspath(path)}: {told}; wanted {shape[0]} classes")
-    rows, reached, saves = [np.zeros((0, shape[1]), np.float32)], 0, {file: _save_of(file) for file in found}
-    for file in found:
-        if saves[file] != saves[found[0]]:
+    about = {file: _about(file) for file in found}
+    rows, reached, one_save = [np.zeros((0, shape[1]), np.float32)], 0, about[found[0]][0]
+    for file, (save_id, length, dim) in about.items():
+        start = int(file.name[-20:].split("-of-")[0])
+        if save_id != one_save:
             raise ValueError(
-                f"{found[0]} and {file.name} are pieces of different saves ({saves[found[0]]} and {saves[file]}), of "
+                f"{found[0]} and {file.name} are pieces of different saves ({one_save} and {save_id}), of "
                 f"which one broke off or was by another number of processes; remove the old ones, or save again"
             )
-        start, (length, dim) = int(file.name[-20:].split("-of-")[0]), _shape(file)
         if dim != shape[1]:
             raise ValueError(f"{file} holds {dim} features, but these are {shape[1]}")
         if start > reached:
@@ -153,27 +225,16 @@ def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[
     return np.concatenate(rows[1:] or rows)
 
 
-def _save_of(path: Path) -> str:
-    """The id of the save that a piece is of."""
+def _about(path: Path) -> tuple[str, int, int]:
+    """Of a piece, without reading its numbers: the id of its save, its classes and features."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "np") as file:
-            save_id = (file.metadata() or {}).get("save")
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file: {error}") from None
+            save_id, (rows, dim) = (file.metadata() or {}).get("save"), file.get_slice("centers").get_shape()
+    except (SafetensorError, ValueError):
+        load(path)  # which says what is wrong
+        raise
     if save_id is None:
         raise ValueError(f"{path} does not say which save it is a piece of, so it cannot be put together with others")
-    return str(save_id)
-
-
-def _shape(path: Path) -> tuple[int, int]:
-    """(classes, features) of a piece, without reading its numbers."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            rows, dim = file.get_slice("centers").get_shape()
-    except (SafetensorError, ValueError):
-        rows, dim = load(path).shape  # which says what is wrong
-    return rows, dim
+    return save_id, rows, dim

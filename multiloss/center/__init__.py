@@ -1,0 +1,27 @@
+"""Losses with a state: a table of centers that moves while training.
+
+`step` holds the options and the pure step, `objects` what the objects of all backends share, `state` the table as data:
+first values and files. What a loss says of its table stands below, with its definition (`multiloss.table`).
+"""
+
+from multiloss.center.state import to_host
+from multiloss.center.step import (
+    CenterOptions,
+    make,
+    native_arrays,
+    one_row,
+    read_options,
+    step,
+    words,
+)
+
+__all__ = [
+    "CenterOptions",
+    "make",
+    "native_arrays",
+    "one_row",
+    "read_options",
+    "step",
+    "to_host",
+    "words",
+]

@@ -1,0 +1,352 @@
+"""What the center objects of all backends share: a call, config, the pure `init_state`/`step`, growth, files.
+
+A call gathers the rows of the batch, computes the value and the moved rows, and commits those rows (`_run`). The native
+classes say how the table is held, read and written; all the rest is here and in `step`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from multiloss import dispatch, options
+from multiloss.center import inputs, state
+from multiloss.center.state import to_host
+from multiloss.center.step import CenterOptions, make, native_arrays, step, words
+from multiloss.loss import FixedOptions
+
+Array = Any
+
+
+class Lock(type(threading.RLock())):  # type: ignore[misc]
+    """A lock that the thread which holds it may take again. A copy, pickled ones too, is a new lock."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Lock, ()
+
+
+_OPTIONS = frozenset(f.name for f in dataclasses.fields(CenterOptions)) - {"own", "initial", "spec"}
+
+
+class CenterMethods(FixedOptions):
+    """What the center objects of all backends share. The native classes hold the table, and say how it changes."""
+
+    backend: str
+    options: CenterOptions
+    _turn: Lock
+    _table: Any
+    """The centers; None until known."""
+
+    def _alone(self) -> Any:
+        """What reads or moves the centers runs within, so that threads take turns; in traced code there is no lock."""
+        return self._turn
+
+    def _fixed(self) -> Collection[str]:
+        chosen = self.__dict__.get("options")
+        return () if chosen is None else _OPTIONS.union(dict(chosen.own))
+
+    def _instead(self, name: str, value: str) -> str:
+        if name == "num_classes":
+            return f"center.resize({value}) changes the number of classes, and center.select picks some"
+        if name == "centers_init":
+            return "center.centers = array sets the centers"
+        new = f"new = multiloss.get(**center.config() | {{{name!r}: {value}}})"
+        return f"{new} makes another center loss, and new.centers = center.centers gives it these centers"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "centers":
+            self._assign(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _assign(self, centers: Any) -> None:
+        """`center.centers = array`: the values are copied, after the checks that a file goes through."""
+        values = state.real_table(centers)
+        with self._alone():
+            self._has_other_classes("the array", values)
+            self._set(values, None)
+
+    def _be(self) -> Any:
+        return dispatch.backend(self.backend)
+
+    def config(self) -> dict[str, Any]:
+        """Name, backend and options as plain JSON data; the centers are not in it (see `save_centers`)."""
+        return self.options.config() | {"backend": self.backend}
+
+    def to_backend(self, backend: str) -> Any:
+        """The same center loss, with the same centers, in another framework."""
+        with self._alone():
+            centers = self._host_centers()
+        other = make(backend, self.options.given())
+        if centers.size:
+            other._set(centers, None)
+        return other
+
+    def init_state(self) -> dict[str, Array]:
+        """The first state, {"centers": (num_classes, feature_dim)}, for the pure `step`."""
+        chosen = self.options
+        if chosen.num_classes is None or chosen.feature_dim is None:
+            missing = "num_classes" if chosen.num_classes is None else "feature_dim"
+            raise ValueError(f"init_state needs {missing}: multiloss.get({chosen.loss!r}, {missing}=...)")
+        return {"centers": self._be().centers_array(self._first(chosen.num_classes, chosen.feature_dim))}
+
+    def _begin(self, dim: int | None = None) -> None:
+        """Make the table, where its shape is known; `dim` is the number of features that come."""
+        chosen, dim = self.options, self.options.feature_dim or dim
+        if chosen.num_classes is not None and dim:
+            self._set(self._first(chosen.num_classes, dim), None)
+
+    def _first(self, rows: int, dim: int) -> np.ndarray:
+        chosen = self.options
+        first = state.first_centers(chosen.centers_init, chosen.seed, rows, dim, np.float64)
+        return first if chosen.initial is None else state.extended(chosen.initial, first)
+
+    def step(
+        self,
+        state: dict[str, Array],
+        labels: Array,
+        features: Array,
+        training: bool = True,
+        *,
+        sample_weight: Array | None = None,
+        mask: Array | None = None,
+    ) -> tuple[Array, dict[str, Array]]:
+        """The pure core: the value with the centers of `state`, and the state after Eq. 4. Traceable.
+
+        Args:
+            state: {"centers": (C, D)}, from `init_state`.
+            labels: integer classes (N,).
+            features: (N, D).
+            training: False leaves the state as it is.
+
+        Returns:
+            The loss, and the new state (the one given is not changed).
+        """
+        be, centers = self._be(), state["centers"]
+        classes, dim = be.shape(centers)
+        arrays = native_arrays(be, labels, features, sample_weight, mask)
+        inputs.check(be, self.options, dim, *arrays)
+        trusted = inputs.labels_known(be, self.options, classes, arrays[0], arrays[3])
+        value, moving, rows = step(
+            be, self.options, centers, *arrays, training=training, trusted=trusted, group=self._group()
+        )
+        if rows is None:
+            return value, state
+        return value, {**state, "centers": be.xp.put_rows(centers, moving, rows)}
+
+    def _group(self) -> Any:
+        """What the pure `step` updates together with (`protocol.Group`); None: nothing."""
+        return None
+
+    def update(self, labels: Any, features: Any, mask: Any = None) -> None:
+        """Move the centers once by Eq. 4, whatever `update` says."""
+        self._run((labels, features, None, mask), True)
+
+    def value_and_grad(
+        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True,
+        wrt: Any = "features",
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """The value, and its gradient with respect to the features; when training, the centers move as in a call."""
+        if wrt not in ("features", ("features",), ["features"]):
+            raise ValueError(f"wrt must be 'features' (centers get no gradient), got {wrt!r}")
+        value, gradient = self._run(
+            (labels, features, sample_weight, mask), training and self.options.update == "auto", True
+        )
+        return value, gradient if isinstance(wrt, str) else (gradient,)
+
+    def _run(self, given: tuple[Any, ...], moves: bool, differentiate: bool = False) -> Any:
+        """The value of a call, or the pair of it and its gradient; the centers move or stay."""
+        with self._alone():
+            group = self._together() if moves else None
+            arrays, trusted = self._ready(given, group)
+            value, labels, rows = self._compute(arrays, moves, trusted, group, differentiate)
+            if rows is not None:
+                self._commit(labels, rows)
+        return value
+
+    def _together(self) -> Any:
+        """What a call that moves the centers runs together with (`protocol.Group`); None: this process alone."""
+        return None
+
+    def _ready(self, given: tuple[Any, ...], group: Any = None) -> tuple[list[Any], bool]:
+        """Checked native arrays, with a table that fits them, and whether the labels are known to be in range."""
+        arrays = labels, features, _, mask = self._native(*given)
+        inputs.check(self._be(), self.options, self._shape()[1], *arrays)
+        self._fit(labels, features, mask)
+        return arrays, inputs.labels_known(self._be(), self.options, self._shape()[0], labels, mask)
+
+    def _native(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Any]:
+        """The arguments as native arrays."""
+        return native_arrays(self._be(), labels, features, sample_weight, mask)
+
+    def _compute(
+        self, arrays: list[Any], moves: bool, trusted: bool, group: Any, differentiate: bool
+    ) -> tuple[Any, Any, Any]:
+        be, more = self._be(), {"trusted": trusted, "group": group, "differentiate": differentiate}
+        with dispatch.quiet(be):
+            return step(be, self.options, self._held(), *arrays, training=moves, **more)
+
+    def _held(self) -> Any:
+        """The centers, as `step` reads them."""
+        return self._table
+
+    def _fit(self, labels: Array, features: Array, mask: Any) -> None:
+        """Make the table fit the batch: the feature dimension from the first one, classes as they come."""
+        chosen, have, be = self.options, self._shape(), self._be()
+        if have[0] and chosen.num_classes is not None:
+            return
+        rows = chosen.num_classes or inputs.grown(be, chosen, have[0], labels, mask)
+        if rows > have[0]:
+            dim = have[1] or chosen.feature_dim or be.shape(features)[-1]
+            if dim is None:
+                raise ValueError("features must have a known last dimension; pass feature_dim")
+            first = self._first(rows, dim)
+            self._set(state.extended(self._host_centers(), first) if have[0] else first, features)
+
+    def _shape(self) -> tuple[int, int]:
+        """(0, 0) until known."""
+        return (0, 0) if self._table is None else tuple(self._table.shape)
+
+    def _dtype(self) -> str:
+        """The name of the centers' dtype."""
+        return str(getattr(self._table.dtype, "name", self._table.dtype)).rpartition(".")[2]
+
+    def _host_centers(self) -> np.ndarray:
+        """A copy of the centers in NumPy."""
+        return np.zeros((0, 0)) if self._table is None else np.array(to_host(self._table))
+
+    def _set(self, centers: np.ndarray, like: Array | None) -> None:
+        """Take these centers; `like` are features, which tell device and dtype where the table is new."""
+        self._table = self._be().centers_array(centers, self._table if like is None else like)
+
+    def _commit(self, labels: Array, rows: Array) -> None:
+        """Write moved rows into the table."""
+        self._table = self._be().xp.put_rows(self._table, labels, rows)
+
+    def save_centers(self, path: str | os.PathLike[str]) -> None:
+        """Write the centers as one safetensors file, which every backend reads."""
+        with self._alone():
+            centers = self._known()
+        state.save(path, centers)
+
+    def load_centers(
+        self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
+    ) -> None:
+        """Take the centers of a file that `save_centers` wrote, on any backend.
+
+        Args:
+            path: the file.
+            resize: take another number of classes as `resize` does: the first classes, and first values for new ones.
+            classes: take these classes of the file, in this order, as `select` does.
+
+        Raises:
+            ValueError: the file holds other classes or dimensions (both shapes are named), or is none.
+        """
+        centers = state.load(path)
+        if classes is not None:
+            centers = centers[state.class_list(classes, len(centers), os.fspath(path))]
+        with self._alone():
+            if self._has_other_classes(os.fspath(path), centers, "resize=True or classes=[...] adapts them", resize):
+                centers = state.extended(centers, self._first(int(self.options.num_classes or 0), centers.shape[1]))
+            self._set(centers, None)
+
+    def _has_other_classes(
+        self, source: str, centers: np.ndarray, hint: str = "center.resize first", resize: bool = False
+    ) -> bool:
+        """Whether they are of another number of classes than these, which do not grow by themselves. That is refused
+        unless they `resize`, as is what cannot take the place of these at all."""
+        have, chosen = self._shape(), self.options
+        other = chosen.num_classes not in (None, len(centers)) and have[0] != len(centers)
+        wanted = have[0] or chosen.num_classes, have[1] or chosen.feature_dim
+        dtype = self._dtype() if have[0] else centers.dtype
+        state.check_table(source, centers, wanted, dtype, other and not resize, hint, unknown=chosen.table.one_row)
+        return other
+
+    def resize(self, num_classes: int) -> None:
+        """Keep the first `num_classes` classes; new ones get the first values that `centers_init` gives them.
+
+        Args:
+            num_classes: the number of classes from now on.
+        """
+        rows = options.count("num_classes", num_classes)
+        if self.options.table.one_row:
+            raise ValueError(f"{self.options.loss} loss has one row for all classes, and does not resize to {rows}")
+        with self._alone():
+            centers = self._known()
+            self._take(state.extended(centers, self._first(rows, centers.shape[1])))
+
+    def select(self, classes: Sequence[int]) -> None:
+        """Keep these classes only: what was class `classes[i]` is class i from now on.
+
+        Args:
+            classes: existing classes, each once.
+
+        Raises:
+            ValueError: a class that does not exist, or one named twice.
+        """
+        with self._alone():
+            centers = self._known()
+            chosen = state.class_list(classes, len(centers), "the center loss")
+            is_given = self.options.initial is not None  # then the first values go with their classes
+            self._take(centers[chosen], self._first(*centers.shape)[chosen] if is_given else None)
+
+    def _known(self) -> np.ndarray:
+        if self._shape()[0] == 0:
+            raise ValueError("there are no centers yet: train a step first, or pass num_classes and feature_dim")
+        return self._host_centers()
+
+    def _take(self, centers: np.ndarray, first: np.ndarray | None = None) -> None:
+        """Another class set: the options follow, where they fix the number of classes or its first values."""
+        before, rows = self.options, len(centers)
+        new: dict[str, Any] = {} if first is None else {"initial": first}
+        if before.num_classes is not None:
+            new |= {"num_classes": rows, "max_classes": max(before.max_classes, rows)}
+        self.options = dataclasses.replace(before, **new)
+        try:
+            self._set(centers, None)
+        finally:
+            if self._shape()[0] != rows:  # it was refused or interrupted
+                self.options = before
+
+    def describe(self) -> str:
+        """What is computed, in words: scale of the value, step of the centers, dtype, synchronisation."""
+        classes, dim = self._shape()
+        table = f"({classes}, {dim}), {self._dtype()}" if classes else "not known before the first batch"
+        said = [*words(self.options, dim or self.options.feature_dim), f"centers: {table}, no gradient"]
+        return "\n".join([*said, f"synchronisation: {self._synchronisation()}"])
+
+    def _synchronisation(self) -> str:
+        return "none, one process"
+
+    def __repr__(self) -> str:
+        shown = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
+        return f"multiloss.get({self.options.loss!r}{shown})"
+
+
+class HostCenter(CenterMethods):
+    """A center loss that holds its table itself, for backends without a module system: NumPy, JAX, TensorFlow.
+
+    `training=True` moves the centers, once a call.
+    """
+
+    def __init__(self, chosen: CenterOptions) -> None:
+        self.options = chosen
+        self._turn = Lock()
+        self._table = None
+        self._begin()
+
+    @property
+    def centers(self) -> Array:
+        """The centers, (num_classes, feature_dim), as a native array; (0, 0) until known."""
+        return self._be().centers_array(np.zeros((0, 0))) if self._table is None else self._table
+
+    def __call__(
+        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True
+    ) -> Any:
+        """The value with the centers from before; then, when training, they move once by Eq. 4."""
+        return self._run((labels, features, sample_weight, mask), training and self.options.update == "auto")
