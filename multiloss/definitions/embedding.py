@@ -218,7 +218,8 @@ def _pull(xp: Any, inputs: tuple[Array, ...], i: int, *, power: float, **options
     counts = xp.above_zero(short)
     if i and swapped is not None:
         counts = xp.where(swapped, 0, counts) if i == 1 else xp.where(swapped, counts, 0)
-    return xp.expand_dims(counts, axis=-1) * power_norm_slope(xp, *e[i], power, inside)
+    x, norm = e[i]
+    return xp.expand_dims(counts, axis=-1) * power_norm_slope(xp, x, norm, power, inside)
 
 
 @triplet_margin.gradient("anchor")
