@@ -66,9 +66,7 @@ class Plan:
         self.labels: list[tuple[int, Any]] = [
             (i, how.known_most(name)[0]) for name, i in self.positions.items() if how.has_range(name)
         ]
-        self.is_kept = readable and all(
-            x is None or x.dtype == kind for x, kind in zip(inputs, self.dtypes, strict=True)
-        )
+        self.is_kept = all(x is None or x.dtype == kind for x, kind in zip(inputs, self.dtypes, strict=True))
         largest, size = max(x.numel() for x in given.values()), BLOCK * torch.get_num_threads()
         self.rows = _rows(spec, how, inputs) if largest > size and readable else None
         self.share = size / largest
