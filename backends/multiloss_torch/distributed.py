@@ -259,14 +259,15 @@ class Processes:
                 "steps": choice.steps,
                 "place": choice.place,
                 "history": Choice.history,
-                "same": agreed and choice.same,
-                # Classes that are shared out are another block in each process.
-                "part": [0.0] if chosen.sharded else comparison.part(table(), choice.steps),
+                # Of classes that are shared out, each process holds another block.
+                "same": chosen.sharded or (agreed and choice.same),
+                "part": [] if chosen.sharded else comparison.part(table(), choice.steps),
             }
 
         told = self._told(say, self._agreed.refusal)
         self.lengths = [said["length"] for said in told]
-        choice.same = all(said["same"] for said in told) and comparison.alike([said["part"] for said in told])
+        same = chosen.sharded or comparison.alike([said["part"] for said in told])
+        choice.same = same and all(said["same"] for said in told)
         if not choice.same:  # until it is known
             hint = "; load the same centers in all of them, and change them in none alone"
             self._told(lambda: {_CHECKSUM: checksum()}, lambda told: _difference(told, _CHECKSUM, hint))

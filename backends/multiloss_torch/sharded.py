@@ -15,6 +15,7 @@ import multiloss_torch as be
 from multiloss import state
 from multiloss.center import CenterOptions, step
 from multiloss.definitions import center as formula
+from multiloss.layout import trailing
 from multiloss_torch import checkpointing, compat
 from multiloss_torch.center import TorchCenter
 
@@ -68,10 +69,6 @@ class ShardedCenter(TorchCenter):
         with torch.no_grad():
             self.centers.copy_(saved)
 
-    def _checksum(self) -> int:
-        """0: each process has another block."""
-        return 0
-
     def _block(self) -> tuple[int, int]:
         """The classes of this process, from the first one to before the last one."""
         group, classes = self._choice.processes(torch.device("cpu")), int(self.options.num_classes or 0)
@@ -119,20 +116,17 @@ class ShardedCenter(TorchCenter):
         group = self._choice.processes(self.centers.device)
         if group is None:
             return super()._step(given, moves, leaf, first_passes)
-        (labels, features, sample_weight, mask), trusted = self._checked_everywhere(group, given, leaf)
-        first, stop = self._own_block()
+        (labels, features, sample_weight, mask), _ = self._checked_everywhere(group, given, leaf)
+        (classes, dim), (first, stop) = self._shape(), self._owned
         with torch.no_grad():
             everyone = group.gather(labels.to(torch.int64).reshape(-1))
+            known = (everyone >= 0) & (everyone < classes)
             mine = torch.nonzero((everyone >= first) & (everyone < stop))[:, 0]
             own = everyone[mine] - first
-            rows = self.centers.new_zeros(len(everyone), self.centers.shape[1])
+            rows = self.centers.new_zeros(len(everyone), dim)
             rows[mine] = self.centers[own]
-            rows = group.sum(rows)  # all but the owner's are zeros
-            before = sum(group.lengths[: group.rank])
-            table = rows[before : before + labels.numel()]
-            if not trusted:
-                known = (everyone >= 0) & (everyone < (self.options.num_classes or 0))
-                table = torch.where(known[before : before + labels.numel(), None], table, torch.nan)
+            rows = group.sum(rows).where(known[:, None], torch.nan)  # all but the owner's are zeros
+        table = rows[sum(group.lengths[: group.rank]) :][: labels.numel()]
         place = torch.arange(labels.numel(), device=labels.device).reshape(labels.shape)
         if first_passes:  # the recomputation, which has no other processes, reads the rows that came
             checkpointing.remember(first_passes, self, checkpointing.Read(table, place, True))
@@ -142,17 +136,13 @@ class ShardedCenter(TorchCenter):
             self._choice.exchanged()
             return value, None, None, features
         with torch.no_grad():
-            keep = torch.ones(labels.shape, dtype=torch.bool, device=labels.device)
-            if mask is not None:
-                keep = keep & mask.reshape(mask.shape + (1,) * (labels.ndim - mask.ndim))
-            keep = group.gather(keep.reshape(-1))
-            if not trusted:
-                keep = keep & (known | ~keep).all()
-            x = group.gather(features.detach().to(rows.dtype).reshape(-1, rows.shape[1]))
+            keep = torch.ones_like(labels, dtype=torch.bool)
+            keep = group.gather((keep if mask is None else keep & trailing(mask, mask.ndim, keep.ndim)).reshape(-1))
+            keep = keep & (known | ~keep).all()  # one label of no class, and no center moves
+            x = group.gather(features.to(rows.dtype).reshape(-1, dim))
             moving, total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
-            new = formula.moved(
-                be.xp, self.centers[moving], total, n, keep.sum().to(rows.dtype), self.options.alpha, self.options.rule
-            )
+            count, before = keep.sum().to(rows.dtype), self.centers[moving]
+            new = formula.moved(be.xp, before, total, n, count, self.options.alpha, self.options.rule)
         return value, moving, new, features
 
     def _synchronisation(self) -> str:
@@ -164,15 +154,10 @@ class ShardedCenter(TorchCenter):
         first, _ = self._own_block()
         with self._alone():
             block = self._host_centers()
-        state.save_piece(path, first, self._shape()[0], block, self._save_id())
-
-    def _save_id(self) -> str:
-        """A new number that the first process draws for all."""
-        group, number = self._choice.processes(self.centers.device), secrets.randbits(62)
-        if group is not None:
-            own = torch.tensor([number if group.rank == 0 else 0], device=self.centers.device)
-            number = int(group.sum(own))
-        return f"{number:016x}"
+        group, drawn = self._choice.processes(self.centers.device), secrets.randbits(48)
+        if group is not None:  # a new number, the same in all processes
+            drawn = int(group.sum(torch.tensor(drawn, device=self.centers.device)))
+        state.save_piece(path, first, self._shape()[0], block, f"{drawn:016x}")
 
     def load_centers(
         self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
