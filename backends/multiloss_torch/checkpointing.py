@@ -14,7 +14,7 @@ to know a region and its recomputation:
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -111,12 +111,7 @@ def is_possible(recorded: bool | None = None) -> bool:
     if torch.compiler.is_compiling():
         return False
     recorded = torch.is_grad_enabled() if recorded is None else recorded
-    return not recorded or bool(_here.entered) or _saves_otherwise()
-
-
-def _saves_otherwise() -> bool:
-    """Whether this is part of a backward pass, or what autograd saves is kept in another way, as in regions."""
-    return _backward.is_bw or compat.has_saved_tensor_hooks()
+    return not recorded or bool(_here.entered) or _backward.is_bw or compat.has_saved_tensor_hooks()
 
 
 def regions() -> tuple[list[Any], compat.Recomputation | None]:
@@ -144,24 +139,22 @@ def frames_are_right() -> bool:
     """Whether torch's frames show the same region in both of its passes, and each recomputation as another one. Tried
     in a thread of its own, which starts without hooks, modes, autocast, default device or level of `torch.func`, and
     whose graph is nobody's; nothing is drawn in it."""
-    found: list[bool] = []
+    found: list[Any] = []
 
     def part(x: Tensor) -> Tensor:
-        first_passes, recomputed = _split(compat.look_for_regions())
-        if recomputed is None:
-            remember(first_passes, part, Read(x, None, True))
-        else:
-            read = recall(recomputed, part)
-            found.append(read is not None and torch.equal(read.table, x))
+        found.append(_split(compat.look_for_regions()))
         return x * x
 
     def probe() -> bool:
         for reentrant in (False, True):
-            x = torch.tensor(2.0 + reentrant, device="cpu", requires_grad=True)
+            x = torch.ones((), device="cpu", requires_grad=True)
             value = checkpoint(part, x, use_reentrant=reentrant, preserve_rng_state=False)
             for _ in range(2):
                 value.backward(retain_graph=True)
-        return found == [True] * 4
+        return all(
+            first == ([one.region], None) and others == [] and one.region is two.region and one.number is not two.number
+            for first, (others, one), (_, two) in (found[:3], found[3:])
+        )
 
     try:
         with ThreadPoolExecutor(1) as thread:
@@ -196,7 +189,7 @@ def refuse_recomputation() -> None:
     """RuntimeError inside a checkpointed region, for what keeps nothing for the recomputation (Keras' layer)."""
     if not is_possible():
         return
-    if _here.entered or compat.look_for_regions() or (_saves_otherwise() and not frames_are_right()):
+    if _here.entered or compat.look_for_regions() or (is_possible(True) and not frames_are_right()):
         raise RuntimeError(
             "activation checkpointing would compute the center loss again, and move the centers twice; call the loss "
             "outside of the checkpointed region, or with training=False"
@@ -230,18 +223,17 @@ def recall(recomputed: compat.Recomputation, owner: Any) -> Read | None:
     """What the call that is recomputed read: the calls come in the order of the first pass. None where a first pass
     is recomputed before its end (by `value_and_grad` in it): what comes of that call is not used."""
     region, number = recomputed
-    kept: list[Read] = getattr(region, "multiloss_reads", {}).get(id(owner), [])
+    kept: dict[int, list[Read]] = getattr(region, "multiloss_reads", {})
     if getattr(region, "multiloss_number", None) is not number:
-        region.multiloss_number, region.multiloss_done = number, Counter()
-    region.multiloss_done[id(owner)] += 1
-    call: int = region.multiloss_done[id(owner)]
-    if call > len(kept) and compat.has_ended(region):
+        region.multiloss_number, region.multiloss_left = number, {key: iter(reads) for key, reads in kept.items()}
+    read: Read | None = next(region.multiloss_left.get(id(owner), iter(())), None)
+    if read is None and compat.has_ended(region):
         raise RuntimeError(
-            f"activation checkpointing repeats call {call} of a center loss, but {len(kept)} were seen in the "
-            "first pass, so that nobody knows which centers it read; pass "
+            "activation checkpointing repeats a call of a center loss that was not seen in the first pass "
+            f"({len(kept.get(id(owner), ()))} were), so that nobody knows which centers it read; pass "
             "context_fn=multiloss.torch.checkpoint_contexts, or call the center loss outside of the region"
         )
-    return kept[call - 1] if call <= len(kept) else None
+    return read
 
 
 @torch.library.custom_op("multiloss::in_first_pass", mutates_args=())

@@ -87,16 +87,12 @@ def _forward_levels() -> int:
 @cache
 def _counts_levels() -> bool:
     """Asked first under a transformation: forward mode takes a second to import."""
-    counted, one = [], (torch.ones((), device="cpu"),)
-
-    def inner(x: Tensor) -> Tensor:
-        counted.append(_forward_levels())
-        return x * 1
+    one = (torch.ones((), device="cpu"),)
 
     def probe() -> bool:
-        before = _forward_levels()
-        torch.func.jvp(lambda x: torch.func.jvp(inner, (x,), one)[1], one, one)
-        return counted == [before + 2]
+        counted = [_forward_levels()]
+        torch.func.jvp(lambda x: (counted.append(_forward_levels()), x * 1)[1], one, one)  # type: ignore
+        return counted[1] == counted[0] + 1
 
     return _answers(probe)
 
@@ -137,7 +133,8 @@ def _of(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
 
 _PAIR, _WEIGHTED = ("input", "target", "reduction"), ("input", "target", "weight", "reduction")
 _MORE = ("ignore_index", "label_smoothing")
-_X, _Y, _LABELS = [[0.25, 0.75]], [[0.0, 1.0]], [1]
+_X, _Y = (torch.tensor([x], dtype=torch.float64, device="cpu") for x in ((0.25, 0.75), (0.0, 1.0)))
+_LABELS = torch.tensor([1], device="cpu")
 _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
     "mse_loss": (_of(F.mse_loss, *_PAIR), (_X, _Y, 1)),
     "l1_loss": (_of(F.l1_loss, *_PAIR), (_X, _Y, 1)),
@@ -158,9 +155,7 @@ _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
 
 def _is_twin(name: str) -> bool:
     twin, given = _TWINS[name]
-    kinds = {list: torch.float64, int: torch.int64}
-    inputs = [torch.tensor(x, dtype=kinds[type(x[0])], device="cpu") if isinstance(x, list) else x for x in given]
-    return torch.equal(getattr(torch._C._nn, name)(*inputs), twin(*inputs))
+    return torch.equal(getattr(torch._C._nn, name)(*given), twin(*given))
 
 
 _sound = {name: _answers(partial(_is_twin, name)) for name in _TWINS}

@@ -4,12 +4,13 @@ Nothing here is specific to a communication backend: tensors travel on the devic
 
 Each updating call starts with one small message of every process to all (`Processes._told`): what failed there, or
 the facts that have to be the same everywhere. So an error of one process's batch, whatever it is, is an error of all,
-and so are calls of different center losses (`Agreed.refusal`) and tables that are not the same any more (`comparison`).
+and so are calls of different center losses (`Agreed.refusal`) and tables that are not the same any more (`alike`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import traceback
 import warnings
 import weakref
@@ -17,19 +18,31 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from multiloss.center import CenterOptions
-from multiloss_torch import comparison, compat
-from multiloss_torch.comparison import checksum as checksum
+from multiloss_torch import compat, reading
 
 _LENGTH = 2048
 """Bytes of a message: facts with as many digits as there are need 1300, a text of escaped characters 1500."""
 _TEXT = 240
 """What is sent of an error's text."""
 _CHECKSUM = "checksum_of_centers"
+_PART = 4096
+"""So many numbers of the table are compared at each step, the next ones at the next step: this costs the same for a
+table of any size, and finds what was changed in one process after at most size / _PART steps."""
+_SUMS = 32
+"""As so many sums, whose rounding hides less than that of one would."""
+_ROUNDING = 1e-5
+"""Sums that differ by less, measured by the largest sum of magnitudes, are the same: the last digits of a step may
+differ between GPUs or processors."""
+_WEIGHTS = reading.Kept(
+    lambda length, dtype, device: (torch.from_numpy(1 + np.arange(length) * ((5**0.5 - 1) / 2) % 1).to(device, dtype),)
+)
+"""Numbers from 1 to 2, all different, and neighbours far from each other."""
 _Told = list[dict[str, Any]]
 
 
@@ -99,9 +112,6 @@ class Choice:
             Choice.count += 1
             Choice.history = zlib.crc32(origin.encode(), Choice.history)
         self.place = Choice.count
-        self.number, self.steps, self.same = 0, 0, False
-        """Which one it is of those that the processes call together (0: a new one), how many steps it has taken, and
-        whether the whole tables were equal when they were compared, and nothing told otherwise since."""
         self._agreed: Agreed | None = None
 
     def __deepcopy__(self, memo: Any) -> Choice:
@@ -145,6 +155,8 @@ class Choice:
         """
         agreed = _GROUPS.setdefault(dist.group.WORLD if self.group is None else self.group, Agreed())
         if agreed is not self._agreed:
+            # Which one it is of those that the processes call together (0: a new one), how many steps it has taken, and
+            # whether the whole tables were equal when they were compared, and nothing told otherwise since.
             self._agreed, self.number, self.steps, self.same = agreed, 0, 0, False
         if agreed.under_way:
             raise RuntimeError(
@@ -166,6 +178,30 @@ def _difference(told: _Told, name: str, hint: str = "") -> str | None:
     if values == values[:1] * len(values):
         return None
     return f"{name} must be the same in all processes, got {', '.join(map(str, values))}{hint}"
+
+
+def checksum(centers: np.ndarray) -> int:
+    """Of a table."""
+    return zlib.crc32(np.ascontiguousarray(centers).data)
+
+
+def part(table: Tensor, step: int) -> list[float]:
+    """Sums over some rows, other ones at each step, in which every number has a weight of its own; at the end the
+    largest such sum of magnitudes."""
+    rows = max(1, _PART // table.shape[1])
+    first = step % -(-len(table) // rows) * rows
+    x = table.detach()[first : first + rows].reshape(-1)
+    weighted = x * _WEIGHTS[x.numel(), x.dtype, x.device][0]
+    weighted = torch.nn.functional.pad(weighted, (0, -x.numel() % _SUMS)).view(_SUMS, -1)
+    found: list[float] = torch.cat([weighted.sum(1), weighted.abs().sum(1).max()[None]]).tolist()
+    return found
+
+
+def alike(parts: list[list[float]]) -> bool:
+    """Whether what `part` gives is the same in all processes, but for rounding; nan and infinity have to be."""
+    scale = max(each[-1] for each in parts)
+    least = _ROUNDING * scale if math.isfinite(scale) else 0.0
+    return np.allclose(parts, parts[0], rtol=0, atol=least, equal_nan=True)
 
 
 class Processes:
@@ -261,12 +297,12 @@ class Processes:
                 "history": Choice.history,
                 # Of classes that are shared out, each process holds another block.
                 "same": chosen.sharded or (agreed and choice.same),
-                "part": [] if chosen.sharded else comparison.part(table(), choice.steps),
+                "part": [] if chosen.sharded else part(table(), choice.steps),
             }
 
         told = self._told(say, self._agreed.refusal)
         self.lengths = [said["length"] for said in told]
-        same = chosen.sharded or comparison.alike([said["part"] for said in told])
+        same = chosen.sharded or alike([said["part"] for said in told])
         choice.same = same and all(said["same"] for said in told)
         if not choice.same:  # until it is known
             hint = "; load the same centers in all of them, and change them in none alone"

@@ -52,22 +52,20 @@ class ShardedCenter(TorchCenter):
     ) -> None:
         """Take the block of this process; another one is refused."""
         names = [f"{prefix}{name}" for name in ("centers", "block")]
-        absent = [name for name in names if name not in state_dict]
         unexpected += [key for key in state_dict if strict and key.startswith(prefix) and key not in names]
-        if absent:
-            missing += absent if strict else []
-            return
-        saved, block = (state_dict[name] for name in names)
+        saved, block = (state_dict.get(name) for name in names)
         wanted = [*self._block(), self._shape()[0]]
-        if block.tolist() != wanted or saved.shape != self.centers.shape:
+        if saved is None or block is None:
+            missing += [name for name in names if strict and name not in state_dict]
+        elif block.tolist() != wanted or saved.shape != self.centers.shape:
             errors.append(
                 f"{names[0]} holds the classes {block[0]} to {block[1] - 1} of {block[2]}, in shape "
                 f"{tuple(saved.shape)}, but this process has {wanted[0]} to {wanted[1] - 1} of {wanted[2]}, in shape "
                 f"{tuple(self.centers.shape)}; each process loads its own, or load_centers shares them out anew"
             )
-            return
-        with torch.no_grad():
-            self.centers.copy_(saved)
+        else:
+            with torch.no_grad():
+                self.centers.copy_(saved)
 
     def _block(self) -> tuple[int, int]:
         """The classes of this process, from the first one to before the last one."""
