@@ -261,7 +261,7 @@ def test_frames_that_look_otherwise(what: str, monkeypatch: pytest.MonkeyPatch) 
             check()
 
 
-@pytest.mark.parametrize("name", ["_apply", "_save_to_state_dict", "_load_from_state_dict"])
+@pytest.mark.parametrize("name", ["_apply", "_load_from_state_dict"])
 def test_modules_that_are_not_asked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A center loss could lose its centers, so none is made; all else works."""
     on_another_version(monkeypatch, f'"{name}"', '"_gone"')

@@ -195,13 +195,12 @@ def is_wrapped(module: nn.Module) -> bool:
     return not _hooks_are_shown or _may_have_hooks(module) or getattr(module, "_compiled_call_impl", True) is not None
 
 
-# 5. `nn.Module` again: center losses keep their table in float32 at least, take the shape of a checkpoint, and save a
-# block of classes with what it is a block of. Modules say so by overriding these methods. Where torch does not call
-# them, no center loss can be made.
+# 5. `nn.Module` again: center losses keep their table in float32 at least, and take the shape of a checkpoint. Modules
+# say so by overriding these methods. Where torch does not call them, no center loss can be made.
 
 
 def _asks_modules() -> bool:
-    names, asked = ("_apply", "_save_to_state_dict", "_load_from_state_dict"), []
+    names, asked = ("_apply", "_load_from_state_dict"), []
 
     def noting(name: str) -> Any:
         return lambda self, *args: (asked.append(name), getattr(nn.Module, name)(self, *args))[1]  # type: ignore
@@ -215,27 +214,23 @@ _is_asked = _answers(_asks_modules)
 
 
 class Table(nn.Module):
-    """A module that says itself how its tensors are converted (`.to()`, `.half()` and the like), saved in a state dict,
-    loaded out of one, and replicated by `nn.DataParallel`: by overriding these, which do what torch does."""
+    """A module that says itself how its tensors are converted (`.to()`, `.half()` and the like), loaded out of a state
+    dict, and replicated by `nn.DataParallel`: by overriding these, which do what torch does."""
 
     _converted: Any = getattr(nn.Module, "_apply", None)
-    _saved: Any = getattr(nn.Module, "_save_to_state_dict", None)
     _loaded: Any = getattr(nn.Module, "_load_from_state_dict", None)
     _replicated: Any = getattr(nn.Module, "_replicate_for_data_parallel", None)
 
     def __init__(self) -> None:
         if not _is_asked:
             raise RuntimeError(
-                f"torch {torch.__version__} does not ask modules how their tensors are moved and saved, so a center "
+                f"torch {torch.__version__} does not ask modules how their tensors are moved and loaded, so a center "
                 "loss could lose its centers; take another version of torch, or the backend 'numpy' or 'jax'"
             )
         super().__init__()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         return self._converted(fn, recurse)
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        self._saved(destination, prefix, keep_vars)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         self._loaded(state_dict, prefix, *args)

@@ -34,6 +34,7 @@ class ShardedCenter(TorchCenter):
         block = self.centers
         del self.centers  # no buffer any more: DistributedDataParallel would send rank 0's block to all
         self._hold(block)
+        self.register_state_dict_post_hook(_save_block)
 
     def _converted(self, fn: Any, recurse: bool) -> Any:
         """`.to()`, `.half()` and the like: the centers move, but stay float32 at least."""
@@ -41,11 +42,6 @@ class ShardedCenter(TorchCenter):
         compat.Table._converted(self, fn, recurse)
         self._hold(self.centers.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved)
         return self
-
-    def _saved(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        """The block, and which one of how many classes it is."""
-        destination[f"{prefix}centers"] = self.centers if keep_vars else self.centers.detach()
-        destination[f"{prefix}block"] = torch.tensor([*self._owned, self._shape()[0]])
 
     def _loaded(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
@@ -178,3 +174,9 @@ class ShardedCenter(TorchCenter):
         )
 
     resize = select = to_backend = _assign = _refuse
+
+
+def _save_block(center: ShardedCenter, state_dict: Any, prefix: str, metadata: Any) -> None:
+    """Put the block into a state dict, and which one of how many classes it is."""
+    state_dict[f"{prefix}centers"] = center.centers.detach()
+    state_dict[f"{prefix}block"] = torch.tensor([*center._owned, center._shape()[0]])
