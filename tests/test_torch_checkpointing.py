@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 from torch.autograd import forward_ad
 from torch.distributed._composable import checkpoint as composable
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
@@ -39,13 +41,11 @@ def features() -> Any:
 
 @pytest.fixture(params=["shown", "hidden", "nowhere"])
 def frames(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Torch's frames as they are; as of a version where the small step comes out wrong; and where there are none."""
+    """Torch's frames as they are; as of a version where the small regions come out wrong; and where there are none."""
     if request.param != "shown":
-        found = checkpointing._Frames()
-        found.trusted, found._shown = False, request.param == "hidden"
-        monkeypatch.setattr(checkpointing, "_frames", found)
+        monkeypatch.setattr(checkpointing, "frames_are_right", lambda: False)
     if request.param == "nowhere":
-        monkeypatch.setattr(compat, "look_for_regions", lambda: compat.Seen([], None, False))
+        monkeypatch.setattr(compat, "look_for_regions", list)
     return str(request.param)
 
 
@@ -145,7 +145,7 @@ def test_marked_regions_of_two_threads() -> None:
 def test_contexts_are_new_ones_at_each_call() -> None:
     first, again = multiloss.torch.checkpoint_contexts(), multiloss.torch.checkpoint_contexts()
     assert len({id(context) for context in (*first, *again)}) == 4
-    assert first[0].region is first[1].region is not again[0].region
+    assert first[0] is first[1].region is not again[1].region
 
 
 @pytest.mark.parametrize("marked", [False, True])
@@ -207,8 +207,8 @@ def test_what_is_no_region_is_not_refused(frames: str) -> None:
     for value in (2.5, 25 / 18):
         assert center(LABELS, features()).item() == pytest.approx(value)
     saved = torch.autograd.graph.save_on_cpu()
-    refusal = pytest.raises(RuntimeError, match=REFUSED) if frames == "nowhere" else contextlib.nullcontext()
-    with refusal, saved:
+    refusal = contextlib.nullcontext() if frames == "shown" else pytest.raises(RuntimeError, match=REFUSED)
+    with refusal, saved:  # which nobody can tell from a region otherwise
         center(LABELS, features())
 
 
@@ -224,7 +224,7 @@ def test_a_first_pass_that_torch_does_not_show(marked: bool) -> None:
     part = composable(Part(), **({"context_fn": multiloss.torch.checkpoint_contexts} if marked else {}))
     value = part(x)
     if not marked:
-        with pytest.raises(RuntimeError, match="repeats call 1 of a center loss, but 0 were seen in the first pass"):
+        with pytest.raises(RuntimeError, match="not seen in the first pass \\(0 were\\)"):
             value.backward()
         return
     value.backward()  # once: torch enters its own context there only once
@@ -239,16 +239,15 @@ def test_a_first_pass_that_is_recomputed_before_its_end(told: bool, monkeypatch:
         monkeypatch.setattr(compat, "has_ended", lambda region: True)
     for kinds in ((PLAIN,), (MARKED,)):
         center, x = one_class(), features()
-        refusal = pytest.raises(RuntimeError, match="repeats call 2 of a center loss, but 1 were seen")
+        refusal = pytest.raises(RuntimeError, match="not seen in the first pass \\(1 were\\)")
         with set_checkpoint_early_stop(False), contextlib.nullcontext() if told else refusal:
             run(lambda x, c=center: c.value_and_grad(LABELS, x)[0] * c(LABELS, x), x, kinds).backward()
             torch.testing.assert_close(x.grad, 2.5 * torch.tensor([[1 / 6], [7 / 6]], dtype=torch.float64))
 
 
-def tried() -> tuple[bool, Any]:
-    """What a new process finds out, and whether that was tried."""
-    found = checkpointing._Frames()
-    return found.can_be_trusted(), found.trusted
+def tried() -> bool:
+    """What a new process finds out."""
+    return checkpointing.frames_are_right.__wrapped__()
 
 
 SURROUNDINGS = {
@@ -271,36 +270,36 @@ def state() -> list[Any]:
         torch.get_rng_state().tolist(), torch.get_default_dtype(), torch.get_default_device(),
         torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"),
         torch.get_autocast_dtype("cpu"), compat.has_saved_tensor_hooks(), compat.in_forward_mode(),
-        compat.transform() is None, checkpointing._here.entered, checkpointing._here.trying, threading.active_count(),
+        compat.transform() is None, checkpointing._here.entered, threading.active_count(),
     ]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled:UserWarning")
 @pytest.mark.parametrize("around", SURROUNDINGS)
-def test_the_small_step_leaves_all_as_it_was(around: str) -> None:
+def test_the_small_regions_leaves_all_as_it_was(around: str) -> None:
     with SURROUNDINGS[around]():
         before = state()
-        assert tried() == (True, True)
+        assert tried()
         assert state() == before
 
 
-def test_the_small_step_under_a_half_default_dtype() -> None:
+def test_the_small_regions_under_a_half_default_dtype() -> None:
     torch.set_default_dtype(torch.float16)
     try:
         before = state()
-        assert tried() == (True, True)
+        assert tried()
         assert state() == before
     finally:
         torch.set_default_dtype(torch.float32)
 
 
-def test_the_small_step_in_a_region_saves_nothing_there() -> None:
+def test_the_small_regions_in_a_region_saves_nothing_there() -> None:
     """Tried in the midst of a first pass, whose recomputation does not try again: torch counts what both save."""
     for kinds in ((PLAIN,), (MARKED,), (PLAIN, PLAIN)):
         found, center, x = [], one_class(), features()
 
         def region(x: Any, found: Any = found, center: Any = center) -> Any:
-            found.extend([] if found else tried())
+            found.extend([] if found else [tried()])
             return center(LABELS, x).exp()
 
         torch.manual_seed(3)
@@ -308,11 +307,11 @@ def test_the_small_step_in_a_region_saves_nothing_there() -> None:
             run(region, x, kinds).backward()
         drawn = torch.rand(())
         torch.manual_seed(3)
-        assert drawn == torch.rand(()) and found == [True, True]
+        assert drawn == torch.rand(()) and found == [True]
 
 
-def test_the_small_step_is_not_tried_while_tracing() -> None:
-    """Nor decided: it is tried at the next call."""
+def test_the_small_regions_are_tried_while_tracing() -> None:
+    """Of which the thread that they are tried in knows nothing; compiled code asks for none."""
     outcomes = []
 
     def noted(x: Any) -> Any:
@@ -321,9 +320,8 @@ def test_the_small_step_is_not_tried_while_tracing() -> None:
 
     torch.func.vmap(noted)(torch.ones(2))
     torch.func.vjp(noted, torch.ones(2))
-    torch.compiler.is_compiling()
-    assert outcomes == [(False, None), (False, None)]
-    outcomes.clear()
+    make_fx(noted)(torch.ones(2))
+    assert outcomes == [True, True, True]
     compiled = torch.compile(lambda x: x * 2 if checkpointing.is_possible() else x * 3, backend="eager", fullgraph=True)
     with torch.no_grad():
         assert compiled(torch.ones(())).item() == 3  # there nobody looks for regions
@@ -331,27 +329,26 @@ def test_the_small_step_is_not_tried_while_tracing() -> None:
 
 def test_it_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a process, when a region is first seen: not by plain training."""
-    found, times = checkpointing._Frames(), []
-    monkeypatch.setattr(checkpointing, "_frames", found)
-    monkeypatch.setattr(found, "_comes_out_right", lambda kinds: times.append(kinds) or True)
+    times, ask = [], checkpointing.frames_are_right.__wrapped__
+    monkeypatch.setattr(checkpointing, "frames_are_right", cache(lambda: times.append(1) or ask()))
     for _ in range(3):
         one_class()(LABELS, features()).backward()
-    assert times == [] and found.trusted is None
+    assert times == []
     for _ in range(3):
         center = one_class()
         run(lambda x, center=center: center(LABELS, x), features(), (PLAIN,)).backward()
-    assert len(times) == len(checkpointing._KINDS)
+    assert times == [1]
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "Thread"])
-def test_a_small_step_that_breaks(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_regions_that_break(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """For want of what torch has, or of one more thread."""
 
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(checkpointing if what == "checkpoint" else threading, what, broken)
-    assert tried() == (False, False)
+    assert not tried()
 
 
 @pytest.mark.usefixtures("frames")

@@ -227,7 +227,7 @@ def test_a_group_of_one_on_nccl(loss: str, classes: int, tmp_path: Path, monkeyp
     """Every collective of a step exists there; NCCL takes one process a device."""
 
     def processes(self: Any, device: torch.device) -> Any:
-        return distributed.Processes(None, device)
+        return distributed.Processes(self, 0, device)
 
     for key, value in {"MASTER_ADDR": "127.0.0.1", "RANK": "0", "WORLD_SIZE": "1"}.items():
         monkeypatch.setitem(os.environ, key, value)

@@ -7,15 +7,19 @@ to know a region and its recomputation:
 * `checkpoint_contexts`, which the user hands to `torch.utils.checkpoint.checkpoint` as its `context_fn`: torch enters
   one context in the first pass, the other one in each recomputation. It rests on nothing but torch's documentation.
 * Without it, what torch's frames on the Python stack show (`compat.look_for_regions`). Another version may call things
-  otherwise there, so a small step is tried first (`_comes_out_right`), once a process. Where it comes out wrong, calls
-  inside of checkpointing are refused, and the message names the other way.
+  otherwise there, so small regions are tried first (`frames_are_right`), once a process. Where they come out wrong,
+  calls inside of checkpointing are refused, and the message names the other way.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import cache
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import torch
@@ -29,64 +33,44 @@ _backward = ModuleTracker()
 """Its `is_bw` says whether a backward pass is under way."""
 
 
-class Region:
-    """A region that the user marked: `remember` keeps here what its first pass read."""
-
-    forward_completed = False
-    """Whether that pass has ended; named as torch's own regions do."""
-
-
-class Recomputation(NamedTuple):
-    """One recomputation of a region: a retained graph may have several, and a region that is left early is not run to
-    its end."""
-
-    region: Any
-    number: Any
-    """An object that no other recomputation of this region has."""
-
-
 class _Here(threading.local):
-    """What this thread is in."""
+    """What this thread is in: the marked regions and recomputations, from the outside in."""
 
-    entered: tuple[Region | Recomputation, ...] = ()
-    """The contexts of `checkpoint_contexts`, from the outside in."""
-    trying: bool = False
-    """Whether this is the small step that is tried."""
+    entered: tuple[Region | compat.Recomputation, ...] = ()
 
 
 _here = _Here()
 
 
-class _FirstPass:
-    """The context of a region's first pass."""
+class Region:
+    """A region that the user marked, and the context of its first pass: `remember` keeps here what that read."""
 
-    def __init__(self, region: Region) -> None:
-        self.region = region
-        self._was_entered = False
+    was_entered = False
+    forward_completed = False
+    """Whether that pass has ended; named as torch's own regions do."""
 
     def __enter__(self) -> None:
-        if self._was_entered:
+        if self.was_entered:
             raise RuntimeError(
                 "each checkpointed region needs contexts of its own: pass "
                 "context_fn=multiloss.torch.checkpoint_contexts itself, or a function that calls it each time"
             )
-        self._was_entered = True
-        _here.entered = (*_here.entered, self.region)
+        self.was_entered = True
+        _here.entered = (*_here.entered, self)
 
     def __exit__(self, *_: object) -> None:
         # Not the last one: older versions of torch leave a region that raises only when its generator is collected.
-        _here.entered = tuple(x for x in _here.entered if x is not self.region)
-        self.region.forward_completed = True
+        _here.entered = tuple(x for x in _here.entered if x is not self)
+        self.forward_completed = True
 
 
-class _Again:
-    """That of its recomputations: it may be entered any number of times, in any thread."""
+class _Again(NamedTuple):
+    """The context of its recomputations: it may be entered any number of times, in any thread."""
 
-    def __init__(self, region: Region) -> None:
-        self.region = region
+    region: Region
 
     def __enter__(self) -> None:
-        _here.entered = (*_here.entered, Recomputation(self.region, object()))
+        _here.entered = (*_here.entered, compat.Recomputation(self.region, object()))
 
     def __exit__(self, *_: object) -> None:
         _here.entered = _here.entered[:-1]
@@ -115,7 +99,7 @@ def checkpoint_contexts() -> tuple[AbstractContextManager[None], AbstractContext
         >>> loss.backward()
     """
     region = Region()
-    return _FirstPass(region), _Again(region)
+    return region, _Again(region)
 
 
 def is_possible(recorded: bool | None = None) -> bool:
@@ -130,140 +114,82 @@ def is_possible(recorded: bool | None = None) -> bool:
     return not recorded or bool(_here.entered) or _backward.is_bw or compat.has_saved_tensor_hooks()
 
 
-def regions() -> tuple[list[Any], Recomputation | None]:
+def regions() -> tuple[list[Any], compat.Recomputation | None]:
     """The regions whose first pass this is, from the inside out, and what is recomputed around them (or None)."""
-    first_passes, recomputed = _marked()
+    first_passes, recomputed = _split(_here.entered[::-1])
     seen = compat.look_for_regions()
-    if not seen.inside or not _frames.can_be_trusted():
-        return first_passes, recomputed
-    if seen.recomputed is not None and (recomputed is None or hasattr(seen.recomputed[0], "multiloss_reads")):
+    if seen and frames_are_right():
+        shown, again = _split(seen)
+        first_passes += shown
         # Of both, as torch shows marked regions, too, this is the inner one; but it may not have shown its first pass.
-        recomputed = Recomputation(*seen.recomputed)
-    return first_passes + seen.first_passes, recomputed
+        if again is not None and (recomputed is None or hasattr(again.region, "multiloss_reads")):
+            recomputed = again
+    return first_passes, recomputed
 
 
-def _marked() -> tuple[list[Any], Recomputation | None]:
-    """What the user marked, of the same."""
-    first_passes: list[Any] = []
-    for entered in reversed(_here.entered):
-        if isinstance(entered, Recomputation):
-            return first_passes, entered
-        first_passes.append(entered)
-    return first_passes, None
+def _split(entered: Sequence[Any]) -> tuple[list[Any], compat.Recomputation | None]:
+    """The regions up to the first recomputation, and that."""
+    first_passes = list(takewhile(lambda x: not isinstance(x, compat.Recomputation), entered))
+    recomputed = next(iter(entered[len(first_passes) :]), None)
+    return [x for x in first_passes if x is not None], recomputed
+
+
+@cache
+def frames_are_right() -> bool:
+    """Whether torch's frames show the same region in both of its passes, and each recomputation as another one. Tried
+    in a thread of its own, which starts without hooks, modes, autocast, default device or level of `torch.func`, and
+    whose graph is nobody's; nothing is drawn in it."""
+    found: list[Any] = []
+
+    def part(x: Tensor) -> Tensor:
+        found.append(_split(compat.look_for_regions()))
+        return x * x
+
+    def probe() -> bool:
+        for reentrant in (False, True):
+            x = torch.ones((), device="cpu", requires_grad=True)
+            value = checkpoint(part, x, use_reentrant=reentrant, preserve_rng_state=False)
+            for _ in range(2):
+                value.backward(retain_graph=True)
+        return all(
+            first == ([one.region], None) and others == [] and one.region is two.region and one.number is not two.number
+            for first, (others, one), (_, two) in (found[:3], found[3:])
+        )
+
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(probe).result()
+    except Exception:  # whatever torch lacks, or one more thread
+        return False
 
 
 def check_regions() -> None:
     """RuntimeError inside a region where nothing tells what is computed again. It is asked where bad input is, so that
     what one process refuses is an error in all of its group."""
-    if is_possible() and _is_inside() and compat.replays_results():
+    if not is_possible():
+        return
+    if compat.replays_results():
         raise RuntimeError(
             "selective activation checkpointing hands out kept results in the order of the first pass, but a center "
             "loss computes otherwise in the recomputation; call it outside of the region, or checkpoint without "
             "create_selective_checkpoint_contexts"
         )
-    if _frames.trusted or not is_possible() or not (torch.is_grad_enabled() or _backward.is_bw):
-        return  # what records nothing gets the right value; if it is recorded after all, the recomputation comes here
-    _, recomputed = _marked()
-    is_known = bool(_here.entered) and (recomputed is not None or not _backward.is_bw)
-    if not is_known and _is_inside() and not _frames.can_be_trusted():
+    # What records nothing gets the right value; if it is recorded after all, the recomputation comes here.
+    is_recorded = torch.is_grad_enabled() or _backward.is_bw
+    is_marked = any(isinstance(x, compat.Recomputation) or not _backward.is_bw for x in _here.entered)
+    if is_recorded and not is_marked and not frames_are_right():
         raise RuntimeError(
             f"torch {torch.__version__} does not show which calls activation checkpointing repeats: pass "
             "context_fn=multiloss.torch.checkpoint_contexts to each torch.utils.checkpoint.checkpoint(..., "
-            "use_reentrant=False) around the center loss, or call it outside"
+            "use_reentrant=False) around the center loss, or call it outside of these and of hooks for saved tensors"
         )
-
-
-def _is_inside() -> bool:
-    """Whether this is in a checkpointed region; where torch shows none, whether it may be."""
-    if _here.entered or compat.look_for_regions().inside:
-        return True
-    records = _backward.is_bw or compat.has_saved_tensor_hooks()
-    return records and not _frames.show_regions()
-
-
-class _Frames:
-    """What a small step, tried once a process, told of torch's frames: the same in all processes of one version."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.trusted: bool | None = None
-        """Whether it came out right; None while nobody asked."""
-        self._shown = False
-        """Whether torch's frames were seen in the regions at all."""
-
-    def can_be_trusted(self) -> bool:
-        """Whether the small step comes out right."""
-        return _here.trying or self._tried()
-
-    def show_regions(self) -> bool:
-        """Whether a call in a region can be told from one outside."""
-        return _here.trying or self._tried() or self._shown
-
-    def _tried(self) -> bool:
-        if self.trusted is None:
-            if torch.jit.is_tracing() or compat.transform() is not None:  # not in the midst of that: refused for now
-                return False
-            with self._lock:
-                if self.trusted is None:
-                    self._try()
-        return bool(self.trusted)
-
-    def _try(self) -> None:
-        """In a thread of its own, which starts without hooks, modes, autocast, default device or level of `torch.func`,
-        and whose graph is nobody's. Nothing is drawn in it."""
-        thread, came_out = None, []
-
-        def step() -> None:
-            _here.trying = True
-            try:
-                came_out.append(all(self._comes_out_right(kinds) for kinds in _KINDS))
-            except Exception:  # whatever torch lacks
-                came_out.append(False)
-
-        try:
-            thread = threading.Thread(target=step)
-            thread.start()
-        except RuntimeError:  # no more threads
-            came_out.append(False)
-        else:
-            thread.join()
-        self.trusted = came_out[0]
-
-    def _comes_out_right(self, kinds: tuple[bool, ...]) -> bool:
-        """Two calls in nested regions, each reentrant or not: the values 2.5 and 25 / 18, and the derivative of their
-        product by the features 1 and 3 of one class, each time that the graph is differentiated."""
-        import multiloss
-
-        options = {"alpha": 0.5, "centers_init": "zeros", "process_group": False}
-        center = multiloss.get("center", "torch", num_classes=1, feature_dim=1, **options).to("cpu", torch.float64)
-        labels = torch.tensor([0, 0], device="cpu")
-
-        def run(x: Tensor, kinds: tuple[bool, ...]) -> Tensor:
-            if not kinds:
-                self._shown = compat.look_for_regions().inside
-                product: Tensor = center(labels, x) * center(labels, x)
-                return product
-            inner: Tensor = checkpoint(run, x, kinds[1:], use_reentrant=kinds[0], preserve_rng_state=False)
-            return inner
-
-        x = torch.tensor([[1.0], [3.0]], dtype=torch.float64, device="cpu", requires_grad=True)
-        value = run(x, kinds)
-        right = abs(value.item() - 2.5 * 25 / 18) < 1e-9
-        for times in (1, 2):
-            value.backward(retain_graph=True)
-            right = right and abs(x.grad[0].item() - times * 10 / 9) + abs(x.grad[1].item() - times * 5) < 1e-9
-        return right and abs(center.centers.item() - 10 / 9) < 1e-9
-
-
-_KINDS = ((False,), (True,), (False, False), (False, True))
-"""Whether each region is reentrant, from the outside in."""
-
-_frames = _Frames()
 
 
 def refuse_recomputation() -> None:
     """RuntimeError inside a checkpointed region, for what keeps nothing for the recomputation (Keras' layer)."""
-    if is_possible() and _is_inside():
+    if not is_possible():
+        return
+    if _here.entered or compat.look_for_regions() or (is_possible(True) and not frames_are_right()):
         raise RuntimeError(
             "activation checkpointing would compute the center loss again, and move the centers twice; call the loss "
             "outside of the checkpointed region, or with training=False"
@@ -289,26 +215,25 @@ def remember(first_passes: Sequence[Any], owner: Any, read: Read) -> None:
     """Keep it for the recomputation of these regions."""
     for region in first_passes:
         if not hasattr(region, "multiloss_reads"):
-            region.multiloss_reads = {}
-        region.multiloss_reads.setdefault(id(owner), []).append(read)
+            region.multiloss_reads = defaultdict(list)
+        region.multiloss_reads[id(owner)].append(read)
 
 
-def recall(recomputed: Recomputation, owner: Any) -> Read | None:
+def recall(recomputed: compat.Recomputation, owner: Any) -> Read | None:
     """What the call that is recomputed read: the calls come in the order of the first pass. None where a first pass
     is recomputed before its end (by `value_and_grad` in it): what comes of that call is not used."""
     region, number = recomputed
-    kept: list[Read] = getattr(region, "multiloss_reads", {}).get(id(owner), [])
+    kept: dict[int, list[Read]] = getattr(region, "multiloss_reads", {})
     if getattr(region, "multiloss_number", None) is not number:
-        region.multiloss_number, region.multiloss_done = number, {}
-    done: int = region.multiloss_done.get(id(owner), 0)
-    region.multiloss_done[id(owner)] = done + 1
-    if done >= len(kept) and compat.has_ended(region):
+        region.multiloss_number, region.multiloss_left = number, {key: iter(reads) for key, reads in kept.items()}
+    read: Read | None = next(region.multiloss_left.get(id(owner), iter(())), None)
+    if read is None and compat.has_ended(region):
         raise RuntimeError(
-            f"activation checkpointing repeats call {done + 1} of a center loss, but {len(kept)} were seen in the "
-            "first pass, so that nobody knows which centers it read; pass "
+            "activation checkpointing repeats a call of a center loss that was not seen in the first pass "
+            f"({len(kept.get(id(owner), ()))} were), so that nobody knows which centers it read; pass "
             "context_fn=multiloss.torch.checkpoint_contexts, or call the center loss outside of the region"
         )
-    return kept[done] if done < len(kept) else None
+    return read
 
 
 @torch.library.custom_op("multiloss::in_first_pass", mutates_args=())

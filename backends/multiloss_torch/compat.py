@@ -57,37 +57,19 @@ def _refused_transform() -> bool | None:
     return _is_refused(_OnlyOutside.apply, torch.zeros((), device="cpu")) or None
 
 
-def _has_no_memory(x: Tensor) -> bool:
-    return transform() is not None and _is_refused(x.data_ptr)
-
-
-def _inside(question: Callable[[Tensor], Any]) -> Any:
-    """What a question about a tensor gives under a transformation."""
-    answers: list[Any] = []
-
-    def asked(x: Tensor) -> Tensor:
-        answers.append(question(x))
-        return x * 1
-
-    torch.func.vjp(asked, torch.zeros((), device="cpu"))
-    return answers[0]
-
-
 def _peeks() -> bool:
-    peek = torch._C._functorch.peek_interpreter_stack
-    return (peek() is None) == (_refused_transform() is None) and _inside(lambda _: peek()) is not None
+    peek, inside = torch._C._functorch.peek_interpreter_stack, []
+    torch.func.vjp(lambda x: (inside.append(peek()), x * 1)[1], torch.zeros((), device="cpu"))  # type: ignore
+    return (peek() is None) == (_refused_transform() is None) and inside[0] is not None
 
 
-def _unwraps() -> bool:
-    is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
-    return _inside(is_wrapped) is True and is_wrapped(torch.zeros((), device="cpu")) is False
-
-
-_func: Any = getattr(torch._C, "_functorch", None)
-transform: Callable[[], Any] = _func.peek_interpreter_stack if _answers(_peeks) else _refused_transform
+transform: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack if _answers(_peeks) else _refused_transform
 """What runs this call under `torch.func`; None outside."""
-is_transformed: Callable[[Tensor], bool] = _func.is_functorch_wrapped_tensor if _answers(_unwraps) else _has_no_memory
-"""Whether a tensor is one of `torch.func`'s."""
+
+
+def is_transformed(x: Tensor) -> bool:
+    """Whether a tensor is one of `torch.func`'s, which have no memory to point at."""
+    return transform() is not None and _is_refused(x.data_ptr)
 
 
 def nests_forward_mode() -> bool:
@@ -105,16 +87,12 @@ def _forward_levels() -> int:
 @cache
 def _counts_levels() -> bool:
     """Asked first under a transformation: forward mode takes a second to import."""
-    counted: list[int] = []
-
-    def inner(x: Tensor) -> Tensor:
-        counted.append(_forward_levels())
-        return x * 1
+    one = (torch.ones((), device="cpu"),)
 
     def probe() -> bool:
-        before, one = _forward_levels(), (torch.ones((), device="cpu"),)
-        torch.func.jvp(lambda x: torch.func.jvp(inner, (x,), one)[1], one, one)
-        return counted == [before + 2]
+        counted = [_forward_levels()]
+        torch.func.jvp(lambda x: (counted.append(_forward_levels()), x * 1)[1], one, one)  # type: ignore
+        return counted[1] == counted[0] + 1
 
     return _answers(probe)
 
@@ -132,11 +110,8 @@ def _makes_dual() -> bool:
 
 
 def _knows_level() -> bool:
-    try:
-        with forward_ad.dual_level():
-            inside = _has_level()
-    except RuntimeError:  # this module is imported inside forward mode, which does not nest
-        return _has_level()
+    with forward_ad.dual_level():  # refused where this module is imported inside of one: then it is asked the slow way
+        inside = _has_level()
     return inside and not _has_level()
 
 
@@ -149,25 +124,24 @@ in_forward_mode: Callable[[], bool] = _has_level if _answers(_knows_level) else 
 
 
 def _of(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
-    """A promised function with the arguments of the kernel: arrays, how to reduce, and these by place."""
-
-    def twin(*given: Any) -> Tensor:
-        named = dict(zip(names, given, strict=True))
-        return function(**{**named, "reduction": ("none", "mean", "sum")[named["reduction"]]})
-
-    return twin
+    """A promised function with the arguments of the kernel, by place, of which `reduction` is a number."""
+    number = names.index("reduction")
+    return lambda *given: function(
+        **dict(zip(names, given, strict=True)) | {"reduction": ("none", "mean", "sum")[given[number]]}
+    )
 
 
 _PAIR, _WEIGHTED = ("input", "target", "reduction"), ("input", "target", "weight", "reduction")
 _MORE = ("ignore_index", "label_smoothing")
-_X, _Y, _LABELS = [[0.25, 0.75]], [[0.0, 1.0]], [1]
+_X, _Y = (torch.tensor([x], dtype=torch.float64, device="cpu") for x in ((0.25, 0.75), (0.0, 1.0)))
+_LABELS = torch.tensor([1], device="cpu")
 _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
     "mse_loss": (_of(F.mse_loss, *_PAIR), (_X, _Y, 1)),
     "l1_loss": (_of(F.l1_loss, *_PAIR), (_X, _Y, 1)),
     "huber_loss": (_of(F.huber_loss, *_PAIR, "delta"), (_X, _Y, 1, 0.25)),
     "smooth_l1_loss": (_of(F.smooth_l1_loss, *_PAIR, "beta"), (_X, _Y, 1, 2.0)),
     "soft_margin_loss": (_of(F.soft_margin_loss, *_PAIR), (_X, _Y, 1)),
-    "softplus": (lambda x, beta, threshold: F.softplus(x, beta, threshold), (_X, 1, 80.0)),
+    "softplus": (F.softplus, (_X, 1, 80.0)),
     "binary_cross_entropy": (_of(F.binary_cross_entropy, *_WEIGHTED), (_X, _Y, None, 1)),
     "nll_loss_nd": (_of(F.nll_loss, *_WEIGHTED, _MORE[0]), (_X, _LABELS, None, 1, -7)),
     "multi_margin_loss": (
@@ -181,117 +155,52 @@ _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
 
 def _is_twin(name: str) -> bool:
     twin, given = _TWINS[name]
-    kinds = {list: torch.float64, int: torch.int64}
-    inputs = [torch.tensor(x, dtype=kinds[type(x[0])], device="cpu") if isinstance(x, list) else x for x in given]
-    return torch.equal(getattr(torch._C._nn, name)(*inputs), twin(*inputs))
+    return torch.equal(getattr(torch._C._nn, name)(*given), twin(*given))
 
 
-def _kernels() -> Any:
-    sound = {name: _answers(partial(_is_twin, name)) for name in _TWINS}
-    if all(sound.values()):
-        return torch._C._nn
-    return SimpleNamespace(**{name: getattr(torch._C._nn, name) if sound[name] else _TWINS[name][0] for name in _TWINS})
-
-
-nn_kernels: Any = _kernels()
+_sound = {name: _answers(partial(_is_twin, name)) for name in _TWINS}
+nn_kernels: Any = (
+    torch._C._nn
+    if all(_sound.values())
+    else SimpleNamespace(
+        **{name: getattr(torch._C._nn, name) if _sound[name] else twin for name, (twin, _) in _TWINS.items()}
+    )
+)
 """torch's kernels of losses by the names of `torch._C._nn`."""
 
 
 # 4. `nn.Module`: a loss without hooks, which was not compiled by `.compile()`, need not go through torch's `__call__`.
 # Where that cannot be told, every call does.
 
-
-def _has_hooks(module: nn.Module) -> Any:
-    return (
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or _modules._global_forward_hooks
-        or _modules._global_forward_pre_hooks
-        or _modules._global_backward_hooks
-        or _modules._global_backward_pre_hooks
-    )
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def _may_be_wrapped(module: nn.Module) -> Any:
-    return is_hooked(module) or module._compiled_call_impl
+def _may_have_hooks(module: nn.Module) -> bool:
+    """Whether there are hooks of it or of all modules; True where torch keeps them elsewhere."""
+    of_all = (getattr(_modules, f"_global{name}", True) for name in _HOOKS)
+    return any(of_all) or any(getattr(module, name, True) for name in _HOOKS)
 
 
 def _shows_hooks() -> bool:
-    module, told = nn.Module(), []
-    if _has_hooks(module):  # a user's, for all modules: ours tell nothing
-        return True
-    for register in (
-        module.register_forward_hook,
-        module.register_forward_pre_hook,
-        module.register_full_backward_hook,
-        module.register_full_backward_pre_hook,
-        _modules.register_module_forward_hook,
-        _modules.register_module_forward_pre_hook,
-        _modules.register_module_full_backward_pre_hook,
-    ):
-        handle = register(lambda *_: None)
-        told.append(bool(_has_hooks(module)))
-        handle.remove()
-        told.append(not _has_hooks(module))
-    return all(told)
+    module = nn.Module()
+    with module.register_forward_hook(print):
+        return _may_have_hooks(module)
 
 
-_has_impl = hasattr(nn.Module, "_compiled_call_impl")
-is_hooked: Callable[[nn.Module], Any] = _has_hooks if _answers(_shows_hooks) else lambda module: True
-"""Whether a call of a module does more than its `forward`."""
-is_wrapped: Callable[[nn.Module], Any] = _may_be_wrapped if _has_impl else lambda module: True
-"""The same, or runs what `.compile()` made."""
+_hooks_are_shown = _answers(_shows_hooks)
 
 
-# 5. `nn.Module` again: center losses keep their table in float32 at least, take the shape of a checkpoint, and save a
-# block of classes with what it is a block of. Modules say so by overriding three methods. Where torch does not call
-# them, no center loss can be made.
+def is_wrapped(module: nn.Module) -> bool:
+    """Whether a call of a module may do more than its `forward`."""
+    return not _hooks_are_shown or _may_have_hooks(module) or getattr(module, "_compiled_call_impl", True) is not None
 
 
-class Table(nn.Module):
-    """A module that says itself how its tensors are moved, saved and loaded."""
-
-    def __init__(self) -> None:
-        if not _is_asked:
-            raise RuntimeError(
-                f"torch {torch.__version__} does not ask modules how their tensors are moved and saved, so a center "
-                "loss could lose its centers; take another version of torch, or the backend 'numpy' or 'jax'"
-            )
-        super().__init__()
-
-    def _converted(self, fn: Any, recurse: bool) -> Any:
-        """What `.to()`, `.half()` and the like do: `fn` is called with each tensor."""
-        return super()._apply(fn, recurse)
-
-    def _saved(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        """Put into a `state_dict` what belongs there."""
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-
-    def _loaded(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        """Take it out; `args`: metadata, strict, and lists of missing keys, unexpected keys and errors."""
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _replicated(self) -> Any:
-        """The copy for another device, to which `nn.DataParallel` then assigns the tensors."""
-        return super()._replicate_for_data_parallel()
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        return self._converted(fn, recurse)
-
-    def _replicate_for_data_parallel(self) -> Any:
-        return self._replicated()
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        self._saved(destination, prefix, keep_vars)
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        self._loaded(state_dict, prefix, *args)
+# 5. `nn.Module` again: center losses keep their table in float32 at least, and take the shape of a checkpoint. Modules
+# say so by overriding these methods. Where torch does not call them, no center loss can be made.
 
 
 def _asks_modules() -> bool:
-    names, asked = ("_apply", "_save_to_state_dict", "_load_from_state_dict"), []
+    names, asked = ("_apply", "_load_from_state_dict"), []
 
     def noting(name: str) -> Any:
         return lambda self, *args: (asked.append(name), getattr(nn.Module, name)(self, *args))[1]  # type: ignore
@@ -304,13 +213,39 @@ def _asks_modules() -> bool:
 _is_asked = _answers(_asks_modules)
 
 
+class Table(nn.Module):
+    """A module that says itself how its tensors are converted (`.to()`, `.half()` and the like), loaded out of a state
+    dict, and replicated by `nn.DataParallel`: by overriding these, which do what torch does."""
+
+    _converted: Any = getattr(nn.Module, "_apply", None)
+    _loaded: Any = getattr(nn.Module, "_load_from_state_dict", None)
+    _replicated: Any = getattr(nn.Module, "_replicate_for_data_parallel", None)
+
+    def __init__(self) -> None:
+        if not _is_asked:
+            raise RuntimeError(
+                f"torch {torch.__version__} does not ask modules how their tensors are moved and loaded, so a center "
+                "loss could lose its centers; take another version of torch, or the backend 'numpy' or 'jax'"
+            )
+        super().__init__()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        return self._converted(fn, recurse)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        self._loaded(state_dict, prefix, *args)
+
+    def _replicate_for_data_parallel(self) -> Any:
+        return self._replicated()
+
+
 def keep_out_of_broadcast(model: nn.Module, names: Iterable[str]) -> None:
     """Before `DistributedDataParallel(model)`: it shall not broadcast these tensors. There is no promised way to say so
     of a module that is part of the model, so where it does not listen this is an error."""
-    wanted = [*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *names]
+    wanted = {*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *names}
     try:
-        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, wanted)
-        listens = set(wanted) <= set(model._ddp_params_and_buffers_to_ignore)
+        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*wanted])
+        listens = wanted == set(model._ddp_params_and_buffers_to_ignore)
     except AttributeError:
         listens = False
     if not listens:
@@ -351,7 +286,7 @@ def compiled_scan(step: Any, start: tuple[Tensor, ...], frames: tuple[Tensor, ..
 
 
 # 8. Activation checkpointing: what both passes of a region see is an object in the frames of `torch.utils.checkpoint`
-# on the Python stack. Whether these look as they should `checkpointing.py` tries on a small step; where they do not,
+# on the Python stack. Whether these look as they should `checkpointing.py` tries on small regions; where they do not,
 # its `checkpoint_contexts` are the way.
 
 
@@ -372,47 +307,44 @@ has_saved_tensor_hooks: Callable[[], bool] = _shows_top_hooks if _answers(_sees_
 """Whether something, as checkpointing, keeps what autograd saves its own way. Promised: it cannot be disabled then."""
 
 
-class Seen(NamedTuple):
-    """What the stack shows of activation checkpointing."""
+class Recomputation(NamedTuple):
+    """One recomputation of a region: a retained graph may have several, and a region that is left early is not run to
+    its end."""
 
-    first_passes: list[Any]
-    """The regions whose first pass this is, from the inside out: the autograd context of the reentrant kind, the
-    `_CheckpointFrame` of the other."""
-    recomputed: tuple[Any, Any] | None
-    """The region that is computed again around them, and an object that tells this recomputation from others."""
-    inside: bool
-    """Whether this is inside a region at all."""
+    region: Any
+    """The autograd context of a reentrant region, the `_CheckpointFrame` of another, or what the user marked."""
+    number: Any
+    """An object that no other recomputation of this region has."""
 
 
-def look_for_regions() -> Seen:
-    """Look at the stack."""
-    first_passes: list[Any] = []
-    inside, file, frame = False, vars(torch.utils.checkpoint), inspect.currentframe()
+def look_for_regions() -> list[Any]:
+    """What `torch.utils.checkpoint` runs around this call, from the inside out: the region of a first pass, or a
+    `Recomputation`; None for what does not show which it is."""
+    found: list[Any] = []
+    frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_globals is file:
-            inside, here, name = True, frame.f_locals, frame.f_code.co_name
-            if name == "forward" and "ctx" in here:
-                first_passes.append(here["ctx"])
+        if frame.f_globals is vars(torch.utils.checkpoint):
+            here, name = frame.f_locals, frame.f_code.co_name
+            if name == "unpack_hook":
+                found.append(Recomputation(here.get("frame"), here.get("gid")))
+            elif name == "backward":
+                found.append(Recomputation(here.get("ctx"), here.get("inputs")))
             elif inspect.isgenerator(here.get("gen")):  # `checkpoint` until torch 2.13, `_checkpoint_impl` in 2.14
-                first_passes.append(inspect.getgeneratorlocals(here["gen"]).get("new_frame"))
-            elif name == "backward" and "ctx" in here:
-                return Seen(first_passes, (here["ctx"], here.get("inputs")), inside)
-            elif name == "unpack_hook":
-                return Seen(first_passes, (here.get("frame"), here.get("gid")), inside)
+                found.append(inspect.getgeneratorlocals(here["gen"]).get("new_frame"))
+            else:
+                found.append(here.get("ctx") if name == "forward" else None)
         frame = frame.f_back
-    return Seen(first_passes, None, inside)
+    return found
 
 
-def _modes() -> Any:
-    return importlib.import_module("torch.utils._python_dispatch")._get_current_dispatch_mode_stack()
-
-
-def _replays() -> bool:
-    return any(type(mode).__module__ == torch.utils.checkpoint.__name__ for mode in _modes())
-
-
-replays_results: Callable[[], bool] = _replays if _answers(lambda: isinstance(_modes(), list)) else lambda: True
-"""Whether selective checkpointing runs, which keeps results of operations by their order. Untold, it may."""
+def replays_results() -> bool:
+    """Whether selective checkpointing runs, which keeps results of operations by their order. Untold, it may in any
+    region."""
+    try:
+        modes = importlib.import_module("torch.utils._python_dispatch")._get_current_dispatch_mode_stack()
+    except (ImportError, AttributeError):
+        return bool(look_for_regions())
+    return any(type(mode).__module__ == torch.utils.checkpoint.__name__ for mode in modes)
 
 
 def has_ended(region: Any) -> bool:

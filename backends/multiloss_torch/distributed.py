@@ -2,36 +2,94 @@
 
 Nothing here is specific to a communication backend: tensors travel on the device of the centers.
 
-Each updating call starts with one small message of every process to all: what failed there, or the
-facts that have to be the same everywhere. So an error of one process's batch, whatever it is, is an
-error of all, and so are calls that do not belong together (another center loss, another step:
-`turns`) and tables that are not the same any more (`comparison`).
+Each updating call starts with one small message of every process to all (`Processes._told`): what failed there, or
+the facts that have to be the same everywhere. So an error of one process's batch, whatever it is, is an error of all,
+and so are calls of different center losses (`Agreed.refusal`) and tables that are not the same any more (`alike`).
 """
 
 from __future__ import annotations
 
-import struct
+import math
+import pickle
 import traceback
 import warnings
+import weakref
 import zlib
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from multiloss.center import CenterOptions
-from multiloss.registry import TABLES
-from multiloss_torch import comparison, compat, turns
-from multiloss_torch.comparison import checksum as checksum
+from multiloss_torch import compat, reading
 
-_MESSAGE = 240
-_FACTS = (
-    "num_classes", "feature_dim", "alpha", "preset", "loss", "sharded", "moves_all", "weight", "margin", "delta",
-    "float_bits",
-)  # fmt: skip
-"""What must be the same in all processes, and is told by name where it is not."""
+_LENGTH = 1024
+"""Bytes of a message: facts with as many digits as there are need 650, a text of the longest characters 850."""
+_TEXT = 200
+"""What is sent of an error's text."""
+_CHECKSUM = "checksum_of_centers"
+_PART = 4096
+"""So many numbers of the table are compared at each step, the next ones at the next step: this costs the same for a
+table of any size, and finds what was changed in one process after at most size / _PART steps."""
+_SUMS = 32
+"""As so many sums, whose rounding hides less than that of one would."""
+_ROUNDING = 1e-5
+"""Sums that differ by less, measured by the largest sum of magnitudes, are the same: the last digits of a step may
+differ between GPUs or processors."""
+_WEIGHTS = reading.Kept(
+    lambda length, dtype, device: (torch.from_numpy(1 + np.arange(length) * ((5**0.5 - 1) / 2) % 1).to(device, dtype),)
+)
+"""Numbers from 1 to 2, all different, and neighbours far from each other."""
+_Told = list[dict[str, Any]]
+
+
+class Agreed:
+    """What the processes of one group have agreed on so far: the same in all of them."""
+
+    def __init__(self) -> None:
+        self.under_way = False
+        """Whether an exchange has begun and not ended; if so when the next one begins, it broke off."""
+        self.places: dict[int, list[int]] = {}
+        """As which one each process made a center loss that they call together, by the number of that; nothing of one
+        that was replaced in some processes."""
+
+    def refusal(self, told: _Told) -> str | None:
+        """Why this step cannot be one of all processes: they call different center losses, or of different options.
+
+        A copy that took the place of the old one in some processes has no number there. Where none has one, they are
+        told apart by the order in which they were made: where all processes have made the same ones so far, it is the
+        same for all; where some have made more, such as one to evaluate with, two that exchange still follow each
+        other. Those that only evaluate, or only in one process, never come here.
+        """
+        numbers, places, histories = ([said[name] for said in told] for name in ("number", "place", "history"))
+        if any(numbers):
+            is_one = len({*numbers} - {0}) == 1
+        else:
+            earlier = [zip(places, other, strict=True) for other in self.places.values() if other]
+            is_one = all(len({place < before for place, before in pairs}) == 1 for pairs in earlier)
+            is_one = is_one and (len({*places}) == 1 or len({*histories}) > 1)
+        if not is_one:
+            which = ", ".join(map(str, numbers if any(numbers) else places))
+            return (
+                f"the processes call different center losses at the same time (by rank, number {which}), so "
+                "this step has moved nothing: make them and call them in the same order in all processes"
+            )
+        facts = [said["facts"] for said in told]
+        return next(filter(None, (_difference(facts, name) for name in facts[0])), None)
+
+    def settle(self, choice: Choice, told: _Told) -> None:
+        """Note which center loss it was: its number is its place in the first process."""
+        numbers, places = ([said[name] for said in told] for name in ("number", "place"))
+        choice.number = max(numbers) or places[0]
+        choice.steps = max(said["steps"] for said in told) + 1
+        if 0 in numbers:
+            self.places[choice.number] = [] if any(numbers) else places
+
+
+_GROUPS: weakref.WeakKeyDictionary[Any, Agreed] = weakref.WeakKeyDictionary()
 
 
 class Choice:
@@ -54,7 +112,7 @@ class Choice:
             Choice.count += 1
             Choice.history = zlib.crc32(origin.encode(), Choice.history)
         self.place = Choice.count
-        self._turns: turns.Turns | None = None
+        self._agreed: Agreed | None = None
 
     def __deepcopy__(self, memo: Any) -> Choice:
         return Choice(self.group, "copied")
@@ -70,8 +128,8 @@ class Choice:
         """
         is_ready = dist.is_available() and dist.is_initialized()
         if self.group is False or (self.group is None and not is_ready):
-            if self._turns is not None:
-                self._turns = None
+            if self._agreed is not None:
+                self._agreed = None
                 warnings.warn(
                     "the default process group was destroyed: this center loss moves its centers alone from now on",
                     stacklevel=2,
@@ -89,15 +147,61 @@ class Choice:
             )
         return Processes(self, rank, device) if dist.get_world_size(self.group) > 1 else None
 
-    def turns(self) -> turns.Turns:
-        """Those of the group, which this process and this center loss exchange in."""
-        self._turns = turns.of_group(dist.group.WORLD if self.group is None else self.group)
-        return self._turns
+    def begin(self) -> Agreed:
+        """Begin an exchange with the group.
+
+        Raises:
+            RuntimeError: the one before, of this or another center loss, broke off in this process.
+        """
+        agreed = _GROUPS.setdefault(dist.group.WORLD if self.group is None else self.group, Agreed())
+        if agreed is not self._agreed:
+            # Which one it is of those that the processes call together (0: a new one), how many steps it has taken, and
+            # whether the whole tables were equal when they were compared, and nothing told otherwise since.
+            self._agreed, self.number, self.steps, self.same = agreed, 0, 0, False
+        if agreed.under_way:
+            raise RuntimeError(
+                "an exchange of a center loss with the other processes broke off in this process (it was "
+                "interrupted, or the communication failed), and the others may have taken that step: start "
+                "again from a saved state, with a new process group"
+            )
+        return agreed
 
     def exchanged(self) -> None:
         """Note that an exchange has ended with all that it was for: the centers have moved."""
-        if self._turns is not None:
-            self._turns.under_way = False
+        if self._agreed is not None:
+            self._agreed.under_way = False
+
+
+def _difference(told: _Told, name: str, hint: str = "") -> str | None:
+    """The error where not all processes said the same."""
+    values = [said.get(name) for said in told]
+    if values == values[:1] * len(values):
+        return None
+    return f"{name} must be the same in all processes, got {', '.join(map(str, values))}{hint}"
+
+
+def checksum(centers: np.ndarray) -> int:
+    """Of a table."""
+    return zlib.crc32(np.ascontiguousarray(centers).data)
+
+
+def part(table: Tensor, step: int) -> list[float]:
+    """Sums over some rows, other ones at each step, in which every number has a weight of its own; at the end the
+    largest such sum of magnitudes."""
+    rows = max(1, _PART // table.shape[1])
+    first = step % -(-len(table) // rows) * rows
+    x = table.detach()[first : first + rows].reshape(-1)
+    weighted = x * _WEIGHTS[x.numel(), x.dtype, x.device][0]
+    weighted = torch.nn.functional.pad(weighted, (0, -x.numel() % _SUMS)).view(_SUMS, -1)
+    found: list[float] = torch.cat([weighted.sum(1), weighted.abs().sum(1).max()[None]]).tolist()
+    return found
+
+
+def alike(parts: list[list[float]]) -> bool:
+    """Whether what `part` gives is the same in all processes, but for rounding; nan and infinity have to be."""
+    scale = max(each[-1] for each in parts)
+    least = _ROUNDING * scale if math.isfinite(scale) else 0.0
+    return np.allclose(parts, parts[0], rtol=0, atol=least, equal_nan=True)
 
 
 class Processes:
@@ -108,37 +212,33 @@ class Processes:
         self.size, self.rank = dist.get_world_size(self.group), rank
         self.lengths: list[int] = []
 
-    def _tell(self, error: BaseException | None, **numbers: float) -> dict[str, list[float]]:
-        """The numbers of each process, by rank: what failed in one process is an error in all of them."""
-        text, failed = "", 0
-        if error is not None:
-            text, failed = "".join(traceback.format_exception_only(error)).strip(), 1 + isinstance(error, Exception)
-        layout = f"<B{len(numbers)}d{_MESSAGE}s"
-        mine = struct.pack(layout, failed, *numbers.values(), text.encode(errors="replace")[:_MESSAGE])
-        sent = torch.frombuffer(bytearray(mine), dtype=torch.uint8).to(self.device)
+    def _told(self, say: Callable[[], dict[str, Any]], refusal: Callable[[_Told], str | None]) -> _Told:
+        """What `say` gives in each process, by rank. What fails in one process, or what `refusal` says of it all, is an
+        error in all of them, and ends the exchange."""
+        error: BaseException | None = None
+        try:
+            said = say()
+        except BaseException as caught:  # an interrupt, too: the others shall not wait for this process
+            error, did = caught, "refused" if isinstance(caught, Exception) else "broke off"
+            text = "".join(traceback.format_exception_only(caught)).strip()
+            said = {"error": f"{did} its batch: {text[:_TEXT]}"}
+        message = bytearray(pickle.dumps(said).ljust(_LENGTH))
+        sent = torch.frombuffer(message, dtype=torch.uint8).to(self.device)
         received = [torch.empty_like(sent) for _ in range(self.size)]
-        self._turns.under_way = True  # until all know the same again
+        self._agreed.under_way = True  # until all know the same again
         try:
             dist.all_gather(received, sent, group=self.group)
-            told = [struct.unpack(layout, x.cpu().numpy().tobytes()) for x in received]
+            told = [pickle.loads(x.cpu().numpy().tobytes()) for x in received]
         except Exception as lost:
             if error is not None:
                 raise error from lost
             raise
-        if error is not None:
-            self._call_off(error)
-        for rank, (failed, *_, said) in enumerate(told):
-            if failed:
-                why = said.rstrip(b"\0").decode(errors="replace")
-                did = "refused" if failed == 2 else "broke off"
-                self._call_off(ValueError(f"the center loss of rank {rank} {did} its batch: {why}"))
-        return {name: [each[1 + i] for each in told] for i, name in enumerate(numbers)}
-
-    def _call_off(self, error: BaseException) -> NoReturn:
-        """The end of an exchange by an error in all processes."""
-        self._turns.under_way = False
-        self._turn.step -= 1
-        raise error
+        errors = (f"the center loss of rank {rank} {x['error']}" for rank, x in enumerate(told) if "error" in x)
+        why = next(errors, None) or refusal(told)
+        if why is not None:
+            self._agreed.under_way = False
+            raise error or ValueError(why)
+        return told
 
     def check(
         self,
@@ -165,77 +265,51 @@ class Processes:
                 "a center loss cannot update with other processes inside a compiled function; call it outside of that "
                 "(a group of processes needs num_classes, too), or pass process_group=False"
             )
-        self._turns = self._choice.turns()
-        self._turn = turn = self._turns.begin(self._choice)
-        checked, trusted, error, own = (None,), False, None, dict(chosen.own)
-        facts, part = dict.fromkeys(_FACTS, 0.0), [0.0] * (comparison.SUMS + 1)
-        try:
+        self._agreed, choice = self._choice.begin(), self._choice
+        checked: tuple[Any, ...] = ()
+
+        def say() -> dict[str, Any]:
+            nonlocal checked
             if chosen.num_classes is None:
                 raise ValueError(
                     "the processes of a group cannot let the centers grow; pass num_classes to "
                     "multiloss.get('center', ...)"
                 )
             checked, trusted = check()
-            facts |= {name: float(own.get(name, 0)) for name in ("weight", "margin", "delta")}
-            facts |= {
+            facts = {
+                "loss": chosen.loss,
                 "num_classes": shape()[0],
                 "feature_dim": shape()[1],
                 "alpha": chosen.alpha,
-                "preset": list(chosen.table.presets).index(chosen.preset),
-                "loss": list(TABLES).index(chosen.loss),
+                "preset": chosen.preset,
                 "sharded": chosen.sharded,
                 "moves_all": chosen.moves_all,
                 "float_bits": torch.finfo(table().dtype).bits,
+                **dict(chosen.own),
             }
-            if not chosen.sharded:  # of which each process holds another block
-                part = comparison.part(table(), turn.step)
-        except BaseException as caught:  # an interrupt, too: the others shall not wait for this process
-            error = caught
-        told = self._tell(
-            error,
-            length=0 if checked[0] is None else checked[0].numel(),
-            trusted=trusted,
-            number=turn.number,
-            step=turn.step,
-            place=self._choice.place,
-            history=Choice.history,
-            same=agreed and turn.same,
-            **facts,
-            **{f"part {i}": x for i, x in enumerate(part)},
-        )
-        names = ("length", "number", "step", "place", "history")
-        self.lengths, numbers, steps, places, histories = ([int(n) for n in told[name]] for name in names)
-        try:
-            number, step = self._turns.agreed(numbers, steps, places, histories)
-        except ValueError as refusal:
-            self._call_off(refusal)
-        for name in _FACTS:
-            self._compare(name, told[name])
-        parts = zip(*(told[f"part {i}"] for i in range(len(part))), strict=True)
-        turn.same = turn.same and comparison.alike([list(each) for each in parts])
-        if not (turn.same and all(told["same"])):
-            turn.same = False  # until it is known
-            self._compare_tables(checksum)
-            turn.same = True
-        self._turns.settle(turn, number, step, numbers, places)
-        return checked, all(told["trusted"])
+            return {
+                "facts": facts,
+                "length": checked[0].numel(),
+                "trusted": trusted,
+                "number": choice.number,
+                "steps": choice.steps,
+                "place": choice.place,
+                "history": Choice.history,
+                # Of classes that are shared out, each process holds another block.
+                "same": chosen.sharded or (agreed and choice.same),
+                "part": [] if chosen.sharded else part(table(), choice.steps),
+            }
 
-    def _compare(self, name: str, values: list[float], hint: str = "") -> None:
-        if len(set(values)) > 1:
-            got = ", ".join(f"{value:.12g}" for value in values)
-            self._call_off(ValueError(f"{name} must be the same in all processes, got {got}{hint}"))
-
-    def _compare_tables(self, checksum: Callable[[], int]) -> None:
-        """Refuse tables that are not equal."""
-        error, found = None, 0
-        try:
-            found = checksum()
-        except BaseException as caught:
-            error = caught
-        told = self._tell(error, checksum=found)["checksum"]
-        self._compare(
-            "checksum_of_centers", told, "; load the same centers in all of them, and change them in none alone"
-        )
+        told = self._told(say, self._agreed.refusal)
+        self.lengths = [said["length"] for said in told]
+        same = chosen.sharded or alike([said["part"] for said in told])
+        choice.same = same and all(said["same"] for said in told)
+        if not choice.same:  # until it is known
+            hint = "; load the same centers in all of them, and change them in none alone"
+            self._told(lambda: {_CHECKSUM: checksum()}, lambda told: _difference(told, _CHECKSUM, hint))
+            choice.same = True
+        self._agreed.settle(choice, told)
+        return checked, all(said["trusted"] for said in told)
 
     def gathers(self, classes: int, dim: int, samples: int) -> bool:
         """Whether the batch travels (its rows to every process), and not one sum a class (there and back)."""
@@ -245,9 +319,8 @@ class Processes:
         """The batches of all processes, one after the other."""
         if x.dtype == torch.bool:
             return self.gather(x.to(torch.uint8)).to(torch.bool)
-        longest = max(self.lengths)
-        padded = x.new_zeros((longest, *x.shape[1:]))
-        padded[: x.shape[0]] = x.detach()
+        padded = x.new_zeros((max(self.lengths), *x.shape[1:]))
+        padded[: len(x)] = x.detach()
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded, group=self.group)
         return torch.cat([part[:n] for part, n in zip(parts, self.lengths, strict=True)])

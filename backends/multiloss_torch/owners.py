@@ -72,13 +72,11 @@ class WithWeight(owners.FixedSize, nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the weight anew; the bias becomes zero."""
-        if self.seed is None:
-            nn.init.xavier_uniform_(self.weight)
-        else:  # on the CPU, so that a seed means the same weight on every device
-            drawn = torch.empty(self.weight.shape, dtype=self.weight.dtype, device="cpu")
-            nn.init.xavier_uniform_(drawn, generator=torch.Generator().manual_seed(self.seed))
-            with torch.no_grad():
-                self.weight.copy_(drawn)
+        with torch.no_grad():
+            generator = None if self.seed is None else torch.Generator().manual_seed(self.seed)
+            # On the CPU, so that a seed means the same weight on every device.
+            drawn = torch.empty_like(self.weight, device=None if generator is None else "cpu")
+            self.weight.copy_(nn.init.xavier_uniform_(drawn, generator=generator))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 import multiloss_torch as be
 from multiloss.center import CenterOptions, state, step
 from multiloss.definitions import center as formula
+from multiloss.layout import trailing
 from multiloss_torch import checkpointing, compat
 from multiloss_torch.center import TorchCenter
 
@@ -32,6 +33,7 @@ class ShardedCenter(TorchCenter):
         block = self.centers
         del self.centers  # no buffer any more: DistributedDataParallel would send rank 0's block to all
         self._hold(block)
+        self.register_state_dict_post_hook(_save_block)
 
     def _converted(self, fn: Any, recurse: bool) -> Any:
         """`.to()`, `.half()` and the like: the centers move, but stay float32 at least."""
@@ -40,36 +42,25 @@ class ShardedCenter(TorchCenter):
         self._hold(self.centers.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved)
         return self
 
-    def _saved(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        """The block, and which one of how many classes it is."""
-        destination[f"{prefix}centers"] = self.centers if keep_vars else self.centers.detach()
-        destination[f"{prefix}block"] = torch.tensor([*self._owned, self._shape()[0]])
-
     def _loaded(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
     ) -> None:
         """Take the block of this process; another one is refused."""
         names = [f"{prefix}{name}" for name in ("centers", "block")]
-        absent = [name for name in names if name not in state_dict]
         unexpected += [key for key in state_dict if strict and key.startswith(prefix) and key not in names]
-        if absent:
-            missing += absent if strict else []
-            return
-        saved, block = (state_dict[name] for name in names)
+        saved, block = (state_dict.get(name) for name in names)
         wanted = [*self._block(), self._shape()[0]]
-        if block.tolist() != wanted or saved.shape != self.centers.shape:
+        if saved is None or block is None:
+            missing += [name for name in names if strict and name not in state_dict]
+        elif block.tolist() != wanted or saved.shape != self.centers.shape:
             errors.append(
                 f"{names[0]} holds the classes {block[0]} to {block[1] - 1} of {block[2]}, in shape "
                 f"{tuple(saved.shape)}, but this process has {wanted[0]} to {wanted[1] - 1} of {wanted[2]}, in shape "
                 f"{tuple(self.centers.shape)}; each process loads its own, or load_centers shares them out anew"
             )
-            return
-        with torch.no_grad():
-            self.centers.copy_(saved)
-
-    def _checksum(self) -> int:
-        """0: each process has another block."""
-        return 0
+        else:
+            with torch.no_grad():
+                self.centers.copy_(saved)
 
     def _block(self) -> tuple[int, int]:
         """The classes of this process, from the first one to before the last one."""
@@ -118,20 +109,17 @@ class ShardedCenter(TorchCenter):
         group = self._choice.processes(self.centers.device)
         if group is None:
             return super()._step(given, moves, leaf, first_passes)
-        (labels, features, sample_weight, mask), trusted = self._checked_everywhere(group, given, leaf)
-        first, stop = self._own_block()
+        (labels, features, sample_weight, mask), _ = self._checked_everywhere(group, given, leaf)
+        (classes, dim), (first, stop) = self._shape(), self._owned
         with torch.no_grad():
             everyone = group.gather(labels.to(torch.int64).reshape(-1))
+            known = (everyone >= 0) & (everyone < classes)
             mine = torch.nonzero((everyone >= first) & (everyone < stop))[:, 0]
             own = everyone[mine] - first
-            rows = self.centers.new_zeros(len(everyone), self.centers.shape[1])
+            rows = self.centers.new_zeros(len(everyone), dim)
             rows[mine] = self.centers[own]
-            rows = group.sum(rows)  # all but the owner's are zeros
-            before = sum(group.lengths[: group.rank])
-            table = rows[before : before + labels.numel()]
-            if not trusted:
-                known = (everyone >= 0) & (everyone < (self.options.num_classes or 0))
-                table = torch.where(known[before : before + labels.numel(), None], table, torch.nan)
+            rows = group.sum(rows).where(known[:, None], torch.nan)  # all but the owner's are zeros
+        table = rows[sum(group.lengths[: group.rank]) :][: labels.numel()]
         place = torch.arange(labels.numel(), device=labels.device).reshape(labels.shape)
         if first_passes:  # the recomputation, which has no other processes, reads the rows that came
             checkpointing.remember(first_passes, self, checkpointing.Read(table, place, True))
@@ -141,17 +129,13 @@ class ShardedCenter(TorchCenter):
             self._choice.exchanged()
             return value, None, None, features
         with torch.no_grad():
-            keep = torch.ones(labels.shape, dtype=torch.bool, device=labels.device)
-            if mask is not None:
-                keep = keep & mask.reshape(mask.shape + (1,) * (labels.ndim - mask.ndim))
-            keep = group.gather(keep.reshape(-1))
-            if not trusted:
-                keep = keep & (known | ~keep).all()
-            x = group.gather(features.detach().to(rows.dtype).reshape(-1, rows.shape[1]))
+            keep = torch.ones_like(labels, dtype=torch.bool)
+            keep = group.gather((keep if mask is None else keep & trailing(mask, mask.ndim, keep.ndim)).reshape(-1))
+            keep = keep & (known | ~keep).all()  # one label of no class, and no center moves
+            x = group.gather(features.to(rows.dtype).reshape(-1, dim))
             moving, total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
-            new = formula.moved(
-                be.xp, self.centers[moving], total, n, keep.sum().to(rows.dtype), self.options.alpha, self.options.rule
-            )
+            count, before = keep.sum().to(rows.dtype), self.centers[moving]
+            new = formula.moved(be.xp, before, total, n, count, self.options.alpha, self.options.rule)
         return value, moving, new, features
 
     def _synchronisation(self) -> str:
@@ -163,15 +147,10 @@ class ShardedCenter(TorchCenter):
         first, _ = self._own_block()
         with self._alone():
             block = self._host_centers()
-        state.save_piece(path, first, self._shape()[0], block, self._save_id())
-
-    def _save_id(self) -> str:
-        """A new number that the first process draws for all."""
-        group, number = self._choice.processes(self.centers.device), secrets.randbits(62)
-        if group is not None:
-            own = torch.tensor([number if group.rank == 0 else 0], device=self.centers.device)
-            number = int(group.sum(own))
-        return f"{number:016x}"
+        group, drawn = self._choice.processes(self.centers.device), secrets.randbits(48)
+        if group is not None:  # a new number, the same in all processes
+            drawn = int(group.sum(torch.tensor(drawn, device=self.centers.device)))
+        state.save_piece(path, first, self._shape()[0], block, f"{drawn:016x}")
 
     def load_centers(
         self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
@@ -194,3 +173,9 @@ class ShardedCenter(TorchCenter):
         )
 
     resize = select = to_backend = _assign = _refuse
+
+
+def _save_block(center: ShardedCenter, state_dict: Any, prefix: str, metadata: Any) -> None:
+    """Put the block into a state dict, and which one of how many classes it is."""
+    state_dict[f"{prefix}centers"] = center.centers.detach()
+    state_dict[f"{prefix}block"] = torch.tensor([*center._owned, center._shape()[0]])
