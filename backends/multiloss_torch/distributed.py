@@ -9,8 +9,8 @@ and so are calls of different center losses (`Agreed.refusal`) and tables that a
 
 from __future__ import annotations
 
+import json
 import math
-import pickle
 import traceback
 import warnings
 import weakref
@@ -26,8 +26,8 @@ from torch import Tensor
 from multiloss.center import CenterOptions
 from multiloss_torch import compat, reading
 
-_LENGTH = 1024
-"""Bytes of a message: facts with as many digits as there are need 650, a text of the longest characters 850."""
+_LENGTH = 2048
+"""Bytes of a message. Facts with as many digits as there are need some 800, a text of the longest characters 850."""
 _TEXT = 200
 """What is sent of an error's text."""
 _CHECKSUM = "checksum_of_centers"
@@ -222,13 +222,13 @@ class Processes:
             error, did = caught, "refused" if isinstance(caught, Exception) else "broke off"
             text = "".join(traceback.format_exception_only(caught)).strip()
             said = {"error": f"{did} its batch: {text[:_TEXT]}"}
-        message = bytearray(pickle.dumps(said).ljust(_LENGTH))
+        message = bytearray(json.dumps(said, ensure_ascii=False).encode(errors="replace").ljust(_LENGTH))
         sent = torch.frombuffer(message, dtype=torch.uint8).to(self.device)
         received = [torch.empty_like(sent) for _ in range(self.size)]
         self._agreed.under_way = True  # until all know the same again
         try:
             dist.all_gather(received, sent, group=self.group)
-            told = [pickle.loads(x.cpu().numpy().tobytes()) for x in received]
+            told = [json.loads(x.cpu().numpy().tobytes()) for x in received]
         except Exception as lost:
             if error is not None:
                 raise error from lost
