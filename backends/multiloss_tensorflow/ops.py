@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from multiloss import numerics
+from multiloss_tensorflow import by_row
 
 Array = Any
 
@@ -300,37 +301,12 @@ def gather(table: Array, rows: Array) -> Array:
 
 def pair_squares(x: Array) -> Array:
     """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
-    if _accelerators():
-        return numerics.pair_squares(_BASIC, x)
-    return tf.map_fn(lambda row: tf.reduce_sum(tf.square(row - x), -1), x)
+    return numerics.pair_squares(_BASIC, x) if _accelerators() else by_row.pair_squares(x)
 
 
 def pair_gaps(x: Array, factor: Array) -> Array:
     """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
-    return numerics.pair_gaps(_BASIC, x, factor) if _accelerators() else _pair_gaps(x, factor)
-
-
-# Their derivatives are loops by row, too: what TensorFlow's own derivative of a loop keeps cannot leave a function that
-# XLA compiled (as in `_states`).
-@tf.custom_gradient
-def _pair_gaps(x: Array, factor: Array) -> Any:
-    def one(rows: Any) -> Array:
-        return tf.reduce_sum(rows[1][:, None] * (rows[0] - x), 0)
-
-    found = tf.map_fn(one, (x, factor), fn_output_signature=x.dtype)
-    return found, lambda g: (_by_rows(factor, g), _along_gaps(x, g))
-
-
-@tf.custom_gradient
-def _along_gaps(x: Array, g: Array) -> Any:
-    """(N, N): the product of g_i and x_i - x_j."""
-    found = tf.map_fn(lambda rows: tf.reduce_sum(rows[1] * (rows[0] - x), -1), (x, g), fn_output_signature=x.dtype)
-    return found, lambda h: (_by_rows(h, g), _pair_gaps(x, h))
-
-
-def _by_rows(factor: Array, g: Array) -> Array:
-    """(N, D): the sum over j of factor_ij g_i - factor_ji g_j."""
-    return _pair_gaps(g, factor) + tf.matmul(factor - tf.transpose(factor), g)
+    return numerics.pair_gaps(_BASIC, x, factor) if _accelerators() else by_row.pair_gaps(x, factor)
 
 
 def put_rows(table: Array, rows: Array, values: Array) -> Array:
