@@ -173,6 +173,19 @@ def above_zero(xp: Any, x: Array) -> Array:
     return xp.where(nothing, 0, xp.ones_like(x) + 0 * xp.where(nothing, 0, x))
 
 
+_STEPS = {32: (2.0**64, 2.0**32, 2.0**16), 64: (2.0**512, 2.0**256, 2.0**128)}
+
+
+def power_near(xp: Any, size: Array) -> Array:
+    """A power of 2, within 2^16 (float64: 2^128) of a size: what is divided by it keeps every digit, and numbers up to
+    that size have squares in range. 1 for a size that is not finite."""
+    power, size = xp.ones_like(size), xp.where(size < math.inf, size, 1)
+    for step in _STEPS[_bits(size)]:
+        power = xp.where(size / power > step, power * step, power)
+        power = xp.where(size / power * step < 1, power / step, power)
+    return power
+
+
 _STRIDE = 32
 """How many entries of a row are compared at a time: N x N x 32 numbers are held, not N x N x D."""
 
@@ -184,14 +197,11 @@ def _gaps(xp: Any, x: Array) -> Iterator[Array]:
         yield part[:, None] - part[None]
 
 
-def pair_distances(xp: Any, x: Array, squared: bool) -> Array:
-    """(N, N): the Euclidean distance of each two rows of x, (N, D), or its square."""
-    scale = divisor(xp, xp.stop_gradient(xp.max(xp.abs(x))))
-    square = sum(xp.sum((gap / scale) * (gap / scale), axis=-1) for gap in _gaps(xp, x))
-    if squared:
-        return scale * scale * square
-    equal = square == 0
-    return scale * xp.where(equal, 0, xp.sqrt(xp.where(equal, 1, square)))
+def pair_squares(xp: Any, x: Array) -> Array:
+    """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
+    # These two are for what fuses or traces them (XLA, torch's compiler). Others take row by row, as NumPy does: what
+    # is compared then stays in the processor's cache.
+    return sum(xp.sum(gap * gap, axis=-1) for gap in _gaps(xp, x))
 
 
 def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
@@ -231,13 +241,14 @@ DEFAULTS = {
         scan,
         log_cosh,
         divisor,
+        power_near,
         row_scale,
         row_norm,
         unit_rows,
         hinge,
         finite_part,
         above_zero,
-        pair_distances,
+        pair_squares,
         pair_gaps,
     )
 }

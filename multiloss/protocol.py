@@ -102,9 +102,13 @@ class Namespace(Protocol):
     def divisor(self, size: Array) -> Array:
         """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
 
-    def pair_distances(self, x: Array, squared: bool) -> Array:
-        """(N, N): the Euclidean distance of each two rows of x, (N, D), or its square, from their difference, which is
-        exact for close ones (|x|^2 + |y|^2 - 2xy is not)."""
+    def power_near(self, size: Array) -> Array:
+        """A power of 2 near a size, 1 for one that is not finite: division by it changes no digit, and numbers up to
+        that size then have squares in range."""
+
+    def pair_squares(self, x: Array) -> Array:
+        """(N, N): the squared Euclidean distance of each two rows of x, (N, D), from their difference, which is exact
+        for close ones (|x|^2 + |y|^2 - 2xy is not). Squares have to stay in range."""
 
     def pair_gaps(self, x: Array, factor: Array) -> Array:
         """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import native_grad, to_native, to_numpy
+from arrays import native_grad, native_second, to_native, to_numpy
 
 
 def single(backend: str, x: Any) -> Any:
@@ -96,6 +96,29 @@ def test_distances_within_a_batch(backend: str, where: str, squared: bool) -> No
     if backend != "numpy":
         again = native_grad(backend, lambda features: loss(y, features), single(backend, x))
         np.testing.assert_allclose(again, slope, rtol=1e-5, atol=1e-5 * np.abs(slope[:2]).max())
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_close_rows_far_from_the_origin(backend: str, squared: bool) -> None:
+    """More features than are compared at a time: no digit of a difference is lost, in value, gradient and curvature."""
+    labels, rng = [0, 0, 1, 1, 2, 1, 0], np.random.default_rng(0)
+    loss = multiloss.get("triplet", backend=backend, margin=0.0, squared=squared)
+    y, move = to_native(backend, np.array(labels)), rng.normal(size=(7, 41))
+    # Keras computes in its own floatx.
+    for dtype in ("float32",) if backend == "keras" else ("float32", "float64"):
+        x = (1e4 + 1e-3 * rng.integers(-500, 500, move.shape)).astype(dtype)
+        exact, rounding = x.astype(np.float64), 80 * np.finfo(dtype).eps
+        features = to_native(backend, x)
+        value, slope = loss.value_and_grad(y, features)
+        wanted = by_hand(exact, labels, squared)
+        assert wanted[0] > 0
+        np.testing.assert_allclose(to_numpy(value), wanted[0], rtol=rounding)
+        np.testing.assert_allclose(to_numpy(slope), wanted[1], atol=rounding * np.abs(wanted[1]).max())
+        if backend != "numpy":
+            near = [by_hand(exact + step * move, labels, squared)[1] for step in (1e-6, -1e-6)]
+            bend = (near[0] - near[1]) / 2e-6
+            found = native_second(backend, lambda z: loss(y, z), features, to_native(backend, move.astype(dtype)))
+            np.testing.assert_allclose(found, bend, atol=1e-4 * np.abs(bend).max())
 
 
 @pytest.mark.parametrize("mining", MINING)

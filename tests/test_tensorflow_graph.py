@@ -10,7 +10,7 @@ import multiloss
 from arrays import native_grad
 from arrays import to_numpy as read
 from multiloss import registry
-from multiloss_tensorflow import apart
+from multiloss_tensorflow import apart, by_row
 from reference.cases import fixed
 from test_bad_catalogue import NAMES, good
 from test_losses import ALL_OPTIONS, check_gradient, check_value, label, make, native
@@ -165,3 +165,22 @@ def test_an_empty_batch_that_shows_at_run_time(name: str, jit_compile: bool) -> 
     traced = tf.function(lambda a, b: loss(a, b), input_signature=rows, jit_compile=jit_compile)
     np.testing.assert_allclose(traced(first, x), loss(first, x), rtol=1e-5)
     assert traced(first[:0], x[:0]) == 0
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_higher_derivatives_of_a_loop_over_rows(jit_compile: bool) -> None:
+    """Of any factor, symmetric or not, once and twice, against differences; XLA's from outside of what it compiled."""
+    rng = np.random.default_rng(0)
+    x, factor, along = (tf.constant(rng.normal(size=shape)) for shape in ((4, 3), (4, 4), (4, 3)))
+    gaps = tf.function(by_row.pair_gaps, jit_compile=jit_compile)
+
+    def slopes(x: tf.Tensor, factor: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch((x, factor))
+            found = gaps(x, factor)
+        return tf.concat(tape.gradient(found, (x, factor), output_gradients=along), 1)
+
+    for function, given in ((gaps, [x, factor]), (slopes, [x, factor, along])):
+        exact, near = tf.test.compute_gradient(function, given)
+        for one, other in zip(exact, near, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-8)

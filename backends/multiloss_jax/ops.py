@@ -93,6 +93,27 @@ def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
     return jax.checkpoint(value)(x)
 
 
+def pair_squares(x: Array) -> Array:
+    """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
+    if jax.default_backend() != "cpu":
+        return numerics.pair_squares(jnp, x)
+    return _by_row(lambda x, row: jnp.sum(jnp.square(row - x), axis=-1), x, x)
+
+
+def pair_gaps(x: Array, factor: Array) -> Array:
+    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
+    if jax.default_backend() != "cpu":
+        return numerics.pair_gaps(jnp, x, factor)
+    return _by_row(lambda x, row, weights: jnp.sum(weights[:, None] * (row - x), axis=0), x, x, factor)
+
+
+def _by_row(function: Any, x: Array, *arrays: Array) -> Array:
+    """function(x, row, ...), of each row of the arrays."""
+    # A derivative computes its differences anew, row by row: all at once they would be N x N x D.
+    one = jax.checkpoint(function)
+    return jax.lax.map(lambda rows: one(x, *rows), arrays)
+
+
 def matmul(x: Array, y: Array) -> Array:
     """The matrix product, in full precision."""
     # JAX's default drops 13 of 24 bits of float32 on a GPU, more on a TPU; a precision that the user has set is kept.

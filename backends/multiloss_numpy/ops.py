@@ -136,6 +136,22 @@ def linear(x: Array, weight: Array) -> Array:
     return x @ weight.T
 
 
+def pair_squares(x: Array) -> Array:
+    """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
+    found = np.empty((len(x), len(x)), x.dtype)
+    for i, row in enumerate(x):
+        gap = row - x[i:]
+        found[i, i:] = found[i:, i] = np.vecdot(gap, gap)
+    return found
+
+
+def pair_gaps(x: Array, factor: Array) -> Array:
+    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
+    # Not `weights @ gap`: threads that wait for each other at each row cost more than they save.
+    gaps = (np.einsum("j,jd->d", weights, row - x) for row, weights in zip(x, factor, strict=True))
+    return np.stack(list(gaps))
+
+
 def put_rows(table: Array, rows: Array, values: Array) -> Array:
     """A table with some rows replaced; the table given stays."""
     table = table.copy()

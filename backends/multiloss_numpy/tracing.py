@@ -54,6 +54,11 @@ def _traced_ops() -> dict[str, Any]:
     def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
         return anp.clip(x, min, max)
 
+    def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
+        found = primitive(value)
+        defvjp(found, lambda _, x: lambda g: pulled(x, g))
+        return found(x)
+
     return {
         **{k: v for k, v in vars(multiloss_numpy.xp).items() if k != "_base" and k not in numerics.DEFAULTS},
         "stop_gradient": getval,
@@ -63,6 +68,9 @@ def _traced_ops() -> dict[str, Any]:
         "argsort": lambda x, *, axis=-1, stable=True: np.argsort(getval(x), axis=axis, kind="stable"),
         "argmax": lambda x, *, axis=None: np.argmax(getval(x), axis=axis),
         "gather": lambda table, rows: table[getval(rows)],
+        "with_derivative": with_derivative,
+        "pair_squares": primitive(ops.pair_squares),
+        "pair_gaps": primitive(ops.pair_gaps),
         "matrix_transpose": lambda x: anp.swapaxes(x, -1, -2),
         "permute_dims": lambda x, axes: anp.transpose(x, axes),
         "concat": lambda arrays, *, axis=0: anp.concatenate(arrays, axis),

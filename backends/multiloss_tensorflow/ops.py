@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from multiloss import numerics
+from multiloss_tensorflow import by_row
 
 Array = Any
 
@@ -33,7 +34,7 @@ SAME = {
     "nan": math.nan, "newaxis": None, "lgamma": tf.math.lgamma,
 }  # fmt: skip
 
-_BASIC = SimpleNamespace(**SAME, where=tf.where)
+_BASIC = SimpleNamespace(**SAME, where=tf.where, sum=lambda x, axis: tf.reduce_sum(x, axis), concat=tf.concat)
 
 
 def _reduction(function: Any) -> Any:
@@ -296,6 +297,16 @@ def class_range(x: Array, axis: int) -> Array:
 def gather(table: Array, rows: Array) -> Array:
     """The rows of a table, as a copy."""
     return tf.gather(table, rows)
+
+
+def pair_squares(x: Array) -> Array:
+    """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
+    return numerics.pair_squares(_BASIC, x) if _accelerators() else by_row.pair_squares(x)
+
+
+def pair_gaps(x: Array, factor: Array) -> Array:
+    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
+    return numerics.pair_gaps(_BASIC, x, factor) if _accelerators() else by_row.pair_gaps(x, factor)
 
 
 def put_rows(table: Array, rows: Array, values: Array) -> Array:

@@ -33,25 +33,28 @@ def _is_moderate(length: Array) -> bool:
     return least.item() >= 1e-15 and most.item() <= 1e15
 
 
-def pair_distances(x: Array, squared: bool) -> Array:
-    """(N, N): the Euclidean distance of each two rows of x, (N, D), or its square."""
+def power_near(size: Array) -> Array:
+    """A power of 2 near a size; 1 for one that is not finite."""
+    exponent = torch.frexp(size).exponent.clamp(-120 if size.dtype == torch.float32 else -1000)
+    return torch.ldexp(torch.ones_like(size), torch.where(size.isfinite(), exponent - 1, 0))
+
+
+def pair_squares(x: Array) -> Array:
+    """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
     if not _has_cdist(x):
-        return numerics.pair_distances(be.xp, x, squared)
-    scaled, scale = _in_range(x.detach())
-    root = torch.cdist(scaled, scaled, compute_mode=_FROM_DIFFERENCES).mul_(scale)
-    return root.square_() if squared else root
+        return numerics.pair_squares(be.xp, x)
+    return torch.cdist(x, x, compute_mode=_FROM_DIFFERENCES).square_()
 
 
 def pair_gaps(x: Array, factor: Array) -> Array:
     """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
     if not _has_cdist(x):
         return numerics.pair_gaps(be.xp, x, factor)
-    scaled, scale = _in_range(x.detach())
     with torch.enable_grad():
-        leaf = scaled.detach().requires_grad_()
-        found = torch.cdist(leaf, scaled, compute_mode=_FROM_DIFFERENCES)
+        leaf = x.detach().requires_grad_()
+        found = torch.cdist(leaf, x.detach(), compute_mode=_FROM_DIFFERENCES)
     # Its derivative by x_i is (x_i - x_j) / d_ij, and 0 where that is 0.
-    return torch.autograd.grad(found, leaf, factor * found.detach())[0].mul_(scale)
+    return torch.autograd.grad(found, leaf, factor * found.detach())[0]
 
 
 _FROM_DIFFERENCES = "donot_use_mm_for_euclid_dist"
@@ -61,13 +64,3 @@ def _has_cdist(x: Array) -> bool:
     """Whether torch's own distances do: eager, and nothing of it is to be differentiated once more."""
     recorded = x.requires_grad and torch.is_grad_enabled()
     return not recorded and reading.is_eager(x) and x.shape[0] > 0
-
-
-def _in_range(x: Array) -> tuple[Array, Array]:
-    """x divided by a power of 2 near its largest entry, which changes no digit, so that squares stay in range; that
-    power."""
-    most = 120 if x.dtype == torch.float32 else 1000
-    largest = x.abs().amax()
-    power = torch.where(largest.isfinite(), torch.frexp(largest).exponent.clamp(-most, most), 0)
-    scale = torch.ldexp(torch.ones_like(largest), power)
-    return x / scale, scale

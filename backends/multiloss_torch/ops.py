@@ -13,9 +13,9 @@ import torch.nn.functional as F
 import multiloss_torch as be
 from multiloss import numerics
 from multiloss_torch import autograd, compat, reading
-from multiloss_torch.geometry import pair_distances, pair_gaps, row_norm, unit_rows
+from multiloss_torch.geometry import pair_gaps, pair_squares, power_near, row_norm, unit_rows
 
-__all__ = ["pair_distances", "pair_gaps", "row_norm", "unit_rows"]
+__all__ = ["pair_gaps", "pair_squares", "power_near", "row_norm", "unit_rows"]
 
 Array = Any
 

@@ -16,14 +16,15 @@ def distances(xp: Any, x: Array, squared: bool) -> Array:
     """(N, N): the Euclidean distance of each two rows, exact for close ones; its gradient at 0 is 0."""
 
     def pulled(x: Array, g: Array) -> Array:
-        return xp.pair_gaps(x, g + xp.permute_dims(g, (1, 0)))
+        return xp.pair_gaps(x, 2 * (g + xp.permute_dims(g, (1, 0))))
 
-    def pulled_root(x: Array, g: Array) -> Array:
-        root = xp.pair_distances(x, False)
-        return pulled(x, g / xp.where(root == 0, math.inf, root))
-
-    by = (lambda x, g: pulled(x, 2 * g)) if squared else pulled_root
-    return xp.with_derivative(lambda x: xp.pair_distances(x, squared), by, x)
+    # By a power of 2, which changes no digit: the differences stay exact, and their squares in range.
+    scale = xp.power_near(xp.stop_gradient(xp.max(xp.abs(x))))
+    square = xp.with_derivative(xp.pair_squares, pulled, x / scale)
+    if squared:
+        return scale * (scale * square)
+    equal = square == 0
+    return scale * xp.where(equal, 0, xp.sqrt(xp.where(equal, 1, square)))
 
 
 def largest(xp: Any, x: Array, among: Array) -> Array:
