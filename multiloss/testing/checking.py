@@ -38,7 +38,7 @@ def check(
 
     * values, for all shapes, axes, reductions, weights and masks, agree with the reference in float64;
     * the gradient is the finite difference of the reference, also the compiled one;
-    * a masked sample adds nothing to the value and exactly 0 to the gradient, even where it holds nan;
+    * a masked sample adds nothing to the value and exactly 0 to the gradient, even where it holds nan or infinity;
     * nothing left gives 0; half precision is computed in float32; a loss declared symmetric is.
 
     Args:
@@ -98,6 +98,7 @@ class _Trial:
         self.inputs = _given(spec, case.inputs)
         self.how = layout_of(spec, self.inputs)
         self.keep = None if case.mask is None else spread_host(case.mask, self.how.samples)
+        self.called = _host(self.loss(*self.inputs.values(), **self.more))
         self.value, self.gradients = self.differentiated(self.inputs)
         self.exact = {name: x.astype(case.inputs[name].dtype) for name, x in self.inputs.items()}
         self.wanted = self.reduced(self.exact)
@@ -205,7 +206,7 @@ def _given(spec: Spec, inputs: Inputs, dtype: Any = np.float32) -> Inputs:
 
 def _values(trial: _Trial) -> None:
     trial.assert_close("value", trial.value)
-    trial.assert_close("value of the call", trial.loss(*trial.inputs.values(), **trial.more))
+    trial.assert_close("value of the call", trial.called)
 
 
 def _gradients(trial: _Trial) -> None:
@@ -227,9 +228,11 @@ def _masked_is_gone(trial: _Trial) -> None:
     for name, x in trial.inputs.items():
         if trial.how.has_samples(name) and x.dtype.kind == "f":
             gone[name] = ~np.broadcast_to(trial.how.over(trial.keep, name, x.ndim), x.shape)
-            dirty[name] = np.where(gone[name], x.dtype.type("nan"), x)
+            dirty[name] = np.where(gone[name], np.resize([np.nan, np.inf, -np.inf], x.shape), x).astype(x.dtype)
+    called = _host(trial.loss(*dirty.values(), **trial.more))
     (value, gradients), (on, case) = trial.differentiated(dirty), trial.of
-    assert np.array_equal(value, trial.value), f"a masked nan reaches the value {on}: {value}, {case}"
+    same = np.array_equal(value, trial.value) and np.array_equal(called, trial.called)
+    assert same, f"a masked nan reaches the value {on}: {value}, of the call {called}, {case}"
     for name, gradient in gradients.items():
         assert np.array_equal(gradient, trial.gradients[name]) and not gradient[gone[name]].any(), (
             f"a masked nan reaches the gradient by {name} {on}: {gradient}, {case}"
