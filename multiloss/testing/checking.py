@@ -169,7 +169,7 @@ class _Trial:
                 moved[index] += step
                 ends.append(self.reduced(self.exact | {name: moved}).sum() - here)
             gradient[index] = (4 * (ends[2] - ends[3]) - (ends[0] - ends[1]) / 2) / 3e-4
-            kinks[index] = _is_kink(*ends, noise=1e-9 * abs(here))
+            kinks[index] = _is_kink(ends, 1e-9 * abs(here))
         return gradient, kinks
 
     def assert_close(self, what: str, got: Any) -> None:
@@ -180,10 +180,11 @@ class _Trial:
         assert off <= TOLERANCE * max(self.scale, 1.0), f"{what} {on}: {got}, wanted {self.wanted}, {case}"
 
 
-def _is_kink(up: float, down: float, near_up: float, near_down: float, noise: float) -> bool:
+def _is_kink(ends: Sequence[float], noise: float) -> bool:
     """Where one-sided differences disagree, and not as those of a parabola, the formula has no derivative, and any
     number between them is one; where those of half the step do, it bends or jumps within a step, as a direction beside
     the zero vector does."""
+    up, down, near_up, near_down = ends
     size, curvature = abs(up) + abs(down), abs(up + down)
     bend = abs(up - down - 2 * (near_up - near_down))
     parabola = abs(up + down - 4 * (near_up + near_down)) <= 2e-3 * curvature + noise
@@ -224,7 +225,7 @@ def _gradients(trial: _Trial) -> None:
 def _masked_is_gone(trial: _Trial) -> None:
     if trial.keep is None or trial.keep.all():
         return
-    dirty, gone = dict(trial.inputs), dict.fromkeys(trial.inputs, False)
+    dirty, gone = dict(trial.inputs), dict[str, Any].fromkeys(trial.inputs, False)
     for name, x in trial.inputs.items():
         if trial.how.has_samples(name) and x.dtype.kind == "f":
             gone[name] = ~np.broadcast_to(trial.how.over(trial.keep, name, x.ndim), x.shape)
