@@ -127,7 +127,8 @@ class Faulty:
     def _found(self, inputs: Any, call: Call, by: tuple[str, ...]) -> Found:
         call = dict(zip(self.loss.spec.definition.inputs, inputs, strict=False)) | call
         value, gradients = self.loss.value_and_grad(**call, wrt=by)
-        return self.change(self.loss, call, by, np.asarray(value), tuple(np.array(x) for x in gradients))
+        with np.errstate(invalid="ignore"):
+            return self.change(self.loss, call, by, np.asarray(value), tuple(np.array(x) for x in gradients))
 
     def __call__(self, *inputs: Any, **call: Any) -> np.ndarray:
         return self._found(inputs, call, self.loss.spec.definition.inputs[1:2])[0]

@@ -225,7 +225,7 @@ def _gradients(trial: _Trial) -> None:
 def _masked_is_gone(trial: _Trial) -> None:
     if trial.keep is None or trial.keep.all():
         return
-    dirty, gone = dict(trial.inputs), dict[str, Any].fromkeys(trial.inputs, False)
+    dirty, gone = dict(trial.inputs), {name: np.zeros(x.shape, bool) for name, x in trial.inputs.items()}
     for name, x in trial.inputs.items():
         if trial.how.has_samples(name) and x.dtype.kind == "f":
             gone[name] = ~np.broadcast_to(trial.how.over(trial.keep, name, x.ndim), x.shape)
