@@ -202,7 +202,7 @@ def test_a_fault_around_the_formula_is_caught(
 
     monkeypatch.setitem(dispatch._adapters, "faulty", Adapter())
     with pytest.raises(AssertionError, match="faulty"):
-        check(name, backends=["faulty"], examples=12)
+        check(name, backends=["faulty"], examples=40)
 
 
 @pytest.mark.only("numpy")  # the checker is the same everywhere
