@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +58,7 @@ def scene(name: str, options: Mapping[str, Any] | None = None) -> Scene:
             shift = np.zeros(arrays[key].shape)
             shift[index] = 1e-5
             steps[key][index] = (value(**{key: arrays[key] - shift}) - value(**{key: arrays[key] + shift})) / 2e-5
-    label = spec.definition.name + "".join(f", {key}={value}" for key, value in (options or {}).items())
-    return Scene(label, arrays, steps, classes)
+    return Scene(plotting.label_of(spec.definition, options), arrays, steps, classes)
 
 
 def _inputs(definition: Definition) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -98,9 +96,7 @@ def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:
         _draw(panel, one)
     for panel in panels[len(scenes) :]:
         panel.set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=file_format, dpi=130, metadata={"Date": None} if file_format == "svg" else {})
-    return buffer.getvalue()
+    return plotting.rendered(figure, file_format, 130)
 
 
 def _draw(panel: Any, one: Scene) -> None:
@@ -125,5 +121,4 @@ def _draw(panel: Any, one: Scene) -> None:
                 panel.annotate("", point + arrow, point, arrowprops=style, zorder=4)
     panel.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal", xticks=[], yticks=[])
     panel.plot(0, 0, "+", color="0.6", zorder=0)
-    for side in panel.spines.values():
-        side.set_color("0.85")
+    panel.spines[:].set_color("0.85")

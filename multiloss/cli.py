@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = _parser()
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     _tolerate_narrow_encodings()
     try:
         return int(args.run(args))
@@ -50,77 +49,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"multiloss {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, run: Any, summary: str, more: str = "") -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {more}".strip()
-        )
+    def command(name: str, run: Any, summary: str, more: str, *arguments: Any) -> argparse.ArgumentParser:
+        about = f"{summary[0].upper()}{summary[1:]}. {more}".strip()
+        added = commands.add_parser(name, help=summary, description=about)
         added.set_defaults(run=run)
+        for words, keywords in arguments:
+            added.add_argument(*words, **keywords)
         return added
 
-    added = command("demo", demo.main, "train a small network with three losses, and draw what it learns")
-    demo.add_arguments(added)
-
-    command("list", _list, "all losses by family, with their short names")
-
-    added = command("show", _show, "one loss: formula, shapes, options, source, curve")
-    added.add_argument("name", metavar="NAME", help="canonical or short name, such as huber or mse")
-
-    options = "Options follow a colon: huber:delta=2, binary_crossentropy:from_logits=True,label_smoothing=0.1."
-    added = command("plot", _plot, "draw losses and their gradients; of features, what is pulled and pushed", options)
-    added.add_argument("names", nargs="+", metavar="NAME[:OPTION=VALUE,...]")
-    added.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png, .pdf or .svg file")
-
-    added = command("verify", _verify, "hold losses on the installed frameworks to the property tests")
-    added.add_argument("names", nargs="*", metavar="NAME", help="default: every loss")
-    added.add_argument(
-        "--backend", nargs="+", metavar="BACKEND", default=None, help="default: every one that is installed"
-    )
-    added.add_argument(
-        "--examples", type=_count, default=25, metavar="N", help="random examples for each property (default: 25)"
-    )
-
-    added = command("port", _port, "a loss of PyTorch, Keras or Optax: the code that gives its numbers elsewhere")
-    added.add_argument("source", metavar="SOURCE", help="as it is written, such as 'torch.nn.HuberLoss(delta=2.0)'")
-    targets = "a backend (numpy, torch, tensorflow, jax, keras), or a library: torch.nn, keras.losses, optax"
-    added.add_argument("--to", metavar="WHERE", help=targets)
-    kinds = "what y_true is, where the source takes both (default: labels)"
-    added.add_argument("--targets", choices=("labels", "probabilities"), default="labels", help=kinds)
-    added.add_argument("--code", action="store_true", help="print the code alone, for pasting")
-
-    added = command(
-        "scan", _scan, "the losses that a Python file uses, and what each becomes", "It is parsed, never run."
-    )
-    added.add_argument("file", type=Path, metavar="FILE")
-    added.add_argument("--to", metavar="BACKEND", help="the backend that the code names")
-
-    forms = (
-        "A and B are written forms, parsed and never evaluated: \"torch.nn.KLDivLoss(reduction='batchmean')\", "
-        'optax.l2_loss, "huber(delta=2.0)" for a loss of this library. The exit status is 1 where they differ.'
-    )
-    added = command("compare", _compare, "two losses on the same arrays: their numbers, and why they differ", forms)
-    added.add_argument("a", metavar="A", help="the written form of a loss")
-    added.add_argument("b", metavar="B", help="another")
-    added.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of the generated arrays (default: 0)")
-    added.add_argument("--shape", type=_shape, default=None, metavar="NxC", help="their shape (default: 8x5)")
-    added.add_argument(
-        "--data",
-        type=Path,
-        metavar="FILE",
-        help="a .npz file with y_true and y_pred (sample_weight), instead of generated",
-    )
+    summary = "train a small network with three losses, and draw what it learns"
+    demo.add_arguments(command("demo", demo.main, summary, ""))
+    for name, about in _COMMANDS.items():
+        command(name, *about)
     return parser
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+def _whole(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
 
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
+    return read
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -173,8 +123,7 @@ def _show(args: argparse.Namespace) -> int:
     for line in _options(definition):
         print(f"    {line}")
     if not plotting.no_curve(definition):
-        print()
-        print("\n".join(plotting.text(plotting.curve(args.name))))
+        print("", *plotting.text(plotting.curve(args.name)), sep="\n")
     return 0
 
 
@@ -311,10 +260,7 @@ def _port(args: argparse.Namespace) -> int:
     from multiloss import porting
 
     code, notes = porting.code(args.source, args.to, targets=args.targets)
-    print(code)
-    if not args.code:
-        for note in notes:
-            print(f"  - {note}")
+    print(code, *([] if args.code else notes), sep="\n  - ")
     return 0
 
 
@@ -323,10 +269,8 @@ def _scan(args: argparse.Namespace) -> int:
 
     uses = scan(args.file, args.to)
     for use in uses:
-        print(f"{args.file}:{use.line}: {use.text}")
-        print(f"    {use.becomes or 'is not ported'}")
-        for note in use.notes:
-            print(f"    - {note}")
+        notes = (f"- {note}" for note in use.notes)
+        print(f"{args.file}:{use.line}: {use.text}", use.becomes or "is not ported", *notes, sep="\n    ")
     if not uses:
         print(f"{args.file}: no loss of PyTorch, Keras or Optax")
     return 0
@@ -350,7 +294,86 @@ def _compare(args: argparse.Namespace) -> int:
         if wrong or missing:
             told = f"holds {wrong!r}" if wrong else f"lacks {missing!r}"
             raise ValueError(f"--data {args.data} {told}; it holds y_true and y_pred, and may hold sample_weight")
-    shape = {} if args.shape is None else {"shape": args.shape}
-    report = compare(args.a, args.b, **given, seed=args.seed, **shape)
+    report = compare(args.a, args.b, **given, seed=args.seed, **({} if args.shape is None else {"shape": args.shape}))
     print(report)
     return 0 if report.same else 1
+
+
+def _argument(*name: str, **keywords: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return name, keywords
+
+
+_COMMANDS: dict[str, tuple[Any, ...]] = {
+    "list": (_list, "all losses by family, with their short names", ""),
+    "show": (
+        _show,
+        "one loss: formula, shapes, options, source, curve",
+        "",
+        _argument("name", metavar="NAME", help="canonical or short name, such as huber or mse"),
+    ),
+    "plot": (
+        _plot,
+        "draw losses and their gradients; of features, what is pulled and pushed",
+        "Options follow a colon: huber:delta=2, binary_crossentropy:from_logits=True,label_smoothing=0.1.",
+        _argument("names", nargs="+", metavar="NAME[:OPTION=VALUE,...]"),
+        _argument("--out", type=Path, required=True, metavar="FILE", help="a .png, .pdf or .svg file"),
+    ),
+    "verify": (
+        _verify,
+        "hold losses on the installed frameworks to the property tests",
+        "",
+        _argument("names", nargs="*", metavar="NAME", help="default: every loss"),
+        _argument("--backend", nargs="+", metavar="BACKEND", help="default: every one that is installed"),
+        _argument(
+            "--examples",
+            type=_whole(1),
+            default=25,
+            metavar="N",
+            help="random examples for each property (default: 25)",
+        ),
+    ),
+    "port": (
+        _port,
+        "a loss of PyTorch, Keras or Optax: the code that gives its numbers elsewhere",
+        "",
+        _argument("source", metavar="SOURCE", help="as it is written, such as 'torch.nn.HuberLoss(delta=2.0)'"),
+        _argument(
+            "--to",
+            metavar="WHERE",
+            help="a backend (numpy, torch, tensorflow, jax, keras), or a library: torch.nn, keras.losses, optax",
+        ),
+        _argument(
+            "--targets",
+            choices=("labels", "probabilities"),
+            default="labels",
+            help="what y_true is, where the source takes both (default: labels)",
+        ),
+        _argument("--code", action="store_true", help="print the code alone, for pasting"),
+    ),
+    "scan": (
+        _scan,
+        "the losses that a Python file uses, and what each becomes",
+        "It is parsed, never run.",
+        _argument("file", type=Path, metavar="FILE"),
+        _argument("--to", metavar="BACKEND", help="the backend that the code names"),
+    ),
+    "compare": (
+        _compare,
+        "two losses on the same arrays: their numbers, and why they differ",
+        (
+            "A and B are written forms, parsed and never evaluated: \"torch.nn.KLDivLoss(reduction='batchmean')\", "
+            'optax.l2_loss, "huber(delta=2.0)" for a loss of this library. The exit status is 1 where they differ.'
+        ),
+        _argument("a", metavar="A", help="the written form of a loss"),
+        _argument("b", metavar="B", help="another"),
+        _argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of the generated arrays (default: 0)"),
+        _argument("--shape", type=_shape, metavar="NxC", help="their shape (default: 8x5)"),
+        _argument(
+            "--data",
+            type=Path,
+            metavar="FILE",
+            help="a .npz file with y_true and y_pred (sample_weight), instead of generated",
+        ),
+    ),
+}
+"""What each command but `demo` runs, what it says of itself, what else `--help` tells, and its arguments."""

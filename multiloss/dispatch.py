@@ -13,14 +13,8 @@ import numpy as np
 
 from multiloss import checks
 
-# backend -> the packages without which it cannot run, and the extra that installs them
-_OURS = {
-    "numpy": ("numpy", "numpy"),
-    "torch": ("torch", "torch"),
-    "tensorflow": ("tensorflow", "tensorflow"),
-    "jax": ("jax", "jax"),
-    "keras": ("keras", "keras"),
-}
+# Each is called as the framework that it needs, and as the extra that installs that.
+_OURS = ("numpy", "torch", "tensorflow", "jax", "keras")
 _adapters: dict[str, Any] = {}
 
 
@@ -35,17 +29,14 @@ def backend(name: str) -> Any:
         return _adapters[name]
     if not isinstance(name, str):
         raise TypeError(f"backend must be one of {', '.join(map(repr, _OURS))}, got {type(name).__name__}")
-    adapter = _load_ours(name) if name in _OURS else _load_third_party(name)
-    _adapters[name] = adapter
-    return adapter
+    _adapters[name] = _load_ours(name) if name in _OURS else _load_third_party(name)
+    return _adapters[name]
 
 
 def _load_ours(name: str) -> Any:
-    framework, extra = _OURS[name]
-    if framework not in sys.modules and importlib.util.find_spec(framework) is None:
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
         raise ImportError(
-            f"backend {name!r} needs {framework}, which is not installed: pip install 'multiloss[{extra}]'",
-            name=framework,
+            f"backend {name!r} needs {name}, which is not installed: pip install 'multiloss[{name}]'", name=name
         )
     if name == "keras":
         _import_keras()
@@ -89,7 +80,7 @@ def list_backends() -> dict[str, bool]:
     """
     from importlib.metadata import entry_points
 
-    found = {name: importlib.util.find_spec(framework) is not None for name, (framework, _) in _OURS.items()}
+    found = {name: importlib.util.find_spec(name) is not None for name in _OURS}
     return found | {point.name: True for point in entry_points(group="multiloss.backends")}
 
 
@@ -124,6 +115,18 @@ def backend_of(arrays: Mapping[str, Any]) -> str:
     if len(found) > 1:
         raise checks.two_frameworks(found)
     return next(iter(found), "numpy")
+
+
+def native_arrays(arrays: Mapping[str, Any], kinds: str = "fiu") -> tuple[Any, dict[str, Any]]:
+    """The adapter of arguments, and them as its arrays, where the first tensor among them is; TypeError for one that
+    holds no numbers of these kinds."""
+    be = backend(backend_of(arrays))
+    like = next((x for x in arrays.values() if be.is_native(x)), None)
+    found = {name: be.asarray(x, like, name) for name, x in arrays.items()}
+    for name, x in found.items():
+        if be.kind(x) not in kinds:
+            raise checks.real_dtype(name, x.dtype)
+    return be, found
 
 
 def quiet(be: Any) -> AbstractContextManager[Any]:

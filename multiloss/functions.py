@@ -11,19 +11,19 @@ Array = Any
 
 
 def _ready(x: Any, axis: Any, name: str = "x", kinds: str = "fiu") -> tuple[Any, Array]:
-    be = dispatch.backend(dispatch.backend_of({name: x}))
-    array = be.asarray(x, None, name)
-    if be.kind(array) not in kinds:
-        raise checks.real_dtype(name, array.dtype)
-    checks.axis_fits(axis, be.shape(array), name)
-    return be, array
+    be, found = dispatch.native_arrays({name: x}, kinds)
+    checks.axis_fits(axis, be.shape(found[name]), name)
+    return be, found[name]
 
 
 def _apply(function: str, x: Any, axis: Any, **keywords: Any) -> Array:
     be, array = _ready(x, axis)
     with dispatch.quiet(be):
-        result = getattr(be.xp, function)(be.compute(array), axis=axis, **keywords)
-    # As the frameworks do: half precision in, half precision out (computed in float32).
+        return _as_it_came(be, getattr(be.xp, function)(be.compute(array), axis=axis, **keywords), array)
+
+
+def _as_it_came(be: Any, result: Array, array: Array) -> Array:
+    """As the frameworks do: half precision in, half precision out (computed in float32)."""
     return be.cast_like(result, array) if be.kind(array) == "f" else result
 
 
@@ -112,8 +112,7 @@ def smooth_labels(y_true: Any, smoothing: float, axis: int = -1) -> Array:
     be, array = _ready(y_true, axis, "y_true", "fiub")
     with dispatch.quiet(be):
         t = be.compute(array)
-        result = (1 - smoothing) * t + smoothing / be.xp.length(t, axis)
-    return be.cast_like(result, array) if be.kind(array) == "f" else result
+        return _as_it_came(be, (1 - smoothing) * t + smoothing / be.xp.length(t, axis), array)
 
 
 def fenchel_young(max_fun: Callable[[Array], Array], scores: Any, targets: Any) -> Array:
@@ -141,12 +140,8 @@ def fenchel_young(max_fun: Callable[[Array], Array], scores: Any, targets: Any) 
         >>> f"{value[0]:.4f}"  # log 2
         '0.6931'
     """
-    be = dispatch.backend(dispatch.backend_of({"scores": scores, "targets": targets}))
-    z = be.asarray(scores, targets if be.is_native(targets) else None, "scores")
-    t = be.asarray(targets, z, "targets")
-    for name, x in (("scores", z), ("targets", t)):
-        if be.kind(x) not in "fiu":
-            raise checks.real_dtype(name, x.dtype)
+    be, found = dispatch.native_arrays({"scores": scores, "targets": targets})
+    z, t = found.values()
     if not checks.same(be.shape(z), be.shape(t)) or not be.shape(z):
         raise ValueError(f"scores and targets must have equal shapes (..., C), got {be.shape(z)} and {be.shape(t)}")
     wide = be.compute(z)
@@ -154,8 +149,7 @@ def fenchel_young(max_fun: Callable[[Array], Array], scores: Any, targets: Any) 
     if not checks.same(be.shape(top), be.shape(z)[:-1]):
         raise ValueError(f"max_fun must give one value per sample, {be.shape(z)[:-1]}, got {be.shape(top)}")
     with dispatch.quiet(be):
-        result = top - be.xp.sum(be.cast_like(t, wide) * wide, axis=-1)
-    return be.cast_like(result, z) if be.kind(z) == "f" else result
+        return _as_it_came(be, top - be.xp.sum(be.cast_like(t, wide) * wide, axis=-1), z)
 
 
 def triplet_margin(
@@ -197,14 +191,9 @@ def triplet_margin(
     margin, swap = options.non_negative("margin", margin), options.flag("swap", swap)
     if not callable(distance):
         raise TypeError(f"distance must be a function of two arrays, got {distance!r}")
-    given = {"anchor": anchor, "positive": positive, "negative": negative}
-    be = dispatch.backend(dispatch.backend_of(given))
-    like = next((x for x in given.values() if be.is_native(x)), None)
-    arrays = {name: be.asarray(x, like, name) for name, x in given.items()}
+    be, arrays = dispatch.native_arrays({"anchor": anchor, "positive": positive, "negative": negative})
     shape = be.shape(arrays["anchor"])
     for name, x in arrays.items():
-        if be.kind(x) not in "fiu":
-            raise checks.real_dtype(name, x.dtype)
         if not checks.same(be.shape(x), shape) or not shape:
             raise ValueError(f"{name} must have the shape (..., D) of anchor, {shape}, got {be.shape(x)}")
     main = be.compute(arrays["anchor"])

@@ -18,12 +18,8 @@ def _ready(arrays: dict[str, Any], base: float | None, axis: Axis) -> tuple[Any,
     base = None if base is None else options.real("base", base)
     if base is not None and not (base > 0 and base != 1):
         raise ValueError(f"base must be positive and not 1, got {base!r}")
-    be = dispatch.backend(dispatch.backend_of(arrays))
-    like = next((x for x in arrays.values() if be.is_native(x)), None)
-    native = {name: be.asarray(x, like, name) for name, x in arrays.items()}
+    be, native = dispatch.native_arrays(arrays)
     for name, x in native.items():
-        if be.kind(x) not in "fiu":
-            raise checks.real_dtype(name, x.dtype)
         values = be.host(x)
         if values is not None:
             checks.in_domain(name, values, checks.PROBABILITY, False, x.dtype, always=True)

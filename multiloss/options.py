@@ -64,64 +64,41 @@ def _any_real(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
 
 
-def positive(name: str, value: Any) -> float:
-    """A real number above 0."""
-    number = real(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be positive, got {number:g}")
-    return number
+def _which(reader: Reader, fits: Callable[[Any], bool], must: str, doc: str) -> Reader:
+    """A reader of the numbers of another one that fit; of the rest the error says what a number must be."""
+
+    def read(name: str, value: Any) -> Any:
+        number = reader(name, value)
+        if not fits(number):
+            raise ValueError(f"{name} {must}, got {number if isinstance(number, int) else format(number, 'g')}")
+        return number
+
+    read.__doc__ = doc
+    return read
 
 
-def unit_interval(name: str, value: Any) -> float:
-    """A real number in [0, 1]."""
-    number = real(name, value)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name} must be in [0, 1], got {number:g}")
-    return number
+positive = _which(real, lambda x: x > 0, "must be positive", "A real number above 0.")
+non_negative = _which(real, lambda x: x >= 0, "must not be negative", "A real number, 0 or above.")
+unit_interval = _which(real, lambda x: 0 <= x <= 1, "must be in [0, 1]", "A real number in [0, 1].")
+open_unit = _which(real, lambda x: 0 < x <= 1, "must be in (0, 1]", "A real number in (0, 1].")
+below_half = _which(
+    real,
+    lambda x: 0 <= x < 0.5,
+    "must be in [0, 0.5)",
+    "A floor for probabilities: in [0, 0.5), so that p and 1 - p are never both floored.",
+)
+angle = _which(
+    real,
+    lambda x: 0 <= x <= math.pi,
+    "is an angle in radians and must be in [0, pi]",
+    "An angle in radians, in [0, pi].",
+)
 
 
 def between(low: float, high: float) -> Reader:
     """A reader of real numbers above `low` and below `high`."""
-
-    def read(name: str, value: Any) -> float:
-        number = real(name, value)
-        if not low < number < high:
-            raise ValueError(f"{name} must be above {low:g} and below {high:g}, got {number:g}")
-        return number
-
-    return read
-
-
-def open_unit(name: str, value: Any) -> float:
-    """A real number in (0, 1]."""
-    number = real(name, value)
-    if not 0 < number <= 1:
-        raise ValueError(f"{name} must be in (0, 1], got {number:g}")
-    return number
-
-
-def below_half(name: str, value: Any) -> float:
-    """A floor for probabilities: in [0, 0.5), so that p and 1 - p are never both floored."""
-    number = real(name, value)
-    if not 0 <= number < 0.5:
-        raise ValueError(f"{name} must be in [0, 0.5), got {number:g}")
-    return number
-
-
-def angle(name: str, value: Any) -> float:
-    """An angle in radians, in [0, pi]."""
-    number = real(name, value)
-    if not 0 <= number <= math.pi:
-        raise ValueError(f"{name} is an angle in radians and must be in [0, pi], got {number:g}")
-    return number
-
-
-def non_negative(name: str, value: Any) -> float:
-    """A real number, 0 or above."""
-    number = real(name, value)
-    if number < 0:
-        raise ValueError(f"{name} must not be negative, got {number:g}")
-    return number
+    must = f"must be above {low:g} and below {high:g}"
+    return _which(real, lambda x: low < x < high, must, f"A real number that {must}.")
 
 
 def integer(name: str, value: Any) -> int:
@@ -134,30 +111,25 @@ def integer(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
-def count(name: str, value: Any) -> int:
-    """An integer of at least 1."""
-    number = integer(name, value)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {number}")
-    return number
+count = _which(integer, lambda n: n >= 1, "must be at least 1", "An integer of at least 1.")
+non_negative_integer = _which(integer, lambda n: n >= 0, "must not be negative", "An integer, 0 or above.")
 
 
-def non_negative_integer(name: str, value: Any) -> int:
-    """An integer, 0 or above."""
-    number = integer(name, value)
-    if number < 0:
-        raise ValueError(f"{name} must not be negative, got {number}")
-    return number
+def _list_of(reader: Reader, what: str = "a list", *, may_be_empty: bool = True) -> Reader:
+    def read(name: str, value: Any) -> tuple[Any, ...]:
+        value = _plain_array(value)
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise TypeError(f"{name} must be {what}, got {value!r}")
+        if not value and not may_be_empty:
+            raise ValueError(f"{name} must not be empty")
+        return tuple(reader(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+    return read
 
 
 def vector(name: str, value: Any) -> tuple[float, ...]:
     """A list or array of real numbers, kept as a tuple."""
-    value = _plain_array(value)
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise TypeError(f"{name} must be a list of numbers, got {value!r}")
-    if not value:
-        raise ValueError(f"{name} must not be empty")
-    return tuple(real(f"{name}[{i}]", item) for i, item in enumerate(value))
+    return _list_of(real, "a list of numbers", may_be_empty=False)(name, value)
 
 
 def increasing(name: str, value: Any) -> tuple[float, ...]:
@@ -171,14 +143,11 @@ def increasing(name: str, value: Any) -> tuple[float, ...]:
 
 def one_or_each(reader: Reader) -> Reader:
     """A reader of one value, or of a list of them."""
+    each = _list_of(reader, may_be_empty=False)
 
     def read(name: str, value: Any) -> Any:
         value = _plain_array(value)
-        if not isinstance(value, (list, tuple)):
-            return reader(name, value)
-        if not value:
-            raise ValueError(f"{name} must not be empty")
-        return tuple(reader(f"{name}[{i}]", item) for i, item in enumerate(value))
+        return (each if isinstance(value, (list, tuple)) else reader)(name, value)
 
     return read
 
@@ -357,16 +326,6 @@ def _number(name: str, value: Any) -> int | float:
         return value
     number = real(name, value)
     return int(number) if number.is_integer() else number
-
-
-def _list_of(reader: Reader) -> Reader:
-    def read(name: str, value: Any) -> tuple[Any, ...]:
-        value = _plain_array(value)
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise TypeError(f"{name} must be a list, got {value!r}")
-        return tuple(reader(f"{name}[{i}]", item) for i, item in enumerate(value))
-
-    return read
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -116,9 +116,10 @@ def _class_weight(be: Any, how: ByAxis, weights: Any, y_true: Array, y_pred: Arr
 
 def _one_each(be: Any, how: Layout, inputs: Mapping[str, Array]) -> Array:
     """An array of the samples' shape."""
-    x = next(x for name, x in inputs.items() if how.has_samples(name))
-    more = len(be.shape(x)) - len(how.samples)
-    return x[(..., *([0] * more))] if more else x
+    name, x = next(item for item in inputs.items() if how.has_samples(item[0]))
+    rank = len(be.shape(x))
+    inner = how.inner(name, rank)
+    return x[tuple(0 if i in inner else slice(None) for i in range(rank))] if inner else x
 
 
 def _call(spec: Any, s: Samples) -> tuple[list[Any], dict[str, Any]]:

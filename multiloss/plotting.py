@@ -6,14 +6,14 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from multiloss import center
+from multiloss import center, registry
 from multiloss.checks import BINARY, LABEL_SETS, LOG_PROBABILITY, MEMBERSHIP, PROBABILITY, SIGN
 from multiloss.definition import Definition
 from multiloss.loss import make, make_spec
@@ -36,11 +36,13 @@ class Curve:
 
 def find(name: str) -> Definition:
     """The definition of a name, center loss included."""
-    from multiloss import registry
+    table = registry.CENTER.get(name.strip().lower())
+    return registry.find(name) if table is None else registry.TABLES[table]
 
-    if name.strip().lower() in registry.CENTER:
-        return registry.TABLES[registry.CENTER[name.strip().lower()]]
-    return registry.find(name)
+
+def label_of(definition: Definition, options: Mapping[str, Any] | None) -> str:
+    """The name of a loss and what was given for its options."""
+    return definition.name + "".join(f", {key}={value}" for key, value in (options or {}).items())
 
 
 def no_curve(definition: Definition) -> str:
@@ -61,7 +63,7 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     """
     options = dict(options or {})
     definition = find(name)
-    label = definition.name + "".join(f", {key}={value}" for key, value in options.items())
+    label = label_of(definition, options)
     if why := no_curve(definition):
         raise ValueError(f"{definition.name} {why}, and has no curve over one number")
     if definition.table is not None:
@@ -71,100 +73,92 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     else:
         spec = make_spec(name, {**options, "reduction": "none", "validate": False})
     if definition.name in _PATHS:
-        return _along(spec, label, _PATHS[definition.name](points))
+        return _along(spec, label, _PATHS[definition.name], points)
     x, y_true, y_pred, axis_label = _inputs(definition, dict(spec.own), points)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a root over one element is the absolute error: here that is the curve
         value, gradient = make(spec, "numpy").value_and_grad(y_true, y_pred)
+    slope = gradient[:, 0]
     if gradient.ndim == 2 and gradient.shape[1] == 2 and axis_label.startswith("probability"):
-        slope = gradient[:, 0] - gradient[:, 1]  # the other probability falls as this one rises
-    else:
-        slope = gradient[:, 0]
+        slope = slope - gradient[:, 1]  # the other probability falls as this one rises
     return Curve(label, axis_label, x, np.asarray(value), np.asarray(slope))
 
 
 @dataclass(frozen=True)
 class _Path:
-    """A way through the inputs of a loss: at each `x` all of them, and how the one called `moving` changes with x."""
+    """A way through the inputs of a loss: all of them at numbers x between `ends`, and how the one called `moving`
+    changes with x."""
 
     axis_label: str
-    x: np.ndarray
-    inputs: Mapping[str, np.ndarray]
+    ends: tuple[float, float]
+    inputs: Callable[[np.ndarray], Mapping[str, np.ndarray]]
     moving: str
-    direction: np.ndarray | float
+    direction: Callable[[np.ndarray], np.ndarray] = np.ones_like
 
 
-def _along(spec: Any, label: str, path: _Path) -> Curve:
-    loss = make(spec, "numpy")
-    value = np.asarray(loss(**path.inputs))
+def _along(spec: Any, label: str, path: _Path, points: int) -> Curve:
+    loss, x = make(spec, "numpy"), np.linspace(*path.ends, points)
+    inputs = path.inputs(x)
+    value = np.asarray(loss(**inputs))
     try:
-        gradient = loss.value_and_grad(**path.inputs, wrt=path.moving)[1]
+        gradient = loss.value_and_grad(**inputs, wrt=path.moving)[1].reshape(points, -1)
     except NotImplementedError:  # without the autograd package: the curve's own slope is as good to look at
-        return Curve(label, path.axis_label, path.x, value, np.gradient(value, path.x))
-    slope = np.asarray(gradient * path.direction).reshape(len(path.x), -1).sum(axis=1)
-    return Curve(label, path.axis_label, path.x, value, slope)
+        return Curve(label, path.axis_label, x, value, np.gradient(value, x))
+    return Curve(label, path.axis_label, x, value, (gradient * path.direction(x).reshape(points, -1)).sum(axis=1))
 
 
-def _gaussian(points: int) -> _Path:
-    x = np.linspace(-5, 5, points)
-    return _Path("y_pred - y_true, where var = 1", x, {"y_true": 0 * x, "y_pred": x, "var": 0 * x + 1}, "y_pred", 1.0)
+def _at_angle(x: np.ndarray) -> np.ndarray:
+    """The vectors of length 1 at these angles to (1, 0, 0)."""
+    return np.stack([np.cos(x), np.sin(x), 0 * x], -1)
 
 
-def _two_scores(points: int) -> _Path:
-    x = np.linspace(-5, 5, points)
-    return _Path("x1 - x2, where y_true = 1", x, {"y_true": 0 * x + 1, "x1": x, "x2": 0 * x}, "x1", 1.0)
-
-
-def _ensemble(points: int) -> _Path:
-    x = np.linspace(-5, 5, points)
-    members = np.stack([x - 1, x, x + 1], -1)
-    return _Path(
-        "x - y_true, of the ensemble (x - 1, x, x + 1)", x, {"y_true": 0 * x, "y_pred": members}, "y_pred", 1.0
-    )
-
-
-def _pair_at_distance(points: int) -> _Path:
-    x = np.linspace(0.01, 3, points)  # at 0 there is no slope
-    inputs = {"y_true": 0 * x, "x1": np.zeros((points, 1)), "x2": x[:, None]}
-    return _Path("distance of x1 and x2, where y_true = 0 (not similar)", x, inputs, "x2", 1.0)
-
-
-def _negative_at_distance(points: int) -> _Path:
-    x = np.linspace(0, 4, points)
-    inputs = {"anchor": np.zeros((points, 1)), "positive": np.ones((points, 1)), "negative": x[:, None]}
-    return _Path("distance of the negative, where that of the positive is 1", x, inputs, "negative", 1.0)
-
-
-def _turned(points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Angles to (1, 0, 0), the vectors of length 1 at each, and how they change with it."""
-    x = np.linspace(0, np.pi, points)
-    return x, np.stack([np.cos(x), np.sin(x), 0 * x], -1), np.stack([-np.sin(x), np.cos(x), 0 * x], -1)
-
-
-def _pair_at_angle(points: int) -> _Path:
-    x, turned, direction = _turned(points)
-    inputs = {"y_true": 0 * x + 1, "x1": np.tile([1.0, 0.0, 0.0], (points, 1)), "x2": turned}
-    return _Path("angle of x1 and x2, where y_true = 1 (radians)", x, inputs, "x2", direction)
-
-
-def _angle_to_weight(points: int) -> _Path:
-    x, turned, direction = _turned(points)
-    inputs = {"labels": np.zeros(points, np.int64), "features": turned, "weight": np.eye(3)[::2]}
-    label = "angle of features to their class; to the other: ½π"
-    return _Path(label, x, inputs, "features", direction)
+def _turning(x: np.ndarray) -> np.ndarray:
+    """How they change with the angle."""
+    return _at_angle(x + np.pi / 2)
 
 
 _PATHS = {
-    "gaussian_nll": _gaussian,
-    "margin_ranking": _two_scores,
-    "crps": _ensemble,
-    "contrastive": _pair_at_distance,
-    "triplet_margin": _negative_at_distance,
-    "cosine_embedding": _pair_at_angle,
-    "arcface": _angle_to_weight,
-    "cosface": _angle_to_weight,
-    "sphereface": _angle_to_weight,
-    "proxy_nca": _angle_to_weight,
+    "gaussian_nll": _Path(
+        "y_pred - y_true, where var = 1", (-5, 5), lambda x: {"y_true": 0 * x, "y_pred": x, "var": 0 * x + 1}, "y_pred"
+    ),
+    "margin_ranking": _Path(
+        "x1 - x2, where y_true = 1", (-5, 5), lambda x: {"y_true": 0 * x + 1, "x1": x, "x2": 0 * x}, "x1"
+    ),
+    "crps": _Path(
+        "x - y_true, of the ensemble (x - 1, x, x + 1)",
+        (-5, 5),
+        lambda x: {"y_true": 0 * x, "y_pred": np.stack([x - 1, x, x + 1], -1)},
+        "y_pred",
+    ),
+    "contrastive": _Path(
+        "distance of x1 and x2, where y_true = 0 (not similar)",
+        (0.01, 3),  # at 0 there is no slope
+        lambda x: {"y_true": 0 * x, "x1": 0 * x[:, None], "x2": x[:, None]},
+        "x2",
+    ),
+    "triplet_margin": _Path(
+        "distance of the negative, where that of the positive is 1",
+        (0, 4),
+        lambda x: {"anchor": 0 * x[:, None], "positive": 0 * x[:, None] + 1, "negative": x[:, None]},
+        "negative",
+    ),
+    "cosine_embedding": _Path(
+        "angle of x1 and x2, where y_true = 1 (radians)",
+        (0, np.pi),
+        lambda x: {"y_true": 0 * x + 1, "x1": _at_angle(0 * x), "x2": _at_angle(x)},
+        "x2",
+        _turning,
+    ),
+    **dict.fromkeys(
+        ("arcface", "cosface", "sphereface", "proxy_nca"),
+        _Path(
+            "angle of features to their class; to the other: ½π",
+            (0, np.pi),
+            lambda x: {"labels": np.zeros(len(x), np.int64), "features": _at_angle(x), "weight": np.eye(3)[::2]},
+            "features",
+            _turning,
+        ),
+    ),
 }
 """How a loss of several inputs is drawn, where one of them, or an angle or distance, is what it is about."""
 
@@ -174,56 +168,59 @@ def _inputs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
     """What runs along the axis, the targets, the predictions, and how the axis is called."""
     domain = definition.domain(options)
-    pair = definition.kind != "elementwise"
-    if options.get("from_logits") or definition.name == "multilabel_soft_margin":
-        x = np.linspace(-6, 6, points)
-        y_pred = np.stack([x, 0 * x], -1) if pair else x[:, None]
-        axis_label = "logit of the true class"
-    elif definition.family == "ranking":
-        x = np.linspace(-6, 6, points)
-        y_pred, axis_label = np.stack([x, 0 * x], -1), "score of the relevant one of two items, less the other's"
-    elif (domain.get("y_true") is PROBABILITY and not definition.has_labels) or domain.get("y_pred") in (
-        PROBABILITY,
-        MEMBERSHIP,
-    ):
-        x = np.linspace(0.01, 0.99, points)
-        y_pred = np.stack([x, 1 - x], -1) if pair else x[:, None]
-        axis_label = "probability of the true class"
-    elif domain.get("y_pred") is LOG_PROBABILITY:
-        x = np.linspace(-5, 0, points)
-        y_pred, axis_label = np.stack([x, 0 * x], -1), "log-probability of the true class"
-    elif definition.has_labels or (pair and domain.get("y_true") in (BINARY, LABEL_SETS)):
+    true, pred = domain.get("y_true"), domain.get("y_pred")
+    labels, pair = definition.has_labels, definition.kind != "elementwise"
+    # A true class against one other class: whether the loss is of such, from where to where, how the axis is called.
+    of_classes: tuple[tuple[Any, tuple[float, float], str], ...] = (
+        (options.get("from_logits") or definition.name == "multilabel_soft_margin", (-6, 6), "logit of the true class"),
+        (definition.family == "ranking", (-6, 6), "score of the relevant one of two items, less the other's"),
+        (
+            (true is PROBABILITY and not labels) or pred in (PROBABILITY, MEMBERSHIP),
+            (0.01, 0.99),
+            "probability of the true class",
+        ),
+        (pred is LOG_PROBABILITY, (-5, 0), "log-probability of the true class"),
+        (labels or (pair and true in (BINARY, LABEL_SETS)), (-5, 5), "score of the true class"),
+    )
+    for holds, ends, axis_label in of_classes:
+        if holds:
+            x = np.linspace(*ends, points)
+            other = 1 - x if axis_label.startswith("probability") else 0 * x
+            y_pred = np.stack([x, other], -1) if pair else x[:, None]
+            return x, *_true_class(definition, true, y_pred, axis_label)
+    if definition.family == "similarity":
         x = np.linspace(-5, 5, points)
-        y_pred, axis_label = np.stack([x, 0 * x], -1), "score of the true class"
-    elif domain.get("y_true") in (SIGN, BINARY):
-        x = np.linspace(-5, 5, points)
-        return x, np.ones((points, 1)), x[:, None], "y_pred, where y_true = 1"
-    else:
-        low = domain["y_pred"].low if "y_pred" in domain else -np.inf
-        if definition.name.endswith("mean_absolute_percentage_error"):
-            x, target, axis_label = np.linspace(0, 200, points), 100.0, "y_pred, where y_true = 100"
-        elif "y_true" in domain and domain["y_true"].values:
-            x, target, axis_label = np.linspace(-3, 3, points), 1.0, "y_pred, where y_true = 1"
-        elif definition.family == "similarity":
-            x, axis_label = np.linspace(-5, 5, points), "x, where y_true = (1, 0) and y_pred = (x, 1)"
-            return x, np.tile([1.0, 0.0], (points, 1)), np.stack([x, 0 * x + 1], -1), axis_label
-        elif np.isfinite(low):
-            x, target, axis_label = np.linspace(low + 0.1, 6, points), 2.0, "y_pred, where y_true = 2"
-        elif "y_true" in domain:
-            x, target, axis_label = np.linspace(-3, 3, points), 2.0, "y_pred, where y_true = 2"
-        else:
-            x, target, axis_label = np.linspace(-5, 5, points), 0.0, "y_pred - y_true"
-        return x, np.full((points, 1), target), x[:, None], axis_label
+        label = "x, where y_true = (1, 0) and y_pred = (x, 1)"
+        return x, np.tile([1.0, 0.0], (points, 1)), np.stack([x, 0 * x + 1], -1), label
+    low = -np.inf if pred is None else pred.low
+    # A number against a target: whether it is this one, from where to where the number runs.
+    targets: tuple[tuple[Any, float, tuple[float, float]], ...] = (
+        (true in (SIGN, BINARY), 1.0, (-5, 5)),
+        (definition.name.endswith("mean_absolute_percentage_error"), 100.0, (0, 200)),
+        (true is not None and true.values, 1.0, (-3, 3)),
+        (np.isfinite(low), 2.0, (low + 0.1, 6)),
+        (true is not None, 2.0, (-3, 3)),
+        (True, 0.0, (-5, 5)),
+    )
+    target, ends = next((target, ends) for holds, target, ends in targets if holds)
+    x = np.linspace(*ends, points)
+    label = f"y_pred, where y_true = {target:g}" if target else "y_pred - y_true"
+    return x, np.full((points, 1), target), x[:, None], label
+
+
+def _true_class(
+    definition: Definition, domain: Any, y_pred: np.ndarray, axis_label: str
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Targets that say that the first class is true; the predictions; how the axis is called."""
     if definition.has_labels:
-        return x, np.zeros(points, np.int64), y_pred, axis_label
+        return np.zeros(len(y_pred), np.int64), y_pred, axis_label
+    if definition.family == "divergence":
+        label = "probability of the first of two outcomes, where y_true = (½, ½)"
+        return np.full_like(y_pred, 0.5), y_pred, label
     y_true = np.zeros_like(y_pred)
     y_true[:, 0] = 1.0
-    if domain.get("y_true") is LABEL_SETS:
-        return x, y_true.astype(np.int64) - 1, y_pred, axis_label  # class 0, and the end
-    if definition.family == "divergence":
-        y_true[:] = 0.5
-        axis_label = "probability of the first of two outcomes, where y_true = (½, ½)"
-    return x, y_true, y_pred, axis_label
+    # Of sets of labels: class 0, and the end.
+    return y_true.astype(np.int64) - 1 if domain is LABEL_SETS else y_true, y_pred, axis_label
 
 
 def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
@@ -247,9 +244,13 @@ def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
         right.set_ylim(*_limits([one.slope for one in group]))
         longest = max(len(one.label) for one in group)
         strip.legend(loc="outside upper center", ncols=max(1, min(len(group), 100 // (longest + 6))), frameon=False)
+    return rendered(drawn, file_format, 150)
+
+
+def rendered(drawn: Any, file_format: str, dpi: int) -> bytes:
+    """A figure as the content of a file."""
     buffer = io.BytesIO()
-    metadata: dict[str, Any] = {"Date": None} if file_format == "svg" else {}
-    drawn.savefig(buffer, format=file_format, dpi=150, metadata=metadata)
+    drawn.savefig(buffer, format=file_format, dpi=dpi, metadata={"Date": None} if file_format == "svg" else {})
     return buffer.getvalue()
 
 
@@ -269,12 +270,9 @@ def figure(figsize: tuple[float, float]) -> Any:
 
 def _dress(axis: Any, axis_label: str, what: str) -> None:
     axis.grid(color="0.92", linewidth=0.8)
-    axis.set_axisbelow(True)
     axis.axhline(0, color="0.6", linewidth=0.8, zorder=1)
-    axis.set_xlabel(axis_label)
-    axis.set_ylabel(what)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
+    axis.set(axisbelow=True, xlabel=axis_label, ylabel=what)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def _limits(values: Sequence[np.ndarray], margin: float = 0.05) -> tuple[float, float]:

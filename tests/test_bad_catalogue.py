@@ -11,8 +11,7 @@ import multiloss
 from arrays import to_native
 from multiloss import registry
 from multiloss.loss import make_spec
-from multiloss.testing.general import draw_inputs, sample_shape
-from multiloss.testing.strategies import domain_of
+from multiloss.testing.strategies import draw_inputs, layout_of
 
 NAMES = [name for name in multiloss.list_losses() if name not in registry.CENTER]
 Bad = tuple[dict[str, Any], dict[str, Any], type[Exception], str]
@@ -20,19 +19,8 @@ Bad = tuple[dict[str, Any], dict[str, Any], type[Exception], str]
 
 def good(name: str) -> dict[str, np.ndarray]:
     """Inputs that the loss takes."""
-    spec = make_spec(name, {})
-    if spec.definition.kind == "of_inputs":
-        return draw_inputs(spec, np.random.default_rng(0), (4,), 5)
-    found = {}
-    for one in ("y_true", "y_pred"):
-        domain = domain_of(spec, one)
-        number = 0.5 if domain is None else domain.values[-1] if domain.values else min(0.5, domain.high)
-        found[one] = np.full((4, 3), number)
-    if spec.definition.has_labels:
-        found["y_true"] = np.zeros(4, np.int64)
-    elif name in ("multilabel_margin", "categorical_hinge"):
-        found["y_true"] = np.tile([1.0, 0.0, 0.0], (4, 1)) if name == "categorical_hinge" else np.zeros((4, 3), int)
-    return found
+    leading = (4,) if registry.find(name).kind == "of_inputs" else (4, 3)
+    return draw_inputs(make_spec(name, {}), np.random.default_rng(0), leading)
 
 
 def bad(name: str) -> Iterator[tuple[str, Bad]]:
@@ -64,7 +52,7 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
         if definition.kind == "of_inputs" and one not in definition.optional:
             rest = {key: value for key, value in inputs.items() if key != one}
             yield f"{one} left out", (rest, {}, TypeError, f"{one!r} is missing")
-    samples = sample_shape(make_spec(name, {}), inputs) if definition.kind == "of_inputs" else (4,)
+    samples = layout_of(make_spec(name, {}), inputs).samples
     wrong = np.ones(samples[0] + 1)
     yield (
         "weights of another length",

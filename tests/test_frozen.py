@@ -21,7 +21,7 @@ from multiloss import registry
 from multiloss.loss import make_spec
 from multiloss.options import REDUCTIONS
 from multiloss.porting import variants
-from multiloss.testing.general import draw_inputs
+from multiloss.testing.strategies import draw_inputs
 from test_infinite import calls
 
 STORED = Path(__file__).with_name("frozen.npz")

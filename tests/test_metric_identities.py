@@ -9,7 +9,7 @@ import multiloss
 from arrays import framework, native_grad, native_second, native_second_forward, to_native, to_numpy
 from multiloss import dispatch
 from multiloss.loss import make_spec
-from multiloss.testing.general import draw_inputs
+from multiloss.testing.strategies import draw_inputs
 from test_catalogue import make
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import registry
+from multiloss import dispatch, registry
 from multiloss.testing import check
 from test_second_derivatives import check as check_derivatives
 from test_second_derivatives import drawn
@@ -112,6 +112,142 @@ def test_mutants_of_the_library_are_caught(
     monkeypatch.setattr(registry.find(name), "value", mutate)
     with pytest.raises(AssertionError):
         check(name, backends=[backend])
+
+
+Call = dict[str, Any]
+Found = tuple[np.ndarray, tuple[np.ndarray, ...]]
+
+
+class Faulty:
+    """A loss of NumPy's with a fault in what is around its formula: `change(loss, call, value, gradients)`."""
+
+    def __init__(self, loss: Any, change: Callable[..., Found]) -> None:
+        self.loss, self.change = loss, change
+
+    def _found(self, inputs: Any, call: Call, by: tuple[str, ...]) -> Found:
+        call = dict(zip(self.loss.spec.definition.inputs, inputs, strict=False)) | call
+        value, gradients = self.loss.value_and_grad(**call, wrt=by)
+        with np.errstate(invalid="ignore"):
+            return self.change(self.loss, call, by, np.asarray(value), tuple(np.array(x) for x in gradients))
+
+    def __call__(self, *inputs: Any, **call: Any) -> np.ndarray:
+        return self._found(inputs, call, self.loss.spec.definition.inputs[1:2])[0]
+
+    def value_and_grad(self, *inputs: Any, wrt: Any = None, **call: Any) -> tuple[Any, Any]:
+        value, gradients = self._found(inputs, call, wrt or self.loss.spec.definition.inputs[1:2])
+        return value, gradients if wrt else gradients[0]
+
+
+def without(argument: str) -> Callable[..., Found]:
+    """The fault of a loss that does not look at weights, or at masks."""
+    return lambda loss, call, by, *_: loss.value_and_grad(**{**call, argument: None}, wrt=by)
+
+
+def main_input(call: Call) -> np.ndarray:
+    return list(call.values())[1]
+
+
+def leaking(loss: Any, call: Call, by: Any, value: np.ndarray, gradients: Any) -> Found:
+    return value + (0 * main_input(call)).sum(dtype=value.dtype), gradients
+
+
+def leaking_slope(loss: Any, call: Call, by: Any, value: np.ndarray, gradients: Any) -> Found:
+    return value, tuple(g + 0 * call[name] for name, g in zip(by, gradients, strict=True))
+
+
+def moving_masked(loss: Any, call: Call, by: Any, value: np.ndarray, gradients: Any) -> Found:
+    return value, tuple(g + g.dtype.type(1e-6) for g in gradients)
+
+
+def of_nothing(loss: Any, call: Call, by: Any, value: np.ndarray, gradients: Any) -> Found:
+    return value + (np.nan if not len(main_input(call)) else 0), gradients
+
+
+def all_masked(loss: Any, call: Call, by: Any, value: np.ndarray, gradients: Any) -> Found:
+    return value + (np.nan if call.get("mask") is not None and not call["mask"].any() else 0), gradients
+
+
+FAULTS: dict[str, Callable[..., Found]] = {
+    "weights count for nothing": without("sample_weight"),
+    "the mask counts for nothing": without("mask"),
+    "too large": lambda loss, call, by, value, gradients: (value * value.dtype.type(1.001), gradients),
+    "of another shape": lambda loss, call, by, value, gradients: (value[None], gradients),
+    "slopes too small": lambda loss, call, by, value, gradients: (value, tuple(g * 0.99 for g in gradients)),
+    "the last slope is 0": lambda loss, call, by, value, gradients: (value, (*gradients[:-1], 0 * gradients[-1])),
+    "a masked nan in the value": leaking,
+    "a masked nan in a slope": leaking_slope,
+    "a masked sample has a slope": moving_masked,
+    "an empty batch gives nan": of_nothing,
+    "all masked gives nan": all_masked,
+    "half precision": lambda loss, call, by, value, gradients: (value.astype(main_input(call).dtype), gradients),
+    "slopes in single": lambda loss, call, by, value, gradients: (value, tuple(np.float32(g) for g in gradients)),
+}
+
+
+@pytest.mark.only("numpy")  # the checker is the same everywhere
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ["huber", "sparse_categorical_crossentropy", "gaussian_nll", "triplet"])
+def test_a_fault_around_the_formula_is_caught(
+    backend: str, name: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every kind of loss: of elements, of labels, of other inputs, of pairs of a batch."""
+    adapter = dispatch.backend(backend)
+
+    class Adapter:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(adapter, name)
+
+        def loss(self, spec: Any) -> Faulty:
+            return Faulty(adapter.loss(spec), FAULTS[fault])
+
+    monkeypatch.setitem(dispatch._adapters, "faulty", Adapter())
+    with pytest.raises(AssertionError, match="faulty"):
+        check(name, backends=["faulty"], examples=40)
+
+
+@pytest.mark.only("numpy")  # the checker is the same everywhere
+@pytest.mark.parametrize("wrong", [-1.0, 0.0, 1.01, np.nan])
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        *(("gaussian_nll", by) for by in ("y_true", "y_pred", "var")),
+        *(("margin_ranking", by) for by in ("y_true", "x1", "x2")),
+        *(("triplet_margin", by) for by in ("anchor", "positive", "negative")),
+        *(("contrastive", by) for by in ("y_true", "x1", "x2")),
+    ],
+)
+def test_a_wrong_gradient_by_any_input_is_caught(
+    backend: str, name: str, by: str, wrong: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients = registry.find(name).gradients
+    right = gradients[by]
+    monkeypatch.setitem(gradients, by, lambda *inputs, **options: wrong * right(*inputs, **options))
+    with pytest.raises(AssertionError, match=f"gradient by {by} on numpy"):
+        check(name, backends=[backend])
+
+
+@pytest.mark.only("numpy")  # the checker is the same everywhere
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("margin_ranking", lambda y, a, b, margin: np.maximum(0, margin - y * (a - b))),
+        ("lovasz_softmax", None),
+        ("triplet", None),
+        ("barlow_twins", None),
+    ],
+)
+def test_a_reference_of_other_inputs(backend: str, name: str, reference: Value | None) -> None:
+    """A right one is taken, and a wrong one found: it is not passed over."""
+    if reference is not None:
+        check(name, backends=[backend], reference=reference)
+    with pytest.raises(AssertionError, match=f"value on {backend}"):
+        check(name, backends=[backend], reference=lambda *inputs, **options: np.full(np.shape(inputs[0])[:1], 77.0))
+
+
+@pytest.mark.only("numpy")  # the checker is the same everywhere
+@pytest.mark.parametrize("name", ["sparse_categorical_crossentropy", "sparse_categorical_focal_crossentropy"])
+def test_an_ignored_label_is_a_masked_one(backend: str, name: str) -> None:
+    check(name, backends=[backend], ignore_index=1)
 
 
 @pytest.mark.parametrize("mutant", ["second", "first"])

@@ -126,6 +126,27 @@ def test_over_an_axis(backend: str) -> None:
         close(loss.value_and_grad(y_true, y_pred)[1], np.log(p / t) + 1)
 
 
+@pytest.mark.parametrize(
+    ("axis", "mask", "expected"),
+    [
+        (-1, [True, False, True], [-8.0, 0.0, -5.0]),
+        (0, [True, True], [-9.0, -5.0]),
+        ((), [True, False, True], [[-12.0, -9.0], [0.0, 0.0], [-9.0, -9.0]]),
+    ],
+)
+def test_one_that_reads_the_whole_batch(backend: str, axis: Any, mask: list[bool], expected: Any) -> None:
+    """With a parameter `keep` it is handed the mask, in the shape of the samples, whichever axis they take together."""
+
+    @multiloss.register("less_all")
+    def less_all(xp: Any, y_true: Any, y_pred: Any, *, axis: Any = -1, keep: Any = None) -> Any:
+        e = xp.sum((y_pred - y_true) ** 2, axis=axis) if axis != () else (y_pred - y_true) ** 2
+        return e - xp.sum(e if keep is None else xp.where(keep, e, xp.zeros_like(e)))
+
+    y_pred = to_native(backend, np.array([[1.0, 2.0], [0.0, 1.0], [2.0, 2.0]]), "float32")
+    loss = multiloss.get("less_all", backend=backend, axis=axis, reduction="none")
+    close(loss(0 * y_pred, y_pred, mask=to_native(backend, np.array(mask))), expected)
+
+
 @pytest.mark.reads
 def test_over_labels(backend: str) -> None:
     multiloss.register("label_margin", kind="over_labels")(margin)

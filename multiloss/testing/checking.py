@@ -1,4 +1,7 @@
-"""`check`: one loss held to the properties that every loss here has, on every backend asked for."""
+"""`check`: one loss held to the properties that every loss here has, on every backend asked for.
+
+The properties are the same for every kind of loss. How samples lie in the inputs says the layout (`multiloss.layout`).
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, Phase, given, settings
 
-from multiloss import checks, dispatch, registry
+from multiloss import dispatch, registry
 from multiloss.call import spread_host
-from multiloss.layout import sample_shape
-from multiloss.loss import Spec, get, make_spec
-from multiloss.testing import general
-from multiloss.testing.strategies import Case, cases, domain_of
-from multiloss.testing.tools import TOLERANCE, close, host, quiet
+from multiloss.loss import Spec, make, make_spec
+from multiloss.testing.strategies import Case, CaseOfInputs, cases, draw_inputs, layout_of
 
 Reference = Callable[..., Any]
+Inputs = dict[str, np.ndarray]
+
+# Single precision rounds at 6e-8; a formula of some twenty operations summed over the two dozen elements of the largest
+# case stays below 2e-5 of the sum of its terms, a missing factor or sign does not.
+TOLERANCE = 2e-5
 
 
 def check(
@@ -33,14 +38,15 @@ def check(
 
     * values, for all shapes, axes, reductions, weights and masks, agree with the reference in float64;
     * the gradient is the finite difference of the reference, also the compiled one;
-    * a masked sample adds nothing to the value and exactly 0 to the gradient, even where it holds nan;
+    * a masked sample adds nothing to the value and exactly 0 to the gradient, even where it holds nan or infinity;
     * nothing left gives 0; half precision is computed in float32; a loss declared symmetric is.
 
     Args:
         name: of a loss known to `multiloss.get`.
         backends: names; default: all that are installed. One that is not is an error.
         reference: `reference(y_true, y_pred, axis=axis, **options)`, float64 values per sample, written without the
-            definition; default: the definition itself on NumPy in float64.
+            definition; default: the definition itself on NumPy in float64. That of a loss of other inputs takes those
+            and no axis; that of one with a parameter `keep` takes `keep=mask` besides.
         examples: how many cases Hypothesis draws for each backend.
         options: of the loss.
 
@@ -53,177 +59,219 @@ def check(
     """
     if name in registry.CENTER:
         raise ValueError(f"{name} loss holds state and is no loss of predictions; its tests are the library's own")
-    definition = registry.find(name)
     spec = make_spec(name, options)
     if backends is None:
         backends = [backend for backend, installed in dispatch.list_backends().items() if installed]
-    truth = _Truth(spec, reference)
     for backend in backends:
         dispatch.backend(backend)
-        if definition.kind == "of_inputs":
-            general.run(backend, spec, examples)
-            continue
-        _run(backend, definition.name, spec, truth, examples)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*absolute value.*")
+            _check_cases(backend, spec, reference, examples)
+            for holds in OF_A_LOSS:
+                holds(backend, spec)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Truth:
-    """Float64 values per sample: the reference given, or the definition on NumPy."""
+def _check_cases(backend: str, spec: Spec, reference: Reference | None, examples: int) -> None:
+    # The same examples every time, and no database.
+    @settings(
+        max_examples=examples, deadline=None, database=None, derandomize=True, report_multiple_bugs=False,
+        suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate, Phase.shrink],
+    )  # fmt: skip
+    @given(cases(spec))
+    def hold(case: Case | CaseOfInputs) -> None:
+        trial = _Trial(backend, dataclasses.replace(spec, axis=case.axis, reduction=case.reduction), case, reference)
+        for holds in OF_A_CASE:
+            holds(trial)
 
-    spec: Spec
-    reference: Reference | None
+    hold()
 
-    def values(self, case: Case, y_pred: np.ndarray) -> np.ndarray:
+
+class _Trial:
+    """One case of a loss on one backend: what it gives there, and what it must give in float64, by the reference (or
+    the definition on NumPy) and the rules of weights, masks and reductions written out."""
+
+    def __init__(self, backend: str, spec: Spec, case: Case | CaseOfInputs, reference: Reference | None) -> None:
+        self.spec, self.case, self.reference = spec, case, reference
+        self.of = f"on {backend}", f"for {case}"
+        self.loss = make(spec, backend)
+        self.more = {"sample_weight": case.sample_weight, "mask": case.mask}
+        self.inputs = _given(spec, case.inputs)
+        self.how = layout_of(spec, self.inputs)
+        self.keep = None if case.mask is None else spread_host(case.mask, self.how.samples)
+        self.called = _host(self.loss(*self.inputs.values(), **self.more))
+        self.value, self.gradients = self.differentiated(self.inputs)
+        self.exact = {name: x.astype(case.inputs[name].dtype) for name, x in self.inputs.items()}
+        self.wanted = self.reduced(self.exact)
+        self.scale = float(np.abs(self.weighted(self.exact)[0]).sum())
+        """The sum of the terms' absolute values."""
+
+    def differentiated(self, inputs: Inputs) -> tuple[np.ndarray, Inputs]:
+        """The value, and the gradients by name."""
+        by = _differentiated(self.spec)
+        value, gradients = self.loss.value_and_grad(**inputs, **self.more, wrt=by)
+        return _host(value), dict(zip(by, map(_host, gradients), strict=True))
+
+    def values(self, inputs: Inputs, keep: np.ndarray | None) -> tuple[np.ndarray, Any]:
+        """The truth of each sample, and how many it counts for in a mean."""
+        definition, xp = self.spec.definition, dispatch.backend("numpy").xp
+        options = self.spec.kwargs | ({"keep": keep} if definition.takes_keep else {})
+        axis = {"axis": self.spec.axis}
+        cast = {name: x if self.how.is_label(name) else x.astype(np.float64) for name, x in inputs.items()}
+        arrays = definition.arrange(xp, [cast.get(name) for name in definition.inputs], self.spec.kwargs)
+        with np.errstate(all="ignore"):
+            values = definition.value(xp, *arrays, **options, **(axis if definition.takes_axis else {}))
+            values, counts = values if isinstance(values, tuple) else (values, 1.0)
+            if definition.counts is not None:
+                counts = definition.counts(xp, *arrays, **options, **axis)
         if self.reference is not None:
-            return np.asarray(self.reference(case.y_true, y_pred, axis=case.axis, **self.spec.kwargs), np.float64)
-        loss = get(self.spec.name, "numpy", axis=case.axis, reduction="none", validate=False, **self.spec.kwargs)
-        return np.asarray(loss(case.y_true, y_pred))
+            values = self.reference(*inputs.values(), **options, **(axis if definition.axis is not None else {}))
+        elif definition.kind == "elementwise":
+            values = np.mean(values, axis=self.spec.axis)
+        return np.asarray(values, np.float64), counts
 
-    def counts(self, case: Case, y_pred: np.ndarray) -> Any:
-        """How many each value counts for in a mean."""
-        counts = self.spec.definition.counts
-        if counts is None:
-            return 1.0
-        return counts(dispatch.backend("numpy").xp, case.y_true, y_pred, **self.spec.kwargs, axis=case.axis)
+    def weighted(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The truth of each sample times its weight; the weight; how many it counts for."""
+        keep, ignored = self.keep, self.spec.kwargs.get("ignore_index")
+        if ignored is not None:
+            counted = next(x for name, x in inputs.items() if self.how.has_range(name)) != ignored
+            keep = counted if keep is None else keep & counted
+        values, counts = self.values(inputs, keep)
+        if keep is None or self.spec.definition.whole_batch:  # which leaves out itself what is masked
+            keep = np.ones(values.shape, bool)
+        weight = np.ones(()) if self.case.sample_weight is None else self.case.sample_weight
+        weight = spread_host(weight, values.shape)
+        return np.where(keep, weight * values, 0.0), weight, keep * counts
 
-    def reduced(self, case: Case, y_pred: np.ndarray) -> np.ndarray:
-        """The rules of weights, masks and reductions, written out."""
-        values = self.values(case, y_pred)
-        weight, keep = (
-            spread_host(x, values.shape)
-            for x in (
-                np.ones(()) if case.sample_weight is None else case.sample_weight,
-                np.ones((), bool) if case.mask is None else case.mask,
-            )
-        )
-        weighted = np.where(keep, weight * values, 0.0)
-        if case.reduction == "none":
+    def reduced(self, inputs: Inputs) -> np.ndarray:
+        """What the loss must give."""
+        weighted, weight, counts = self.weighted(inputs)
+        if self.spec.reduction == "none":
             return weighted
-        counts = keep * self.counts(case, y_pred)
         by = {
             "sum": 1,
             "mean": counts.sum(),
             "weighted_mean": (weight * counts).sum(),
-            "batchmean": values.shape[0] if values.ndim else 1,
-        }[case.reduction]
+            "batchmean": weighted.shape[0] if weighted.ndim else 1,
+        }[self.spec.reduction]
         return weighted.sum() / by if by else np.zeros(())
 
-    def gradient(self, case: Case) -> np.ndarray:
-        """Central differences of the sum of what `reduced` gives, extrapolated once."""
-        flat = case.y_pred.astype(np.float64)
-        gradient = np.zeros(flat.shape)
-        for index in np.ndindex(flat.shape):
-            slopes = []
-            for step in (1e-4, 5e-5):
-                up, down = flat.copy(), flat.copy()
-                up[index] += step
-                down[index] -= step
-                slopes.append((self.reduced(case, up).sum() - self.reduced(case, down).sum()) / (2 * step))
-            gradient[index] = (4 * slopes[1] - slopes[0]) / 3
-        return gradient
+    def differences(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Central differences of the sum of what `reduced` gives, extrapolated once; and where there is a kink."""
+        x, here = self.exact[name], self.wanted.sum()
+        gradient, kinks = np.zeros(x.shape), np.zeros(x.shape, bool)
+        if self.spec.definition.holds_constant:  # NumPy's own, where differences of values are not what is meant
+            loss = make(dataclasses.replace(self.spec, validate=False), "numpy")
+            return np.asarray(loss.value_and_grad(**self.exact, **self.more, wrt=name)[1]), kinks
+        for index in np.ndindex(x.shape):
+            ends = []
+            for step in (1e-4, -1e-4, 5e-5, -5e-5):
+                moved = x.copy()
+                moved[index] += step
+                ends.append(self.reduced(self.exact | {name: moved}).sum() - here)
+            gradient[index] = (4 * (ends[2] - ends[3]) - (ends[0] - ends[1]) / 2) / 3e-4
+            kinks[index] = _is_kink(ends, 1e-9 * abs(here))
+        return gradient, kinks
+
+    def assert_close(self, what: str, got: Any) -> None:
+        """AssertionError where it is another shape than wanted, or further from it than rounding."""
+        got, (on, case) = _host(got), self.of
+        assert got.shape == self.wanted.shape, f"{what} {on}: shape {got.shape}, wanted {self.wanted.shape}, {case}"
+        off = float(np.max(np.abs(got - self.wanted), initial=0.0))
+        assert off <= TOLERANCE * max(self.scale, 1.0), f"{what} {on}: {got}, wanted {self.wanted}, {case}"
 
 
-def _run(backend: str, name: str, spec: Spec, truth: _Truth, examples: int) -> None:
-
-    @quiet(examples)
-    @given(cases(spec))
-    def agree(case: Case) -> None:
-        _agrees(backend, spec, truth, case)
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*absolute value.*")
-        agree()
-        _half_precision(backend, spec)
-        _nothing_left(backend, spec)
+def _is_kink(ends: Sequence[float], noise: float) -> bool:
+    """Where one-sided differences disagree, and not as those of a parabola, the formula has no derivative, and any
+    number between them is one; where those of half the step do, it bends or jumps within a step, as a direction beside
+    the zero vector does."""
+    up, down, near_up, near_down = ends
+    size, curvature = abs(up) + abs(down), abs(up + down)
+    bend = abs(up - down - 2 * (near_up - near_down))
+    parabola = abs(up + down - 4 * (near_up + near_down)) <= 2e-3 * curvature + noise
+    return (curvature > 0.05 * size + noise and not parabola) or bend > 0.02 * size + noise
 
 
-def _make(backend: str, spec: Spec, case: Case) -> Any:
-    return get(spec.name, backend, axis=case.axis, reduction=case.reduction, **spec.kwargs)
+def _differentiated(spec: Spec) -> tuple[str, ...]:
+    """By which inputs gradients are held to differences: all real ones, but the targets of (y_true, y_pred)."""
+    definition = spec.definition
+    if definition.kind != "of_inputs":
+        return ("y_pred",)
+    real = (name for name in definition.inputs if not definition.is_integer(name))
+    return tuple(name for name in real if name not in definition.optional)  # which are left out
 
 
-def _agrees(backend: str, spec: Spec, truth: _Truth, case: Case) -> None:
-    loss = _make(backend, spec, case)
-    pred = case.y_pred.astype(np.float32)
-    arguments = {"sample_weight": case.sample_weight, "mask": case.mask}
-    wanted = truth.reduced(case, case.y_pred)
-    scale = float(np.abs(truth.values(case, case.y_pred)).sum()) * (
-        1.0 if case.sample_weight is None else max(float(case.sample_weight.max(initial=0)), 1.0)
-    )
-    value, gradient = loss.value_and_grad(case.y_true, pred, **arguments)
-    close("value", backend, host(value), wanted, scale, case)
-    close("value of the call", backend, host(loss(case.y_true, pred, **arguments)), wanted, scale, case)
-    smooth = truth.gradient(case)
-    coarse = np.abs(smooth) * 50 + scale  # differences of differences: their own rounding is 1e-10 of the values
-    ok = np.abs(host(gradient) - smooth) <= TOLERANCE * np.maximum(coarse, 1.0)
-    # Any number will do at a kink, but a number.
-    kinks = _kink(truth, case) & np.isfinite(host(gradient))
-    assert np.all(ok | kinks), f"gradient on {backend}: {gradient}, differences {smooth}, for {case}"
-    if case.mask is not None and case.mask.size and not case.mask.all():
-        _masked_is_gone(backend, loss, case, pred, host(value), host(gradient))
-    if spec.definition.symmetric:
-        swapped = loss(pred, case.y_true, **arguments)
-        close("symmetry", backend, host(swapped), wanted, scale, case)
+def _given(spec: Spec, inputs: Inputs, dtype: Any = np.float32) -> Inputs:
+    """What a loss gets: inputs in that dtype where it is differentiated, the others as they were drawn."""
+    return {name: x.astype(dtype) if name in _differentiated(spec) else x for name, x in inputs.items()}
 
 
-def _kink(truth: _Truth, case: Case) -> np.ndarray:
-    """Where one-sided differences disagree the formula has no derivative, and any number between them is one; where
-    those of half the step do, it bends or jumps within a step, as a direction beside the zero vector does."""
-    here = truth.reduced(case, case.y_pred).sum()
-    kinks = np.zeros(case.y_pred.shape, bool)
-    for index in np.ndindex(case.y_pred.shape):
-        sides = []
-        for step in (1e-4, 5e-5):
-            up, down = case.y_pred.astype(np.float64), case.y_pred.astype(np.float64)
-            up[index] += step
-            down[index] -= step
-            sides.append((truth.reduced(case, up).sum() - here, here - truth.reduced(case, down).sum()))
-        (right, left), (near_right, near_left) = sides
-        size, noise = abs(right) + abs(left), 1e-9 * abs(here)
-        bend = abs(right + left - 2 * (near_right + near_left))
-        kinks[index] = abs(right - left) > 0.05 * size + noise or bend > 0.02 * size + noise
-    return kinks
+def _values(trial: _Trial) -> None:
+    trial.assert_close("value", trial.value)
+    trial.assert_close("value of the call", trial.called)
 
 
-def _masked_is_gone(
-    backend: str, loss: Any, case: Case, pred: np.ndarray, value: np.ndarray, gradient: np.ndarray
-) -> None:
-    assert case.mask is not None
-    keep = spread_host(case.mask, sample_shape(pred.shape, case.axis))
-    axes = tuple(range(pred.ndim)) if case.axis is None else case.axis
-    spread = np.broadcast_to(keep if axes == () else np.expand_dims(keep, axes), pred.shape)
-    dirty = np.where(spread, pred, np.float32("nan"))
-    again, slope = loss.value_and_grad(case.y_true, dirty, sample_weight=case.sample_weight, mask=case.mask)
-    assert np.array_equal(host(again), value), f"a masked nan reaches the value on {backend}: {again}, for {case}"
-    assert np.array_equal(host(slope), gradient) and not host(slope)[~spread].any(), (
-        f"a masked nan reaches the gradient on {backend}: {slope}, for {case}"
-    )
+def _gradients(trial: _Trial) -> None:
+    on, case = trial.of
+    for name, gradient in trial.gradients.items():
+        smooth, kinks = trial.differences(name)
+        coarse = np.abs(smooth) * 50 + trial.scale  # differences of differences: they round at 1e-10 of the values
+        ok = np.abs(gradient - smooth) <= TOLERANCE * np.maximum(coarse, 1.0)
+        # Any number will do at a kink, but a number.
+        assert np.all(ok | (kinks & np.isfinite(gradient))), (
+            f"gradient by {name} {on}: {gradient}, differences {smooth}, {case}"
+        )
 
 
-def _plain(spec: Spec, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    true, pred = (np.full((samples, 2), _some(domain_of(spec, name)), np.float32) for name in ("y_true", "y_pred"))
-    if spec.definition.integer_targets:
-        true = np.zeros(samples if spec.definition.has_labels else true.shape, np.int64)
-    return true, pred
+def _masked_is_gone(trial: _Trial) -> None:
+    if trial.keep is None or trial.keep.all():
+        return
+    dirty, gone = dict(trial.inputs), {name: np.zeros(x.shape, bool) for name, x in trial.inputs.items()}
+    for name, x in trial.inputs.items():
+        if trial.how.has_samples(name) and x.dtype.kind == "f":
+            gone[name] = ~np.broadcast_to(trial.how.over(trial.keep, name, x.ndim), x.shape)
+            dirty[name] = np.where(gone[name], np.resize([np.nan, np.inf, -np.inf], x.shape), x).astype(x.dtype)
+    called = _host(trial.loss(*dirty.values(), **trial.more))
+    (value, gradients), (on, case) = trial.differentiated(dirty), trial.of
+    same = np.array_equal(value, trial.value) and np.array_equal(called, trial.called)
+    assert same, f"a masked nan reaches the value {on}: {value}, of the call {called}, {case}"
+    for name, gradient in gradients.items():
+        assert np.array_equal(gradient, trial.gradients[name]) and not gradient[gone[name]].any(), (
+            f"a masked nan reaches the gradient by {name} {on}: {gradient}, {case}"
+        )
 
 
-def _some(domain: checks.Domain | None) -> float:
-    """A number that the domain has."""
-    if domain is None:
-        return 0.5
-    return domain.values[-1] if domain.values else min(0.5, domain.high)
+def _symmetric(trial: _Trial) -> None:
+    if trial.spec.definition.symmetric:
+        swapped = dict(zip(trial.inputs, reversed(trial.inputs.values()), strict=True))
+        trial.assert_close("symmetry", trial.loss(**swapped, **trial.more))
 
 
 def _half_precision(backend: str, spec: Spec) -> None:
-    y_true, y_pred = _plain(spec, 3)
-    value, gradient = get(spec.name, backend, **spec.kwargs).value_and_grad(y_true, y_pred.astype(np.float16))
+    inputs = _given(spec, draw_inputs(spec, np.random.default_rng(0)), np.float16)
+    value, gradient = make(spec, backend).value_and_grad(**inputs)
     assert "float32" in str(value.dtype), f"float16 gives {value.dtype} on {backend}; losses are computed in float32"
     assert "float16" in str(gradient.dtype), f"the gradient of float16 is {gradient.dtype} on {backend}"
 
 
 def _nothing_left(backend: str, spec: Spec) -> None:
-    loss = get(spec.name, backend, **spec.kwargs)
-    y_true, y_pred = _plain(spec, 3)
-    value, gradient = loss.value_and_grad(y_true, y_pred, mask=np.zeros(3, bool))
-    assert host(value) == 0 and not host(gradient).any(), f"all masked on {backend} gives {value}, {gradient}"
-    value = loss(*_plain(spec, 0))
-    assert host(value) == 0, f"an empty batch on {backend} gives {value}"
+    loss, inputs = make(spec, backend), _given(spec, draw_inputs(spec, np.random.default_rng(0)))
+    how = layout_of(spec, inputs)
+    nothing = {name: x[:0] if how.has_samples(name) else x for name, x in inputs.items()}
+    for what, call in (("all masked", inputs | {"mask": np.zeros(how.samples, bool)}), ("an empty batch", nothing)):
+        value, gradient = map(_host, loss.value_and_grad(**call))
+        assert not value.any() and not gradient.any(), f"{what} on {backend} gives {value}, {gradient}"
+        value = _host(loss(**call))
+        assert not value.any(), f"{what} on {backend} gives {value}"
+
+
+OF_A_CASE = (_values, _gradients, _masked_is_gone, _symmetric)
+"""What holds in every call that is drawn."""
+OF_A_LOSS = (_half_precision, _nothing_left)
+
+
+def _host(x: Any) -> np.ndarray:
+    """The values of any framework's array, in float64."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    return np.asarray(x).astype(np.float64)

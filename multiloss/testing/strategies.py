@@ -9,18 +9,21 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from multiloss import checks
-from multiloss.layout import sample_shape
+from multiloss import checks, dispatch
+from multiloss.layout import Layout, layout, sample_shape
 from multiloss.loss import Spec
 from multiloss.options import REDUCTIONS, single_axis
 
-# Few shapes: JAX and TensorFlow compile a program for each.
+# Few shapes and lengths: JAX and TensorFlow compile a program for each.
 SHAPES = ((4,), (4, 3), (2, 3, 4))
+LEADING = ((4,), (2, 3))
+LENGTHS = {"N": 5, "L": 2, "T": 6, "C": 4, "D": 3, "M": 3}
 
 
 @dataclasses.dataclass
 class Case:
-    """One call of a loss: arrays, weights and mask (or None), and what every loss takes besides its own options."""
+    """One call of a loss of (y_true, y_pred): arrays, weights and mask (or None), and what every loss takes besides its
+    own options."""
 
     y_true: np.ndarray
     y_pred: np.ndarray
@@ -28,6 +31,22 @@ class Case:
     mask: np.ndarray | None
     axis: Any
     reduction: str
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """The arrays by name."""
+        return {"y_true": self.y_true, "y_pred": self.y_pred}
+
+
+@dataclasses.dataclass
+class CaseOfInputs:
+    """The same of a loss of other inputs, which has no option `axis`."""
+
+    inputs: dict[str, np.ndarray]
+    sample_weight: np.ndarray | None
+    mask: np.ndarray | None
+    reduction: str
+    axis: Any = -1
 
 
 def floats(shape: tuple[int, ...], low: float, high: float, dtype: str = "float64") -> st.SearchStrategy[np.ndarray]:
@@ -69,13 +88,60 @@ def _inputs(spec: Spec, name: str, shape: tuple[int, ...], axis: Any) -> st.Sear
         return arrays(np.float64, shape, elements=st.sampled_from(domain.values))
     if domain is None:
         # What is divided by its sum must have one, and logarithms.
-        return floats(shape, 0.05 if spec.kwargs.get("normalize") else -20.0, 20.0)
+        wide = floats(shape, 0.05 if spec.kwargs.get("normalize") else -20.0, 20.0)
+        # No difference shows a slope of 1 / y_true at a target of 1e-20.
+        return wide if name == "y_pred" else wide.map(lambda x: np.where(np.abs(x) < 1e-6, 0.0, x))
     return floats(shape, max(domain.low, -20.0) + 0.05, min(domain.high, 20.0))
 
 
+def draw_inputs(
+    spec: Spec, rng: np.random.Generator, leading: tuple[int, ...] = LEADING[1], samples: int = LENGTHS["N"]
+) -> dict[str, np.ndarray]:
+    """Inputs of the shapes and domains that the definition declares, no two numbers equal; optional ones left out. The
+    class axis of a loss of (y_true, y_pred) is the last."""
+    definition, pair = spec.definition, spec.definition.kind != "of_inputs"
+    if definition.example is not None:
+        return dict(definition.example(rng))
+    lengths: dict[str, int] = LENGTHS | {"N": samples}
+    found: dict[str, np.ndarray] = {}
+    for name, wanted in definition.shapes.items():
+        if name in definition.optional:
+            continue
+        shape = (leading if wanted.leading else ()) + tuple(lengths[letter] for letter in wanted.letters)
+        domain = domain_of(spec, name)
+        if not definition.is_integer(name):
+            found[name] = _real(rng, shape, domain)
+            if pair and definition.kind != "elementwise" and domain is checks.PROBABILITY:
+                found[name] /= found[name].sum(-1, keepdims=True)
+        elif pair:
+            sets = domain is checks.LABEL_SETS
+            found[name] = rng.integers(-1 if sets else 0, shape[-1], shape if sets else shape[:-1])
+        else:
+            most = 3 if wanted.below is None else lengths[wanted.below] + int(wanted.inclusive)
+            found[name] = rng.integers(0, most, shape)
+    return found
+
+
+def _real(rng: np.random.Generator, shape: tuple[int, ...], domain: checks.Domain | None) -> np.ndarray:
+    if domain is None:
+        return rng.normal(size=shape)
+    if domain.values:
+        return rng.choice(np.array(domain.values, float), shape)
+    return rng.uniform(max(domain.low, -3.0) + 0.05, min(domain.high, 3.0) - 0.05, shape)
+
+
+def layout_of(spec: Spec, inputs: dict[str, np.ndarray]) -> Layout:
+    """How the samples lie in these inputs."""
+    be, definition = dispatch.backend("numpy"), spec.definition
+    arranged = definition.arrange(be.xp, [inputs.get(name) for name in definition.inputs], spec.kwargs)
+    return layout(be, spec, {n: x for n, x in zip(definition.inputs, arranged, strict=True) if x is not None})
+
+
 @st.composite
-def cases(draw: st.DrawFn, spec: Spec) -> Case:
+def cases(draw: st.DrawFn, spec: Spec) -> Any:
     """Calls that the loss accepts: several shapes, axes and reductions, with and without weights and mask."""
+    if spec.definition.kind == "of_inputs":
+        return draw(_cases_of_inputs(spec))
     sparse = spec.definition.kind == "over_labels"
     shape = draw(st.sampled_from(SHAPES))
     choices = [-1, 0] if sparse or spec.definition.axis is single_axis else [-1, 0, None, ()]
@@ -91,3 +157,17 @@ def cases(draw: st.DrawFn, spec: Spec) -> Case:
     weight = draw(st.none() | floats(leading, 0.0, 4.0))
     mask = draw(st.none() | arrays(bool, leading))
     return Case(y_true, y_pred, weight, mask, axis, reduction)
+
+
+@st.composite
+def _cases_of_inputs(draw: st.DrawFn, spec: Spec) -> CaseOfInputs:
+    """The values are from a seed: where rows are compared, equal ones would mean a kink."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    inputs = draw_inputs(spec, rng, draw(st.sampled_from(LEADING)))
+    samples = layout_of(spec, inputs).samples
+    weight = mask = None
+    if not spec.definition.whole_batch and draw(st.booleans()):
+        weight = rng.uniform(0.5, 2.0, samples[:1])
+    if draw(st.booleans()):
+        mask = rng.uniform(size=samples) < 0.7
+    return CaseOfInputs(inputs, weight, mask, draw(st.sampled_from(REDUCTIONS)))
