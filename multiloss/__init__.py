@@ -9,12 +9,12 @@ Importing this package imports no framework.
 from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.boosting import objective
-from multiloss.dispatch import list_backends
+from multiloss.catalogue import get, list_losses
+from multiloss.engine.dispatch import list_backends
+from multiloss.engine.registry import register
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
-from multiloss.loss import get
 from multiloss.porting import port
 from multiloss.porting.compare import compare
-from multiloss.registry import register
 from multiloss.version import __version__
 
 __all__ = [
@@ -34,16 +34,3 @@ __all__ = [
     "softmax",
     "triplet_margin",
 ]
-
-
-def list_losses() -> list[str]:
-    """The canonical names of all losses, sorted.
-
-    Example:
-        >>> import multiloss
-        >>> "huber" in multiloss.list_losses()
-        True
-    """
-    from multiloss import registry
-
-    return sorted({*registry.names(), *registry.CENTER.values()})

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from multiloss import plotting
-from multiloss.definition import Definition
-from multiloss.loss import make, make_spec
+from multiloss.engine.definition import Definition
+from multiloss.engine.loss import make, make_spec
 
 _POINTS = ("features", "weight", "x1", "x2", "anchor", "positive", "negative")
 _MARKS = {"features": "o", "weight": "X", "x1": "o", "x2": "s", "anchor": "o", "positive": "^", "negative": "v"}

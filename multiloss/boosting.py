@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch, loss, options, registry
+from multiloss.engine import dispatch, loss, options, registry
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("lightgbm", "xgboost", "catboost")

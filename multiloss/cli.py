@@ -217,7 +217,8 @@ def _name_and_options(word: str) -> tuple[str, dict[str, Any]]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from multiloss import dispatch, list_backends, list_losses, plotting, registry, testing
+    from multiloss import list_backends, list_losses, plotting, testing
+    from multiloss.engine import dispatch, registry
 
     # names and backends are looked up first: a mistake is told before minutes of work
     names = list(dict.fromkeys(plotting.find(name).name for name in args.names))

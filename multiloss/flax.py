@@ -1,6 +1,6 @@
 """Losses with a state for Flax NNX: center loss, and those that own a weight. Importing this module imports Flax."""
 
-from multiloss import dispatch
+from multiloss.engine import dispatch
 
 dispatch.backend("jax")
 

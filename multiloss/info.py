@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss import checks, dispatch, options
+from multiloss.engine import checks, dispatch, options
 
 Array = Any
 

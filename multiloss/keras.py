@@ -3,7 +3,7 @@
 Importing this module imports Keras (and makes saved models with these objects loadable).
 """
 
-from multiloss import dispatch
+from multiloss.engine import dispatch
 
 dispatch.backend("keras")
 

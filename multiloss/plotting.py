@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import center, registry
-from multiloss.checks import BINARY, LABEL_SETS, LOG_PROBABILITY, MEMBERSHIP, PROBABILITY, SIGN
-from multiloss.definition import Definition
-from multiloss.loss import make, make_spec
+from multiloss import center
+from multiloss.engine import registry
+from multiloss.engine.checks import BINARY, LABEL_SETS, LOG_PROBABILITY, MEMBERSHIP, PROBABILITY, SIGN
+from multiloss.engine.definition import Definition
+from multiloss.engine.loss import make, make_spec
 
 FORMATS = ("png", "pdf", "svg")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import registry
+from multiloss.engine import registry
 
 RNG = np.random.default_rng(7)
 Z = RNG.normal(size=(4, 3))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import arrows, cli, registry
+from multiloss import arrows, cli
+from multiloss.engine import registry
 
 NAMES = [n for n in multiloss.list_losses() if n not in registry.CENTER and arrows.has_arrows(registry.find(n))]
 

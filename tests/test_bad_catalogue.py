@@ -9,8 +9,8 @@ import pytest
 
 import multiloss
 from arrays import to_native
-from multiloss import registry
-from multiloss.loss import make_spec
+from multiloss.engine import registry
+from multiloss.engine.loss import make_spec
 from multiloss.testing.strategies import draw_inputs, layout_of
 
 NAMES = [name for name in multiloss.list_losses() if name not in registry.CENTER]

@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
 import multiloss
-from multiloss import registry
+from multiloss.engine import registry
 
 SMOOTH = [
     ("mean_squared_error", {}), ("half_squared_error", {}), ("soft_margin", {"labels": "01"}),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from arrays import native_value_and_grad, to_native, to_numpy
-from multiloss import dispatch, pipeline
-from multiloss.loss import make_spec
+from multiloss.engine import dispatch, pipeline
+from multiloss.engine.loss import make_spec
 
 Y, P = np.array([[0.0, 0.0, 0.0]]), np.array([[0.5, -3.0, 4.0]])
 

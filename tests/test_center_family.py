@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import multiloss
 from arrays import framework, jit, to_native, to_numpy
-from multiloss.registry import TABLES
+from multiloss.engine.registry import TABLES
 from reference import center_family as reference
 
 OPTIONS: dict[str, dict[str, Any]] = {

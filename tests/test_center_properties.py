@@ -14,7 +14,7 @@ import multiloss
 import reference
 from arrays import to_native, to_numpy
 from multiloss import center as core
-from multiloss import dispatch
+from multiloss.engine import dispatch
 
 C, D = 6, 3
 ALPHAS = st.sampled_from([0.0, 0.3, 0.5, 1.0])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import plotting, registry
+from multiloss import plotting
 from multiloss.cli import formula_text, main
+from multiloss.engine import registry
 
 LOSSES = multiloss.list_losses()
 STATEFUL = set(registry.CENTER.values())

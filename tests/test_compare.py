@@ -16,8 +16,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import multiloss
-from multiloss import registry
 from multiloss.cli import main
+from multiloss.engine import registry
 from multiloss.porting import callables
 from multiloss.porting.compare import agree, difference
 

@@ -121,7 +121,7 @@ def test_copies_and_pickles(backend: str, name: str) -> None:
 def test_a_pickle_of_another_process(backend: str) -> None:
     """Strings have other hashes there; equal losses have equal ones here all the same."""
     code = (
-        "import pickle, multiloss; from multiloss.loss import make_spec; "
+        "import pickle, multiloss; from multiloss.engine.loss import make_spec; "
         "print(pickle.dumps(make_spec('huber', {'delta': 2, 'reduction': 'sum'})).hex())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}

@@ -26,8 +26,9 @@ from typing import Any
 import pytest
 
 import multiloss
-from multiloss import cli, registry
-from multiloss.definition import Definition
+from multiloss import cli
+from multiloss.engine import registry
+from multiloss.engine.definition import Definition
 from pages import NEEDS, ROOT, Block, blocks
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("README.md")]

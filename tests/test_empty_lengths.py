@@ -9,7 +9,7 @@ import pytest
 
 import multiloss
 from arrays import native_grads, to_native, to_numpy
-from multiloss import registry
+from multiloss.engine import registry
 from test_bad_catalogue import NAMES, good
 
 Inputs = dict[str, np.ndarray]

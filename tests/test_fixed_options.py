@@ -11,7 +11,8 @@ import pytest
 
 import multiloss
 from arrays import framework, to_native, to_numpy
-from multiloss import owners, registry
+from multiloss.engine import learned_weight as owners
+from multiloss.engine import registry
 
 FAMILY = sorted(set(registry.CENTER.values()))
 CENTER_OPTIONS = ("alpha", "num_classes", "feature_dim", "centers_init", "seed", "reduction", "update",

@@ -17,9 +17,9 @@ import pytest
 
 import multiloss
 from arrays import framework, to_native, to_numpy
-from multiloss import registry
-from multiloss.loss import make_spec
-from multiloss.options import REDUCTIONS
+from multiloss.engine import registry
+from multiloss.engine.loss import make_spec
+from multiloss.engine.options import REDUCTIONS
 from multiloss.porting import variants
 from multiloss.testing.strategies import draw_inputs
 from test_infinite import calls

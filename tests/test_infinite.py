@@ -10,8 +10,8 @@ import pytest
 
 import multiloss
 from arrays import to_native, to_numpy
-from multiloss import registry
-from multiloss.loss import make_spec
+from multiloss.engine import registry
+from multiloss.engine.loss import make_spec
 from multiloss.testing.strategies import domain_of
 from reference.catalogue import ENTRIES
 

@@ -13,7 +13,7 @@ from flax import nnx
 
 import multiloss
 import multiloss.flax
-from multiloss import owners
+from multiloss.engine import learned_weight as owners
 from multiloss.flax import ArcFace, WithWeight
 
 C, D, N = 5, 4, 12

@@ -12,7 +12,7 @@ import multiloss
 import multiloss.keras
 import reference
 from arrays import to_numpy
-from multiloss import registry
+from multiloss.engine import registry
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -12,7 +12,7 @@ import pytest
 import multiloss
 import multiloss.keras
 from arrays import dtype_name, framework, native_grad, to_native, to_numpy
-from multiloss import owners
+from multiloss.engine import learned_weight as owners
 from multiloss.keras import ArcFace, LinearCrossEntropy, WithWeight
 
 # what Keras' own backends do on import and in `fit`

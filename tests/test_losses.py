@@ -15,7 +15,8 @@ import multiloss
 import reference
 from arrays import dtype_name, dtypes, jit, native_grad, native_second, native_second_forward, to_native
 from arrays import to_numpy as read
-from multiloss import registry, testing
+from multiloss import testing
+from multiloss.engine import registry
 from reference.cases import OPTIONS, Case, cases, fixed, floats
 from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
 from reference.tolerances import gradient_magnitude, magnitude

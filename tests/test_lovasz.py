@@ -8,8 +8,8 @@ import pytest
 
 import multiloss
 from arrays import framework, jit, native_grad, to_native, to_numpy
-from multiloss import dispatch
 from multiloss.definitions.lovasz import lovasz_softmax, lovasz_softmax_gradient
+from multiloss.engine import dispatch
 from reference.catalogue import segmentation
 from reference.catalogue.entry import Entry, exact
 

@@ -7,8 +7,8 @@ import pytest
 
 import multiloss
 from arrays import framework, native_grad, native_second, native_second_forward, to_native, to_numpy
-from multiloss import dispatch
-from multiloss.loss import make_spec
+from multiloss.engine import dispatch
+from multiloss.engine.loss import make_spec
 from multiloss.testing.strategies import draw_inputs
 from test_catalogue import make
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import dispatch, registry
+from multiloss.engine import dispatch, registry
 from multiloss.testing import check
 from test_second_derivatives import check as check_derivatives
 from test_second_derivatives import drawn

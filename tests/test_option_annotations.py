@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import loss, options, owners, registry
 from multiloss.center.step import _READERS, CenterOptions
-from multiloss.definition import Definition
+from multiloss.engine import learned_weight as owners
+from multiloss.engine import loss, options, registry
+from multiloss.engine.definition import Definition
 from multiloss.porting import variants
 
 FUTURE = "from __future__ import annotations\n"
@@ -22,7 +23,7 @@ import math
 from typing import Annotated, Any, Literal, Optional, Union
 import multiloss
 from multiloss import options
-from multiloss.options import Count, Positive, Vector, between, one_or_each
+from multiloss.engine.options import Count, Positive, Vector, between, one_or_each
 """
 LOSS = """
 @multiloss.register("own")

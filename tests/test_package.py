@@ -134,7 +134,7 @@ def test_the_room_of_losses_with_a_state_imports_downwards_only():
         assert not above & imported_at_the_top(package / "center" / f"{name}.py"), name
     below = ["call", "definition", "dispatch", "layout", "loss", "options", "pipeline", "registry", "table"]
     files = [*(package / "definitions").glob("*.py"), *(package / f"{name}.py" for name in below)]
-    assert {"multiloss.call", "multiloss.table"} <= imported_at_the_top(package / "center" / "step.py")
+    assert {"multiloss.engine.call", "multiloss.engine.table"} <= imported_at_the_top(package / "center" / "step.py")
     for path in files:
         assert not [one for one in imported_at_the_top(path) if one.startswith("multiloss.center")], path
 

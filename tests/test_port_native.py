@@ -8,7 +8,7 @@ import pytest
 import multiloss
 from arrays import to_native, to_numpy
 from multiloss import porting
-from multiloss.loss import Named
+from multiloss.engine.loss import Named
 
 pytestmark = pytest.mark.cross
 RNG = np.random.default_rng(0)

@@ -14,7 +14,8 @@ import pytest
 
 import multiloss
 from arrays import dtype_name, jit, native_grad, to_native, to_numpy
-from multiloss import options, owners, registry
+from multiloss.engine import learned_weight as owners
+from multiloss.engine import options, registry
 
 
 @pytest.fixture(autouse=True)

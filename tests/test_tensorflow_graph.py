@@ -9,7 +9,7 @@ import tensorflow as tf
 import multiloss
 from arrays import native_grad
 from arrays import to_numpy as read
-from multiloss import registry
+from multiloss.engine import registry
 from multiloss_tensorflow import apart, by_row
 from reference.cases import fixed
 from test_bad_catalogue import NAMES, good

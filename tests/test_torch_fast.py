@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import multiloss
 from arrays import to_numpy
-from multiloss import registry
+from multiloss.engine import registry
 from multiloss_torch import fast
 from reference.cases import OPTIONS, cases, fixed
 from reference.losses import LOSSES, SPARSE

@@ -13,8 +13,9 @@ import torch
 import torch._functorch.config as functorch
 
 import multiloss
-from multiloss import owners, registry
-from multiloss.definition import of_inputs
+from multiloss.engine import learned_weight as owners
+from multiloss.engine import registry
+from multiloss.engine.definition import of_inputs
 from multiloss.torch import ArcFace, WithWeight
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own imports

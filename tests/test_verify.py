@@ -6,8 +6,9 @@ import pytest
 from hypothesis import settings
 
 import multiloss
-from multiloss import registry, testing
+from multiloss import testing
 from multiloss.cli import main
+from multiloss.engine import registry
 
 EVERY = [name for name in multiloss.list_losses() if name not in registry.CENTER]
 HANDFUL = ("huber", "sparse_categorical_crossentropy", "triplet")  # one of each kind of definition

@@ -18,8 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import multiloss
 import multiloss.torch
-from multiloss import registry
 from multiloss.center import state
+from multiloss.engine import registry
 from multiloss_torch.distributed import Processes
 from test_bad_catalogue import NAMES, good
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiloss import checks, dispatch, numerics
 from multiloss.center import state
-from multiloss.protocol import namespace
+from multiloss.engine import checks, dispatch, numerics
+from multiloss.engine.protocol import namespace
 from multiloss_jax import ops
 from multiloss_jax.compat import is_traced
 from multiloss_jax.objects import JaxCenter, JaxLoss

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from multiloss import numerics
+from multiloss.engine import numerics
 from multiloss_jax import compat
 
 Array = Any

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 import multiloss_jax as be
-from multiloss import options, owners
-from multiloss.loss import Spec
-from multiloss.options import Count
+from multiloss.engine import learned_weight as owners
+from multiloss.engine import options
+from multiloss.engine.loss import Spec
+from multiloss.engine.options import Count
 from multiloss_jax import compat
 from multiloss_jax.objects import JaxLoss
 

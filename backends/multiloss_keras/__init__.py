@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from multiloss import dispatch
+from multiloss.engine import dispatch
 
 _RUNS_ON = keras.backend.backend()
 if _RUNS_ON not in ("torch", "tensorflow", "jax"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from multiloss.loss import FixedOptions
+from multiloss.engine.loss import FixedOptions
 
 
 class FixedModel(FixedOptions):

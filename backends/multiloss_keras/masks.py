@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 import multiloss_keras as be
-from multiloss.definition import Definition
-from multiloss.loss import Spec
-from multiloss.shapes import Wanted
+from multiloss.engine.definition import Definition
+from multiloss.engine.loss import Spec
+from multiloss.engine.shapes import Wanted
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 

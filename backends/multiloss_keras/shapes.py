@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from multiloss.definition import Definition
+from multiloss.engine.definition import Definition
 
 
 def align(y_true: Any, y_pred: Any, spec: Any) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from multiloss import options
+from multiloss.engine import options
 from multiloss_keras import compat
 
 

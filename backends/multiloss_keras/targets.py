@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 import multiloss_keras as be
-from multiloss import checks
+from multiloss.engine import checks
 
 
 def class_labels(y: Any, classes: int | None) -> Any:

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 import multiloss_keras as be
-from multiloss import registry
+from multiloss.engine import registry
 from multiloss_keras.center import CenterLoss
 from multiloss_keras.fixed import FixedModel
 from multiloss_keras.step_number import StepNumber

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch
 from multiloss.center import state
-from multiloss.protocol import namespace
+from multiloss.engine import dispatch
+from multiloss.engine.protocol import namespace
 from multiloss_numpy import ops
 from multiloss_numpy.objects import NumpyCenter, NumpyLoss
 

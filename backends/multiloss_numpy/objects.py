@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 import multiloss_numpy as be
-from multiloss import pipeline
 from multiloss.center.objects import HostCenter
-from multiloss.loss import LossBase, Spec
+from multiloss.engine import pipeline
+from multiloss.engine.loss import LossBase, Spec
 
 Array = Any
 

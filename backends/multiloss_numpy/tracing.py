@@ -12,8 +12,8 @@ from autograd.extend import defvjp, primitive
 from autograd.tracer import getval
 
 import multiloss_numpy
-from multiloss import numerics, pipeline
-from multiloss.protocol import Combined
+from multiloss.engine import numerics, pipeline
+from multiloss.engine.protocol import Combined
 from multiloss_numpy import ops
 
 Array = Any

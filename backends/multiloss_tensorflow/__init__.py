@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from multiloss import checks, dispatch, numerics
 from multiloss.center import state
-from multiloss.layout import Layout, trailing
-from multiloss.options import KERAS_WEIGHTED
-from multiloss.protocol import namespace
+from multiloss.engine import checks, dispatch, numerics
+from multiloss.engine.layout import Layout, trailing
+from multiloss.engine.options import KERAS_WEIGHTED
+from multiloss.engine.protocol import namespace
 from multiloss_tensorflow import kernels, ops
 from multiloss_tensorflow.distributed import group as group
 from multiloss_tensorflow.distributed import write_rows as write_rows

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from multiloss import numerics
+from multiloss.engine import numerics
 from multiloss_tensorflow import by_row
 
 Array = Any

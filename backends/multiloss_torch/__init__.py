@@ -8,9 +8,9 @@ import array_api_compat.torch as array_api
 import numpy as np
 import torch
 
-from multiloss import checks, dispatch
 from multiloss.center import state
-from multiloss.protocol import namespace
+from multiloss.engine import checks, dispatch
+from multiloss.engine.protocol import namespace
 from multiloss_torch import kernels, ops, reading
 from multiloss_torch.autograd import closed_form
 from multiloss_torch.checkpointing import refuse_recomputation as refuse_recomputation

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 import multiloss_torch as be
-from multiloss import checks
 from multiloss.center import CenterOptions, one_row, step
 from multiloss.center.objects import CenterMethods, Lock
+from multiloss.engine import checks
 from multiloss_torch import checkpointing, compat, distributed, quick, reading
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 import multiloss_torch as be
-from multiloss import pipeline
-from multiloss.layout import Layout, layout
+from multiloss.engine import pipeline
+from multiloss.engine.layout import Layout, layout
 from multiloss_torch import compat, reading
 from multiloss_torch.kernels import TOGETHER
 

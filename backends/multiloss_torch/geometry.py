@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import multiloss_torch as be
-from multiloss import numerics
+from multiloss.engine import numerics
 from multiloss_torch import reading
 
 Array = Any

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiloss.checks import rounding
+from multiloss.engine.checks import rounding
 from multiloss_torch import compat, reading
 
 _nn = compat.nn_kernels

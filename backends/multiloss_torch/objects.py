@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import multiloss_torch as be
-from multiloss import pipeline
-from multiloss.call import bound
-from multiloss.loss import LossBase, Spec
+from multiloss.engine import pipeline
+from multiloss.engine.call import bound
+from multiloss.engine.loss import LossBase, Spec
 from multiloss_torch import compat, fast, kernels, reading, sequence
 from multiloss_torch.center import TorchCenter
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 import multiloss_torch as be
-from multiloss import numerics
+from multiloss.engine import numerics
 from multiloss_torch import autograd, compat, reading
 from multiloss_torch.geometry import pair_gaps, pair_squares, power_near, row_norm, unit_rows
 

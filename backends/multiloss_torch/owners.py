@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import multiloss_torch as be
-from multiloss import checks, options, owners
-from multiloss.loss import Spec
-from multiloss.options import Count
+from multiloss.engine import checks, options
+from multiloss.engine import learned_weight as owners
+from multiloss.engine.loss import Spec
+from multiloss.engine.options import Count
 from multiloss_torch.objects import TorchLoss
 
 

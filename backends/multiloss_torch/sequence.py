@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import multiloss_torch as be
-from multiloss import pipeline
+from multiloss.engine import pipeline
 from multiloss_torch import reading
 
 _REDUCED: dict[str, Callable[[Tensor], Tensor]] = {

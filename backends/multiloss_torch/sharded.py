@@ -14,7 +14,7 @@ from torch import Tensor
 import multiloss_torch as be
 from multiloss.center import CenterOptions, state, step
 from multiloss.definitions import center as formula
-from multiloss.layout import trailing
+from multiloss.engine.layout import trailing
 from multiloss_torch import checkpointing, compat
 from multiloss_torch.center import TorchCenter
 

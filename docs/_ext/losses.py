@@ -14,8 +14,9 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
-from multiloss import arrows, plotting, registry
-from multiloss.definition import Definition
+from multiloss import arrows, plotting
+from multiloss.engine import registry
+from multiloss.engine.definition import Definition
 
 _FORMULA = re.compile(r"^\.\. math:: (.+(?:\n    +\S.*)*)$", re.MULTILINE)
 _ARROWS = """What a step against the gradient does, with the default options: a colour is a class, a cross a row of

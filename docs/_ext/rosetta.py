@@ -11,7 +11,8 @@ from typing import Any
 from sphinx.application import Sphinx
 
 import multiloss
-from multiloss import porting, registry
+from multiloss import porting
+from multiloss.engine import registry
 from multiloss.porting.rows import Row, Source
 
 _NAMED_OTHERWISE = {

@@ -1,7 +1,7 @@
 """Losses with a state: a table of centers that moves while training.
 
 `step` holds the options and the pure step, `objects` what the objects of all backends share, `state` the table as data:
-first values and files. What a loss says of its table stands below, with its definition (`multiloss.table`).
+first values and files. What a loss says of its table stands below, with its definition (`multiloss.engine.table`).
 """
 
 from multiloss.center.state import to_host

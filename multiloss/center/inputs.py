@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss import call, checks
 from multiloss.center.step import CenterOptions
+from multiloss.engine import call, checks
 
 Array = Any
 

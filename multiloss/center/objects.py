@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch, options
 from multiloss.center import inputs, state
 from multiloss.center.state import to_host
 from multiloss.center.step import CenterOptions, make, native_arrays, step, words
-from multiloss.loss import FixedOptions
+from multiloss.engine import dispatch, options
+from multiloss.engine.loss import FixedOptions
 
 Array = Any
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch
+from multiloss.engine import dispatch
 
 _CHUNK = 65536
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any, Literal
 
-from multiloss import call, dispatch, options, pipeline, registry
 from multiloss.center.state import real_table
-from multiloss.definition import Definition
 from multiloss.definitions import center as formula
-from multiloss.layout import trailing
-from multiloss.loss import Spec
-from multiloss.options import Count, UnitInterval
-from multiloss.table import Compared, Rule, Table
+from multiloss.engine import call, dispatch, options, pipeline, registry
+from multiloss.engine.definition import Definition
+from multiloss.engine.layout import trailing
+from multiloss.engine.loss import Spec
+from multiloss.engine.options import Count, UnitInterval
+from multiloss.engine.table import Compared, Rule, Table
 
 Array = Any
 

@@ -2,8 +2,6 @@
 
 from types import ModuleType
 
-from multiloss import registry
-from multiloss.definition import Definition
 from multiloss.definitions import (
     center,
     center_family,
@@ -32,6 +30,8 @@ from multiloss.definitions import (
     triplet,
     uncertainty,
 )
+from multiloss.engine import registry
+from multiloss.engine.definition import Definition
 
 
 def _of(module: ModuleType) -> list[Definition]:

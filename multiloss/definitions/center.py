@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss.definition import over_axis
-from multiloss.table import Rule, Table
+from multiloss.engine.definition import over_axis
+from multiloss.engine.table import Rule, Table
 
 Array = Any
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from multiloss.definition import over_axis
-from multiloss.options import NonNegative, Positive
-from multiloss.table import Compared, Rule, Table
+from multiloss.engine.definition import over_axis
+from multiloss.engine.options import NonNegative, Positive
+from multiloss.engine.table import Compared, Rule, Table
 
 Array = Any
 

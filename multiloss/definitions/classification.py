@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from multiloss.checks import LOG_PROBABILITY, PROBABILITY
-from multiloss.definition import elementwise, over_axis, over_labels, per_class, shared
 from multiloss.definitions.divergence import floored_log, log_divisor, normalized, normalized_gradient
-from multiloss.options import BelowHalf, UnitInterval, Vector, non_negative, one_or_each, single_axis
+from multiloss.engine.checks import LOG_PROBABILITY, PROBABILITY
+from multiloss.engine.definition import elementwise, over_axis, over_labels, per_class, shared
+from multiloss.engine.options import BelowHalf, UnitInterval, Vector, non_negative, one_or_each, single_axis
 
 Array = Any
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.definition import of_inputs
 from multiloss.definitions.embedding import masked_logsumexp
-from multiloss.options import Positive
+from multiloss.engine.definition import of_inputs
+from multiloss.engine.options import Positive
 
 Array = Any
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss.checks import LOG_PROBABILITY, NON_NEGATIVE, PROBABILITY
-from multiloss.definition import over_axis, shared
-from multiloss.options import BelowHalf, Increasing, single_axis
+from multiloss.engine.checks import LOG_PROBABILITY, NON_NEGATIVE, PROBABILITY
+from multiloss.engine.definition import over_axis, shared
+from multiloss.engine.options import BelowHalf, Increasing, single_axis
 
 Array = Any
 

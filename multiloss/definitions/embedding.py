@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from multiloss.checks import PROBABILITY, SIGN
-from multiloss.definition import of_inputs, shared
-from multiloss.options import NonNegative, real
+from multiloss.engine.checks import PROBABILITY, SIGN
+from multiloss.engine.definition import of_inputs, shared
+from multiloss.engine.options import NonNegative, real
 
 Array = Any
 

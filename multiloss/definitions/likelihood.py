@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from multiloss.checks import NON_NEGATIVE, POSITIVE
-from multiloss.definition import elementwise
-from multiloss.numerics import tiny
-from multiloss.options import NonNegative, between
+from multiloss.engine.checks import NON_NEGATIVE, POSITIVE
+from multiloss.engine.definition import elementwise
+from multiloss.engine.numerics import tiny
+from multiloss.engine.options import NonNegative, between
 
 Array = Any
 

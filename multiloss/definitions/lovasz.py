@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from multiloss.checks import MEMBERSHIP, axis_fits
-from multiloss.definition import of_inputs
-from multiloss.options import non_negative_integer, one_of
+from multiloss.engine.checks import MEMBERSHIP, axis_fits
+from multiloss.engine.definition import of_inputs
+from multiloss.engine.options import non_negative_integer, one_of
 
 Array = Any
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from multiloss.checks import BINARY, SIGN
-from multiloss.definition import elementwise
+from multiloss.engine.checks import BINARY, SIGN
+from multiloss.engine.definition import elementwise
 
 Array = Any
 Labels = Literal["+-1", "01"]

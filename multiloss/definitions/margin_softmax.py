@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.definition import of_inputs
 from multiloss.definitions import classification
-from multiloss.options import Angle, Count, NonNegative, Positive, UnitInterval
+from multiloss.engine.definition import of_inputs
+from multiloss.engine.options import Angle, Count, NonNegative, Positive, UnitInterval
 
 Array = Any
 _SHAPES = {"labels": "N int<C", "features": "N D", "weight": "C D"}

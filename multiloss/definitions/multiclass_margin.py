@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from multiloss.checks import BINARY
-from multiloss.definition import over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.margin import step
-from multiloss.options import Vector, integer, single_axis
+from multiloss.engine.checks import BINARY
+from multiloss.engine.definition import over_axis, over_labels
+from multiloss.engine.options import Vector, integer, single_axis
 
 Array = Any
 

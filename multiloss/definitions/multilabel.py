@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.checks import LABEL_SETS, PROBABILITY
-from multiloss.definition import elementwise, over_axis
 from multiloss.definitions import classification as ce
 from multiloss.definitions.margin import step
-from multiloss.options import single_axis
+from multiloss.engine.checks import LABEL_SETS, PROBABILITY
+from multiloss.engine.definition import elementwise, over_axis
+from multiloss.engine.options import single_axis
 
 Array = Any
 

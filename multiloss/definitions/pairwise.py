@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.checks import SIGN
-from multiloss.definition import of_inputs, shared
+from multiloss.engine.checks import SIGN
+from multiloss.engine.definition import of_inputs, shared
 
 Array = Any
 

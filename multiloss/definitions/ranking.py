@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from multiloss.definition import over_axis, shared
-from multiloss.options import single_axis
+from multiloss.engine.definition import over_axis, shared
+from multiloss.engine.options import single_axis
 
 Array = Any
 

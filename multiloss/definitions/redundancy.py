@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.definition import of_inputs
-from multiloss.options import NonNegative
+from multiloss.engine.definition import of_inputs
+from multiloss.engine.options import NonNegative
 
 Array = Any
 

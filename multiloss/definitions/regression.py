@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.definition import elementwise, over_axis, shared
-from multiloss.options import NonNegative, Positive, UnitInterval
+from multiloss.engine.definition import elementwise, over_axis, shared
+from multiloss.engine.options import NonNegative, Positive, UnitInterval
 
 Array = Any
 

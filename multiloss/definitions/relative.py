@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.checks import ABOVE_MINUS_ONE
-from multiloss.definition import elementwise, over_axis, shared
 from multiloss.definitions.regression import mean_over, root, root_gradient
-from multiloss.options import NonNegative
+from multiloss.engine.checks import ABOVE_MINUS_ONE
+from multiloss.engine.definition import elementwise, over_axis, shared
+from multiloss.engine.options import NonNegative
 
 Array = Any
 

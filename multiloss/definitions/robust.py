@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss.definition import over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.divergence import normalized, normalized_gradient
-from multiloss.numerics import tiny
-from multiloss.options import BelowHalf, OpenUnit, UnitInterval, Vector, single_axis
+from multiloss.engine.definition import over_axis, over_labels
+from multiloss.engine.numerics import tiny
+from multiloss.engine.options import BelowHalf, OpenUnit, UnitInterval, Vector, single_axis
 
 Array = Any
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.checks import MEMBERSHIP
-from multiloss.definition import over_axis, shared
-from multiloss.options import NonNegative, Positive
+from multiloss.engine.checks import MEMBERSHIP
+from multiloss.engine.definition import over_axis, shared
+from multiloss.engine.options import NonNegative, Positive
 
 Array = Any
 

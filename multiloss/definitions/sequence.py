@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from multiloss.definition import of_inputs
-from multiloss.options import NonNegativeInteger
+from multiloss.engine.definition import of_inputs
+from multiloss.engine.options import NonNegativeInteger
 
 Array = Any
 

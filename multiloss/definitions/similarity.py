@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.definition import over_axis, shared
+from multiloss.engine.definition import over_axis, shared
 
 Array = Any
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.checks import BINARY
-from multiloss.definition import elementwise, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.margin import step
-from multiloss.options import Vector
+from multiloss.engine.checks import BINARY
+from multiloss.engine.definition import elementwise, over_labels
+from multiloss.engine.options import Vector
 
 Array = Any
 

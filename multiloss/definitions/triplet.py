@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from multiloss.definition import of_inputs
 from multiloss.definitions.contrastive import any_of, nothing, ones_where, pairs
-from multiloss.options import NonNegative
+from multiloss.engine.definition import of_inputs
+from multiloss.engine.options import NonNegative
 
 Array = Any
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.checks import POSITIVE
-from multiloss.definition import of_inputs, shared
-from multiloss.options import NonNegative
+from multiloss.engine.checks import POSITIVE
+from multiloss.engine.definition import of_inputs, shared
+from multiloss.engine.options import NonNegative
 
 Array = Any
 

@@ -6,8 +6,9 @@ import functools
 import inspect
 from typing import Any
 
-from multiloss import dispatch
-from multiloss import loss as losses
+from multiloss.catalogue import get
+from multiloss.engine import dispatch
+from multiloss.engine import loss as losses
 from multiloss.porting import native, objects, written
 from multiloss.porting.rows import RefusedError, Rows, Source
 
@@ -62,7 +63,7 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
         return source.to_backend(to)
     found, arguments = resolve(source)
     row = found.to_row(arguments, targets)
-    ported = losses.get(row.loss, backend=to, **row.options)
+    ported = get(row.loss, backend=to, **row.options)
     ported.source, ported.notes = text_of(found, arguments), row.notes
     return ported
 

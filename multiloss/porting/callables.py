@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import loss as losses
-from multiloss import registry
-from multiloss.loss import Named
+from multiloss.catalogue import get
+from multiloss.engine import loss as losses
+from multiloss.engine import registry
+from multiloss.engine.loss import Named
 from multiloss.porting import objects, written
 from multiloss.porting.sides import Side, parameters
 
@@ -79,9 +80,9 @@ def _written(name: str, text: str) -> Side:
 
     dotted, args, kwargs = written.parse(text)
     if dotted == "multiloss.get":
-        return _live(name, losses.get(*args, **kwargs), None)
+        return _live(name, get(*args, **kwargs), None)
     if "." not in dotted and not args:
-        return _live(name, losses.get(dotted, **kwargs), None)
+        return _live(name, get(dotted, **kwargs), None)
     known = porting.sources()
     source = known[written.canonical(dotted, known)]
     module, _, attribute = source.name.rpartition(".")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch
+from multiloss.engine import dispatch
 from multiloss.porting import callables, diagnosis, samples
 from multiloss.porting.sides import COARSE, Side, to_numpy
 

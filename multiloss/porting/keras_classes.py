@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.options import real
+from multiloss.engine.options import real
 from multiloss.porting.keras_common import DEFAULT, INTEGERS, row, source
 from multiloss.porting.rows import Row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.options import KERAS_WEIGHTED
+from multiloss.engine.options import KERAS_WEIGHTED
 from multiloss.porting.rows import Row, Rows, adder
 
 ROWS: Rows = {}

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.definition import elementwise, of_inputs, over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions import sequence
 from multiloss.definitions.contrastive import any_of, ones_where, pairs
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.definitions.embedding import masked_logsumexp
 from multiloss.definitions.regression import mean_over
-from multiloss.options import BelowHalf, OneOrEach, Positive, UnitInterval, single_axis
+from multiloss.engine.definition import elementwise, of_inputs, over_axis, over_labels
+from multiloss.engine.options import BelowHalf, OneOrEach, Positive, UnitInterval, single_axis
 from multiloss.porting.variants import add
 
 Array = Any

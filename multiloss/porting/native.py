@@ -12,8 +12,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from multiloss.loss import Spec, make_spec
-from multiloss.options import KERAS_WEIGHTED
+from multiloss.engine.loss import Spec, make_spec
+from multiloss.engine.options import KERAS_WEIGHTED
 from multiloss.porting import objects, written
 from multiloss.porting.rows import RefusedError, Source
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.options import integer, positive, real
+from multiloss.engine.options import integer, positive, real
 from multiloss.porting.rows import RefusedError, Row, Rows, adder, refuses
 
 ROWS: Rows = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from multiloss.definition import of_inputs, over_axis
-from multiloss.options import Axis, NonNegative, Positive, Vector
+from multiloss.engine.definition import of_inputs, over_axis
+from multiloss.engine.options import Axis, NonNegative, Positive, Vector
 from multiloss.porting.keras_variants import cosine, cosine_gradient
 from multiloss.porting.variants import add
 

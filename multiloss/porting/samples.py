@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import checks
+from multiloss.engine import checks
 
 Maker = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 SHAPE = (8, 5)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import dispatch
-from multiloss import loss as losses
-from multiloss.loss import Named
+from multiloss.engine import dispatch
+from multiloss.engine import loss as losses
+from multiloss.engine.loss import Named
 from multiloss.version import __version__
 
 Arrays = Mapping[str, np.ndarray]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss.options import flag, non_negative, real
+from multiloss.engine.options import flag, non_negative, real
 from multiloss.porting import torch_classes, torch_common
 from multiloss.porting.rows import RefusedError, Row
 from multiloss.porting.torch_common import (

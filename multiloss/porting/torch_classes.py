@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.options import real, vector
+from multiloss.engine.options import real, vector
 from multiloss.porting.rows import RefusedError, Row, refuses
 from multiloss.porting.torch_common import (
     ORDER,

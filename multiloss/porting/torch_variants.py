@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from multiloss.checks import MEMBERSHIP
-from multiloss.definition import elementwise, of_inputs, over_axis, over_labels
 from multiloss.definitions import classification as ce
 from multiloss.definitions.embedding import power_norm
 from multiloss.definitions.regression import mean_over
-from multiloss.options import Positive, UnitInterval, Vector, single_axis
+from multiloss.engine.checks import MEMBERSHIP
+from multiloss.engine.definition import elementwise, of_inputs, over_axis, over_labels
+from multiloss.engine.options import Positive, UnitInterval, Vector, single_axis
 from multiloss.porting.variants import add
 
 Array = Any

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 
-from multiloss.definition import Definition
+from multiloss.engine.definition import Definition
 
 DEFINITIONS: dict[str, Definition] = {}
 LIBRARIES = ("torch", "keras", "optax")

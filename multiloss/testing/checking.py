@@ -1,6 +1,6 @@
 """`check`: one loss held to the properties that every loss here has, on every backend asked for.
 
-The properties are the same for every kind of loss. How samples lie in the inputs says the layout (`multiloss.layout`).
+The properties are the same for every kind of loss. How samples lie in the inputs says the layout (`engine.layout`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 
-from multiloss import dispatch, registry
-from multiloss.call import spread_host
-from multiloss.loss import Spec, make, make_spec
+from multiloss.engine import dispatch, registry
+from multiloss.engine.call import spread_host
+from multiloss.engine.loss import Spec, make, make_spec
 from multiloss.testing.strategies import Case, CaseOfInputs, cases, draw_inputs, layout_of
 
 Reference = Callable[..., Any]

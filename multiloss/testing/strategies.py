@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from multiloss import checks, dispatch
-from multiloss.layout import Layout, layout, sample_shape
-from multiloss.loss import Spec
-from multiloss.options import REDUCTIONS, single_axis
+from multiloss.engine import checks, dispatch
+from multiloss.engine.layout import Layout, layout, sample_shape
+from multiloss.engine.loss import Spec
+from multiloss.engine.options import REDUCTIONS, single_axis
 
 # Few shapes and lengths: JAX and TensorFlow compile a program for each.
 SHAPES = ((4,), (4, 3), (2, 3, 4))

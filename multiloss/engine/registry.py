@@ -6,8 +6,8 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 
-from multiloss import options as read
-from multiloss.definition import Definition, Function
+from multiloss.engine import options as read
+from multiloss.engine.definition import Definition, Function
 
 CENTER: dict[str, str] = {}
 """What the losses with a table are called, aliases too: they are made by `multiloss.center`, and their names are nobody

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import checks
+from multiloss.engine import checks
 
 # Each is called as the framework that it needs, and as the extra that installs that.
 _OURS = ("numpy", "torch", "tensorflow", "jax", "keras")

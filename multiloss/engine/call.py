@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import checks, shapes
-from multiloss.definition import Definition
-from multiloss.layout import ByAxis, Layout, axes_of, layout, trailing
+from multiloss.engine import checks, shapes
+from multiloss.engine.definition import Definition
+from multiloss.engine.layout import ByAxis, Layout, axes_of, layout, trailing
 
 Array = Any
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss import checks
+from multiloss.engine import checks
 
 Shape = tuple[int | None, ...]
 _INTEGER = re.compile(r"int(<=?)?([A-Z])?")

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
-from multiloss import checks, dispatch, options, pipeline, registry
-from multiloss.call import Call, bound, wanted
-from multiloss.definition import Definition
+from multiloss.engine import checks, dispatch, options, pipeline, registry
+from multiloss.engine.call import Call, bound, wanted
+from multiloss.engine.definition import Definition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,40 +219,3 @@ class Loss(Named):
 def make(spec: Spec, backend: str | None) -> Any:
     """The loss object of a spec: native to `backend`, or without one."""
     return Loss(spec) if backend is None else dispatch.backend(backend).loss(spec)
-
-
-def get(name: str, backend: str | None = None, **options: Any) -> Any:
-    """A loss by name, native to a framework.
-
-    Args:
-        name: canonical name or alias, such as "huber" or "mse"; `multiloss.list_losses()` has all.
-        backend: "numpy", "torch", "tensorflow", "jax" or "keras"; None takes it from the arrays at each call.
-        options: the loss's own options, and those of every loss: `reduction` ("mean", "weighted_mean", "sum",
-            "batchmean", "none"), `axis` (int, tuple, None for all, () for single elements), `validate` (None: the
-            first call checks the values' domain; True: each call; False: none, labels included).
-
-    Returns:
-        The native object of the framework: in torch an `nn.Module`, in keras a `keras.losses.Loss`, in jax, tensorflow
-        and numpy a callable. Each takes `(y_true, y_pred, sample_weight=None, mask=None)` and has `value_and_grad`,
-        `grad_and_hess`, `config` and `to_backend`.
-
-    Raises:
-        ValueError: unknown name or backend (with the nearest names), or an option out of range.
-        TypeError: an unknown option.
-        ImportError: the framework is not installed (names the extra).
-
-    Example:
-        >>> import multiloss
-        >>> huber = multiloss.get("huber", backend="numpy", delta=2.0)
-        >>> float(huber([0.0, 0.0], [1.0, 5.0]))
-        4.25
-        >>> multiloss.get(**huber.config()) == huber
-        True
-    """
-    if isinstance(name, str) and name.strip().lower() in registry.CENTER:
-        from multiloss import center
-
-        if "loss" in options:
-            raise TypeError(f"{name} has no option 'loss': the loss is the first argument of multiloss.get")
-        return center.make(backend, {**options, "loss": registry.CENTER[name.strip().lower()]})
-    return make(make_spec(name, options), backend)

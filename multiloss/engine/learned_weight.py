@@ -11,10 +11,10 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from multiloss import options, registry
-from multiloss.definition import Definition
-from multiloss.loss import COMMON, FixedOptions, Spec, make_spec
-from multiloss.options import Count
+from multiloss.engine import options, registry
+from multiloss.engine.definition import Definition
+from multiloss.engine.loss import COMMON, FixedOptions, Spec, make_spec
+from multiloss.engine.options import Count
 
 _INPUTS = ("features", "weight")
 

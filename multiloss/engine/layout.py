@@ -10,8 +10,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from multiloss import shapes
-from multiloss.definition import Definition
+from multiloss.engine import shapes
+from multiloss.engine.definition import Definition
 
 Array = Any
 Shape = tuple[Any, ...]

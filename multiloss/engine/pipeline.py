@@ -12,9 +12,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from multiloss import checks
-from multiloss.layout import ByAxis, Layout, layout, trailing
-from multiloss.options import KERAS_WEIGHTED
+from multiloss.engine import checks
+from multiloss.engine.layout import ByAxis, Layout, layout, trailing
+from multiloss.engine.options import KERAS_WEIGHTED
 
 Array = Any
 

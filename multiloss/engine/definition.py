@@ -6,7 +6,7 @@ Three decorators say which axis a loss consumes; they add no behaviour:
 * `over_axis`: the function takes `axis` and gives one value per sample (it sums, or takes a root of a mean, itself).
 * `over_labels`: the same with integer labels, of the shape of `y_pred` without `axis`.
 
-A fourth, `of_inputs`, is for every loss whose inputs are others: it names them and their shapes (`multiloss.shapes`).
+A fourth, `of_inputs`, is for every loss whose inputs are others: it names them and their shapes (`engine.shapes`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from multiloss import options as read
-from multiloss.checks import LABEL_SETS, class_weights
-from multiloss.shapes import parse
-from multiloss.table import Table
+from multiloss.engine import options as read
+from multiloss.engine.checks import LABEL_SETS, class_weights
+from multiloss.engine.shapes import parse
+from multiloss.engine.table import Table
 
 Function = Callable[..., Any]
 
@@ -119,7 +119,7 @@ class Definition:
         self.takes_keep = "keep" in parameters
         self.takes_axis = "axis" in parameters if kind == "elementwise" else kind != "of_inputs"
         self.readers = {option: read.reader_of(value, option) for option in self.options}
-        """How each option is read, as its annotation says (see `multiloss.options`)."""
+        """How each option is read, as its annotation says (see `multiloss.engine.options`)."""
         self.__doc__ = self.doc
         self.__name__ = self.name
 
@@ -184,7 +184,7 @@ class Definition:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By name: a pickled loss finds its definition again and carries no code.
-        from multiloss import registry
+        from multiloss.engine import registry
 
         if not registry.has(self):
             raise pickle.PicklingError(
@@ -280,7 +280,7 @@ def over_labels(**about: Any) -> Callable[[Function], Definition]:
 
 
 def of_inputs(shapes: Mapping[str, str], **about: Any) -> Callable[[Function], Definition]:
-    """A loss of the inputs named, with these shapes (see `multiloss.shapes`); one that may be left out has the default
+    """A loss of the inputs named, with these shapes (see `engine.shapes`); one that may be left out has the default
     None.
 
     The function gives one value per sample, or a pair: what each sample adds to the sum, and how many it counts for in

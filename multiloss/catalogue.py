@@ -1,0 +1,55 @@
+"""Losses by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multiloss.engine import loss, registry
+
+
+def get(name: str, backend: str | None = None, **options: Any) -> Any:
+    """A loss by name, native to a framework.
+
+    Args:
+        name: canonical name or alias, such as "huber" or "mse"; `multiloss.list_losses()` has all.
+        backend: "numpy", "torch", "tensorflow", "jax" or "keras"; None takes it from the arrays at each call.
+        options: the loss's own options, and those of every loss: `reduction` ("mean", "weighted_mean", "sum",
+            "batchmean", "none"), `axis` (int, tuple, None for all, () for single elements), `validate` (None: the
+            first call checks the values' domain; True: each call; False: none, labels included).
+
+    Returns:
+        The native object of the framework: in torch an `nn.Module`, in keras a `keras.losses.Loss`, in jax, tensorflow
+        and numpy a callable. Each takes `(y_true, y_pred, sample_weight=None, mask=None)` and has `value_and_grad`,
+        `grad_and_hess`, `config` and `to_backend`.
+
+    Raises:
+        ValueError: unknown name or backend (with the nearest names), or an option out of range.
+        TypeError: an unknown option.
+        ImportError: the framework is not installed (names the extra).
+
+    Example:
+        >>> import multiloss
+        >>> huber = multiloss.get("huber", backend="numpy", delta=2.0)
+        >>> float(huber([0.0, 0.0], [1.0, 5.0]))
+        4.25
+        >>> multiloss.get(**huber.config()) == huber
+        True
+    """
+    if isinstance(name, str) and name.strip().lower() in registry.CENTER:
+        from multiloss import center
+
+        if "loss" in options:
+            raise TypeError(f"{name} has no option 'loss': the loss is the first argument of multiloss.get")
+        return center.make(backend, {**options, "loss": registry.CENTER[name.strip().lower()]})
+    return loss.make(loss.make_spec(name, options), backend)
+
+
+def list_losses() -> list[str]:
+    """The canonical names of all losses, sorted.
+
+    Example:
+        >>> import multiloss
+        >>> "huber" in multiloss.list_losses()
+        True
+    """
+    return sorted({*registry.names(), *registry.CENTER.values()})
