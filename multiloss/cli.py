@@ -87,7 +87,8 @@ def _tolerate_narrow_encodings() -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from multiloss import list_losses, plotting
+    from multiloss import list_losses
+    from multiloss.pictures import curves as plotting
 
     families: dict[str, list[Any]] = {}
     for name in list_losses():
@@ -108,7 +109,7 @@ def _summary(doc: str) -> str:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from multiloss import plotting
+    from multiloss.pictures import curves as plotting
 
     definition = plotting.find(args.name)
     print(f"{definition.name} ({definition.family})")
@@ -183,7 +184,8 @@ def _fraction(match: re.Match[str]) -> str:
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from multiloss import arrows, plotting
+    from multiloss.pictures import arrows
+    from multiloss.pictures import curves as plotting
 
     file_format = args.out.suffix[1:].lower()
     if file_format not in plotting.FORMATS:
@@ -217,8 +219,9 @@ def _name_and_options(word: str) -> tuple[str, dict[str, Any]]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from multiloss import list_backends, list_losses, plotting, testing
+    from multiloss import list_backends, list_losses, testing
     from multiloss.engine import dispatch, registry
+    from multiloss.pictures import curves as plotting
 
     # names and backends are looked up first: a mistake is told before minutes of work
     names = list(dict.fromkeys(plotting.find(name).name for name in args.names))

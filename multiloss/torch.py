@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from multiloss_torch.center import TorchCenter as CenterLoss
+from multiloss_torch.center import keep_out_of_broadcast
 from multiloss_torch.checkpointing import checkpoint_contexts
-from multiloss_torch.distributed import keep_out_of_broadcast
 from multiloss_torch.owners import (
     ArcFace,
     CosFace,

@@ -234,8 +234,9 @@ def _device(request: pytest.FixtureRequest) -> None:
         reading.can_read = lambda x: False
     if "jax" in selected:
         import multiloss_jax
+        import multiloss_jax.arrays
 
-        multiloss_jax.host = lambda x: None
+        multiloss_jax.host = multiloss_jax.arrays.host = lambda x: None
 
 
 def _moved(loss: Any, device: str) -> Any:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import arrows, cli
+from multiloss import cli
 from multiloss.engine import registry
+from multiloss.pictures import arrows
 
 NAMES = [n for n in multiloss.list_losses() if n not in registry.CENTER and arrows.has_arrows(registry.find(n))]
 

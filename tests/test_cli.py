@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss import plotting
 from multiloss.cli import formula_text, main
 from multiloss.engine import registry
+from multiloss.pictures import curves
 
 LOSSES = multiloss.list_losses()
 STATEFUL = set(registry.CENTER.values())
-DRAWN = [name for name in LOSSES if not plotting.no_curve(plotting.find(name))]
+DRAWN = [name for name in LOSSES if not curves.no_curve(curves.find(name))]
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-", "svg": b"<?xml"}
 
 
@@ -92,7 +92,7 @@ def test_formulas_as_text(tex, plain):
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_curves_and_their_slopes_belong_together(name):
-    curve = plotting.curve(name, points=4801)
+    curve = curves.curve(name, points=4801)
     slope = np.diff(curve.value) / np.diff(curve.x)
     middle = (curve.slope[1:] + curve.slope[:-1]) / 2
     # the trapezoid rule, but beside a kink or a pole
@@ -103,9 +103,9 @@ def test_curves_and_their_slopes_belong_together(name):
 
 
 def test_options_change_the_curve():
-    assert plotting.curve("huber", {"delta": 2.0}).value[0] == pytest.approx(2 * (5 - 1))
-    assert plotting.curve("bce", {"from_logits": True}).axis_label == "logit of the true class"
-    assert plotting.curve("center", {"per_feature": True}).value[0] == pytest.approx(12.5)
+    assert curves.curve("huber", {"delta": 2.0}).value[0] == pytest.approx(2 * (5 - 1))
+    assert curves.curve("bce", {"from_logits": True}).axis_label == "logit of the true class"
+    assert curves.curve("center", {"per_feature": True}).value[0] == pytest.approx(12.5)
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
@@ -225,8 +225,8 @@ def test_verify_for_real(capsys):
 
 
 def test_a_curve_without_the_autograd_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_it = plotting.curve("gaussian_nll")
+    with_it = curves.curve("gaussian_nll")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    without = plotting.curve("gaussian_nll")
+    without = curves.curve("gaussian_nll")
     np.testing.assert_allclose(without.slope, with_it.slope, atol=0.01)
     assert np.abs(without.slope).max() > 1

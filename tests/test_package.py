@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -108,35 +106,6 @@ def test_numpy_needs_no_framework():
     code = "import multiloss\nprint(float(multiloss.get('mse')([0.0, 0.0], [1.0, 3.0])))"
     done = run_python(code, without=FRAMEWORKS)
     assert (done.stdout.strip(), done.returncode) == ("5.0", 0), done.stderr
-
-
-ROOM = ("state", "step", "inputs", "objects", "__init__")
-"""The modules of `multiloss/center/`, from the ground up."""
-
-
-def imported_at_the_top(path: Path) -> set[str]:
-    """The modules that a file imports when it is imported itself."""
-    found = set()
-    for statement in ast.parse(path.read_text()).body:
-        if isinstance(statement, ast.ImportFrom):
-            found |= {str(statement.module), *(f"{statement.module}.{alias.name}" for alias in statement.names)}
-        elif isinstance(statement, ast.Import):
-            found |= {alias.name for alias in statement.names}
-    return found
-
-
-def test_the_room_of_losses_with_a_state_imports_downwards_only():
-    """Each of its modules those below it; and what is below the room, the definitions, nothing of it."""
-    package = Path(multiloss.__file__).parent
-    assert sorted(ROOM) == sorted(path.stem for path in (package / "center").glob("*.py"))
-    for i, name in enumerate(ROOM):
-        above = {f"multiloss.center.{other}" for other in ROOM[i:]}
-        assert not above & imported_at_the_top(package / "center" / f"{name}.py"), name
-    below = ["call", "definition", "dispatch", "layout", "loss", "options", "pipeline", "registry", "table"]
-    files = [*(package / "definitions").glob("*.py"), *(package / f"{name}.py" for name in below)]
-    assert {"multiloss.engine.call", "multiloss.engine.table"} <= imported_at_the_top(package / "center" / "step.py")
-    for path in files:
-        assert not [one for one in imported_at_the_top(path) if one.startswith("multiloss.center")], path
 
 
 def test_python_m_multiloss():

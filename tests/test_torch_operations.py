@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import multiloss
-import multiloss_torch
-from multiloss_torch import reading
+from multiloss_torch import arrays, reading
 
 torch.manual_seed(0)
 BITS, LABELS = torch.randint(0, 2, (32, 10)).float(), torch.randint(0, 10, (32,))
@@ -39,7 +38,7 @@ def operations(loss: Any, y_true: torch.Tensor, y_pred: torch.Tensor) -> int:
 @pytest.fixture
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "can_read", lambda _: False)
-    monkeypatch.setattr(multiloss_torch, "host", lambda _: None)
+    monkeypatch.setattr(arrays, "host", lambda _: None)
 
 
 CASES = [
@@ -74,7 +73,7 @@ def test_unchecked_is_the_same_loss(
     """Value and gradient of NumPy's; a nan at another class is not hidden, nor one under the floor made more."""
     if not read:
         monkeypatch.setattr(reading, "can_read", lambda _: False)
-        monkeypatch.setattr(multiloss_torch, "host", lambda _: None)
+        monkeypatch.setattr(arrays, "host", lambda _: None)
     y_pred = {"nll": DISTRIBUTION.log()}.get(name, SCORES if options else DISTRIBUTION).double().clone()
     if name == "scce" and not options:
         y_pred[0, LABELS[0]] = 1e-9

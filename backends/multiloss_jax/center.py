@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-import multiloss_jax as be
 from multiloss.center import CenterOptions, native_arrays, step
 from multiloss.center.objects import HostCenter
+from multiloss_jax import arrays as be
 from multiloss_jax import compat
 from multiloss_jax.distributed import Axis
 

@@ -8,10 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-import multiloss_jax as be
 from multiloss.center import read_options
 from multiloss.center.state import check_table, real_table
 from multiloss.engine.loss import FixedOptions
+from multiloss_jax import arrays as be
 from multiloss_jax import compat
 from multiloss_jax.center import JaxCenter
 

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-import multiloss_jax as be
 from multiloss.engine import pipeline
 from multiloss.engine.loss import LossBase, Spec
+from multiloss_jax import arrays as be
 from multiloss_jax.center import JaxCenter
 
 __all__ = ["JaxCenter", "JaxLoss"]

@@ -8,11 +8,11 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-import multiloss_jax as be
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import options
 from multiloss.engine.loss import Spec
 from multiloss.engine.options import Count
+from multiloss_jax import arrays as be
 from multiloss_jax import compat
 from multiloss_jax.objects import JaxLoss
 

@@ -2,65 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from multiloss_keras.arrays import (
+    asarray,
+    cast_like,
+    centers_array,
+    choice,
+    closed_form,
+    compute,
+    group,
+    host,
+    inner,
+    is_compiling,
+    is_native,
+    kind,
+    labels,
+    labels_fit,
+    name,
+    of_replica,
+    refuse_recomputation,
+    shape,
+    signature,
+    write_rows,
+    xp,
+)
+from multiloss_keras.objects import CenterLoss, KerasLoss
+from multiloss_keras.with_center import WithCenterLoss
 
-import keras
-
-from multiloss.engine import dispatch
-
-_RUNS_ON = keras.backend.backend()
-if _RUNS_ON not in ("torch", "tensorflow", "jax"):
-    raise ImportError(
-        f"Keras runs on its {_RUNS_ON} backend, and multiloss supports torch, tensorflow and jax; set KERAS_BACKEND"
-    )
-inner = dispatch.backend(_RUNS_ON)
-
-name = "keras"
-xp = inner.xp
-shape = inner.shape
-kind = inner.kind
-signature = inner.signature
-compute = inner.compute
-cast_like = inner.cast_like
-labels = inner.labels
-host = inner.host
-labels_fit = getattr(inner, "labels_fit", None)
-closed_form = inner.closed_form
-centers_array = inner.centers_array
-group = getattr(inner, "group", lambda table, chosen: None)
-is_compiling = getattr(inner, "is_compiling", lambda: False)
-choice = getattr(inner, "Choice", None)
-write_rows = getattr(inner, "write_rows", None)
-refuse_recomputation = getattr(inner, "refuse_recomputation", lambda: None)
-
-
-def is_native(x: Any) -> bool:
-    """Whether x is a Keras variable or a tensor of the framework that Keras runs on."""
-    return isinstance(x, keras.Variable) or inner.is_native(x)
-
-
-def asarray(x: Any, like: Any, name: str) -> Any:
-    """A tensor of the framework that Keras runs on; Keras variables give their value."""
-    return inner.asarray(_value(x), _value(like), name)
-
-
-def of_replica(value: Any) -> Any:
-    """A mean as Keras wants it from each replica of a `tf.distribute` strategy, which it sums: divided by how many
-    there are."""
-    if _RUNS_ON != "tensorflow":
-        return value
-    import tensorflow as tf
-
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return value if replicas == 1 else value * (1.0 / replicas)
-
-
-def _value(x: Any) -> Any:
-    return x.value if isinstance(x, keras.Variable) else x
-
-
-from multiloss_keras.objects import CenterLoss, KerasLoss  # noqa: E402  (they need the names above)
-from multiloss_keras.with_center import WithCenterLoss as WithCenterLoss  # noqa: E402
+__all__ = [
+    "WithCenterLoss",
+    "asarray",
+    "cast_like",
+    "center",
+    "centers_array",
+    "choice",
+    "closed_form",
+    "compute",
+    "group",
+    "host",
+    "inner",
+    "is_compiling",
+    "is_native",
+    "kind",
+    "labels",
+    "labels_fit",
+    "loss",
+    "name",
+    "of_replica",
+    "refuse_recomputation",
+    "shape",
+    "signature",
+    "write_rows",
+    "xp",
+]
 
 loss = KerasLoss
 center = CenterLoss.of

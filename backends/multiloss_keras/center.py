@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-import multiloss_keras as be
 from multiloss.center import CenterOptions, native_arrays, read_options, state, to_host
 from multiloss.center.objects import CenterMethods, Lock
+from multiloss_keras import arrays as be
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 

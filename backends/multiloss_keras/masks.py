@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
-import multiloss_keras as be
 from multiloss.engine.definition import Definition
 from multiloss.engine.loss import Spec
 from multiloss.engine.shapes import Wanted
+from multiloss_keras import arrays as be
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 
-import multiloss_keras as be
 from multiloss.engine import checks, dispatch
 from multiloss.engine.call import bound, wanted
 from multiloss.engine.layout import sample_shape
 from multiloss.engine.loss import Named, Spec, make, make_spec
+from multiloss_keras import arrays as be
 from multiloss_keras import masks
 from multiloss_keras.center import CenterLoss
 from multiloss_keras.shapes import align, align_inputs, squeeze_trailing, unalign

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-import multiloss_keras as be
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import options
 from multiloss.engine.loss import Spec, make
 from multiloss.engine.options import Count
+from multiloss_keras import arrays as be
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 

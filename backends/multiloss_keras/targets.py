@@ -6,8 +6,8 @@ from typing import Any
 
 from keras import ops
 
-import multiloss_keras as be
 from multiloss.engine import checks
+from multiloss_keras import arrays as be
 
 
 def class_labels(y: Any, classes: int | None) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-import multiloss_keras as be
 from multiloss.engine import registry
+from multiloss_keras import arrays as be
 from multiloss_keras.center import CenterLoss
 from multiloss_keras.fixed import FixedModel
 from multiloss_keras.step_number import StepNumber

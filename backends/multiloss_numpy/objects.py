@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-import multiloss_numpy as be
 from multiloss.center.objects import HostCenter
 from multiloss.engine import pipeline
 from multiloss.engine.loss import LossBase, Spec
+from multiloss_numpy import arrays as be
 
 Array = Any
 

@@ -11,9 +11,9 @@ import numpy as np
 from autograd.extend import defvjp, primitive
 from autograd.tracer import getval
 
-import multiloss_numpy
 from multiloss.engine import numerics, pipeline
 from multiloss.engine.protocol import Combined
+from multiloss_numpy import arrays as plain
 from multiloss_numpy import ops
 
 Array = Any
@@ -60,7 +60,7 @@ def _traced_ops() -> dict[str, Any]:
         return found(x)
 
     return {
-        **{k: v for k, v in vars(multiloss_numpy.xp).items() if k != "_base" and k not in numerics.DEFAULTS},
+        **{k: v for k, v in vars(plain.xp).items() if k != "_base" and k not in numerics.DEFAULTS},
         "stop_gradient": getval,
         "take_along_axis": take_along_axis,
         "sort": sort,
@@ -96,7 +96,7 @@ def value_and_gradients(
     spec: Any, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
 ) -> tuple[Any, tuple[Any, ...]]:
     """The loss, and its gradient with respect to the arguments at `positions`."""
-    be = SimpleNamespace(**{**vars(multiloss_numpy), "xp": Combined(anp, _traced_ops())})
+    be = SimpleNamespace(**{**vars(plain), "xp": Combined(anp, _traced_ops())})
     be.cast_like = lambda x, like: x if x.dtype == like.dtype else np.asarray(x).astype(like.dtype)
     inputs = [np.asarray(be.compute(a)) if i in positions else a for i, a in enumerate(arrays[:-2])]
 
@@ -107,5 +107,5 @@ def value_and_gradients(
         return anp.sum(pipeline.evaluate(be, spec, *now, *arrays[-2:], trusted=trusted))
 
     gradients = autograd.grad(total, tuple(range(len(positions))))(*(inputs[i] for i in positions))
-    value = pipeline.evaluate(multiloss_numpy, spec, *arrays, trusted=trusted)
+    value = pipeline.evaluate(plain, spec, *arrays, trusted=trusted)
     return value, tuple(g.astype(arrays[i].dtype) for g, i in zip(gradients, positions, strict=True))

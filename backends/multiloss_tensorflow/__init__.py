@@ -2,175 +2,54 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
-import tensorflow as tf
-
-from multiloss.center import state
-from multiloss.engine import checks, dispatch, numerics
-from multiloss.engine.layout import Layout, trailing
-from multiloss.engine.options import KERAS_WEIGHTED
-from multiloss.engine.protocol import namespace
-from multiloss_tensorflow import kernels, ops
-from multiloss_tensorflow.distributed import group as group
-from multiloss_tensorflow.distributed import write_rows as write_rows
+from multiloss_tensorflow.arrays import (
+    apart,
+    asarray,
+    cast_like,
+    centers_array,
+    closed_form,
+    compute,
+    fitted,
+    group,
+    host,
+    is_compiling,
+    is_native,
+    kind,
+    labels,
+    name,
+    own_values,
+    refuse_recomputation,
+    shape,
+    signature,
+    write_rows,
+    xp,
+)
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
-from multiloss_tensorflow.recomputation import refuse_recomputation as refuse_recomputation
 
-Array = Any
+__all__ = [
+    "apart",
+    "asarray",
+    "cast_like",
+    "center",
+    "centers_array",
+    "closed_form",
+    "compute",
+    "fitted",
+    "group",
+    "host",
+    "is_compiling",
+    "is_native",
+    "kind",
+    "labels",
+    "loss",
+    "name",
+    "own_values",
+    "refuse_recomputation",
+    "shape",
+    "signature",
+    "write_rows",
+    "xp",
+]
 
-name = "tensorflow"
-xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS, **ops.PAIRS), ops, numerics.XLA)
 loss = TensorflowLoss
 center = TensorflowCenter
-own_values = kernels.values
-
-
-def is_native(x: Any) -> bool:
-    """Whether x is a tensor or variable."""
-    return isinstance(x, tf.Tensor | tf.Variable)
-
-
-def asarray(x: Any, like: Array | None, name: str) -> Array:
-    """A tensor; eager tensors on two devices are refused, but for those that TensorFlow itself keeps on the host."""
-    if isinstance(x, tf.Variable):
-        return tf.convert_to_tensor(x)
-    if isinstance(x, tf.Tensor):
-        if like is not None and tf.executing_eagerly() and x.shape.rank and apart(x.device, like.device):
-            raise checks.two_devices(name, x.device, like.device)
-        return x
-    array = dispatch.to_numpy(x, name, "tensorflow")
-    if like is None and array.dtype == np.float64 and not isinstance(x, np.ndarray | np.generic):
-        array = array.astype(np.float32)  # a list of Python numbers: TensorFlow's default float
-    return tf.convert_to_tensor(array)
-
-
-def apart(device: str, wanted: str) -> bool:
-    """Whether tensors on these devices are refused together."""
-    # With a GPU, int32 tensors and what tf.data yields are on the host all the same; TensorFlow copies them.
-    return device != wanted and not (device.endswith("CPU:0") and "CPU" not in wanted)
-
-
-def shape(x: Array) -> tuple[int | None, ...]:
-    """The static shape; None for what is not known while tracing."""
-    if x.shape.rank is None:
-        raise ValueError("a tensor of unknown rank cannot be checked; give it a shape with tf.ensure_shape")
-    return tuple(x.shape)
-
-
-def kind(x: Array) -> str:
-    """NumPy's letter of the dtype."""
-    dtype = x.dtype
-    return "f" if dtype.is_floating else "b" if dtype.is_bool else "i" if dtype.is_integer else "c"
-
-
-def signature(x: Array) -> Any:
-    """Shape, dtype and device; None while tracing, and of a variable."""
-    return (x.shape, x.dtype, x.device) if isinstance(x, tf.Tensor) and tf.executing_eagerly() else None
-
-
-def compute(x: Array) -> Array:
-    """float32 for half precision and integers."""
-    return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
-
-
-def cast_like(x: Array, like: Array) -> Array:
-    """x in the dtype of `like`."""
-    return x if x.dtype == like.dtype else tf.cast(x, like.dtype)
-
-
-def labels(x: Array) -> Array:
-    """Labels as int64."""
-    return x if x.dtype == tf.int64 else tf.cast(x, tf.int64)
-
-
-def is_compiling() -> bool:
-    """Whether this is traced now; replicas of a strategy count, too, since they wait for each other."""
-    return not tf.executing_eagerly() or group() is not None
-
-
-def host(x: Array) -> Any:
-    """The values of an eager tensor on the CPU; None while tracing or on an accelerator."""
-    if not hasattr(x, "numpy") or not tf.executing_eagerly() or "CPU" not in x.device:
-        return None
-    return (tf.cast(x, tf.float32) if x.dtype in (tf.bfloat16, tf.float16) else x).numpy()
-
-
-def fitted(
-    spec: Any, how: Layout, inputs: dict[str, Array], weight: Array | None, mask: Array | None
-) -> tuple[dict[str, Array], Array | None, Array | None]:
-    """The arrays, made to fit by lengths that are not known yet: TensorFlow would broadcast them."""
-    if all(x is None or None not in x.shape for x in (*inputs.values(), weight, mask)):
-        return inputs, weight, mask
-    lengths: dict[Any, Any] = {}
-    names = {name: how.names(name, x.shape.rank) for name, x in inputs.items()}
-    # The second input comes first: of unknown lengths, it says what the others have to be.
-    main = spec.definition.inputs[1]
-    for name in sorted(inputs, key=lambda one: one != main):
-        x = inputs[name]
-        for axis, known, length in zip(names[name], x.shape, tf.unstack(tf.shape(x)), strict=True):
-            if known is not None or axis not in lengths:
-                lengths[axis] = length if known is None else known
-
-    def fit(name: str, x: Array) -> Array:
-        if None not in x.shape:
-            return x
-        full = tf.stack([lengths[axis] for axis in names[name]])
-        # XLA drops assertions, but not a reshape to another size.
-        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), full, f"{name} does not fit {main}")]):
-            return tf.ensure_shape(tf.reshape(x, full), x.shape)
-
-    inputs = {name: fit(name, x) for name, x in inputs.items()}
-    first = next(name for name in inputs if how.has_samples(name) and not how.is_label(name))
-    inner = how.inner(first, inputs[first].shape.rank)
-    outer = [i for i in range(inputs[first].shape.rank) if i not in inner]
-    samples = tf.gather(tf.shape(inputs[first]), tf.constant(outer, tf.int32))
-
-    def spread(x: Array) -> Array:
-        x = trailing(x, x.shape.rank, len(outer))
-        # Weights are summed as they came: one for several values stays one.
-        ones = tf.constant([spec.reduction == KERAS_WEIGHTED and length == 1 for length in x.shape], tf.bool)
-        return tf.broadcast_to(x, tf.where(ones, 1, samples))
-
-    if weight is not None and weight.shape.rank and not spec.definition.whole_batch:
-        weight = spread(weight)
-    return inputs, weight, None if mask is None else spread(mask)
-
-
-def closed_form(value: Any, gradients: Any, *arrays: Array) -> Array:
-    """value(*arrays), with its derivatives in closed form by those that have one; by others that of the expression."""
-
-    @tf.custom_gradient
-    def function(*arrays: Array) -> Any:
-        def backward(g: Array) -> list[Array | None]:
-            found: list[Array | None] = [None] * len(arrays)
-            for i, closed in gradients.items():
-                if closed is not None:
-                    gradient, axes = closed
-                    found[i] = _expand(g, axes) * gradient(*arrays)
-            others = [i for i, x in enumerate(arrays) if i not in gradients and x.dtype.is_floating]
-            if others:
-                with tf.GradientTape() as tape:
-                    tape.watch([arrays[i] for i in others])
-                    v = value(*arrays)
-                for i, x in zip(others, tape.gradient(v, [arrays[i] for i in others], output_gradients=g), strict=True):
-                    found[i] = x
-            return found
-
-        return value(*arrays), backward
-
-    return function(*arrays)
-
-
-def _expand(g: Array, axes: tuple[int, ...]) -> Array:
-    for axis in axes:
-        g = tf.expand_dims(g, axis)
-    return g
-
-
-def centers_array(centers: Any, like: Array | None = None) -> Array:
-    """A table of centers: float64 for features in double precision, else float32."""
-    dtype = tf.float32 if like is None else compute(like).dtype
-    return tf.zeros(centers.shape, dtype) if state.is_zeros(centers) else tf.constant(centers, dtype=dtype)

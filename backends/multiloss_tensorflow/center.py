@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import multiloss_tensorflow as be
 from multiloss.center.objects import HostCenter
+from multiloss_tensorflow import arrays as be
 
 
 class TensorflowCenter(HostCenter, tf.Module):

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-import multiloss_tensorflow as be
 from multiloss.engine import pipeline
 from multiloss.engine.loss import LossBase, Spec
+from multiloss_tensorflow import arrays as be
 from multiloss_tensorflow import compat, kernels
 from multiloss_tensorflow.center import TensorflowCenter
 

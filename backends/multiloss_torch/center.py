@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import multiloss_torch as be
 from multiloss.center import CenterOptions, one_row, step
 from multiloss.center.objects import CenterMethods, Lock
 from multiloss.engine import checks
+from multiloss_torch import arrays as be
 from multiloss_torch import checkpointing, compat, distributed, quick, reading
 
 
@@ -276,3 +276,28 @@ class TorchCenter(CenterMethods, compat.Table):
 def _leaf_of(features: Tensor) -> Tensor:
     """The features as a new leaf of autograd."""
     return (features if features.is_floating_point() else be.compute(features)).detach().requires_grad_()
+
+
+def keep_out_of_broadcast(model: torch.nn.Module) -> torch.nn.Module:
+    """Before `DistributedDataParallel(model)`: it shall not broadcast the centers in every forward pass.
+
+    The centers are the same in all processes after every step, so the broadcast of a large table is time for nothing.
+    DistributedDataParallel offers no other way for a module that is part of the model; a center loss that stands
+    outside of it, as criteria do, needs nothing.
+
+    Args:
+        model: holds one center loss or more.
+
+    Returns:
+        The model.
+
+    Example:
+        >>> model = DistributedDataParallel(multiloss.torch.keep_out_of_broadcast(model))  # doctest: +SKIP
+    """
+    names = [
+        f"{name}.centers" if name else "centers"
+        for name, module in model.named_modules()
+        if isinstance(module, TorchCenter)
+    ]
+    compat.keep_out_of_broadcast(model, names)
+    return model

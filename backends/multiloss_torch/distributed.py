@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from multiloss.center import CenterOptions
-from multiloss_torch import compat, reading
+from multiloss_torch import reading
 
 _LENGTH = 2048
 """Bytes of a message. Facts with as many digits as there are need some 800, a text of the longest characters 850."""
@@ -335,30 +335,3 @@ class Processes:
 def group(table: Any = None, chosen: Any = None) -> Processes | None:
     """The processes that a table moves together with, for Keras' layer; `chosen` is its `Choice`."""
     return chosen.processes(torch.device("cpu") if table is None else table.device)
-
-
-def keep_out_of_broadcast(model: torch.nn.Module) -> torch.nn.Module:
-    """Before `DistributedDataParallel(model)`: it shall not broadcast the centers in every forward pass.
-
-    The centers are the same in all processes after every step, so the broadcast of a large table is time for nothing.
-    DistributedDataParallel offers no other way for a module that is part of the model; a center loss that stands
-    outside of it, as criteria do, needs nothing.
-
-    Args:
-        model: holds one center loss or more.
-
-    Returns:
-        The model.
-
-    Example:
-        >>> model = DistributedDataParallel(multiloss.torch.keep_out_of_broadcast(model))  # doctest: +SKIP
-    """
-    from multiloss_torch.center import TorchCenter
-
-    names = [
-        f"{name}.centers" if name else "centers"
-        for name, module in model.named_modules()
-        if isinstance(module, TorchCenter)
-    ]
-    compat.keep_out_of_broadcast(model, names)
-    return model

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import multiloss_torch as be
 from multiloss.engine import pipeline
 from multiloss.engine.layout import Layout, layout
+from multiloss_torch import arrays as be
 from multiloss_torch import compat, reading
 from multiloss_torch.kernels import TOGETHER
 

@@ -6,23 +6,22 @@ from typing import Any
 
 import torch
 
-import multiloss_torch as be
 from multiloss.engine import numerics
 from multiloss_torch import reading
 
 Array = Any
 
 
-def row_norm(x: Array) -> Array:
+def row_norm(xp: Any, x: Array) -> Array:
     """The Euclidean length over the last axis, whose derivative at 0 is 0."""
     length = torch.linalg.vector_norm(x, dim=-1)
-    return length if _is_moderate(length) else numerics.row_norm(be.xp, x)
+    return length if _is_moderate(length) else numerics.row_norm(xp, x)
 
 
-def unit_rows(x: Array, length: Array | None = None) -> Array:
+def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
     """x divided by its length over the last axis; a row of 0 stays one, with derivative 0."""
     length = torch.linalg.vector_norm(x, dim=-1) if length is None else length
-    return x / length.unsqueeze(-1) if _is_moderate(length) else numerics.unit_rows(be.xp, x)
+    return x / length.unsqueeze(-1) if _is_moderate(length) else numerics.unit_rows(xp, x)
 
 
 def _is_moderate(length: Array) -> bool:
@@ -33,23 +32,17 @@ def _is_moderate(length: Array) -> bool:
     return least.item() >= 1e-15 and most.item() <= 1e15
 
 
-def power_near(size: Array) -> Array:
-    """A power of 2 near a size; 1 for one that is not finite."""
-    exponent = torch.frexp(size).exponent.clamp(-120 if size.dtype == torch.float32 else -1000)
-    return torch.ldexp(torch.ones_like(size), torch.where(size.isfinite(), exponent - 1, 0))
-
-
-def pair_squares(x: Array) -> Array:
+def pair_squares(xp: Any, x: Array) -> Array:
     """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
     if not _has_cdist(x):
-        return numerics.pair_squares(be.xp, x)
+        return numerics.pair_squares(xp, x)
     return torch.cdist(x, x, compute_mode=_FROM_DIFFERENCES).square_()
 
 
-def pair_gaps(x: Array, factor: Array) -> Array:
+def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
     """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
     if not _has_cdist(x):
-        return numerics.pair_gaps(be.xp, x, factor)
+        return numerics.pair_gaps(xp, x, factor)
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         found = torch.cdist(leaf, x.detach(), compute_mode=_FROM_DIFFERENCES)
@@ -64,3 +57,7 @@ def _has_cdist(x: Array) -> bool:
     """Whether torch's own distances do: eager, and nothing of it is to be differentiated once more."""
     recorded = x.requires_grad and torch.is_grad_enabled()
     return not recorded and reading.is_eager(x) and x.shape[0] > 0
+
+
+BETTER = {f.__name__: f for f in (row_norm, unit_rows, pair_squares, pair_gaps)}
+"""What takes the place of the defaults of `numerics`."""

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import multiloss_torch as be
 from multiloss.engine import pipeline
 from multiloss.engine.call import bound
 from multiloss.engine.loss import LossBase, Spec
+from multiloss_torch import arrays as be
 from multiloss_torch import compat, fast, kernels, reading, sequence
 from multiloss_torch.center import TorchCenter
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-import multiloss_torch as be
 from multiloss.engine import numerics
 from multiloss_torch import autograd, compat, reading
-from multiloss_torch.geometry import pair_gaps, pair_squares, power_near, row_norm, unit_rows
-
-__all__ = ["pair_gaps", "pair_squares", "power_near", "row_norm", "unit_rows"]
 
 Array = Any
 
@@ -122,34 +116,16 @@ def at_least(x: Array, bound: float) -> Array:
     """max(x, bound)."""
     if torch.compiler.is_compiling():
         return numerics.at_least(torch, x, bound)
-    return torch.threshold(x, _before(bound, x.dtype), bound)  # a nan passes its derivative on, which clamp makes 0
+    return torch.threshold(
+        x, reading.before(bound, x.dtype), bound
+    )  # a nan passes its derivative on, which clamp makes 0
 
 
 def infinite_below(x: Array, bound: float) -> Array:
     """x, and infinity where x < bound."""
     if torch.compiler.is_compiling():
         return numerics.infinite_below(torch, x, bound)
-    return torch.threshold(x, _before(bound, x.dtype), math.inf)
-
-
-def nan_below(x: Array, bound: float) -> Array | None:
-    """A constant factor: 1, and nan where x is below the bound, or nan itself; None where all are 1."""
-    try:
-        fine = reading.can_read(x) and (not x.numel() or x.detach().min().item() >= bound)
-    except RuntimeError:  # traced by make_fx, which refuses to read
-        fine = False
-    if fine:
-        return None
-    if torch.compiler.is_compiling():
-        return numerics.nan_below(be.xp, x, bound)
-    return torch.threshold(x.detach(), _before(bound, x.dtype), math.nan).clamp(1, 1)  # nan, and any number 1
-
-
-@lru_cache
-def _before(bound: float, dtype: torch.dtype) -> float:
-    """The largest number of that dtype below `bound`, itself rounded to it."""
-    kind = np.float32 if dtype == torch.float32 else np.float64
-    return float(np.nextafter(kind(bound), kind(-np.inf)))
+    return torch.threshold(x, reading.before(bound, x.dtype), math.inf)
 
 
 def unit(x: Array) -> Array:
@@ -216,23 +192,6 @@ def tanh(x: Array) -> Array:
     return numerics.tanh(torch, x) if torch.compiler.is_compiling() else torch.tanh(x)
 
 
-def log_cosh(x: Array) -> Array:
-    """log(cosh(x)), right for small x and for large."""
-    return numerics.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(be.xp, x)
-
-
-def times(weight: Array, x: Array) -> Array:
-    """weight * x, where a weight of 0 gives 0 against an infinite x."""
-    product = weight * x
-    return product if reading.is_finite(product) else numerics.times(be.xp, weight, x)
-
-
-def agreement(target: Array, score: Array, absent: bool = False) -> Array:
-    """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
-    product = target * score
-    return product if reading.is_finite(product) else numerics.agreement(be.xp, target, score, absent)
-
-
 def linear(x: Array, weight: Array) -> Array:
     """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
     product = x @ weight.mT
@@ -243,33 +202,15 @@ def linear(x: Array, weight: Array) -> Array:
     return torch.where(isfinite(known), finite @ rows.mT, known)
 
 
-def mix(x: Array, y: Array, weight: Array) -> Array:
-    """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
-    # One pass, and it takes the nearer end as base: exact at weights 0 and 1, no digits lost between.
-    mixed = torch.lerp(x, y, weight)
-    return mixed if reading.is_finite(mixed) else numerics.mix(be.xp, x, y, weight)
-
-
 def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
     """value(x), whose derivative takes g to pulled(x, g)."""
     return autograd.pulled_back(value, pulled, x)
 
 
-def hinge(x: Array) -> Array:
-    """max(0, x), whose derivative at 0 is 0; nan stays nan."""
-    return torch.relu(x) if reading.is_finite(x) else numerics.hinge(be.xp, x)
-
-
-def finite_part(x: Array) -> Array:
-    """x, and 0 where it is infinite."""
-    return x if reading.is_finite(x) else numerics.finite_part(be.xp, x)
-
-
-def above_zero(x: Array) -> Array:
-    """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
-    if x.requires_grad or not reading.is_finite(x):
-        return numerics.above_zero(be.xp, x)
-    return torch.heaviside(x, torch.zeros((), dtype=x.dtype, device=x.device))
+def power_near(size: Array) -> Array:
+    """A power of 2 near a size; 1 for one that is not finite."""
+    exponent = torch.frexp(size).exponent.clamp(-120 if size.dtype == torch.float32 else -1000)
+    return torch.ldexp(torch.ones_like(size), torch.where(size.isfinite(), exponent - 1, 0))
 
 
 def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:

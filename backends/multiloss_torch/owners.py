@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import multiloss_torch as be
 from multiloss.engine import checks, options
 from multiloss.engine import learned_weight as owners
 from multiloss.engine.loss import Spec
 from multiloss.engine.options import Count
+from multiloss_torch import arrays as be
 from multiloss_torch.objects import TorchLoss
 
 

@@ -11,9 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-import multiloss_torch as be
 from multiloss.center import CenterOptions
 from multiloss.definitions import center as formula
+from multiloss_torch import arrays as be
 from multiloss_torch import kernels, reading
 
 Done = tuple[Tensor, Tensor, Tensor]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -93,3 +94,10 @@ def _hashable(values: Any) -> Any:
 
 _CONSTANTS = Kept(lambda values, dtype, device: (torch.tensor(values, dtype=dtype, device=device),))
 """A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph."""
+
+
+@lru_cache
+def before(bound: float, dtype: torch.dtype) -> float:
+    """The largest number of that dtype below `bound`, itself rounded to it."""
+    kind = np.float32 if dtype == torch.float32 else np.float64
+    return float(np.nextafter(kind(bound), kind(-np.inf)))

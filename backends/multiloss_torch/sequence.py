@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import multiloss_torch as be
 from multiloss.engine import pipeline
+from multiloss_torch import arrays as be
 from multiloss_torch import reading
 
 _REDUCED: dict[str, Callable[[Tensor], Tensor]] = {

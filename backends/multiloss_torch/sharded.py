@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import multiloss_torch as be
 from multiloss.center import CenterOptions, state, step
 from multiloss.definitions import center as formula
 from multiloss.engine.layout import trailing
+from multiloss_torch import arrays as be
 from multiloss_torch import checkpointing, compat
 from multiloss_torch.center import TorchCenter
 

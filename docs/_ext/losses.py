@@ -14,9 +14,9 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
-from multiloss import arrows, plotting
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
+from multiloss.pictures import arrows, curves
 
 _FORMULA = re.compile(r"^\.\. math:: (.+(?:\n    +\S.*)*)$", re.MULTILINE)
 _ARROWS = """What a step against the gradient does, with the default options: a colour is a class, a cross a row of
@@ -63,13 +63,13 @@ def write_pages(app: Sphinx) -> None:
         module = importlib.import_module(group[0].value.__module__)
         intro = (inspect.getdoc(module) or "").partition("\n\n")[0]
         parts = [f"# {name.replace('_', ' ').capitalize()}", intro]
-        drawn = [one for one in group if not plotting.no_curve(one)]
+        drawn = [one for one in group if not curves.no_curve(one)]
         if drawn:
-            plotting.write(folder / f"{name}.png", plotting.picture([plotting.curve(one.name) for one in drawn]))
+            curves.write(folder / f"{name}.png", curves.picture([curves.curve(one.name) for one in drawn]))
             parts.append(f"![Values and gradients of {', '.join(one.name for one in drawn)}]({name}.png)")
         placed = [one for one in group if arrows.has_arrows(one)]
         if placed:
-            plotting.write(folder / f"{name}_arrows.png", arrows.picture([arrows.scene(one.name) for one in placed]))
+            curves.write(folder / f"{name}_arrows.png", arrows.picture([arrows.scene(one.name) for one in placed]))
             parts.append(
                 f"![What {', '.join(one.name for one in placed)} pull and push]({name}_arrows.png)\n\n{_ARROWS}"
             )

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -181,17 +180,6 @@ class Definition:
     def __deepcopy__(self, memo: Any) -> Definition:
         # The copy of a loss is the same loss, whatever its name has come to mean.
         return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # By name: a pickled loss finds its definition again and carries no code.
-        from multiloss.engine import registry
-
-        if not registry.has(self):
-            raise pickle.PicklingError(
-                f"a pickle of a loss holds its name, but {self.name!r} is no longer the loss that it was when this one "
-                f"was made: it has been registered anew; make the loss again by multiloss.get({self.name!r})"
-            )
-        return registry.find, (self.name,)
 
 
 def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 import inspect
+import pickle
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from multiloss.engine import options as read
 from multiloss.engine.definition import Definition, Function
@@ -17,6 +20,7 @@ TABLES: dict[str, Definition] = {}
 
 _definitions: dict[str, Definition] = {}
 _aliases: dict[str, str] = {}
+_finders: list[Callable[[str], Definition | None]] = []
 
 # A name that means several losses is never guessed.
 _AMBIGUOUS = dict.fromkeys(
@@ -44,6 +48,11 @@ _FOREIGN_OPTIONS = {
     "sample_weight": "sample_weight, given to the call",
     "mask": "mask, given to the call",
 }
+
+
+def look_in(finder: Callable[[str], Definition | None]) -> None:
+    """Ask `finder` for names that are no loss of this library: formulas of others, in a room above this one."""
+    _finders.append(finder)
 
 
 def add_table(definition: Definition) -> None:
@@ -137,11 +146,9 @@ def find(name: str) -> Definition:
         found = _aliases.get(key, key)
         if found in _definitions:
             return _definitions[found]
-    if "." in name:
-        from multiloss.porting import variants
-
-        if variant := variants.find(name):
-            return variant
+    for find_elsewhere in _finders:
+        if other := find_elsewhere(name):
+            return other
     if key in _AMBIGUOUS:
         raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}")
     if key in _ELSEWHERE:
@@ -183,3 +190,16 @@ def unknown_option(loss: str, option: str, known: list[str]) -> TypeError:
         near = difflib.get_close_matches(option, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
     return TypeError(f"{loss} has no option {option!r}{hint} (its options: {', '.join(known)})")
+
+
+def _by_name(definition: Definition) -> tuple[Any, ...]:
+    """How a definition is pickled: a loss finds its definition again by the name, and its pickle carries no code."""
+    if not has(definition):
+        raise pickle.PicklingError(
+            f"a pickle of a loss holds its name, but {definition.name!r} is no longer the loss that it was when this "
+            f"one was made: it has been registered anew; make the loss again by multiloss.get({definition.name!r})"
+        )
+    return find, (definition.name,)
+
+
+copyreg.pickle(Definition, _by_name)

@@ -10,6 +10,7 @@ from multiloss.catalogue import get
 from multiloss.engine import dispatch
 from multiloss.engine import loss as losses
 from multiloss.porting import native, objects, written
+from multiloss.porting import variants as variants  # which answers for names such as keras.kl_divergence
 from multiloss.porting.rows import RefusedError, Rows, Source
 
 __all__ = ["RefusedError", "code", "port", "sources"]

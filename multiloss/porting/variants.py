@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 
+from multiloss.engine import registry
 from multiloss.engine.definition import Definition
 
 DEFINITIONS: dict[str, Definition] = {}
@@ -22,7 +23,10 @@ def add(definition: Definition) -> Definition:
 
 def find(name: str) -> Definition | None:
     """The variant of this name, or None."""
-    library = name.partition(".")[0]
-    if library in LIBRARIES:
+    library, dot, _ = name.partition(".")
+    if dot and library in LIBRARIES:
         importlib.import_module(f"multiloss.porting.{library}_variants")
     return DEFINITIONS.get(name)
+
+
+registry.look_in(find)

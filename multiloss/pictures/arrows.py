@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import plotting
 from multiloss.engine.definition import Definition
 from multiloss.engine.loss import make, make_spec
+from multiloss.pictures import curves
 
 _POINTS = ("features", "weight", "x1", "x2", "anchor", "positive", "negative")
 _MARKS = {"features": "o", "weight": "X", "x1": "o", "x2": "s", "anchor": "o", "positive": "^", "negative": "v"}
@@ -58,7 +58,7 @@ def scene(name: str, options: Mapping[str, Any] | None = None) -> Scene:
             shift = np.zeros(arrays[key].shape)
             shift[index] = 1e-5
             steps[key][index] = (value(**{key: arrays[key] - shift}) - value(**{key: arrays[key] + shift})) / 2e-5
-    return Scene(plotting.label_of(spec.definition, options), arrays, steps, classes)
+    return Scene(curves.label_of(spec.definition, options), arrays, steps, classes)
 
 
 def _inputs(definition: Definition) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -90,13 +90,13 @@ def _directions(degrees: np.ndarray) -> np.ndarray:
 
 def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:
     """A panel a loss. The longest arrow of each has the same length: directions and proportions are what is shown."""
-    figure = plotting.figure(figsize=(10.5, 3.5 * -(-len(scenes) // 3)))
+    figure = curves.figure(figsize=(10.5, 3.5 * -(-len(scenes) // 3)))
     panels = figure.subplots(-(-len(scenes) // 3), 3, squeeze=False).ravel()
     for panel, one in zip(panels, scenes, strict=False):
         _draw(panel, one)
     for panel in panels[len(scenes) :]:
         panel.set_visible(False)
-    return plotting.rendered(figure, file_format, 130)
+    return curves.rendered(figure, file_format, 130)
 
 
 def _draw(panel: Any, one: Scene) -> None:
@@ -111,9 +111,9 @@ def _draw(panel: Any, one: Scene) -> None:
     for name, step in one.steps.items():
         points = one.arrays[name]
         classes = np.arange(len(points)) if name == "weight" else one.classes
-        colours = [plotting.COLOURS[int(c)] for c in classes] if start is None or "y_true" in one.arrays else "#0072b2"
+        colours = [curves.COLOURS[int(c)] for c in classes] if start is None or "y_true" in one.arrays else "#0072b2"
         if name == "negative":
-            colours = plotting.COLOURS[1]
+            colours = curves.COLOURS[1]
         panel.scatter(*points.T, c=colours, marker=_MARKS[name], s=90 if name == "weight" else 36, zorder=3)
         for point, arrow in zip(points, 0.55 * step / longest, strict=True):
             if np.hypot(*arrow) > 0.01:
