@@ -114,8 +114,9 @@ class TorchLoss(LossBase, nn.Module):
     def _native(self, inputs: list[Any], trusted: bool, key: Any) -> Tensor | None:
         """The loss by torch's own kernel, where it has one for such a call; remembered for arrays of the kind `key`."""
         spec = self.spec
-        if spec.definition.kernel == "ctc":
-            return sequence.ctc(spec, inputs) if trusted else None
+        whole = sequence.KERNELS.get(spec.definition.kernel)
+        if whole is not None:
+            return whole(spec, inputs) if trusted else None
         call = self._kernel_of(inputs[1], trusted)
         if call is None:
             return None

@@ -78,3 +78,7 @@ def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
     found = values.detach().to(y_pred.dtype), slope.to(y_pred.dtype)
     each = dataclasses.replace(spec, reduction="none")
     return reduced(_Ctc.apply(each, found, y_pred, y_true, label_lengths, input_lengths))
+
+
+KERNELS: dict[str | None, Callable[[Any, list[Any]], Tensor | None]] = {"ctc": ctc}
+"""name -> function of (spec, inputs): the loss, or None."""
