@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import multiloss
-from multiloss_torch import arrays, reading
+from multiloss_torch import arrays, mode
 
 VIEWS = ("view", "expand", "detach", "alias", "squeeze", "aten::t", "transpose", "as_strided", "is_same_size",
          "reshape", "select", "slice")  # fmt: skip
@@ -43,7 +43,7 @@ def operations(loss: Callable[[Any, Any], Any], y_true: torch.Tensor, y_pred: to
 
 def main() -> None:
     """Print one row a loss."""
-    reading.can_read = lambda x: False
+    mode.can_read = lambda x: False
     arrays.host = lambda x: None  # type: ignore[assignment]
     torch.manual_seed(0)
     bits, labels = torch.randint(0, 2, (32, 10)).float(), torch.randint(0, 10, (32,))

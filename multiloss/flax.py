@@ -5,7 +5,7 @@ from multiloss.engine import dispatch
 dispatch.backend("jax")
 
 from multiloss_jax.flax import CenterLoss  # noqa: E402  (JAX is known to be there now)
-from multiloss_jax.owners import (  # noqa: E402
+from multiloss_jax.learned_weight import (  # noqa: E402
     ArcFace,
     CosFace,
     LinearCrossEntropy,

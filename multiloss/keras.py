@@ -7,8 +7,7 @@ from multiloss.engine import dispatch
 
 dispatch.backend("keras")
 
-from multiloss_keras.objects import CenterLoss, KerasLoss  # noqa: E402  (Keras is there now)
-from multiloss_keras.owners import (  # noqa: E402
+from multiloss_keras.learned_weight import (  # noqa: E402
     ArcFace,
     CosFace,
     LinearCrossEntropy,
@@ -17,6 +16,7 @@ from multiloss_keras.owners import (  # noqa: E402
     SphereFace,
     WithWeight,
 )
+from multiloss_keras.objects import CenterLoss, KerasLoss  # noqa: E402  (Keras is there now)
 from multiloss_keras.with_center import WithCenterLoss  # noqa: E402
 
 __all__ = [

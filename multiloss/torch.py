@@ -5,7 +5,7 @@ from __future__ import annotations
 from multiloss_torch.center import TorchCenter as CenterLoss
 from multiloss_torch.center import keep_out_of_broadcast
 from multiloss_torch.checkpointing import checkpoint_contexts
-from multiloss_torch.owners import (
+from multiloss_torch.learned_weight import (
     ArcFace,
     CosFace,
     LinearCrossEntropy,

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 import multiloss
 import multiloss.torch
-from multiloss_torch import checkpointing, compat, kernels, reading
+from multiloss_torch import checkpointing, compat, kernels, mode
 
 pytestmark = pytest.mark.reads  # a label out of range is an error where values can be read
 SOURCE = Path(compat.__file__).read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def on_another_version(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> N
     for name in vars(compat):
         if not name.startswith("__") and name != "Table":
             monkeypatch.setattr(compat, name, getattr(found, name))
-    monkeypatch.setattr(reading, "_transformed", found.transform)
+    monkeypatch.setattr(mode, "_transformed", found.transform)
     monkeypatch.setattr(kernels, "_nn", found.nn_kernels)
     monkeypatch.setattr(checkpointing, "frames_are_right", cache(checkpointing.frames_are_right.__wrapped__))
 

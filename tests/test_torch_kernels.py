@@ -13,7 +13,7 @@ import torch
 from torch.autograd import forward_ad
 
 import multiloss
-from multiloss_torch import fast, kernels, reading
+from multiloss_torch import fast, kernels, mode
 
 RNG = torch.Generator().manual_seed(0)
 NAN, INF = float("nan"), float("inf")
@@ -578,7 +578,7 @@ def test_cross_entropy_of_labels_that_nobody_looked_at(smoothing: float) -> None
     z, v, w = torch.randn(3, 3, 4, generator=torch.Generator().manual_seed(0)).double()
     for y in (torch.tensor([0, 1, 3]), torch.tensor([0, 1, 9]), torch.tensor([-1, -(2**63), 2])):
         known = (y >= 0) & (y < 4)
-        with mock.patch.object(reading, "can_read", return_value=False):
+        with mock.patch.object(mode, "can_read", return_value=False):
             assert kernels.BLIND[loss.spec.definition.kernel](loss.spec.kwargs, -1, z.shape) is not None
             leaf = z.clone().requires_grad_()
             value = loss(y, leaf)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import multiloss
-from multiloss_torch import arrays, reading
+from multiloss_torch import arrays, mode
 
 torch.manual_seed(0)
 BITS, LABELS = torch.randint(0, 2, (32, 10)).float(), torch.randint(0, 10, (32,))
@@ -37,7 +37,7 @@ def operations(loss: Any, y_true: torch.Tensor, y_pred: torch.Tensor) -> int:
 
 @pytest.fixture
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "can_read", lambda _: False)
+    monkeypatch.setattr(mode, "can_read", lambda _: False)
     monkeypatch.setattr(arrays, "host", lambda _: None)
 
 
@@ -72,7 +72,7 @@ def test_unchecked_is_the_same_loss(
 ) -> None:
     """Value and gradient of NumPy's; a nan at another class is not hidden, nor one under the floor made more."""
     if not read:
-        monkeypatch.setattr(reading, "can_read", lambda _: False)
+        monkeypatch.setattr(mode, "can_read", lambda _: False)
         monkeypatch.setattr(arrays, "host", lambda _: None)
     y_pred = {"nll": DISTRIBUTION.log()}.get(name, SCORES if options else DISTRIBUTION).double().clone()
     if name == "scce" and not options:

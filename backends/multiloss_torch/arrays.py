@@ -11,7 +11,7 @@ import torch
 from multiloss.center import state
 from multiloss.engine import checks, dispatch
 from multiloss.engine.protocol import namespace
-from multiloss_torch import finite, geometry, kernels, ops, reading
+from multiloss_torch import finite, geometry, kernels, mode, ops
 from multiloss_torch.autograd import closed_form as closed_form
 from multiloss_torch.checkpointing import refuse_recomputation as refuse_recomputation
 from multiloss_torch.distributed import Choice as Choice
@@ -69,7 +69,7 @@ def kind(x: torch.Tensor) -> str:
 
 def signature(x: torch.Tensor) -> Any:
     """Shape, dtype and device; None while compiling, under torch.func, of subclasses, and on the meta device."""
-    return (x.shape, x.dtype, x.device) if reading.is_plain(x) else None
+    return (x.shape, x.dtype, x.device) if mode.is_plain(x) else None
 
 
 def compute(x: torch.Tensor) -> torch.Tensor:
@@ -102,7 +102,7 @@ def is_compiling() -> bool:
 
 def host(x: torch.Tensor) -> Any:
     """The values of a real tensor on the CPU; None while compiling, under torch.func, fake, or on an accelerator."""
-    if not reading.can_read(x):
+    if not mode.can_read(x):
         return None
     x = x.detach()
     return (x.float() if x.dtype in _HALF else x).numpy()
@@ -116,7 +116,7 @@ def own_value(spec: Any, *inputs: torch.Tensor) -> torch.Tensor | None:
 
 def labels_fit(x: torch.Tensor, classes: int) -> bool:
     """Whether all labels can be read, and are in range."""
-    if not reading.can_read(x) or x.dtype not in _SIGNED:
+    if not mode.can_read(x) or x.dtype not in _SIGNED:
         return False
     if x.numel() == 0:
         return True

@@ -15,7 +15,7 @@ from multiloss.center import CenterOptions, one_row, step
 from multiloss.center.objects import CenterMethods, Lock
 from multiloss.engine import checks
 from multiloss_torch import arrays as be
-from multiloss_torch import checkpointing, compat, distributed, quick, reading
+from multiloss_torch import checkpointing, compat, distributed, fast_center, mode
 
 
 class TorchCenter(CenterMethods, compat.Table):
@@ -36,7 +36,7 @@ class TorchCenter(CenterMethods, compat.Table):
         self._choice = distributed.Choice(chosen.process_group)
         self._agreed = False
         self._seen: set[Any] = set()
-        """Kinds of batches that `quick` takes: shapes and dtypes that went through all checks once."""
+        """Kinds of batches that `fast_center` takes: shapes and dtypes that went through all checks once."""
         self.register_buffer("centers", torch.zeros(0, 0))
         self._begin()
 
@@ -48,15 +48,15 @@ class TorchCenter(CenterMethods, compat.Table):
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
         with self._alone():
             eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
-            kind = reading.kind_of((labels, features)) if eager else None
+            kind = mode.kind_of((labels, features)) if eager else None
             if kind is not None and kind in self._seen and self._steps_alone():
-                done = quick.step(self.options, self.centers, labels, features)
+                done = fast_center.step(self.options, self.centers, labels, features)
                 if done is not None:
                     value, moving, rows = done
                     self.centers.index_copy_(0, moving, rows)
                     return value
             value = self._evaluate((labels, features, sample_weight, mask))[0]
-            if kind is not None and quick.applies(self.options, self.centers, labels, features):
+            if kind is not None and fast_center.applies(self.options, self.centers, labels, features):
                 self._seen.add(kind)
             return value
 

@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from multiloss.center import CenterOptions
-from multiloss_torch import reading
+from multiloss_torch import mode
 
 _LENGTH = 2048
 """Bytes of a message. Facts with as many digits as there are need some 800, a text of the longest characters 850."""
@@ -39,7 +39,7 @@ _SUMS = 32
 _ROUNDING = 1e-5
 """Sums that differ by less, measured by the largest sum of magnitudes, are the same: the last digits of a step may
 differ between GPUs or processors."""
-_WEIGHTS = reading.Kept(
+_WEIGHTS = mode.Kept(
     lambda length, dtype, device: (torch.from_numpy(1 + np.arange(length) * ((5**0.5 - 1) / 2) % 1).to(device, dtype),)
 )
 """Numbers from 1 to 2, all different, and neighbours far from each other."""

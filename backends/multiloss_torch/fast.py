@@ -18,7 +18,7 @@ from torch import Tensor
 from multiloss.engine import pipeline
 from multiloss.engine.layout import Layout, layout
 from multiloss_torch import arrays as be
-from multiloss_torch import compat, reading
+from multiloss_torch import compat, mode
 from multiloss_torch.kernels import TOGETHER
 
 BLOCK = 262144
@@ -32,7 +32,7 @@ def plan(spec: Any, trusted: bool, arrays: Sequence[Any]) -> Plan | None:
     """How the loss of checked inputs, `sample_weight` and `mask` is computed; None where torch has to record its
     operations: while it compiles, under torch.func, of subclasses, in forward mode."""
     inputs = arrays[: len(spec.definition.inputs)]
-    return Plan(spec, trusted, arrays) if reading.is_eager(*inputs) else None
+    return Plan(spec, trusted, arrays) if mode.is_eager(*inputs) else None
 
 
 class Plan:
@@ -56,7 +56,7 @@ class Plan:
     def _measure(self, inputs: Sequence[Any]) -> None:
         spec, main = self.spec, be.compute(inputs[1])
         given = {name: inputs[i] for name, i in self.positions.items()}
-        readable, self.low = reading.can_read(main), pipeline.lowest(spec, main.dtype)
+        readable, self.low = mode.can_read(main), pipeline.lowest(spec, main.dtype)
         if self.low is not None and not readable:  # which samples become nan, the pipeline decides
             return
         how = layout(be, spec, given)
@@ -177,7 +177,7 @@ class _ValueAndGradients(torch.autograd.Function):
 def is_one(g: Tensor) -> bool:
     """Whether the loss itself is differentiated, so that nothing is left to multiply."""
     try:
-        return reading.can_read(g) and g.item() == 1
+        return mode.can_read(g) and g.item() == 1
     except RuntimeError:  # a batch of factors (`is_grads_batched`) has no one value
         return False
 

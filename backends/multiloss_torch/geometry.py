@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from multiloss.engine import numerics
-from multiloss_torch import reading
+from multiloss_torch import mode
 
 Array = Any
 
@@ -26,7 +26,7 @@ def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
 
 def _is_moderate(length: Array) -> bool:
     """Whether all lengths can be read, and so can the squares that make them up be in every dtype."""
-    if not reading.can_read(length) or not length.numel():
+    if not mode.can_read(length) or not length.numel():
         return False
     least, most = length.detach().aminmax()
     return least.item() >= 1e-15 and most.item() <= 1e15
@@ -56,7 +56,7 @@ _FROM_DIFFERENCES = "donot_use_mm_for_euclid_dist"
 def _has_cdist(x: Array) -> bool:
     """Whether torch's own distances do: eager, and nothing of it is to be differentiated once more."""
     recorded = x.requires_grad and torch.is_grad_enabled()
-    return not recorded and reading.is_eager(x) and x.shape[0] > 0
+    return not recorded and mode.is_eager(x) and x.shape[0] > 0
 
 
 BETTER = {f.__name__: f for f in (row_norm, unit_rows, pair_squares, pair_gaps)}

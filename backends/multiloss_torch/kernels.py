@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from multiloss.engine.checks import rounding
-from multiloss_torch import compat, reading
+from multiloss_torch import compat, mode
 
 _nn = compat.nn_kernels
 _EACH, _MEAN, _SUM = 0, 1, 2
@@ -72,7 +72,7 @@ def _soft_margin(options: Any, axis: Any, shape: Any) -> Call | None:
         least, most = y_pred.detach().aminmax()
         if not (least.item() >= -_MODERATE and most.item() <= _MODERATE and _constant(y_true)):
             return None
-        t = y_true if signs else torch.add(reading.constant(-1, y_true), y_true, alpha=2)
+        t = y_true if signs else torch.add(mode.constant(-1, y_true), y_true, alpha=2)
         value: Any = _nn.soft_margin_loss(y_pred, t, _MEAN)
         sound = math.isfinite(value.item()) and math.isfinite(t.sum().item())
         return value if sound else None  # targets that are none
@@ -105,7 +105,7 @@ def _bits(shape: Any) -> Call:
     count = math.prod(shape)
 
     def call(y_true: Tensor, y_pred: Tensor) -> Tensor | None:
-        zero, one = reading.constant(0, y_true), reading.constant(1, y_true)
+        zero, one = mode.constant(0, y_true), mode.constant(1, y_true)
         if not _constant(y_true) or not torch.equal(torch.heaviside(y_true, zero), y_true):
             return None
         each = _nn.softplus(torch.add(one, y_true, alpha=-2) * y_pred, 1, _BEYOND)
@@ -114,7 +114,7 @@ def _bits(shape: Any) -> Call:
     return call
 
 
-_SHARES = reading.Kept(lambda n, dtype: (torch.full((n,), 1 / n, dtype=dtype, device="cpu"),))
+_SHARES = mode.Kept(lambda n, dtype: (torch.full((n,), 1 / n, dtype=dtype, device="cpu"),))
 """A mean's weights: the derivative of a product with them is one operation, that of a mean is two."""
 
 
@@ -227,7 +227,7 @@ def _blind(options: Any, axis: Any, shape: Any) -> Call | None:
         wrong = y_true.clamp(0, most) != y_true
         known = y_true.masked_fill(wrong, _NO_LABEL)
         total = _nn.cross_entropy_loss(y_pred, known, None, _SUM, _NO_LABEL, smoothing)
-        nothing, unknown = (reading.constant(number, total) for number in (0.0, math.nan))
+        nothing, unknown = (mode.constant(number, total) for number in (0.0, math.nan))
         return torch.add(torch.where(wrong.any(), unknown, nothing), total, alpha=1 / count)
 
     return call
@@ -279,7 +279,7 @@ def _odds(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) -> Both | Non
     # F.binary_cross_entropy_with_logits loses the digits of confident answers: its gradient is sigmoid(z) - t.
     if not options.get("from_logits", True) or options.get("pos_weight") is not None:
         return None
-    if options.get("label_smoothing", 0) != 0 or not reading.can_read(y_pred):
+    if options.get("label_smoothing", 0) != 0 or not mode.can_read(y_pred):
         return None
     least, most = torch.addcmul(y_true, y_true, y_true, value=-1).aminmax()
     if least.item() != 0 or most.item() != 0:  # targets of 0 and 1 alone
@@ -323,7 +323,7 @@ def _multilabel_margin(options: Any, axis: Any, y_true: Tensor, y_pred: Tensor) 
 
 def _near(scores: Tensor) -> bool:
     """Whether torch's margin losses hide no nan (which is not above 0) and lose no margin."""
-    if not reading.can_read(scores):
+    if not mode.can_read(scores):
         return False
     least, most = scores.aminmax()
     return least.item() >= -_FAR and most.item() <= _FAR

@@ -12,7 +12,7 @@ from multiloss.engine import pipeline
 from multiloss.engine.call import bound
 from multiloss.engine.loss import LossBase, Spec
 from multiloss_torch import arrays as be
-from multiloss_torch import compat, fast, kernels, reading, sequence
+from multiloss_torch import compat, fast, kernels, mode, sequence
 from multiloss_torch.center import TorchCenter
 
 __all__ = ["TorchCenter", "TorchLoss"]
@@ -65,7 +65,7 @@ class TorchLoss(LossBase, nn.Module):
         name."""
         if _is_compiling():
             return self._traced(bound(self.spec.definition, inputs, named))
-        key = None if named else reading.kind_of(inputs)
+        key = None if named else mode.kind_of(inputs)
         if key in self._direct:
             value = self._direct[key](*inputs)
             if value is not None:
@@ -135,11 +135,11 @@ class TorchLoss(LossBase, nn.Module):
         # Under torch.func some of torch's kernels have no forward over reverse mode.
         anywhere = self._anywhere is not None and compat.transform() is None
         kernel: Any = None
-        if trusted and (anywhere or reading.can_read(y_pred)):
+        if trusted and (anywhere or mode.can_read(y_pred)):
             kernel = self._kernel
-        elif reading.is_plain(y_pred) and self.spec.validate is False:
+        elif mode.is_plain(y_pred) and self.spec.validate is False:
             kernel = kernels.UNCHECKED.get(self.spec.definition.kernel)
-        elif reading.is_plain(y_pred) and not reading.can_read(y_pred):
+        elif mode.is_plain(y_pred) and not mode.can_read(y_pred):
             kernel = kernels.BLIND.get(self.spec.definition.kernel)
         return None if kernel is None else kernel(self.spec.kwargs, self.spec.axis, y_pred.shape)
 
@@ -147,7 +147,7 @@ class TorchLoss(LossBase, nn.Module):
         """The loss, and its gradient with respect to the second input (or what `wrt` names): detached, no `.grad`
         touched."""
         eager = wrt is None and not named and not _is_compiling() and torch.is_grad_enabled()
-        if eager and reading.kind_of(inputs) in self._direct and not any(map(_is_inference, inputs)):
+        if eager and mode.kind_of(inputs) in self._direct and not any(map(_is_inference, inputs)):
             value, (gradient,) = self._differentiated(inputs, (1,))  # nothing to convert or check
             return value, gradient
         return super().value_and_grad(*inputs, wrt=wrt, **named)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from multiloss.engine import numerics
-from multiloss_torch import autograd, compat, reading
+from multiloss_torch import autograd, compat, mode
 
 Array = Any
 
@@ -106,7 +106,7 @@ def lgamma(x: Array) -> Array:
 
 def constant(values: Any, like: Array) -> Array:
     """Numbers in the dtype of `like`, on its device."""
-    return reading.constant(values, like)
+    return mode.constant(values, like)
 
 
 # Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
@@ -116,16 +116,14 @@ def at_least(x: Array, bound: float) -> Array:
     """max(x, bound)."""
     if torch.compiler.is_compiling():
         return numerics.at_least(torch, x, bound)
-    return torch.threshold(
-        x, reading.before(bound, x.dtype), bound
-    )  # a nan passes its derivative on, which clamp makes 0
+    return torch.threshold(x, mode.before(bound, x.dtype), bound)  # a nan passes its derivative on, which clamp makes 0
 
 
 def infinite_below(x: Array, bound: float) -> Array:
     """x, and infinity where x < bound."""
     if torch.compiler.is_compiling():
         return numerics.infinite_below(torch, x, bound)
-    return torch.threshold(x, reading.before(bound, x.dtype), math.inf)
+    return torch.threshold(x, mode.before(bound, x.dtype), math.inf)
 
 
 def unit(x: Array) -> Array:
@@ -135,9 +133,9 @@ def unit(x: Array) -> Array:
 
 def abs(x: Array) -> Array:  # noqa: A001
     """|x|, whose derivative at nan is nan; that of torch.abs is 0."""
-    if not x.requires_grad and reading.is_plain(x):
+    if not x.requires_grad and mode.is_plain(x):
         return torch.abs(x)
-    if reading.is_finite(x):
+    if mode.is_finite(x):
         return torch.abs(x)
     return torch.where(x == 0, torch.abs(x), x * sign(x.detach()))  # that of -0 is 0
 
@@ -146,7 +144,7 @@ def sign(x: Array) -> Array:
     """-1, 0 or 1; nan stays nan, which torch.sign makes 0."""
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         return torch.where(isnan(x), x.detach(), torch.sign(x))
-    return torch.sign(x) if reading.is_finite(x) else torch.sign(x) + 0 * x.clamp(-1, 1)
+    return torch.sign(x) if mode.is_finite(x) else torch.sign(x) + 0 * x.clamp(-1, 1)
 
 
 def minimum(x: Array, y: Any) -> Array:
@@ -195,7 +193,7 @@ def tanh(x: Array) -> Array:
 def linear(x: Array, weight: Array) -> Array:
     """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
     product = x @ weight.mT
-    if reading.is_finite(product):
+    if mode.is_finite(product):
         return product
     finite, rows = (torch.where(isinf(a), torch.zeros_like(a), a) for a in (x, weight))
     known = product.detach()
@@ -308,11 +306,11 @@ def descended(rows: Array, total: Array, scale: float, by: Array | None, unless:
         new = torch.addcdiv(rows, total, by, value=-scale)
     else:
         new = rows - scale / by * total
-    if finite or (unless is None and reading.is_finite(total)):
+    if finite or (unless is None and mode.is_finite(total)):
         return new
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         moves = isfinite(total).all(-1, keepdim=True)
-    elif reading.is_plain(total) and not reading.can_read(total):
+    elif mode.is_plain(total) and not mode.can_read(total):
         # Fewer operations, which on the CPU take five times as long. A row whose step leaves the range stays, too.
         moves = torch.linalg.vector_norm(new, math.inf, dim=-1, keepdim=True) < math.inf
     else:  # A nan otherwise; `isfinite` and `all` cost five times as much.
@@ -334,7 +332,7 @@ def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tupl
 
 def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
     """The classes among the labels, each once, where each label's is among them, and how often each is there."""
-    if not reading.can_read(labels):  # their number is not known there, or costs a wait
+    if not mode.can_read(labels):  # their number is not known there, or costs a wait
         return labels, searchsorted(torch.sort(labels).values, labels), None
     classes, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     return classes, places, counts
@@ -343,4 +341,4 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
 def segment_sum(values: Array, segments: Array, like: Array) -> Array:
     """Sums of the values of each segment; as many segments as `like` has rows."""
     sums = values.new_zeros((like.shape[0], *values.shape[1:]))
-    return sums.index_add_(0, segments, values) if reading.is_plain(values) else sums.index_add(0, segments, values)
+    return sums.index_add_(0, segments, values) if mode.is_plain(values) else sums.index_add(0, segments, values)

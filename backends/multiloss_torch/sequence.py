@@ -11,7 +11,7 @@ from torch import Tensor
 
 from multiloss.engine import pipeline
 from multiloss_torch import arrays as be
-from multiloss_torch import reading
+from multiloss_torch import mode
 
 _REDUCED: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda values: values,
@@ -47,7 +47,7 @@ class _Ctc(torch.autograd.Function):
 def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
     """The loss of checked inputs without weights and mask; None where the definition has to answer."""
     y_true, y_pred, label_lengths, input_lengths = inputs
-    if not reading.is_eager(y_pred) or not reading.can_read(y_pred):
+    if not mode.is_eager(y_pred) or not mode.can_read(y_pred):
         return None
     if y_pred.dtype not in (torch.float32, torch.float64) or not y_pred.numel() or not y_true.numel():
         return None

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multiloss
-from multiloss_torch import quick, reading
+from multiloss_torch import fast_center, mode
 
 RNG = torch.Generator().manual_seed(0)
 INF = float("inf")
@@ -37,14 +37,14 @@ def _step(center: Any, labels: torch.Tensor, features: torch.Tensor, **more: Any
 def quick_calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """What each call of the quick step gave: whether it answered."""
     calls: list[bool] = []
-    original = quick.step
+    original = fast_center.step
 
     def step(*arguments: Any) -> Any:
         found = original(*arguments)
         calls.append(found is not None)
         return found
 
-    monkeypatch.setattr(quick, "step", step)
+    monkeypatch.setattr(fast_center, "step", step)
     return calls
 
 
@@ -93,7 +93,7 @@ def test_without_looking_it_is_the_general_step_too(
     one, other = _pair(**options)
     y, bad = torch.tensor(labels), torch.tensor([not 0 <= label < 7 for label in labels])
     before, place = one.centers.clone(), len(labels) // 2
-    with mock.patch.object(reading, "can_read", return_value=False):
+    with mock.patch.object(mode, "can_read", return_value=False):
         for turn in range(3):
             x = torch.randn(len(labels), 3, generator=RNG)
             if turn == 2:
@@ -113,7 +113,7 @@ def test_second_derivatives_without_looking() -> None:
     """Those of a constant where the label is out of range."""
     one, other = _pair(alpha=0.0)
     y = torch.tensor([0, 1, 9])
-    with mock.patch.object(reading, "can_read", return_value=False):
+    with mock.patch.object(mode, "can_read", return_value=False):
         for turn in range(2):
             x = torch.randn(3, 3, generator=RNG).requires_grad_()
             found = []

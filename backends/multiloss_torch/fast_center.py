@@ -14,7 +14,7 @@ from torch import Tensor
 from multiloss.center import CenterOptions
 from multiloss.definitions import center as formula
 from multiloss_torch import arrays as be
-from multiloss_torch import kernels, reading
+from multiloss_torch import kernels, mode
 
 Done = tuple[Tensor, Tensor, Tensor]
 """The value, classes, and their new rows."""
@@ -24,7 +24,7 @@ def applies(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tens
     """Whether `step` is this loss, of batches of this kind."""
     has_kernel = chosen.definition.kernel in kernels.REDUCED
     plain = has_kernel and not chosen.sharded and chosen.reduction != "none" and not chosen.rule.by_batch
-    here = reading.is_plain(labels) and reading.is_plain(features) and _fits(table, features) and len(table) > 0
+    here = mode.is_plain(labels) and mode.is_plain(features) and _fits(table, features) and len(table) > 0
     return plain and here and labels.dtype == torch.int64 and labels.ndim == 1 and labels.numel() > 0
 
 
@@ -37,7 +37,7 @@ def step(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor)
     """None where another way has to answer."""
     if not _fits(table, features):
         return None
-    return (_reading if reading.can_read(labels) else _blind)(chosen, table, labels, features)
+    return (_reading if mode.can_read(labels) else _blind)(chosen, table, labels, features)
 
 
 def _reading(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> Done | None:
