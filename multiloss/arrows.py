@@ -102,11 +102,9 @@ def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:
 def _draw(panel: Any, one: Scene) -> None:
     panel.set_title(one.label, fontsize=10)
     longest = max((np.hypot(*step.T).max() for step in one.steps.values()), default=0.0) or 1.0
-    linked = [one.arrays[name] for name in ("x2", "positive", "negative") if name in one.arrays]
-    start = one.arrays.get("x1", one.arrays.get("anchor"))
-    for other in linked:
-        assert start is not None
-        for a, b in zip(start, other, strict=True):
+    start = next((one.arrays[name] for name in ("x1", "anchor") if name in one.arrays), None)
+    for name in ("x2", "positive", "negative"):
+        for a, b in [] if start is None else zip(start, one.arrays.get(name, ()), strict=False):
             panel.plot(*zip(a, b, strict=True), color="0.85", linewidth=1, zorder=1)
     for name, step in one.steps.items():
         points = one.arrays[name]

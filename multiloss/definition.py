@@ -94,10 +94,9 @@ class Definition:
         self.kernel: str | None = self.name
         """The name by which adapters look for kernels of their framework; a registered loss, whatever its name, has
         none."""
-        self.integer_targets = self.has_labels
-        """Whether `y_true` holds integers: a label a sample, or sets of them."""
         self.options = _defaults(value, shapes)
-        self.integer_targets |= self.domain(self.options).get("y_true") is LABEL_SETS
+        self.integer_targets = self.has_labels or self.domain(self.options).get("y_true") is LABEL_SETS
+        """Whether `y_true` holds integers: a label a sample, or sets of them."""
         parameters = inspect.signature(value).parameters
         self.shapes = {name: parse(text) for name, text in (shapes or {"y_true": "...", "y_pred": "..."}).items()}
         self.inputs = tuple(self.shapes)

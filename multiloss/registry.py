@@ -62,7 +62,8 @@ def add(definition: Definition, *, replace: bool = False) -> Definition:
             )
     taken = [name for name in names if name in _definitions or name in _aliases]
     if taken and not replace:
-        raise ValueError(f"the name {taken[0]!r} is taken by {_owner(taken[0])}; pass replace=True to replace it")
+        owner = _aliases.get(taken[0], taken[0])
+        raise ValueError(f"the name {taken[0]!r} is taken by {owner}; pass replace=True to replace it")
     for name in names:
         _aliases.pop(name, None)
         # A loss that lost its name to an alias is no loss any more; what else it was called means the new one.
@@ -168,18 +169,11 @@ def names() -> list[str]:
     return sorted(_definitions)
 
 
-def _owner(name: str) -> str:
-    return _aliases.get(name, name)
-
-
 def unknown_option(loss: str, option: str, known: list[str]) -> TypeError:
     """The error for an option that `loss` does not have."""
-    meant = _FOREIGN_OPTIONS.get(option, "")
-    if option == "weight" and "class_weight" not in known:
-        meant = _FOREIGN_OPTIONS["sample_weight"]
-    there = meant and ("given to the call" in meant or meant in known)
-    hint = f"; what you mean is called {meant} here" if there else ""
-    if not hint:
-        near = difflib.get_close_matches(option, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+    weight = "sample_weight" if option == "weight" and "class_weight" not in known else option
+    meant = _FOREIGN_OPTIONS.get(weight, "")
+    hint = "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(option, known, 1))
+    if meant and ("given to the call" in meant or meant in known):
+        hint = f"; what you mean is called {meant} here"
     return TypeError(f"{loss} has no option {option!r}{hint} (its options: {', '.join(known)})")
