@@ -7,7 +7,7 @@ Importing this package imports no framework.
 """
 
 from multiloss import definitions as definitions  # fills the registry
-from multiloss import info
+from multiloss import info, registry
 from multiloss.boosting import objective
 from multiloss.dispatch import list_backends
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
@@ -44,6 +44,4 @@ def list_losses() -> list[str]:
         >>> "huber" in multiloss.list_losses()
         True
     """
-    from multiloss import registry
-
     return sorted({*registry.names(), *registry.CENTER.values()})

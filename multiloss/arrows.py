@@ -68,8 +68,11 @@ def _inputs(definition: Definition) -> tuple[dict[str, np.ndarray], np.ndarray]:
         angles = np.array([90.0, 210.0, 330.0])[:, None] + np.array([-35.0, 0.0, 50.0])
         radius = rng.uniform(0.7, 1.2, size=(3, 3))
         features = (radius[..., None] * _directions(angles)).reshape(9, 2)
-        first = definition.inputs[0]
-        found = {first: labels, "features": features, "weight": _directions(np.array([100.0, 225.0, 315.0]))}
+        found = {
+            definition.inputs[0]: labels,
+            "features": features,
+            "weight": _directions(np.array([100.0, 225.0, 315.0])),
+        }
         return {name: found[name] for name in definition.inputs if name in found}, labels
     count = 3 if "anchor" in definition.inputs else 6
     angles = np.linspace(0, 360, count, endpoint=False) + 20

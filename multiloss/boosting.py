@@ -186,12 +186,11 @@ def _curvature(spec: loss.Spec, hessian: str) -> str:
     best = "bound" if residual else "constant" if negative else "exact"
     chosen = best if hessian == "auto" else hessian
     if chosen == "constant" and steepness > _STEEPEST:
-        advice = "; give class_weight as sample weights" if spec.kwargs.get("class_weight") else ""
-        if hessian == "constant" and not (flat or negative):
-            advice = "; leave hessian out"
+        needless = hessian == "constant" and not (flat or negative)
+        weighted = "; give class_weight as sample weights" if spec.kwargs.get("class_weight") else ""
         raise ValueError(
             f"the gradient of {name} with these options changes by up to {steepness:.3g} within one unit of the score, "
-            f"so that boosting by a second derivative of 1 diverges{advice}"
+            f"so that boosting by a second derivative of 1 diverges{'; leave hessian out' if needless else weighted}"
         )
     return chosen
 

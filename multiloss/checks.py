@@ -231,8 +231,9 @@ def whole_batch(loss: str, shape: Shape) -> ValueError:
 
 def label_dtype(dtype: Any, name: str = "y_true") -> TypeError:
     """The error for labels (or lengths) that are no integers."""
-    what = "lengths" if name.endswith("_lengths") else "labels"
-    return TypeError(f"{name} must hold integer {what}, got dtype {dtype}")
+    return TypeError(
+        f"{name} must hold integer {'lengths' if name.endswith('_lengths') else 'labels'}, got dtype {dtype}"
+    )
 
 
 def mask_dtype(dtype: Any) -> TypeError:

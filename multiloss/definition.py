@@ -206,12 +206,11 @@ def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, An
             f"a loss takes (xp, y_true, y_pred) and its options as keywords after '*'; "
             f"{value.__name__}{inspect.signature(value)} does not"
         )
-    missing = [p.name for p in keywords if p.default is p.empty]
-    if missing:
-        raise TypeError(f"option {missing[0]!r} of {value.__name__} has no default")
-    reserved = [p.name for p in keywords if p.name in ("reduction", "validate", "backend", "name")]
-    if reserved:
-        raise TypeError(f"option {reserved[0]!r} of {value.__name__} is every loss's own; choose another name")
+    for p in keywords:
+        if p.default is p.empty:
+            raise TypeError(f"option {p.name!r} of {value.__name__} has no default")
+        if p.name in ("reduction", "validate", "backend", "name"):
+            raise TypeError(f"option {p.name!r} of {value.__name__} is every loss's own; choose another name")
     return {p.name: p.default for p in keywords}
 
 
