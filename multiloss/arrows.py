@@ -87,8 +87,7 @@ def _inputs(definition: Definition) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 def _directions(degrees: np.ndarray) -> np.ndarray:
     """Points of the unit circle."""
-    radians = np.deg2rad(degrees)
-    return np.stack([np.cos(radians), np.sin(radians)], -1)
+    return np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], -1)
 
 
 def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:

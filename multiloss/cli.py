@@ -123,8 +123,8 @@ def _options(definition: Any) -> list[str]:
     if definition.table is not None:
         from multiloss.center import read_options
 
-        defaults = read_options({"loss": definition.name}).config() | {"axis_name": None, "process_group": None}
-        defaults |= {"sharded": False} if definition.table.sharded else {}
+        more = {"axis_name": None, "process_group": None} | ({"sharded": False} if definition.table.sharded else {})
+        defaults = read_options({"loss": definition.name}).config() | more
         del defaults["name"]
     else:
         axis = {} if definition.axis is None else {"axis": -1}

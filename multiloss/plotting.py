@@ -61,8 +61,7 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     those of the true class, against one other class. Of several inputs one moves, and the label says what the others
     are.
     """
-    options = dict(options or {})
-    definition = find(name)
+    options, definition = dict(options or {}), find(name)
     label = label_of(definition, options)
     if why := no_curve(definition):
         raise ValueError(f"{definition.name} {why}, and has no curve over one number")

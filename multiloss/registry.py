@@ -150,8 +150,8 @@ def find(name: str) -> Definition:
     if key in CENTER:
         raise ValueError(f"{name!r} is a loss with a state, which multiloss.get makes; it cannot be used here")
     known = [*_definitions, *_aliases, *CENTER.values()]
-    near = list(dict.fromkeys(_aliases.get(n, n) for n in difflib.get_close_matches(key, known, 5, 0.5)))
-    near += [n for n in _definitions if len(key) > 2 and key in n and n not in near]
+    alike = [_aliases.get(n, n) for n in difflib.get_close_matches(key, known, 5, 0.5)]
+    near = list(dict.fromkeys(alike + [n for n in _definitions if len(key) > 2 and key in n]))
     hint = f"; did you mean {', '.join(near[:5])}?" if near else "; multiloss.list_losses() has all names"
     raise ValueError(f"unknown loss {name!r}{hint}")
 

@@ -111,6 +111,10 @@ class _Trial:
         value, gradients = self.loss.value_and_grad(**inputs, **self.more, wrt=by)
         return _host(value), dict(zip(by, map(_host, gradients), strict=True))
 
+    def gradient_by(self, name: str) -> str:
+        """How messages call it."""
+        return f"gradient by {name}" if len(self.gradients) > 1 else "gradient"
+
     def values(self, inputs: Inputs, keep: np.ndarray | None) -> tuple[np.ndarray, Any]:
         """The truth of each sample, and how many it counts for in a mean."""
         definition, xp = self.spec.definition, dispatch.backend("numpy").xp
@@ -216,7 +220,7 @@ def _gradients(trial: _Trial) -> None:
         ok = np.abs(gradient - smooth) <= TOLERANCE * np.maximum(coarse, 1.0)
         # Any number will do at a kink, but a number.
         assert np.all(ok | (kinks & np.isfinite(gradient))), (
-            f"gradient by {name} {on}: {gradient}, differences {smooth}, {case}"
+            f"{trial.gradient_by(name)} {on}: {gradient}, differences {smooth}, {case}"
         )
 
 
@@ -234,7 +238,7 @@ def _masked_is_gone(trial: _Trial) -> None:
     assert same, f"a masked nan reaches the value {on}: {value}, of the call {called}, {case}"
     for name, gradient in gradients.items():
         assert np.array_equal(gradient, trial.gradients[name]) and not gradient[gone[name]].any(), (
-            f"a masked nan reaches the gradient by {name} {on}: {gradient}, {case}"
+            f"a masked nan reaches the {trial.gradient_by(name)} {on}: {gradient}, {case}"
         )
 
 

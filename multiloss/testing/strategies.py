@@ -58,12 +58,8 @@ def floats(shape: tuple[int, ...], low: float, high: float, dtype: str = "float6
 
 def probabilities(shape: tuple[int, ...], axis: Any = -1, dtype: str = "float64") -> st.SearchStrategy[np.ndarray]:
     """Distributions over `axis`, none of them nearer to 0 than 0.1 %; for `axis=()` single probabilities."""
-
-    def normalised(x: np.ndarray) -> np.ndarray:
-        x = x + 0.01
-        return (x / (1.02 if axis == () else x.sum(axis=axis, keepdims=True))).astype(dtype)
-
-    return floats(shape, 0.0, 1.0).map(normalised)
+    above = floats(shape, 0.0, 1.0).map(lambda x: x + 0.01)
+    return above.map(lambda x: (x / (1.02 if axis == () else x.sum(axis=axis, keepdims=True))).astype(dtype))
 
 
 def labels(shape: tuple[int, ...], classes: int, dtype: str = "int64") -> st.SearchStrategy[np.ndarray]:
