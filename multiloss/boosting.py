@@ -51,8 +51,7 @@ class Objective(loss.FixedOptions):
         """"exact", "bound" or "constant"."""
 
     def _fixed(self) -> Collection[str]:
-        made = "hessian" in self.__dict__
-        return (*self.spec.kwargs, *loss.COMMON, "hessian", "library") if made else ()
+        return (*self.spec.kwargs, *loss.COMMON, "hessian", "library") if "hessian" in self.__dict__ else ()
 
     def _instead(self, name: str, value: str) -> str:
         return f"make a new one: multiloss.objective({self.spec.name!r}, ..., {name}={value})"
@@ -60,10 +59,8 @@ class Objective(loss.FixedOptions):
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
         """Gradient and curvature, in the shape of the scores."""
         if hasattr(second, "get_label"):
-            y_true, y_pred, sample_weight = second.get_label(), first, second.get_weight()
-        else:
-            y_true, y_pred = first, second
-        return self._derivatives(np.asarray(y_true), np.asarray(y_pred), sample_weight)
+            first, second, sample_weight = second.get_label(), first, second.get_weight()
+        return self._derivatives(np.asarray(first), np.asarray(second), sample_weight)
 
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> list[tuple[float, float]]:
         """CatBoost's: for each sample the derivatives of minus the loss, which it maximises."""
@@ -71,11 +68,9 @@ class Objective(loss.FixedOptions):
         return list(zip((-gradient).tolist(), (-second).tolist(), strict=True))
 
     def _derivatives(self, y_true: Array, y_pred: Array, weight: Any) -> tuple[Array, Array]:
-        classes = self.spec.definition.has_labels
-        if classes and y_pred.ndim == 1:
+        if self.spec.definition.has_labels:
             # LightGBM's own `train` hands the scores of all classes over one after the other, class by class.
-            y_pred = y_pred.reshape(-1, len(y_true)).T
-        if classes:
+            y_pred = y_pred.reshape(-1, len(y_true)).T if y_pred.ndim == 1 else y_pred
             y_true = y_true.astype(np.int64)
         y_pred = y_pred.astype(np.float64)
         gradient, second = loss.make(self.spec, "numpy").grad_and_hess(y_true, y_pred)
@@ -188,16 +183,14 @@ def _curvature(spec: loss.Spec, hessian: str) -> str:
             f"the second derivative of {name} {where}, so the steps of a booster, which divide by it, diverge; leave "
             f"hessian out"
         )
-    chosen = hessian
-    if hessian == "auto":
-        chosen = "bound" if residual else "constant" if negative else "exact"
+    best = "bound" if residual else "constant" if negative else "exact"
+    chosen = best if hessian == "auto" else hessian
     if chosen == "constant" and steepness > _STEEPEST:
-        advice = "; give class_weight as sample weights" if spec.kwargs.get("class_weight") else ""
-        if hessian == "constant" and not (flat or negative):
-            advice = "; leave hessian out"
+        needless = hessian == "constant" and not (flat or negative)
+        weighted = "; give class_weight as sample weights" if spec.kwargs.get("class_weight") else ""
         raise ValueError(
             f"the gradient of {name} with these options changes by up to {steepness:.3g} within one unit of the score, "
-            f"so that boosting by a second derivative of 1 diverges{advice}"
+            f"so that boosting by a second derivative of 1 diverges{'; leave hessian out' if needless else weighted}"
         )
     return chosen
 

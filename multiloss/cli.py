@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import itertools
 import os
 import re
 import sys
@@ -90,22 +91,15 @@ def _list(args: argparse.Namespace) -> int:
     from multiloss import list_losses
     from multiloss.pictures import curves as plotting
 
-    families: dict[str, list[Any]] = {}
-    for name in list_losses():
-        definition = plotting.find(name)
-        families.setdefault(definition.family, []).append(definition)
-    width = max(len(definition.name) for group in families.values() for definition in group)
-    for i, (family, group) in enumerate(sorted(families.items())):
+    found = sorted(map(plotting.find, list_losses()), key=lambda definition: definition.family)
+    width = max(len(definition.name) for definition in found)
+    for i, (family, group) in enumerate(itertools.groupby(found, lambda definition: definition.family)):
         print(f"{os.linesep if i else ''}{family}")
         for definition in group:
             aliases = f" [{', '.join(definition.aliases)}]" if definition.aliases else ""
-            print(f"  {definition.name:<{width}}  {_summary(definition.doc)}{aliases}")
+            summary = " ".join(definition.doc.partition("\n\n")[0].split())
+            print(f"  {definition.name:<{width}}  {summary}{aliases}")
     return 0
-
-
-def _summary(doc: str) -> str:
-    """The first paragraph of a docstring on one line."""
-    return " ".join(doc.partition("\n\n")[0].split())
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -117,12 +111,10 @@ def _show(args: argparse.Namespace) -> int:
         print(f"also called {', '.join(definition.aliases)}")
     print(f"\n{formula_text(definition.doc)}")
     if definition.kind == "of_inputs":
-        print("\nInputs:")
-        for name, shape in definition.shapes.items():
-            print(f"    {name} ({shape.text}){' of integers' if shape.integer else ''}")
-    print("\nOptions:")
-    for line in _options(definition):
-        print(f"    {line}")
+        inputs = definition.shapes.items()
+        lines = (f"{name} ({shape.text}){' of integers' if shape.integer else ''}" for name, shape in inputs)
+        print("\nInputs:", *lines, sep="\n    ")
+    print("\nOptions:", *_options(definition), sep="\n    ")
     if not plotting.no_curve(definition):
         print("", *plotting.text(plotting.curve(args.name)), sep="\n")
     return 0
@@ -132,8 +124,8 @@ def _options(definition: Any) -> list[str]:
     if definition.table is not None:
         from multiloss.center import read_options
 
-        defaults = read_options({"loss": definition.name}).config() | {"axis_name": None, "process_group": None}
-        defaults |= {"sharded": False} if definition.table.sharded else {}
+        more = {"axis_name": None, "process_group": None} | ({"sharded": False} if definition.table.sharded else {})
+        defaults = read_options({"loss": definition.name}).config() | more
         del defaults["name"]
     else:
         axis = {} if definition.axis is None else {"axis": -1}
@@ -153,14 +145,11 @@ _SYMBOLS = {
 def formula_text(doc: str) -> str:
     r"""A docstring with its TeX formulas as plain text: `.. math:: \tfrac12 x^2` is shown as `½ x²`."""
     lines = []
-    for line in re.sub(r"(\.\. math::[^\n]*)((?:\n    +[^\s][^\n]*)+)", _one_line, doc).splitlines():
+    one_line = re.sub(r"\.\. math::[^\n]*(?:\n    +[^\s][^\n]*)+", lambda found: " ".join(found[0].split()), doc)
+    for line in one_line.splitlines():
         before, directive, formula = line.partition(".. math::")
         lines.append(f"    {_plain(formula.strip())}" if directive and not before.strip() else line)
     return "\n".join(lines)
-
-
-def _one_line(match: re.Match[str]) -> str:
-    return match[1] + " " + " ".join(match[2].split())
 
 
 def _plain(tex: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from multiloss.engine import checks, dispatch, options
@@ -13,7 +14,8 @@ Array = Any
 Axis = int | tuple[int, ...] | None
 
 
-def _ready(arrays: dict[str, Any], base: float | None, axis: Axis) -> tuple[Any, float, Axis, list[Array]]:
+def _summed(term: Callable[..., Array], arrays: dict[str, Any], base: float | None, axis: Axis) -> Array:
+    """The sum over the outcomes of `term(xp, *arrays)`, in units of the base."""
     axis = options.axis("axis", axis)
     base = None if base is None else options.real("base", base)
     if base is not None and not (base > 0 and base != 1):
@@ -27,7 +29,9 @@ def _ready(arrays: dict[str, Any], base: float | None, axis: Axis) -> tuple[Any,
     checks.axis_fits(axis, be.shape(computed[0]), next(iter(arrays)))
     if len(computed) == 2 and not checks.same(be.shape(computed[0]), be.shape(computed[1])):
         raise ValueError(f"p and q must have equal shapes, got {be.shape(computed[0])} and {be.shape(computed[1])}")
-    return be, 1.0 if base is None else math.log(base), axis, [be.cast_like(x, computed[-1]) for x in computed]
+    unit = 1.0 if base is None else math.log(base)
+    with dispatch.quiet(be):
+        return be.xp.sum(term(be.xp, *(be.cast_like(x, computed[-1]) for x in computed)), axis=axis) / unit
 
 
 def _log(xp: Any, weight: Array, x: Array) -> Array:
@@ -56,10 +60,8 @@ def entropy(p: Any, base: float | None = None, axis: Axis = -1) -> Array:
         >>> float(multiloss.info.entropy([0.5, 0.5, 0, 0], base=2))
         1.0
     """
-    be, unit, axis, (p,) = _ready({"p": p}, base, axis)
-    with dispatch.quiet(be):
-        # 0 - x and not -x: a certain outcome has the entropy 0.0, not -0.0.
-        return 0 - be.xp.sum(p * _log(be.xp, p, p), axis=axis) / unit
+    # 0 - x and not -x: a certain outcome has the entropy 0.0, not -0.0.
+    return 0 - _summed(lambda xp, p: p * _log(xp, p, p), {"p": p}, base, axis)
 
 
 def cross_entropy(p: Any, q: Any, base: float | None = None, axis: Axis = -1) -> Array:
@@ -81,9 +83,7 @@ def cross_entropy(p: Any, q: Any, base: float | None = None, axis: Axis = -1) ->
         >>> float(multiloss.info.cross_entropy([0.5, 0.5, 0, 0], [0.25] * 4, base=2))
         2.0
     """
-    be, unit, axis, (p, q) = _ready({"p": p, "q": q}, base, axis)
-    with dispatch.quiet(be):
-        return 0 - be.xp.sum(p * _log(be.xp, p, q), axis=axis) / unit
+    return 0 - _summed(lambda xp, p, q: p * _log(xp, p, q), {"p": p, "q": q}, base, axis)
 
 
 def kl_divergence(p: Any, q: Any, base: float | None = None, axis: Axis = -1) -> Array:
@@ -109,6 +109,4 @@ def kl_divergence(p: Any, q: Any, base: float | None = None, axis: Axis = -1) ->
         >>> float(multiloss.info.kl_divergence([0.5, 0.5, 0, 0], [0.25] * 4, base=2))
         1.0
     """
-    be, unit, axis, (p, q) = _ready({"p": p, "q": q}, base, axis)
-    with dispatch.quiet(be):
-        return be.xp.sum(p * (_log(be.xp, p, p) - _log(be.xp, p, q)), axis=axis) / unit
+    return _summed(lambda xp, p, q: p * (_log(xp, p, p) - _log(xp, p, q)), {"p": p, "q": q}, base, axis)

@@ -60,26 +60,23 @@ def in_domain(
     if values.size == 0:
         return
     off = "" if always else " (validate=False switches this check off)"
+    hint = f"; {domain.hint}" if domain.hint else ""
     if domain.values:
-        strange = ~np.isin(values, domain.values) & (values == values)
-        if strange.any():
-            hint = f"; {domain.hint}" if domain.hint else ""
-            raise ValueError(f"{name} must hold {domain.wanted}, got {values[strange].flat[0]:g}{hint}{off}")
+        strange = values[~np.isin(values, domain.values) & (values == values)]
+        if strange.size:
+            raise ValueError(f"{name} must hold {domain.wanted}, got {strange[0]:g}{hint}{off}")
         return
     low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
     slack = 0.0 if domain.open_low else rounding(dtype)
     too_low = low <= domain.low if domain.open_low else low < domain.low - slack
     if too_low or high > domain.high + slack:
-        worst = low if too_low else high
-        hinted = domain.hint and name == "y_pred" and (has_logits or domain is LOG_PROBABILITY)
-        hint = f"; {domain.hint}" if hinted else ""
-        raise ValueError(f"{name} must hold {domain.wanted}, got {worst:g}{hint}{off}")
+        hint = hint if name == "y_pred" and (has_logits or domain is LOG_PROBABILITY) else ""
+        raise ValueError(f"{name} must hold {domain.wanted}, got {low if too_low else high:g}{hint}{off}")
 
 
 def label_sets(name: str, values: np.ndarray, classes: int | None) -> None:
     """Refuse what is no class number in [0, classes) and no padding of -1."""
-    wrong = values < -1
-    wrong = wrong if classes is None else wrong | (values >= classes)
+    wrong = (values < -1) | (False if classes is None else values >= classes)
     if wrong.any():
         raise ValueError(
             f"{name} holds the label {values[wrong].flat[0]:g}, but must hold class numbers in [0, {classes}), padded "
@@ -93,8 +90,7 @@ def sums_to_one(name: str, values: np.ndarray, axis: Any, keep: np.ndarray | Non
     sums = values.sum(axis=axis, dtype=np.float64)
     sums = sums if keep is None else sums[keep]
     off = np.abs(sums - 1)
-    wrong = off > rounding(dtype)  # nan is not
-    if wrong.any():
+    if (off > rounding(dtype)).any():  # nan is not
         raise ValueError(
             f"{name} must sum to 1 over axis {axis}, got a sum of {sums.flat[int(np.nanargmax(off))]:g}; {way_out}"
         )
@@ -119,26 +115,17 @@ def labels_in_range(
 ) -> None:
     """Refuse labels outside [0, classes) that are neither ignored nor masked, naming the first one; `way_out` is what a
     loss without `ignore_index` has for labels such as -1."""
-    bad = (labels < 0) | (labels >= classes)
-    if ignore_index is not None:
-        bad &= labels != ignore_index
-    if keep is not None:
-        bad &= keep
-    if not bad.any():
-        return
-    first = int(labels[bad].flat[0])
-    hint = ""
-    if first in (-1, -100):
-        way_out = f"to leave such samples out pass ignore_index={first}" if way_out is None else way_out
-        hint = f"; {way_out}"
-    raise ValueError(f"{name} holds the label {first}, but labels must be in [0, {classes}){hint}")
+    counted = True if ignore_index is None else labels != ignore_index
+    bad = labels[((labels < 0) | (labels >= classes)) & counted & (True if keep is None else keep)]
+    if bad.size:
+        way_out = f"to leave such samples out pass ignore_index={bad[0]}" if way_out is None else way_out
+        hint = f"; {way_out}" if bad[0] in (-1, -100) else ""
+        raise ValueError(f"{name} holds the label {bad[0]}, but labels must be in [0, {classes}){hint}")
 
 
 def lengths_in_range(name: str, lengths: np.ndarray, most: int, of: str, keep: np.ndarray | None) -> None:
     """Refuse lengths outside [0, most] that are not masked, naming the first one; `of` says what `most` is."""
-    bad = (lengths < 0) | (lengths > most)
-    if keep is not None:
-        bad &= keep
+    bad = ((lengths < 0) | (lengths > most)) & (True if keep is None else keep)
     if bad.any():
         at = tuple(int(i) for i in np.argwhere(bad)[0])
         sample = at[0] if len(at) == 1 else at
@@ -155,10 +142,9 @@ def equal_shapes(y_true: Shape, y_pred: Shape) -> None:
     if same(y_true, y_pred):
         return
     a, b = tuple(y_true), tuple(y_pred)
-    hint = ""
-    if len(a) != len(b) and (a == (*b, 1) or b == (*a, 1)):
-        hint = "; add or drop the trailing axis of 1: broadcasting them would compare every sample with every other"
-    raise ValueError(f"y_true and y_pred must have equal shapes, got {a} and {b}{hint}")
+    hint = "; add or drop the trailing axis of 1: broadcasting them would compare every sample with every other"
+    trailing = len(a) != len(b) and (a == (*b, 1) or b == (*a, 1))
+    raise ValueError(f"y_true and y_pred must have equal shapes, got {a} and {b}{hint if trailing else ''}")
 
 
 def label_shape(y_true: Shape, y_pred: Shape, axis: int, loss: str) -> None:
@@ -166,14 +152,12 @@ def label_shape(y_true: Shape, y_pred: Shape, axis: int, loss: str) -> None:
     wanted = [n for i, n in enumerate(y_pred) if i != axis % len(y_pred)]
     if same(y_true, wanted):
         return
-    hint = ""
-    if tuple(y_true) == tuple(y_pred):
-        hint = f"; argmax over axis {axis} makes labels of one-hot targets"
-        if loss.startswith("sparse_"):
-            hint = f"; for one-hot or soft targets there is {loss.removeprefix('sparse_')}"
+    hint = f"; argmax over axis {axis} makes labels of one-hot targets"
+    if loss.startswith("sparse_"):
+        hint = f"; for one-hot or soft targets there is {loss.removeprefix('sparse_')}"
     raise ValueError(
         f"y_true must hold one label per sample, of shape {tuple(wanted)} for y_pred of shape {tuple(y_pred)} "
-        f"with the classes on axis {axis}, got shape {tuple(y_true)}{hint}"
+        f"with the classes on axis {axis}, got shape {tuple(y_true)}{hint if tuple(y_true) == tuple(y_pred) else ''}"
     )
 
 
@@ -198,12 +182,10 @@ def weight_shape(name: str, weight: Shape, samples: Shape, y_pred: Shape) -> Non
         a is None or b is None or a == b or a == 1 for a, b in zip(weight, samples[: len(weight)], strict=True)
     ):
         return
-    hint = ""
-    if len(samples) == 0 and tuple(weight) == tuple(y_pred):
-        hint = "; a 1-D input is one sample: pass axis=() to make every element a value of its own"
+    hint = "; a 1-D input is one sample: pass axis=() to make every element a value of its own"
     raise ValueError(
         f"{name} must have the shape of the per-sample values, {tuple(samples)}, or leading axes of it, "
-        f"got {tuple(weight)}{hint}"
+        f"got {tuple(weight)}{hint if not samples and tuple(weight) == tuple(y_pred) else ''}"
     )
 
 
@@ -249,8 +231,9 @@ def whole_batch(loss: str, shape: Shape) -> ValueError:
 
 def label_dtype(dtype: Any, name: str = "y_true") -> TypeError:
     """The error for labels (or lengths) that are no integers."""
-    what = "lengths" if name.endswith("_lengths") else "labels"
-    return TypeError(f"{name} must hold integer {what}, got dtype {dtype}")
+    return TypeError(
+        f"{name} must hold integer {'lengths' if name.endswith('_lengths') else 'labels'}, got dtype {dtype}"
+    )
 
 
 def mask_dtype(dtype: Any) -> TypeError:

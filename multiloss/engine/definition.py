@@ -93,10 +93,9 @@ class Definition:
         self.kernel: str | None = self.name
         """The name by which adapters look for kernels of their framework; a registered loss, whatever its name, has
         none."""
-        self.integer_targets = self.has_labels
-        """Whether `y_true` holds integers: a label a sample, or sets of them."""
         self.options = _defaults(value, shapes)
-        self.integer_targets |= self.domain(self.options).get("y_true") is LABEL_SETS
+        self.integer_targets = self.has_labels or self.domain(self.options).get("y_true") is LABEL_SETS
+        """Whether `y_true` holds integers: a label a sample, or sets of them."""
         parameters = inspect.signature(value).parameters
         self.shapes = {name: parse(text) for name, text in (shapes or {"y_true": "...", "y_pred": "..."}).items()}
         self.inputs = tuple(self.shapes)
@@ -195,12 +194,11 @@ def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, An
             f"a loss takes (xp, y_true, y_pred) and its options as keywords after '*'; "
             f"{value.__name__}{inspect.signature(value)} does not"
         )
-    missing = [p.name for p in keywords if p.default is p.empty]
-    if missing:
-        raise TypeError(f"option {missing[0]!r} of {value.__name__} has no default")
-    reserved = [p.name for p in keywords if p.name in ("reduction", "validate", "backend", "name")]
-    if reserved:
-        raise TypeError(f"option {reserved[0]!r} of {value.__name__} is every loss's own; choose another name")
+    for p in keywords:
+        if p.default is p.empty:
+            raise TypeError(f"option {p.name!r} of {value.__name__} has no default")
+        if p.name in ("reduction", "validate", "backend", "name"):
+            raise TypeError(f"option {p.name!r} of {value.__name__} is every loss's own; choose another name")
     return {p.name: p.default for p in keywords}
 
 

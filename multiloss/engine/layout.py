@@ -84,9 +84,7 @@ class ByAxis:
         """What the labels of an input must be below; None: any may be."""
         return be.xp.class_count(inputs["y_pred"], self.axis) if self.is_label(name) else None
 
-    def has_range(self, name: str) -> bool:
-        """Whether an input holds labels that must be below some number."""
-        return self.is_label(name)
+    has_range = is_label
 
     def known_most(self, name: str) -> tuple[int | None, str]:
         """The number, if it is known while tracing; and in words what lengths are measured by, where it holds these."""

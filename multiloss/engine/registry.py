@@ -71,7 +71,8 @@ def add(definition: Definition, *, replace: bool = False) -> Definition:
             )
     taken = [name for name in names if name in _definitions or name in _aliases]
     if taken and not replace:
-        raise ValueError(f"the name {taken[0]!r} is taken by {_owner(taken[0])}; pass replace=True to replace it")
+        owner = _aliases.get(taken[0], taken[0])
+        raise ValueError(f"the name {taken[0]!r} is taken by {owner}; pass replace=True to replace it")
     for name in names:
         _aliases.pop(name, None)
         # A loss that lost its name to an alias is no loss any more; what else it was called means the new one.
@@ -156,8 +157,8 @@ def find(name: str) -> Definition:
     if key in CENTER:
         raise ValueError(f"{name!r} is a loss with a state, which multiloss.get makes; it cannot be used here")
     known = [*_definitions, *_aliases, *CENTER.values()]
-    near = list(dict.fromkeys(_aliases.get(n, n) for n in difflib.get_close_matches(key, known, 5, 0.5)))
-    near += [n for n in _definitions if len(key) > 2 and key in n and n not in near]
+    alike = [_aliases.get(n, n) for n in difflib.get_close_matches(key, known, 5, 0.5)]
+    near = list(dict.fromkeys(alike + [n for n in _definitions if len(key) > 2 and key in n]))
     hint = f"; did you mean {', '.join(near[:5])}?" if near else "; multiloss.list_losses() has all names"
     raise ValueError(f"unknown loss {name!r}{hint}")
 
@@ -175,20 +176,13 @@ def names() -> list[str]:
     return sorted(_definitions)
 
 
-def _owner(name: str) -> str:
-    return _aliases.get(name, name)
-
-
 def unknown_option(loss: str, option: str, known: list[str]) -> TypeError:
     """The error for an option that `loss` does not have."""
-    meant = _FOREIGN_OPTIONS.get(option, "")
-    if option == "weight" and "class_weight" not in known:
-        meant = _FOREIGN_OPTIONS["sample_weight"]
-    there = meant and ("given to the call" in meant or meant in known)
-    hint = f"; what you mean is called {meant} here" if there else ""
-    if not hint:
-        near = difflib.get_close_matches(option, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+    weight = "sample_weight" if option == "weight" and "class_weight" not in known else option
+    meant = _FOREIGN_OPTIONS.get(weight, "")
+    hint = "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(option, known, 1))
+    if meant and ("given to the call" in meant or meant in known):
+        hint = f"; what you mean is called {meant} here"
     return TypeError(f"{loss} has no option {option!r}{hint} (its options: {', '.join(known)})")
 
 

@@ -15,7 +15,10 @@ from typing import Any
 from multiloss.engine import checks
 
 Shape = tuple[int | None, ...]
-_INTEGER = re.compile(r"int(<=?)?([A-Z])?")
+_SHAPE = re.compile(
+    r"(?P<axes>(?P<leading>\.\.\.(?!\S))?(\s*\b[A-Z]\b)*)\s*"
+    r"(?P<integer>int(?P<sign><=?)?(?P<below>[A-Z])?)?"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +40,12 @@ class Wanted:
 
 def parse(text: str) -> Wanted:
     """Read one shape."""
-    words = text.split()
-    integer, below, inclusive = False, None, False
-    if words and (found := _INTEGER.fullmatch(words[-1])):
-        integer, below, inclusive = True, found[2], found[1] == "<="
-        words = words[:-1]
-    leading = bool(words) and words[0] == "..."
-    letters = tuple(words[1:] if leading else words)
-    if not all(re.fullmatch("[A-Z]", letter) for letter in letters):
+    found = _SHAPE.fullmatch(text.strip())
+    if found is None:
         raise ValueError(f"{text!r} is no shape")
-    return Wanted(" ".join(words), leading, letters, integer, below, inclusive)
+    words = found["axes"].split()
+    leading, integer = found["leading"] is not None, found["integer"] is not None
+    return Wanted(" ".join(words), leading, tuple(words[leading:]), integer, found["below"], found["sign"] == "<=")
 
 
 def lengths(shapes: Mapping[str, Wanted], given: Mapping[str, Shape]) -> dict[str, Any]:

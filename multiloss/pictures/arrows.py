@@ -68,8 +68,11 @@ def _inputs(definition: Definition) -> tuple[dict[str, np.ndarray], np.ndarray]:
         angles = np.array([90.0, 210.0, 330.0])[:, None] + np.array([-35.0, 0.0, 50.0])
         radius = rng.uniform(0.7, 1.2, size=(3, 3))
         features = (radius[..., None] * _directions(angles)).reshape(9, 2)
-        first = definition.inputs[0]
-        found = {first: labels, "features": features, "weight": _directions(np.array([100.0, 225.0, 315.0]))}
+        found = {
+            definition.inputs[0]: labels,
+            "features": features,
+            "weight": _directions(np.array([100.0, 225.0, 315.0])),
+        }
         return {name: found[name] for name in definition.inputs if name in found}, labels
     count = 3 if "anchor" in definition.inputs else 6
     angles = np.linspace(0, 360, count, endpoint=False) + 20
@@ -84,8 +87,7 @@ def _inputs(definition: Definition) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 def _directions(degrees: np.ndarray) -> np.ndarray:
     """Points of the unit circle."""
-    radians = np.deg2rad(degrees)
-    return np.stack([np.cos(radians), np.sin(radians)], -1)
+    return np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], -1)
 
 
 def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:
@@ -102,11 +104,9 @@ def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:
 def _draw(panel: Any, one: Scene) -> None:
     panel.set_title(one.label, fontsize=10)
     longest = max((np.hypot(*step.T).max() for step in one.steps.values()), default=0.0) or 1.0
-    linked = [one.arrays[name] for name in ("x2", "positive", "negative") if name in one.arrays]
-    start = one.arrays.get("x1", one.arrays.get("anchor"))
-    for other in linked:
-        assert start is not None
-        for a, b in zip(start, other, strict=True):
+    start = next((one.arrays[name] for name in ("x1", "anchor") if name in one.arrays), None)
+    for name in ("x2", "positive", "negative"):
+        for a, b in [] if start is None else zip(start, one.arrays.get(name, ()), strict=False):
             panel.plot(*zip(a, b, strict=True), color="0.85", linewidth=1, zorder=1)
     for name, step in one.steps.items():
         points = one.arrays[name]

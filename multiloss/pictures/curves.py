@@ -62,8 +62,7 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     those of the true class, against one other class. Of several inputs one moves, and the label says what the others
     are.
     """
-    options = dict(options or {})
-    definition = find(name)
+    options, definition = dict(options or {}), find(name)
     label = label_of(definition, options)
     if why := no_curve(definition):
         raise ValueError(f"{definition.name} {why}, and has no curve over one number")
@@ -235,14 +234,18 @@ def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
         left, right = strip.subplots(1, 2)
         for i, one in enumerate(group):
             # the later ones thinner and broken, so that curves that coincide are all seen
-            look = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
-            width = max(3.2 - 0.5 * i, 1.4)
-            left.plot(one.x, one.value, label=one.label, linewidth=width, **look)
-            right.plot(one.x, _broken_at_jumps(one.slope), linewidth=width, **look)
-        for axis, what in ((left, "loss"), (right, "gradient")):
-            _dress(axis, axis_label, what)
-        left.set_ylim(*_limits([one.value for one in group]))
-        right.set_ylim(*_limits([one.slope for one in group]))
+            look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+            look["linewidth"] = max(3.2 - 0.5 * i, 1.4)
+            left.plot(one.x, one.value, label=one.label, **look)
+            right.plot(one.x, _broken_at_jumps(one.slope), **look)
+        for axis, what, shown in (
+            (left, "loss", [one.value for one in group]),
+            (right, "gradient", [one.slope for one in group]),
+        ):
+            axis.grid(color="0.92", linewidth=0.8)
+            axis.axhline(0, color="0.6", linewidth=0.8, zorder=1)
+            axis.set(axisbelow=True, xlabel=axis_label, ylabel=what, ylim=_limits(shown))
+            axis.spines[["top", "right"]].set_visible(False)
         longest = max(len(one.label) for one in group)
         strip.legend(loc="outside upper center", ncols=max(1, min(len(group), 100 // (longest + 6))), frameon=False)
     return rendered(drawn, file_format, 150)
@@ -258,22 +261,12 @@ def rendered(drawn: Any, file_format: str, dpi: int) -> bytes:
 def figure(figsize: tuple[float, float]) -> Any:
     """An empty figure of matplotlib, without its global state; ImportError that names the extra where it is missing."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ImportError(
             "drawing needs matplotlib, which is not installed: pip install 'multiloss[demo]'", name="matplotlib"
         ) from error
-    made = Figure(figsize=figsize, layout="constrained")
-    FigureCanvasAgg(made)
-    return made
-
-
-def _dress(axis: Any, axis_label: str, what: str) -> None:
-    axis.grid(color="0.92", linewidth=0.8)
-    axis.axhline(0, color="0.6", linewidth=0.8, zorder=1)
-    axis.set(axisbelow=True, xlabel=axis_label, ylabel=what)
-    axis.spines[["top", "right"]].set_visible(False)
+    return Figure(figsize=figsize, layout="constrained")
 
 
 def _limits(values: Sequence[np.ndarray], margin: float = 0.05) -> tuple[float, float]:

@@ -51,21 +51,15 @@ class CaseOfInputs:
 
 def floats(shape: tuple[int, ...], low: float, high: float, dtype: str = "float64") -> st.SearchStrategy[np.ndarray]:
     """Real numbers in [low, high], exact in float32, without subnormal ones."""
-    width = 32
-    numbers = st.floats(
-        float(np.float32(low)), float(np.float32(high)), width=width, allow_nan=False, allow_subnormal=False
-    )
+    ends = float(np.float32(low)), float(np.float32(high))
+    numbers = st.floats(*ends, width=32, allow_nan=False, allow_subnormal=False)
     return arrays(np.float32, shape, elements=numbers).map(lambda x: x.astype(dtype))
 
 
 def probabilities(shape: tuple[int, ...], axis: Any = -1, dtype: str = "float64") -> st.SearchStrategy[np.ndarray]:
     """Distributions over `axis`, none of them nearer to 0 than 0.1 %; for `axis=()` single probabilities."""
-
-    def normalised(x: np.ndarray) -> np.ndarray:
-        x = x + 0.01
-        return (x / (1.02 if axis == () else x.sum(axis=axis, keepdims=True))).astype(dtype)
-
-    return floats(shape, 0.0, 1.0).map(normalised)
+    above = floats(shape, 0.0, 1.0).map(lambda x: x + 0.01)
+    return above.map(lambda x: (x / (1.02 if axis == () else x.sum(axis=axis, keepdims=True))).astype(dtype))
 
 
 def labels(shape: tuple[int, ...], classes: int, dtype: str = "int64") -> st.SearchStrategy[np.ndarray]:
@@ -140,34 +134,24 @@ def layout_of(spec: Spec, inputs: dict[str, np.ndarray]) -> Layout:
 @st.composite
 def cases(draw: st.DrawFn, spec: Spec) -> Any:
     """Calls that the loss accepts: several shapes, axes and reductions, with and without weights and mask."""
-    if spec.definition.kind == "of_inputs":
-        return draw(_cases_of_inputs(spec))
-    sparse = spec.definition.kind == "over_labels"
+    definition, reduction = spec.definition, draw(st.sampled_from(REDUCTIONS))
+    if definition.kind == "of_inputs":
+        # The numbers are from a seed: where rows are compared, equal ones would mean a kink.
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        inputs = draw_inputs(spec, rng, draw(st.sampled_from(LEADING)))
+        samples = layout_of(spec, inputs).samples
+        weighted = not definition.whole_batch and draw(st.booleans())
+        weight = rng.uniform(0.5, 2.0, samples[:1]) if weighted else None
+        mask = rng.uniform(size=samples) < 0.7 if draw(st.booleans()) else None
+        return CaseOfInputs(inputs, weight, mask, reduction)
     shape = draw(st.sampled_from(SHAPES))
-    choices = [-1, 0] if sparse or spec.definition.axis is single_axis else [-1, 0, None, ()]
-    if spec.definition.kind == "over_axis":
-        choices = [axis for axis in choices if axis != ()]
-    axis = draw(st.sampled_from(choices))
+    choices = [-1, 0, None, ()] if definition.kind == "elementwise" else [-1, 0, None]
+    axis = draw(st.sampled_from([-1, 0] if definition.axis is single_axis else choices))
     samples = sample_shape(shape, axis)
-    y_true = draw(labels(samples, shape[axis])) if sparse else draw(_inputs(spec, "y_true", shape, axis))
+    y_true = draw(labels(samples, shape[axis]) if definition.has_labels else _inputs(spec, "y_true", shape, axis))
     y_pred = draw(_inputs(spec, "y_pred", shape, axis))
-    reduction = draw(st.sampled_from(REDUCTIONS))
     # Weights and masks of the leading axes too: they are broadcast from the left.
     leading = samples[: draw(st.integers(0, len(samples)))]
     weight = draw(st.none() | floats(leading, 0.0, 4.0))
     mask = draw(st.none() | arrays(bool, leading))
     return Case(y_true, y_pred, weight, mask, axis, reduction)
-
-
-@st.composite
-def _cases_of_inputs(draw: st.DrawFn, spec: Spec) -> CaseOfInputs:
-    """The values are from a seed: where rows are compared, equal ones would mean a kink."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    inputs = draw_inputs(spec, rng, draw(st.sampled_from(LEADING)))
-    samples = layout_of(spec, inputs).samples
-    weight = mask = None
-    if not spec.definition.whole_batch and draw(st.booleans()):
-        weight = rng.uniform(0.5, 2.0, samples[:1])
-    if draw(st.booleans()):
-        mask = rng.uniform(size=samples) < 0.7
-    return CaseOfInputs(inputs, weight, mask, draw(st.sampled_from(REDUCTIONS)))
