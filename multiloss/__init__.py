@@ -13,7 +13,7 @@ from multiloss.dispatch import list_backends
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
 from multiloss.loss import get
 from multiloss.porting import port
-from multiloss.porting.compare import compare
+from multiloss.comparing import compare
 from multiloss.registry import register
 from multiloss.version import __version__
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -14,22 +15,21 @@ from typing import Any
 import numpy as np
 
 from multiloss import loss as losses
-from multiloss import registry
+from multiloss import porting, registry
+from multiloss.comparing.run import Side, parameters
 from multiloss.loss import Named
 from multiloss.porting import objects, written
-from multiloss.porting.sides import Side, parameters
 
 _OF_ROOT = {
     "torch": "torch", "torchvision": "torch", "tensorflow": "tensorflow", "keras": "keras", "jax": "jax",
     "jaxlib": "jax", "optax": "jax", "flax": "jax", "numpy": "numpy", "scipy": "numpy",
 }  # fmt: skip
+"""The framework whose arrays a package takes."""
 _PREDICTED = {
     "y_pred", "input", "inputs", "pred", "preds", "prediction", "predictions", "logits", "output", "outputs", "y_hat",
     "log_input", "log_predictions",
 }  # fmt: skip
 _TRUE = {"y_true", "target", "targets", "label", "labels", "truth", "ground_truth"}
-_PREDICTION_FIRST = ("y_pred", "y_true")
-_TARGET_FIRST = ("y_true", "y_pred")
 
 
 def _frames_first(call: Any) -> Any:
@@ -41,8 +41,7 @@ def _paddings(call: Any) -> Any:
     """Optax' ctc takes 1 where a frame or a label is padding."""
 
     def padding(like: Any, length: int, lengths: Any) -> Any:
-        behind = np.arange(length) >= np.asarray(lengths)[:, None]
-        return like[:1, :1, :1].ravel() * 0 + behind
+        return like[:1, :1, :1].ravel() * 0 + (np.arange(length) >= np.asarray(lengths)[:, None])
 
     def loss(y_pred: Any, input_lengths: Any, y_true: Any, label_lengths: Any) -> Any:
         of_frames = padding(y_pred, y_pred.shape[1], input_lengths)
@@ -75,77 +74,69 @@ def make(name: str, item: Any, order: str | None, arrays_of: str | None) -> Side
 
 
 def _written(name: str, text: str) -> Side:
-    from multiloss import porting
-
     dotted, args, kwargs = written.parse(text)
-    if dotted == "multiloss.get":
-        return _live(name, losses.get(*args, **kwargs), None)
-    if "." not in dotted and not args:
-        return _live(name, losses.get(dotted, **kwargs), None)
+    if dotted == "multiloss.get" or ("." not in dotted and not args):
+        return _live(name, losses.get(*(args if "." in dotted else (dotted,)), **kwargs), None)
     known = porting.sources()
     source = known[written.canonical(dotted, known)]
     module, _, attribute = source.name.rpartition(".")
     library = module.partition(".")[0]
     if importlib.util.find_spec(library) is None:
         side = _live(name, porting.port(text), None)
-        side.notes.append(f"{library} is not installed: this is multiloss' port of it")
-        side.text = text
+        side.text, side.notes = text, [f"{library} is not installed: this is multiloss' port of it"]
         return side
     given = source.arguments(args, kwargs)
     theirs = getattr(importlib.import_module(module), attribute)
     notes = [f"{library}'s own"]
     if library == "torch":
-        tensor = importlib.import_module("torch").tensor
-        given = {key: tensor(value, dtype=tensor([0.0]).double().dtype) if isinstance(value, list | tuple) else value
-                 for key, value in given.items()}  # fmt: skip
+        torch = importlib.import_module("torch")
+        lists = {key: value for key, value in given.items() if isinstance(value, list | tuple)}
+        given |= {key: torch.tensor(value, dtype=torch.float64) for key, value in lists.items()}
     if library == "keras" and source.is_class and "dtype" not in given:
-        given = {**given, "dtype": "float64"}
+        given["dtype"] = "float64"
         notes.append("made with dtype='float64'")
     side = _live(name, theirs(**given) if source.is_class else functools.partial(theirs, **given), None)
-    side.text, side.notes = text, notes
-    if source.data:
-        side.order = source.data
+    side.text, side.notes, side.order = text, notes, source.data or side.order
     return side
 
 
 def _live(name: str, item: Any, arrays_of: str | None) -> Side:
-    from multiloss import porting
-
-    if inspect.isclass(item) and callable(item):
+    if inspect.isclass(item):
         raise TypeError(f"{name} is the class {item.__qualname__}: give an object of it, {item.__qualname__}()")
     if not callable(item):
         raise TypeError(f"{name} must be a callable or the written form of a loss, got {type(item).__name__}")
     if hasattr(item, "init_state") and hasattr(item, "step"):
         raise TypeError(f"{name} is {type(item).__name__}, which holds state that a comparison would move")
     if isinstance(item, Named):
-        candidate = item.backend or arrays_of or "numpy"
-        return Side(name, item, _call_of(item), item.spec.definition.inputs, (candidate,), item.spec.definition,
-                    {**item.spec.kwargs, "axis": item.spec.axis}, "multiloss")  # fmt: skip
+        spec = item.spec
+        return Side(item, _call_of(item), spec.definition.inputs, (item.backend or arrays_of or "numpy",),
+                    spec.definition, {**spec.kwargs, "axis": spec.axis}, "multiloss")  # fmt: skip
     inner = item.func if isinstance(item, functools.partial) else item
-    root = _root(inner)
-    text, order = _text(item), _order_of_names(item)
-    definition, options, found = None, {}, objects.identify(item, porting.sources())
-    if found is not None:
+    side = Side(item, _text(item), ("y_true", "y_pred"), _frameworks(inner, arrays_of))
+    root, names = _root(inner), parameters(item)[:2]
+    if found := objects.identify(item, porting.sources()):
         source = porting.sources()[found[0]]
-        order = source.data
-        text = _text(item)
-        item = _LAYOUTS.get(found[0], lambda call: call)(item)
-        try:
+        side.call, side.order = _LAYOUTS.get(found[0], lambda call: call)(item), source.data
+        with contextlib.suppress(ValueError, TypeError):  # not portable: it still runs
             row = source.to_row(source.arguments((), found[1]))
-            definition, options = registry.find(row.loss), row.options
-        except (ValueError, TypeError):  # not portable: it still runs
-            pass
-    elif root in ("torch", "optax"):
-        order = _PREDICTION_FIRST
-    if root in _OF_ROOT and root != "numpy":
-        return Side(name, item, text, order, (_OF_ROOT[root],), definition, options, root)
-    for module, base, framework in (("torch", "nn.Module", "torch"), ("keras", "losses.Loss", "keras")):
-        if module in sys.modules and _is_a(inner, sys.modules[module], base):
-            return Side(name, item, text, order, (framework,))
-    named = [found for found in _mentioned(inner) if found != "numpy"]
-    tried = [*named, *([arrays_of] if arrays_of else []), "numpy", "torch", "jax", "tensorflow"]
-    here = tuple(dict.fromkeys(framework for framework in tried if framework in sys.modules))
-    return Side(name, item, text, order, here)
+            side.definition, side.options = registry.find(row.loss), row.options
+    elif root in ("torch", "optax") or (len(names) == 2 and names[0] in _PREDICTED and names[1] in _TRUE):
+        side.order = ("y_pred", "y_true")
+    side.library = root if root in _OF_ROOT and root != "numpy" else None
+    return side
+
+
+def _frameworks(item: Any, arrays_of: str | None) -> tuple[str, ...]:
+    """Where it may run, the likeliest first: where it comes from; what its class or its code names; what is here."""
+    own = _OF_ROOT.get(_root(item), "numpy")
+    if own != "numpy":
+        return (own,)
+    bases = {_OF_ROOT.get(base.__module__.partition(".")[0]) for base in type(item).__mro__}
+    for framework in ("torch", "keras"):
+        if framework in bases:
+            return (framework,)
+    tried = [*_mentioned(item), arrays_of, "numpy", "torch", "jax", "tensorflow"]
+    return tuple(dict.fromkeys(framework for framework in tried if framework in sys.modules))
 
 
 def _call_of(item: Named) -> str:
@@ -155,13 +146,9 @@ def _call_of(item: Named) -> str:
     return f"multiloss.get({item.spec.name!r}{''.join(f', {key}={value!r}' for key, value in given.items())})"
 
 
-def _is_a(item: Any, module: Any, base: str) -> bool:
-    return isinstance(item, functools.reduce(getattr, base.split("."), module))
-
-
 def _root(item: Any) -> str:
-    module = getattr(item, "__module__", None) if inspect.isroutine(item) else type(item).__module__
-    module = module or type(item).__module__
+    """The package that a function, or the class of an object, is of."""
+    module = (inspect.isroutine(item) and getattr(item, "__module__", None)) or type(item).__module__
     return str(module).partition(".")[0]
 
 
@@ -171,49 +158,37 @@ def _text(item: Any) -> str:
         return f"{_text(item.func)}({' '.join(given.split())})"
     named = getattr(item, "__qualname__", None)
     if named is None:
-        kind = type(item)
-        return f"{kind.__module__.partition('.')[0]} {kind.__qualname__}" + (
-            f"(reduction={item.reduction!r})" if hasattr(item, "reduction") else "()"
-        )
+        options = f"reduction={item.reduction!r}" if hasattr(item, "reduction") else ""
+        return f"{_root(item)} {type(item).__qualname__}({options})"
     module = str(getattr(item, "__module__", "") or "")
     return f"{module}.{named}" if module.partition(".")[0] in _OF_ROOT else str(named)
 
 
-def _order_of_names(item: Any) -> tuple[str, ...]:
-    """Target first, as Keras and multiloss; the other way round where the parameters are named so."""
-    names = parameters(item)[:2]
-    if len(names) == 2 and names[0] in _PREDICTED and names[1] in _TRUE:
-        return _PREDICTION_FIRST
-    return _TARGET_FIRST
-
-
 def _mentioned(item: Any) -> list[str]:
-    """The frameworks whose modules, functions or objects the code of a function names."""
-    function = getattr(item, "__func__", item)
-    if not hasattr(function, "__code__"):
-        function = getattr(type(item), "forward", None) or vars(type(item)).get("__call__")
-    if not hasattr(function, "__code__"):
+    """The frameworks whose modules, functions or objects the code of a function names, but NumPy."""
+    functions = (
+        getattr(item, "__func__", item),
+        getattr(type(item), "forward", None),
+        vars(type(item)).get("__call__"),
+    )
+    function = next((one for one in functions if hasattr(one, "__code__")), None)
+    if function is None:
         return []
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
+    things = dict(function.__globals__)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # not filled yet
+            things[name] = cell.cell_contents
     found = []
     for name in _names(function.__code__):
-        thing = function.__globals__.get(name)
-        if name in cells:
-            try:
-                thing = cells[name].cell_contents
-            except ValueError:  # not filled yet
-                continue
-        module = thing.__name__ if isinstance(thing, types.ModuleType) else None
-        module = module or getattr(thing, "__module__", None) or (name if thing is None else type(thing).__module__)
-        framework = _OF_ROOT.get(str(module).partition(".")[0])
-        if framework and framework not in found:
-            found.append(framework)
-    return found
+        thing = things.get(name)
+        module = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None)
+        module = module or (name if thing is None else type(thing).__module__)  # a function may import what it names
+        found.append(_OF_ROOT.get(str(module).partition(".")[0], "numpy"))
+    return [framework for framework in found if framework != "numpy"]
 
 
 def _names(code: types.CodeType) -> Iterable[str]:
-    yield from code.co_names
-    yield from code.co_freevars
+    yield from (*code.co_names, *code.co_freevars)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
