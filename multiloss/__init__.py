@@ -9,11 +9,11 @@ Importing this package imports no framework.
 from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.boosting import objective
+from multiloss.comparing import compare
 from multiloss.dispatch import list_backends
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
 from multiloss.loss import get
 from multiloss.porting import port
-from multiloss.comparing import compare
 from multiloss.registry import register
 from multiloss.version import __version__
 

@@ -2,9 +2,9 @@
 
 The package is not called `compare`, which is the function's name: `multiloss.compare` cannot be both.
 
-`wrap` makes a `Side` of what the user gives, and `run` runs it on arrays, which `samples` generates where there are none.
-`report` holds what comes out. Where the sides differ, `hypotheses` tests on the `evidence` which cause it is; they are in
-`inputs`, `scale` and `formulas`.
+`wrap` makes a `Side` of what the user gives, and `run` runs it on arrays, which `samples` generates where there are
+none. `report` holds what comes out. Where the sides differ, `hypotheses` tests on the `evidence` which cause it is; the
+hypotheses are in `inputs`, `scale` and `formulas`.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _generate(
     """Arrays on which both run and give finite values; else those on which one does; and the errors of both."""
     definitions = [(side.definition, side.options) for side in sides.values() if side.definition is not None]
     found = list(samples.candidates(definitions, seed, shape))
-    scores = {}
+    scores: dict[int, tuple[str, dict[str, np.ndarray]]] = {}
     # Where both are known the first suits both, if labels are encoded for the side that takes none; else arrays that
     # both take as they are come first.
     for encode in (True,) if len(definitions) == 2 else (False, True):

@@ -51,14 +51,10 @@ def measured(function: Any) -> Any:
 class Evidence:
     """Two sides and the data that they are run on. Experiments are the same sides on other data: another evidence."""
 
-    sides: Mapping[str, Side]
-    """By name, "a" and "b", as all that follows."""
-    outcomes: Mapping[str, Outcome]
-    """What each gave on all data."""
-    kinds: set[str]
-    """In what they differ: "values", "shape", "gradients"; nothing where one failed."""
-    dtype: str
-    """The narrower one of the two."""
+    sides: Mapping[str, Side]  #: By name, "a" and "b", as all that follows.
+    outcomes: Mapping[str, Outcome]  #: What each gave on all data.
+    kinds: set[str]  #: In what they differ: "values", "shape", "gradients"; nothing where one failed.
+    dtype: str  #: The narrower one of the two.
     arrays: Arrays
     weight: np.ndarray | None
     changes: Mapping[str, Change] = dataclasses.field(default_factory=dict)
@@ -70,15 +66,12 @@ class Evidence:
         self.y_true, self.y_pred = self.arrays[self.target], self.arrays[self.prediction]
         self.rtol, self.tolerance = RTOL[self.dtype], TOLERANCE[self.dtype]
         shape = self.y_pred.shape
-        self.count = shape[0] if shape else 1
-        """N, the number of samples."""
-        self.elements = self.y_pred.size // max(self.count, 1)
-        """How many elements a sample has."""
+        self.count = shape[0] if shape else 1  #: N, the number of samples.
+        self.elements = self.y_pred.size // max(self.count, 1)  #: How many elements a sample has.
         self.is_labels = self.y_true.dtype.kind in "iu" and self.y_true.ndim == len(shape) - 1
-        """Whether the targets are integer labels."""
         on_axis_1 = self.is_labels and self.y_true.shape == (shape[0], *shape[2:]) != shape[:-1]
+        #: C, the length of the class axis: that which the labels lack, else the last.
         self.classes = shape[1 if on_axis_1 else -1] if len(shape) > 1 else 1
-        """C, the length of the class axis: that which the labels lack, else the last."""
 
     def on(self, y_true: Any = None, y_pred: Any = None) -> Evidence:
         """The same sides on other targets or predictions; a number stands for an array of it."""
@@ -87,9 +80,9 @@ class Evidence:
                for name, x in given.items() if x is not None}  # fmt: skip
         return dataclasses.replace(self, arrays={**self.arrays, **new})
 
-    def changed(self, change: Change, *names: str) -> Evidence:
-        """The same, where these sides get changed arrays."""
-        return dataclasses.replace(self, changes=dict.fromkeys(names, change))
+    def changed(self, change: Change, name: str) -> Evidence:
+        """The same, where this side gets changed arrays."""
+        return dataclasses.replace(self, changes={name: change})
 
     def pick(self, samples: Sequence[int] | np.ndarray) -> Evidence:
         """The samples of these numbers; what is not given by sample stays."""
@@ -154,17 +147,15 @@ class Hypothesis:
     """What may be behind a difference, how that is tested, and what the user reads if it holds."""
 
     name: str
-    test: Test
-    """Gets the evidence and the names that {x} and {y} stand for in the sentence."""
-    sentence: str
-    """With {x}, {y}, {N}, {C} and what the test found. One without {x} says the same of both: it is tested once."""
+    test: Test  #: Gets the evidence, and the names that {x} and {y} stand for in the sentence.
+    sentence: str  #: With {x}, {y}, {N}, {C} and what the test found. One without {x} is tested once: it is of both.
 
     def __call__(self, e: Evidence) -> list[str]:
         """The sentence, if the hypothesis holds of the sides one way or the other."""
         for x, y in WAYS if "{x}" in self.sentence else WAYS[:1]:
             if found := self.test(e, x, y):
                 told = {} if found is True else found
-                return [self.sentence.format(x=x, y=y, N=e.count, C=e.classes, **told)]  # type: ignore[arg-type]
+                return [self.sentence.format(x=x, y=y, N=e.count, C=e.classes, **told)]
         return []
 
 

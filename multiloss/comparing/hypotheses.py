@@ -66,7 +66,7 @@ REDUCTION = Hypothesis(
 
 
 def _beside(e: Evidence) -> list[str]:
-    """What explains that values beside these differ: log-probabilities are logits which a softmax leaves as they are."""
+    """What explains that values beside these differ: log-probabilities are logits that a softmax leaves as they are."""
     moved = e.on(y_pred=e.y_pred + 1e-2 * np.random.default_rng(0).normal(size=e.y_pred.shape))
     return [] if close(moved.value("a"), moved.value("b"), 1e-4) else inputs.OTHER_ARRAYS(moved)
 

@@ -93,7 +93,7 @@ OTHER_ARRAYS = first(
     every(*(_hypothesis(text, change) for text, change in _CHANGES.items())),
     *(_hypothesis(text, change) for text, change in _LOGARITHM.items()),
 )
-"""What explains all of the difference. The logarithm of probabilities is a logit, too: it is told if nothing else is."""
+"""What explains all of the difference. The logarithm comes last: that of probabilities is a logit, too."""
 
 
 def after_a_change(relations: Causes) -> Causes:

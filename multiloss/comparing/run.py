@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import inspect
+import itertools
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -32,13 +32,12 @@ class Given(NamedTuple):
     """How a side is given the arrays, as not each takes what the user has."""
 
     dtype: str = "float64"
-    integers: bool = True
-    """Whether integers are given as such; else as floating-point numbers."""
-    one_hot: bool = False
-    """Whether labels are given as one-hot targets."""
+    integers: bool = True  #: Whether integers are given as such; else as floating-point numbers.
+    one_hot: bool = False  #: Whether labels are given as one-hot targets.
 
 
-_WAYS = (Given(), Given(integers=False), Given("float32"), Given("float32", integers=False), Given(one_hot=True),
+_USUAL = Given()
+_WAYS = (_USUAL, Given(integers=False), Given("float32"), Given("float32", integers=False), Given(one_hot=True),
          Given("float32", one_hot=True))  # fmt: skip
 
 
@@ -49,49 +48,45 @@ class Side:
     call: Any
     text: str
     order: tuple[str, ...]
-    candidates: tuple[str, ...]
-    """Frameworks it may be of, the likeliest first."""
-    definition: Any = None
-    """The definition here that it is known to be, with `options`; None of a user's function."""
+    candidates: tuple[str, ...]  #: Frameworks it may be of, the likeliest first.
+    definition: Any = None  #: The definition here that it is known to be, with `options`; None of a user's function.
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     library: str | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
-    framework: str = "numpy"
-    """Found by `settle`, as is `given`."""
-    given: Given = Given()
-    returns: str = "float64"
-    """The dtype of what it returns."""
+    framework: str = "numpy"  #: Found by `settle`, as are the two below.
+    given: Given = _USUAL
+    returns: str = "float64"  #: The dtype of what it returns.
 
     def settle(self, arrays: Arrays, weight: np.ndarray | None, *, encode: bool = True) -> str | None:
         """Find the framework that it runs in with these arrays, and how they must be given; labels only as one-hot
         targets if `encode`. Where it runs in none: the error of the likeliest."""
         errors = []
         encoded = encode and labels_in(self.order, arrays) is not None
-        for self.framework in self.candidates:
-            for self.given in (way for way in _WAYS if encoded or not way.one_hot):
-                try:
-                    with warnings.catch_warnings(record=True) as caught:
-                        warnings.simplefilter("always")
-                        out = self.run(arrays, weight)
-                        to_numpy(out)
-                except Exception as error:  # whatever a user's function does wrong is in the report
-                    errors.append(told(error, 300))
-                    continue
-                self.returns = _dtype(out)
-                self._reconsider(dispatch.framework_of(out) or "numpy", arrays, weight)
-                warned = [f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2]]
-                self.notes += [note for note in dict.fromkeys(warned) if note not in self.notes]
-                return None
-        self.framework, self.given = self.candidates[0], _WAYS[0]
+        for framework, way in itertools.product(self.candidates, _WAYS):
+            if way.one_hot and not encoded:
+                continue
+            self.framework, self.given = framework, way
+            try:
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    out = self.run(arrays, weight)
+                    to_numpy(out)
+            except Exception as error:  # whatever a user's function does wrong is in the report
+                errors.append(told(error, 300))
+                continue
+            dtype = getattr(out, "dtype", "float64")
+            self.returns = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+            # What it returns tells more than what it takes: jax.numpy takes NumPy arrays.
+            returned = dispatch.framework_of(out) or "numpy"
+            if len(self.candidates) > 1 and framework != returned and "numpy" in (framework, returned):
+                self.framework = returned
+                if self.values(arrays, weight) is None:
+                    self.framework = framework
+            warned = [f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2]]
+            self.notes += [note for note in dict.fromkeys(warned) if note not in self.notes]
+            return None
+        self.framework, self.given = self.candidates[0], _USUAL
         return errors[0]
-
-    def _reconsider(self, returned: str, arrays: Arrays, weight: np.ndarray | None) -> None:
-        """What it returns tells more than what it takes: jax.numpy takes NumPy arrays, and NumPy torch's tensors."""
-        taken = self.framework
-        if len(self.candidates) > 1 and taken != returned and "numpy" in (taken, returned):
-            self.framework = returned
-            if self.values(arrays, weight) is None:
-                self.framework = taken
 
     @functools.cached_property
     def takes_weight(self) -> bool:
@@ -112,14 +107,9 @@ class Side:
         """An array of its framework, where its weights are, if it has some."""
         if array.dtype.kind == "f" or (array.dtype.kind in "iub" and not self.given.integers):
             array = array.astype(self.given.dtype)
-        kind = concrete(self.framework)
-        if kind == "torch":
-            tensor = importlib.import_module("torch").from_numpy(np.array(array))
-            own = [*getattr(self.call, "parameters", list)(), *getattr(self.call, "buffers", list)()]
-            return tensor.to(own[0].device) if own and hasattr(own[0], "device") else tensor
-        if kind == "tensorflow":
-            return importlib.import_module("tensorflow").convert_to_tensor(array)
-        return importlib.import_module("jax.numpy").asarray(array) if kind == "jax" else np.array(array)
+        tensors = [*getattr(self.call, "parameters", list)(), *getattr(self.call, "buffers", list)()]
+        like = next((tensor for tensor in tensors if hasattr(tensor, "device")), None)
+        return dispatch.backend(concrete(self.framework)).asarray(np.array(array), like, "array")
 
     def apply(self, inputs: list[Any], weight: np.ndarray | None) -> Any:
         """What the callable returns for native arrays."""
@@ -159,7 +149,8 @@ class Side:
         if isinstance(self.call, Named):
             weights = {} if weight is None else {"sample_weight": self.native(weight)}
             try:
-                found, how = self.call.value_and_grad(*inputs, **weights, wrt=wrt)[1], "value_and_grad"
+                named: Any = self.call
+                found, how = named.value_and_grad(*inputs, **weights, wrt=wrt)[1], "value_and_grad"
             except (ImportError, NotImplementedError):  # NumPy without a closed form
                 return self._differences(arrays, wrt, weight)
         elif (kind := concrete(self.framework)) in _GRADIENTS:
@@ -263,11 +254,6 @@ _GRADIENTS: dict[str, tuple[str, Callable[..., Any]]] = {
     "tensorflow": ("tf.GradientTape", _tensorflow_gradient),
     "jax": ("jax.grad", lambda total, x: sys.modules["jax"].grad(total)(x)),
 }
-
-
-def _dtype(x: Any) -> str:
-    dtype = getattr(x, "dtype", "float64")
-    return str(getattr(dtype, "name", dtype)).removeprefix("torch.")
 
 
 def told(error: Exception, most: int) -> str:

@@ -52,9 +52,10 @@ _PAIRS = (
 )  # fmt: skip
 """What losses take that are not known, in the order in which they are tried."""
 _KINDS = (
-    (checks.PROBABILITY, "probabilities"), (checks.MEMBERSHIP, "memberships"), (checks.NON_NEGATIVE, "positive numbers"),
-    (checks.POSITIVE, "positive numbers"), (checks.LOG_PROBABILITY, "log-probabilities"), (checks.SIGN, "-1 and 1"),
-    (checks.BINARY, "0 and 1"), (checks.LABEL_SETS, "sets of labels"), (checks.ABOVE_MINUS_ONE, "positive numbers"),
+    (checks.PROBABILITY, "probabilities"), (checks.MEMBERSHIP, "memberships"), (checks.SIGN, "-1 and 1"),
+    (checks.LOG_PROBABILITY, "log-probabilities"), (checks.NON_NEGATIVE, "positive numbers"),
+    (checks.POSITIVE, "positive numbers"), (checks.ABOVE_MINUS_ONE, "positive numbers"),
+    (checks.BINARY, "0 and 1"), (checks.LABEL_SETS, "sets of labels"),
 )  # fmt: skip
 
 

@@ -19,24 +19,24 @@ _POWER = {"b": 1, "a": -1}
 
 class _Product(NamedTuple):
     constant: float
-    batch: int
-    """The power of N: 1 if b sums over the batch and a does not, -1 the other way round, else 0."""
-    elements: int
-    """The power of the number of elements."""
-    size: str
-    """That number, in words."""
+    batch: int  #: The power of N: 1 if b sums over the batch and a does not, -1 the other way round, else 0.
+    elements: int  #: The power of the number of elements.
+    size: str  #: That number, in words.
 
 
 @measured
 def _product(e: Evidence) -> _Product | None:
     """The factor of b / a that holds of each sample alone, of all, of repeated data, and of other predictions, which
     tell where few samples are not 0: any factor would fit them."""
-    alone = e.samples()
-    runs = [*alone, e, e.twice(0), e.twice(-1), e.on(y_pred=0.97 * e.y_pred), e.on(y_pred=1.02 * e.y_pred)]
+    a, b, alive = _rows(e)
+    if len(a) > 1 and not np.allclose(a * (a @ b / max(a @ a, 1e-300)), b, rtol=0, atol=e.tolerance * np.abs(b).max()):
+        return None  # not even of the samples alone
+    runs = [*e.samples(), e, e.twice(0), e.twice(-1), e.on(y_pred=0.97 * e.y_pred), e.on(y_pred=1.02 * e.y_pred)]
+    scale = np.abs(b).max(initial=0.0)
     a, b = (np.asarray([run.value(name) for run in runs]) for name in ("a", "b"))
-    alive, scale = np.isfinite(a) & np.isfinite(b), np.abs(b)
-    scale[: len(alone)] = np.abs(b[: len(alone)][alive[: len(alone)]]).max(initial=0.0)
-    limit = np.minimum(e.tolerance * scale, 1e-2 * np.abs(a - b)[alive].max(initial=0.0))[alive]
+    scales = np.where(np.arange(len(runs)) < len(alive), scale, np.abs(b))  # of the samples the largest counts
+    alive = np.isfinite(a) & np.isfinite(b)
+    limit = np.minimum(e.tolerance * scales, 1e-2 * np.abs(a - b)[alive].max(initial=0.0))[alive]
     found = []
     for size, of in (("C = {}", "classes"), ("{} in a sample", "elements")):
         n, c = (np.asarray([float(getattr(run, name)) for run in runs]) for name in ("count", of))
@@ -94,7 +94,8 @@ def _huber(e: Evidence, x: str, y: str) -> Found:
         if not (near > 0 and close(twice, 4 * near, ROUGH) and close(farther, 2 * far, 1e-2)):
             return False
         deltas.append((farther - far) / 1e5 / (2e6 * near))
-    return close(*deltas, ROUGH) and close(k ** _POWER[x], deltas[0], ROUGH) and {"k": k, "delta": deltas[0]}
+    delta = deltas[0]
+    return close(delta, deltas[1], ROUGH) and close(k ** _POWER[x], delta, ROUGH) and {"k": k, "delta": delta}
 
 
 _FACTORS = (
@@ -144,7 +145,7 @@ def _are_equal(e: Evidence) -> bool | None:
 
 
 def _fits(e: Evidence, found: np.ndarray, b: np.ndarray, a: np.ndarray) -> bool:
-    """Whether what was made of a is b, and by far nearer to it than a is."""
+    """Whether what was made of the samples of a is those of b, and by far nearer to them than a is."""
     return bool(np.abs(found - b).max() <= min(e.tolerance * np.abs(b).max(), 1e-2 * np.abs(a - b).max()))
 
 
@@ -192,7 +193,7 @@ def _fitted_line(e: Evidence) -> tuple[float, float] | None:
 
 
 def _line(slope: float | None = None, offsets: tuple[float, ...] = (), of_elements: bool = False) -> Test:
-    """Whether b is a line over a of this slope, and one of these offsets: of each sample, or of each of its elements."""
+    """Whether b is a line over a of this slope, with one of these offsets of a sample, or of each of its elements."""
 
     def test(e: Evidence, x: str, y: str) -> Found:
         line = _fitted_line(e)
@@ -209,8 +210,8 @@ def _line(slope: float | None = None, offsets: tuple[float, ...] = (), of_elemen
 
 def _constant_of(name: str, number: float) -> Hypothesis:
     """A constant that only makes a density integrate to one, per sample or per element."""
-    return Hypothesis(name, _line(1, (number, -number), of_elements=True),
-                      f"b = a {{plus}} {{offset:.6g}}: the normalising constant {name} is in {{larger}} only")  # fmt: skip
+    sentence = "b = a {plus} {offset:.6g}: the normalising constant " + name + " is in {larger} only"
+    return Hypothesis(name, _line(1, (number, -number), of_elements=True), sentence)
 
 
 _LINES = (
@@ -234,7 +235,7 @@ def _of_targets(e: Evidence, of: str) -> dict[float, float]:
     same = e.y_true.shape == e.y_pred.shape
     is_hot = same and e.classes > 1 and np.isin(e.y_true, (0, 1)).all() and (e.y_true.sum(axis=-1) == 1).all()
     labels = e.y_true if e.is_labels else e.y_true.argmax(axis=-1) if is_hot else np.zeros(0, int)
-    targets = {k: np.eye(e.classes)[np.full(labels.shape, k)] if is_hot else k for k in np.unique(labels)}
+    targets = {k: np.eye(e.classes)[np.full(labels.shape, k)] if is_hot else k for k in np.unique(labels).tolist()}
     if of == "bit":
         targets = {1.0: 1.0, 0.0: 0.0} if same and ((e.y_true >= 0) & (e.y_true <= 1)).all() else {}
     found = {}
@@ -258,7 +259,11 @@ def _weights(e: Evidence) -> dict[str, np.ndarray]:
                 return {"sample weights": ratios}
     of_class = _of_targets(e, "class")
     labels = e.y_true if e.is_labels else e.y_true.argmax(axis=-1)
-    return {"class weights": np.asarray([of_class[k] for k in labels[alive]])} if of_class and labels.ndim == 1 else {}
+    return (
+        {"class weights": np.asarray([of_class[k] for k in labels[alive].tolist()])}
+        if of_class and labels.ndim == 1
+        else {}
+    )
 
 
 def _weighted_mean(e: Evidence, x: str, y: str) -> Found:
@@ -273,7 +278,8 @@ def _weighted_mean(e: Evidence, x: str, y: str) -> Found:
 
 def _without_weights(e: Evidence, x: str, y: str) -> Found:
     a, b, alive = _rows(e)
-    return "sample weights" in _weights(e) and np.allclose(b, a * e.weight[alive] ** _POWER[y], rtol=10 * e.tolerance)
+    weight = np.ones(len(alive)) if e.weight is None else e.weight[alive]
+    return "sample weights" in _weights(e) and np.allclose(b, a * weight ** _POWER[y], rtol=10 * e.tolerance)
 
 
 def _class_weights(e: Evidence, x: str, y: str) -> Found:
@@ -288,25 +294,24 @@ _WEIGHTS = (
 )
 
 
-def _bits(e: Evidence, holds: Callable[[float, float], bool]) -> Found:
-    """Whether something holds of b / a for targets of 1 and of 0."""
+def _bits(e: Evidence, x: str, holds: Callable[[float, float], bool]) -> Found:
+    """Whether something holds of what x is of the other side for targets of 1 and for those of 0."""
     found = _of_targets(e, "bit") if len(e.arrays) == 2 else {}
-    if not found or not holds(found[1.0], found[0.0]):
+    if not found or not 0 < min(found.values()) <= max(found.values()) < np.inf:
         return False
-    alone = [label for label, other in (("1", 0.0), ("0", 1.0)) if close(found[other], 1, 100 * e.tolerance)]
-    which = f"the class y = {alone[0]} alone is" if alone else "the classes are"
-    return {"shown": f"(b / a is {found[1.0]:.4g} where y_true = 1 and {found[0.0]:.4g} where it is 0)", "which": which,
-            "alpha": found[1.0], "inverse": 1 / found[1.0]}  # fmt: skip
+    one, zero = (found[bit] ** _POWER[x] for bit in (1.0, 0.0))
+    alone = [f"the class y = {bit} alone is" for bit, other in ((1, zero), (0, one)) if close(other, 1, ROUGH)]
+    shown = f"(b / a is {found[1.0]:.4g} where y_true = 1 and {found[0.0]:.4g} where it is 0)"
+    return holds(one, zero) and {"shown": shown, "alpha": one, "which": alone[0] if alone else "the classes are"}
 
 
 BALANCE = (
-    Hypothesis("alpha in b", lambda e, x, y: _bits(e, lambda one, zero: close(one + zero, 1, 100 * e.tolerance)),
-               "focal alpha: b weighs y = 1 by alpha = {alpha:.4g} and y = 0 by 1 - alpha, a ignores alpha {shown}"),
-    Hypothesis("alpha in a", lambda e, x, y: _bits(e, lambda one, zero: close(1 / one + 1 / zero, 1, 100 * e.tolerance)),
-               "focal alpha: a weighs y = 1 by alpha = {inverse:.4g} and y = 0 by 1 - alpha, b ignores alpha {shown}"),
-    Hypothesis("other alpha", lambda e, x, y: _bits(e, lambda one, zero: close(one * zero, 1, 100 * e.tolerance)),
+    Hypothesis("focal alpha", lambda e, x, y: _bits(e, x, lambda one, zero: close(one + zero, 1, 100 * e.tolerance)),
+               "focal alpha: {x} weighs y = 1 by alpha = {alpha:.4g} and y = 0 by 1 - alpha, {y} ignores alpha "
+               "{shown}"),
+    Hypothesis("other alpha", lambda e, x, y: _bits(e, x, lambda one, zero: close(one * zero, 1, 100 * e.tolerance)),
                "focal alpha is on the other class: alpha and 1 - alpha are exchanged {shown}"),
-    Hypothesis("class balance", lambda e, x, y: _bits(e, lambda one, zero: True),
+    Hypothesis("class balance", lambda e, x, y: _bits(e, "b", lambda one, zero: True),
                "class balance (focal alpha, pos_weight): {which} weighed differently {shown}"),
 )  # fmt: skip
 _SCALES = first(every(first(*_FACTORS), *_SUMS), *_BATCHES, *_LINES, *_WEIGHTS)

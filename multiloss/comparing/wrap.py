@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -77,27 +78,22 @@ def _written(name: str, text: str) -> Side:
     dotted, args, kwargs = written.parse(text)
     if dotted == "multiloss.get" or ("." not in dotted and not args):
         return _live(name, losses.get(*(args if "." in dotted else (dotted,)), **kwargs), None)
-    known = porting.sources()
-    source = known[written.canonical(dotted, known)]
+    source, given = porting.resolve(text)
     module, _, attribute = source.name.rpartition(".")
     library = module.partition(".")[0]
     if importlib.util.find_spec(library) is None:
-        side = _live(name, porting.port(text), None)
-        side.text, side.notes = text, [f"{library} is not installed: this is multiloss' port of it"]
-        return side
-    given = source.arguments(args, kwargs)
-    theirs = getattr(importlib.import_module(module), attribute)
-    notes = [f"{library}'s own"]
+        note = f"{library} is not installed: this is multiloss' port of it"
+        return dataclasses.replace(_live(name, porting.port(text), None), text=text, notes=[note])
+    theirs, notes = getattr(importlib.import_module(module), attribute), [f"{library}'s own"]
     if library == "torch":
         torch = importlib.import_module("torch")
-        lists = {key: value for key, value in given.items() if isinstance(value, list | tuple)}
-        given |= {key: torch.tensor(value, dtype=torch.float64) for key, value in lists.items()}
+        given = {key: torch.tensor(value, dtype=torch.float64) if isinstance(value, list | tuple) else value
+                 for key, value in given.items()}  # fmt: skip
     if library == "keras" and source.is_class and "dtype" not in given:
         given["dtype"] = "float64"
         notes.append("made with dtype='float64'")
     side = _live(name, theirs(**given) if source.is_class else functools.partial(theirs, **given), None)
-    side.text, side.notes, side.order = text, notes, source.data or side.order
-    return side
+    return dataclasses.replace(side, text=text, notes=notes, order=source.data or side.order)
 
 
 def _live(name: str, item: Any, arrays_of: str | None) -> Side:
@@ -108,9 +104,10 @@ def _live(name: str, item: Any, arrays_of: str | None) -> Side:
     if hasattr(item, "init_state") and hasattr(item, "step"):
         raise TypeError(f"{name} is {type(item).__name__}, which holds state that a comparison would move")
     if isinstance(item, Named):
-        spec = item.spec
-        return Side(item, _call_of(item), spec.definition.inputs, (item.backend or arrays_of or "numpy",),
-                    spec.definition, {**spec.kwargs, "axis": spec.axis}, "multiloss")  # fmt: skip
+        spec, text = item.spec, porting.code(item, item.backend)[0]
+        options = {**spec.kwargs, "axis": spec.axis}
+        frameworks = (item.backend or arrays_of or "numpy",)
+        return Side(item, text, spec.definition.inputs, frameworks, spec.definition, options, "multiloss")
     inner = item.func if isinstance(item, functools.partial) else item
     side = Side(item, _text(item), ("y_true", "y_pred"), _frameworks(inner, arrays_of))
     root, names = _root(inner), parameters(item)[:2]
@@ -137,13 +134,6 @@ def _frameworks(item: Any, arrays_of: str | None) -> tuple[str, ...]:
             return (framework,)
     tried = [*_mentioned(item), arrays_of, "numpy", "torch", "jax", "tensorflow"]
     return tuple(dict.fromkeys(framework for framework in tried if framework in sys.modules))
-
-
-def _call_of(item: Named) -> str:
-    """The `multiloss.get` of a loss, without what is its default."""
-    usual = losses.make_spec(item.spec.name, {}).config()
-    given = {key: value for key, value in item.config().items() if key not in usual or usual[key] != value}
-    return f"multiloss.get({item.spec.name!r}{''.join(f', {key}={value!r}' for key, value in given.items())})"
 
 
 def _root(item: Any) -> str:
