@@ -216,7 +216,8 @@ def _report(sides: Mapping[str, Side], outcomes: Mapping[str, Outcome], arrays: 
             ways = a.gradient_by + b.gradient_by
             loose = 1e-3 if COARSE in ways else 1e-7 if "differences" in ways else 0.0
             kinds |= set() if agree(gradient_a, gradient_b, max(tolerance, loose)) else {"gradients"}
-        elif any(x.has_no_gradient and np.any(other) for x, other in ((a, gradient_b), (b, gradient_a))):
+        elif any("does not depend" in x.gradient_by and other is not None and np.any(other)
+                 for x, other in ((a, gradient_b), (b, gradient_a))):  # fmt: skip
             kinds |= {"gradients"}
     same = not kinds and not failed
     causes = () if same else hypotheses.causes(sides, outcomes, arrays, weight, kinds, dtype)

@@ -30,8 +30,8 @@ WAYS = (("a", "b"), ("b", "a"))
 
 
 def close(a: Any, b: Any, tolerance: float) -> bool:
-    """Whether two numbers are equal to a relative tolerance; nan is equal to nothing."""
-    return bool(abs(a - b) <= tolerance * max(abs(a), abs(b)))
+    """Whether two numbers are equal to a relative tolerance; nan and infinity are equal to nothing."""
+    return bool(np.isfinite(a - b) and abs(a - b) <= tolerance * max(abs(a), abs(b)))
 
 
 def measured(function: Any) -> Any:

@@ -16,6 +16,8 @@ _INSIDE = 0.01
 """What is nearer than this to 0 or 1 may be clipped. No library clips as far from them."""
 _MEASURED = 1e-5
 """Targets that follow from a gradient are alike to this, also if it was found by differences."""
+_SMOOTHED = 1e-4
+"""Less label smoothing than this is none."""
 _EPSILONS = (1e-12, 1e-8, 1e-7, 2.0**-23, 2e-7, 1e-6)
 """What libraries clip probabilities by."""
 
@@ -124,24 +126,19 @@ def _targets(name: str, one: Evidence, other: Evidence, models: Any) -> np.ndarr
     return next((t for t in alike if t.min() > -ROUGH and t.max() < 1 + ROUGH), np.full(one.y_pred.shape, np.nan))
 
 
-def _one_is_smoothed(e: Evidence, x: str, y: str) -> Found:
-    s = _smoothing(e, x)
-    return abs(_smoothing(e, y)) < 1e-5 and s > 1e-4 and {"s": s}
+def _smoothings(e: Evidence, x: str, y: str) -> Found:
+    s = {name: _smoothing(e, name) for name in (x, y)}
+    return abs(s[x] - s[y]) > _SMOOTHED and {**s, "s": s[x]}
 
 
 def _of_others(e: Evidence, x: str, y: str) -> Found:
-    s, larger, k = _smoothing(e, x), _smoothing(e, y), e.classes
-    return s > 1e-4 and close(larger / s, k / (k - 1), 1e-4) and {"s": s}
-
-
-def _smoothings(e: Evidence, x: str, y: str) -> Found:
-    s = {name: _smoothing(e, name) for name in (x, y)}
-    return abs(s[x] - s[y]) > 1e-4 and s
+    of_x, of_y = _smoothing(e, x) * e.classes, _smoothing(e, y) * (e.classes - 1)
+    return close(of_x, of_y, _SMOOTHED) and _smoothings(e, x, y)
 
 
 def _pairs(e: Evidence, x: str, y: str) -> Found:
     a, b = (_smoothed_pair(e, name) for name in (x, y))
-    return np.isfinite(a + b).all() and not np.allclose(a, b, atol=1e-4) and {"a": a, "b": b}
+    return np.isfinite(a + b).all() and not np.allclose(a, b, atol=_SMOOTHED) and {"a": a, "b": b}
 
 
 def _grows_with(power: int, e: Evidence, name: str) -> bool:
@@ -173,9 +170,11 @@ PRECISION = Hypothesis(
 )
 FORMULAS = (
     Hypothesis("clipping", _clipping, "differs only where {where}: clipping or an epsilon{ends}"),
-    Hypothesis("smoothing of one", _one_is_smoothed, "label smoothing in {x} only (s = {s:.4g} to K = {C} classes)"),
-    Hypothesis("K - 1", _of_others, "label smoothing of s = {s:.4g} over K against K - 1 (K = {C}): {x} gives every "
-               "class s / K, {y} gives the K - 1 others s / (K - 1)"),
+    Hypothesis("smoothing of one", lambda e, x, y: abs(_smoothing(e, y)) < _SMOOTHED and _smoothings(e, x, y),
+               "label smoothing in {x} only (s = {s:.4g} to K = {C} classes)"),
+    Hypothesis("K - 1", _of_others,
+               "label smoothing of s = {s:.4g} over K against K - 1 (K = {C}): {x} gives every class s / K, {y} gives "
+               "the K - 1 others s / (K - 1)"),
     Hypothesis("smoothing", _smoothings,
                "label smoothing differs: a has s = {a:.4g}, b s = {b:.4g}, in the convention s / K"),
     Hypothesis("smoothing of two", _pairs, "label smoothing: a uses {a[0]:.4g} for 0 and {a[1]:.4g} for 1, b uses "

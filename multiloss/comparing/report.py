@@ -29,11 +29,6 @@ class Outcome:
     notes: tuple[str, ...] = ()  #: What else was seen: warnings, arrays given in another dtype.
     error: str | None = None  #: Why it failed.
 
-    @property
-    def has_no_gradient(self) -> bool:
-        """Whether its value depends on nothing that a gradient could tell."""
-        return self.gradient is None and "does not depend" in self.gradient_by
-
     def of_means(self, reduced: bool) -> tuple[Any, np.ndarray | None]:
         """Value and gradient; of the mean of its values, if it is `reduced` for a comparison."""
         if not reduced or self.value is None or not self.value.size:

@@ -282,16 +282,13 @@ def _without_weights(e: Evidence, x: str, y: str) -> Found:
     return "sample weights" in _weights(e) and np.allclose(b, a * weight ** _POWER[y], rtol=10 * e.tolerance)
 
 
-def _class_weights(e: Evidence, x: str, y: str) -> Found:
-    shown = [f"{k}: {ratio:.4g}" for k, ratio in _of_targets(e, "class").items()]
-    return "class weights" in _weights(e) and {"shown": ", ".join(shown[:6])}
-
-
 _WEIGHTS = (
     Hypothesis("weighted mean", _weighted_mean, "weighted mean: {x} divides by the sum of the {weights}, {y} by {by}"),
     Hypothesis("without weights", _without_weights, "{x} ignores the sample weights"),
-    Hypothesis("class weights", _class_weights, "class weights: b / a depends on the class only ({shown})"),
-)
+    Hypothesis("class weights", lambda e, x, y: "class weights" in _weights(e) and {
+        "shown": ", ".join(f"{k}: {ratio:.4g}" for k, ratio in list(_of_targets(e, "class").items())[:6])
+    }, "class weights: b / a depends on the class only ({shown})"),
+)  # fmt: skip
 
 
 def _bits(e: Evidence, x: str, holds: Callable[[float, float], bool]) -> Found:

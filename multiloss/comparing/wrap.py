@@ -60,13 +60,10 @@ _LAYOUTS = {
 
 
 def make(name: str, item: Any, order: str | None, arrays_of: str | None) -> Side:
-    """A side of what the user gave; TypeError where that is no loss.
+    """Side "a" or "b" of the callable or written form that a user gave; TypeError where that is no loss.
 
-    Args:
-        name: "a" or "b".
-        item: a callable or a written form.
-        order: names of the arrays in the order it takes them, or None for the usual one.
-        arrays_of: the framework of the arrays that the user gave.
+    `order` names the arrays in the order it takes them, if it is not the usual one; `arrays_of` is the framework of the
+    arrays that the user gave.
     """
     side = _written(name, item) if isinstance(item, str) else _live(name, item, arrays_of)
     if order is not None:

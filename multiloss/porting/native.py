@@ -103,7 +103,8 @@ def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
     """The library's own loss that gives the numbers of `spec`, or None."""
     prefix = "optax.losses" if library == "optax" else library
     options = {**spec.kwargs, "reduction": spec.reduction}
-    if spec.definition.axis is not None:
+    means_alike = spec.definition.kind == "elementwise" and spec.reduction == "mean"  # over whatever axis: the default
+    if spec.definition.axis is not None and not means_alike:
         options["axis"] = spec.axis
     targets = "labels" if spec.definition.has_labels else "probabilities"
     for source in known.values():
