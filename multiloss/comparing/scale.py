@@ -29,14 +29,15 @@ def _product(e: Evidence) -> _Product | None:
     """The factor of b / a that holds of each sample alone, of all, of repeated data, and of other predictions, which
     tell where few samples are not 0: any factor would fit them."""
     a, b, alive = _rows(e)
-    if len(a) > 1 and not np.allclose(a * (a @ b / max(a @ a, 1e-300)), b, rtol=0, atol=e.tolerance * np.abs(b).max()):
+    largest = np.abs(b).max(initial=0.0)
+    if len(a) > 1 and not np.allclose(a * (a @ b / max(a @ a, 1e-300)), b, rtol=0, atol=e.tolerance * largest):
         return None  # not even of the samples alone
     runs = [*e.samples(), e, e.twice(0), e.twice(-1), e.on(y_pred=0.97 * e.y_pred), e.on(y_pred=1.02 * e.y_pred)]
-    scale = np.abs(b).max(initial=0.0)
+    is_sample = np.arange(len(runs)) < len(alive)
     a, b = (np.asarray([run.value(name) for run in runs]) for name in ("a", "b"))
-    scales = np.where(np.arange(len(runs)) < len(alive), scale, np.abs(b))  # of the samples the largest counts
     alive = np.isfinite(a) & np.isfinite(b)
-    limit = np.minimum(e.tolerance * scales, 1e-2 * np.abs(a - b)[alive].max(initial=0.0))[alive]
+    sizes = np.where(is_sample, largest, np.abs(b))
+    limit = np.minimum(e.tolerance * sizes, 1e-2 * np.abs(a - b)[alive].max(initial=0.0))[alive]
     found = []
     for size, of in (("C = {}", "classes"), ("{} in a sample", "elements")):
         n, c = (np.asarray([float(getattr(run, name)) for run in runs]) for name in ("count", of))
@@ -257,13 +258,9 @@ def _weights(e: Evidence) -> dict[str, np.ndarray]:
         for ratios in (e.weight[alive], 1 / e.weight[alive]):
             if np.allclose(b, a * ratios, rtol=10 * e.tolerance, atol=0):
                 return {"sample weights": ratios}
-    of_class = _of_targets(e, "class")
     labels = e.y_true if e.is_labels else e.y_true.argmax(axis=-1)
-    return (
-        {"class weights": np.asarray([of_class[k] for k in labels[alive].tolist()])}
-        if of_class and labels.ndim == 1
-        else {}
-    )
+    of_class = _of_targets(e, "class") if labels.ndim == 1 else {}
+    return {"class weights": np.asarray([of_class[k] for k in labels[alive].tolist()])} if of_class else {}
 
 
 def _weighted_mean(e: Evidence, x: str, y: str) -> Found:
