@@ -24,6 +24,10 @@ TOLERANCE = {"float64": 1e-6, "float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2
 ROUGH = 1e-3
 """A number that was measured by differences, or for a large or small argument, is recognised to this. It is also the
 part of a difference that may be left where it counts as explained."""
+LIMIT = 2e-2
+"""What holds in the limit of large arguments is recognised to this at those that are tried."""
+SMALL = 1e-4
+"""What differs by less than this does so by an epsilon or by rounding, and not by another convention."""
 MOST_SAMPLES = 48
 """So many samples are run alone, which takes most of the time of a comparison; more would tell little more."""
 WAYS = (("a", "b"), ("b", "a"))

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from multiloss.comparing.evidence import ROUGH, Evidence, Found, Hypothesis, close, first, measured
+from multiloss.comparing.evidence import LIMIT, ROUGH, SMALL, Evidence, Found, Hypothesis, close, first, measured
 from multiloss.comparing.inputs import log_softmax
 from multiloss.comparing.scale import BALANCE
 
 _INSIDE = 0.01
 """What is nearer than this to 0 or 1 may be clipped. No library clips as far from them."""
 _MEASURED = 1e-5
-"""Targets that follow from a gradient are alike to this, also if it was found by differences."""
-_SMOOTHED = 1e-4
-"""Less label smoothing than this is none."""
+"""Gradients, and what follows from them, are alike to this, also if they were found by differences."""
 _EPSILONS = (1e-12, 1e-8, 1e-7, 2.0**-23, 2e-7, 1e-6)
 """What libraries clip probabilities by."""
 
@@ -128,17 +126,17 @@ def _targets(name: str, one: Evidence, other: Evidence, models: Any) -> np.ndarr
 
 def _smoothings(e: Evidence, x: str, y: str) -> Found:
     s = {name: _smoothing(e, name) for name in (x, y)}
-    return abs(s[x] - s[y]) > _SMOOTHED and {**s, "s": s[x]}
+    return abs(s[x] - s[y]) > SMALL and {**s, "s": s[x]}
 
 
 def _of_others(e: Evidence, x: str, y: str) -> Found:
     of_x, of_y = _smoothing(e, x) * e.classes, _smoothing(e, y) * (e.classes - 1)
-    return close(of_x, of_y, _SMOOTHED) and _smoothings(e, x, y)
+    return close(of_x, of_y, SMALL) and _smoothings(e, x, y)
 
 
 def _pairs(e: Evidence, x: str, y: str) -> Found:
     a, b = (_smoothed_pair(e, name) for name in (x, y))
-    return np.isfinite(a + b).all() and not np.allclose(a, b, atol=_SMOOTHED) and {"a": a, "b": b}
+    return np.isfinite(a + b).all() and not np.allclose(a, b, atol=SMALL) and {"a": a, "b": b}
 
 
 def _grows_with(power: int, e: Evidence, name: str) -> bool:
@@ -153,8 +151,8 @@ def _grows_with(power: int, e: Evidence, name: str) -> bool:
     equal = {key: e.y_true if x.shape == e.y_true.shape else x for key, x in e.arrays.items()}
     step = np.random.default_rng(1).uniform(0.5, 1.5, e.y_true.shape)
     back, one, two, four = (value({**equal, e.prediction: e.y_true + t * step}) for t in (-2e3, 1e3, 2e3, 4e3))
-    is_distance = close(value(moved), e.value(name), e.tolerance) and close(back, two, 1e-2)
-    return is_distance and four != two and close(four - two, 2**power * (two - one), 2e-2)
+    is_distance = close(value(moved), e.value(name), e.tolerance) and close(back, two, LIMIT)
+    return is_distance and four != two and close(four - two, 2**power * (two - one), LIMIT)
 
 
 def _term(e: Evidence, x: str, y: str) -> Found:
@@ -162,7 +160,7 @@ def _term(e: Evidence, x: str, y: str) -> Found:
     a, b = e.gradients()["a"], e.gradients()["b"]
     if a is None or b is None or a.shape != b.shape or not np.any(a) or not np.any(b):
         return False
-    return bool(np.abs(a - b).max() <= min(e.tolerance, 1e-2 * e.gap / e.size) * np.abs(b).max())
+    return bool(np.abs(a - b).max() <= min(e.tolerance, ROUGH * e.gap / e.size) * np.abs(b).max())
 
 
 PRECISION = Hypothesis(
@@ -170,7 +168,7 @@ PRECISION = Hypothesis(
 )
 FORMULAS = (
     Hypothesis("clipping", _clipping, "differs only where {where}: clipping or an epsilon{ends}"),
-    Hypothesis("smoothing of one", lambda e, x, y: abs(_smoothing(e, y)) < _SMOOTHED and _smoothings(e, x, y),
+    Hypothesis("smoothing of one", lambda e, x, y: abs(_smoothing(e, y)) < SMALL and _smoothings(e, x, y),
                "label smoothing in {x} only (s = {s:.4g} to K = {C} classes)"),
     Hypothesis("K - 1", _of_others,
                "label smoothing of s = {s:.4g} over K against K - 1 (K = {C}): {x} gives every class s / K, {y} gives "
@@ -230,21 +228,21 @@ def _not_finite(e: Evidence, x: str, y: str) -> Found:
 
 
 def _ends(p: np.ndarray) -> np.ndarray:
-    """Where probabilities are 0 or 1."""
-    return ((p >= 0) & (p <= 1)).all() & ((p <= 1e-6) | (np.abs(p - 1) <= 1e-6))
+    """Where probabilities are 0 or 1, or clipped."""
+    return ((p >= 0) & (p <= 1)).all() & ((p <= max(_EPSILONS)) | (1 - p <= max(_EPSILONS)))
 
 
 def _agree_beside(e: Evidence) -> bool:
     """Whether the gradients agree for predictions beside these."""
     beside = {**e.arrays, e.prediction: e.y_pred + 1e-3 * np.random.default_rng(0).normal(size=e.y_pred.shape)}
     a, b = (side.gradient(beside, e.prediction, e.weight)[0] for side in e.sides.values())
-    return a is not None and b is not None and np.allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(a).max())
+    return a is not None and b is not None and np.allclose(a, b, rtol=_MEASURED, atol=_MEASURED * np.abs(a).max())
 
 
 def _times(e: Evidence, x: str, y: str) -> Found:
     a, b = _comparable(e)
     k = float((a * b).sum() / (a * a).sum()) if np.any(a) else 0.0
-    return k != 0 and np.allclose(k * a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max()) and {"k": k}
+    return k != 0 and np.allclose(k * a, b, rtol=_MEASURED, atol=e.tolerance * np.abs(b).max()) and {"k": k}
 
 
 GRADIENTS = first(

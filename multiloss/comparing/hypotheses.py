@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from multiloss.comparing import formulas, inputs
-from multiloss.comparing.evidence import Evidence, Found, Hypothesis, close, every, first
+from multiloss.comparing.evidence import SMALL, Evidence, Found, Hypothesis, close, every, first
 from multiloss.comparing.report import Outcome
 from multiloss.comparing.run import Arrays, Side
 from multiloss.comparing.scale import scales
@@ -55,7 +55,7 @@ _KNOWN = first(
 )
 VALUES = first(
     every(_KNOWN, Hypothesis("not finite", _not_finite, "{kind} in {x} only{where}; {y} is finite there")),
-    Hypothesis("small", lambda e, x, y: close(e.value(x), e.value(y), 1e-4) and {"gap": e.gap / e.size},
+    Hypothesis("small", lambda e, x, y: close(e.value(x), e.value(y), SMALL) and {"gap": e.gap / e.size},
                "a small difference ({gap:.2g} relative): an epsilon on one side, or rounding"),
     Hypothesis("unknown", _unknown, "no convention that is known explains it{seen}"),
 )  # fmt: skip
@@ -68,7 +68,7 @@ REDUCTION = Hypothesis(
 def _beside(e: Evidence) -> list[str]:
     """What explains that values beside these differ: log-probabilities are logits that a softmax leaves as they are."""
     moved = e.on(y_pred=e.y_pred + 1e-2 * np.random.default_rng(0).normal(size=e.y_pred.shape))
-    return [] if close(moved.value("a"), moved.value("b"), 1e-4) else inputs.OTHER_ARRAYS(moved)
+    return [] if close(moved.value("a"), moved.value("b"), SMALL) else inputs.OTHER_ARRAYS(moved)
 
 
 def _fewer(e: Evidence) -> Evidence:

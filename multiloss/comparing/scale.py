@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from multiloss.comparing.evidence import ROUGH, Evidence, Found, Hypothesis, Test, close, every, first, measured
+from multiloss.comparing.evidence import LIMIT, ROUGH, Evidence, Found, Hypothesis, Test, close, every, first, measured
 
 _POWER = {"b": 1, "a": -1}
 """The power with which a number is a factor of b / a, if this side multiplies by it, or sums over so many."""
@@ -37,7 +37,7 @@ def _product(e: Evidence) -> _Product | None:
     a, b = (np.asarray([run.value(name) for run in runs]) for name in ("a", "b"))
     alive = np.isfinite(a) & np.isfinite(b)
     sizes = np.where(is_sample, largest, np.abs(b))
-    limit = np.minimum(e.tolerance * sizes, 1e-2 * np.abs(a - b)[alive].max(initial=0.0))[alive]
+    limit = np.minimum(e.tolerance * sizes, ROUGH * np.abs(a - b)[alive].max(initial=0.0))[alive]
     found = []
     for size, of in (("C = {}", "classes"), ("{} in a sample", "elements")):
         n, c = (np.asarray([float(getattr(run, name)) for run in runs]) for name in ("count", of))
@@ -92,7 +92,7 @@ def _huber(e: Evidence, x: str, y: str) -> Found:
         return False
     for name in (x, y):
         near, twice, far, farther = (e.on(0.0, error).value(name) for error in (1e-3, 2e-3, 1e5, 2e5))
-        if not (near > 0 and close(twice, 4 * near, ROUGH) and close(farther, 2 * far, 1e-2)):
+        if not (near > 0 and close(twice, 4 * near, ROUGH) and close(farther, 2 * far, LIMIT)):
             return False
         deltas.append((farther - far) / 1e5 / (2e6 * near))
     delta = deltas[0]
@@ -147,7 +147,7 @@ def _are_equal(e: Evidence) -> bool | None:
 
 def _fits(e: Evidence, found: np.ndarray, b: np.ndarray, a: np.ndarray) -> bool:
     """Whether what was made of the samples of a is those of b, and by far nearer to them than a is."""
-    return bool(np.abs(found - b).max() <= min(e.tolerance * np.abs(b).max(), 1e-2 * np.abs(a - b).max()))
+    return bool(np.abs(found - b).max() <= min(e.tolerance * np.abs(b).max(), ROUGH * np.abs(a - b).max()))
 
 
 def _ignored(e: Evidence, x: str, y: str) -> Found:
