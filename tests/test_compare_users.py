@@ -126,3 +126,12 @@ def test_a_class_that_counts_nothing() -> None:
         multiloss.get(scce, **options), multiloss.get(scce, ignore_index=2, **options), labels, X
     )
     assert report.causes[0] == "class weights: b / a depends on the class only (0: 1, 1: 1, 2: 0, 3: 1)"
+
+
+def test_the_old_place_of_the_report() -> None:
+    """`multiloss.porting.compare` still has the names that it had."""
+    from multiloss import comparing
+    from multiloss.porting import compare as old
+
+    assert old.Report is comparing.Report and old.compare is multiloss.compare
+    assert old.Outcome is comparing.Outcome and old.Difference is comparing.Difference

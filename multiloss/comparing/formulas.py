@@ -111,7 +111,8 @@ def _smoothed_pair(e: Evidence, name: str) -> np.ndarray:
         return np.exp(-np.logaddexp(0, -z)) - g, z - z * (1 - z) * g
 
     pairs = [(one, one.on(y_pred=0.5 * one.y_pred)) for one in (e.pick([0]).on(float(k)) for k in (0, 1))]
-    return np.asarray([_targets(name, *pair, models).flat[0] for pair in pairs])
+    found = np.asarray([_targets(name, *pair, models).flat[0] for pair in pairs])
+    return np.round(found, 9) + 0.0  # and no 5.6e-17, nor -0, is shown for 0
 
 
 def _targets(name: str, one: Evidence, other: Evidence, models: Any) -> np.ndarray:
