@@ -10,11 +10,11 @@ from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.boosting import objective
 from multiloss.catalogue import get, list_losses
+from multiloss.comparing import compare
 from multiloss.engine.dispatch import list_backends
 from multiloss.engine.registry import register
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
 from multiloss.porting import port
-from multiloss.porting.compare import compare
 from multiloss.version import __version__
 
 __all__ = [

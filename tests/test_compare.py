@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import multiloss
 from multiloss.cli import main
+from multiloss.comparing import wrap
+from multiloss.comparing.report import Report, agree, difference
 from multiloss.engine import registry
-from multiloss.porting import callables
-from multiloss.porting.compare import agree, difference
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 4))
@@ -280,8 +280,8 @@ def test_differences() -> None:
     found = difference([1.0, np.nan, np.inf], [1.0 + 2**-52, np.nan, np.inf], "float64")
     assert found.absolute == 2**-52 and found.ulp == 1
     assert difference(1.0, 1 + 2.0**-23, "float32").ulp == 1
-    assert agree([1.0, np.nan], [1.0, np.nan], 1e-9, "float64")
-    assert not agree([1.0, np.inf], [1.0, 2.0], 1e-9, "float64")
+    assert agree([1.0, np.nan], [1.0, np.nan], 1e-9)
+    assert not agree([1.0, np.inf], [1.0, 2.0], 1e-9)
 
 
 # Bad input.
@@ -294,7 +294,7 @@ def test_what_is_no_loss() -> None:
     with pytest.raises(TypeError, match="b must be a callable or the written form of a loss, got NoneType"):
         multiloss.compare(loss, None)
     with pytest.raises(TypeError, match="b is the class Report: give an object of it"):
-        multiloss.compare(loss, multiloss.porting.compare.Report)
+        multiloss.compare(loss, Report)
     with pytest.raises(ValueError, match="did you mean torch.nn.MSELoss"):
         multiloss.compare(loss, "torch.nn.MSEloss()")
     with pytest.raises(TypeError, match="y_true and y_pred, or neither; y_pred is missing"):
@@ -380,7 +380,7 @@ def test_written_forms_of_this_library() -> None:
 
 def test_library_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the port of the loss runs, and the report says so."""
-    monkeypatch.setattr(callables.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(wrap.importlib.util, "find_spec", lambda name: None)
     report = multiloss.compare("optax.l2_loss", "half_squared_error(axis=(), reduction='none')")
     assert report.same
     assert report.a.loss == "optax.l2_loss"

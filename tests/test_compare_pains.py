@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss.porting.compare import Report
+from multiloss.comparing import Report
 
 pytestmark = pytest.mark.cross
 

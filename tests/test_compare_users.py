@@ -100,3 +100,38 @@ def test_ctc() -> None:
     assert multiloss.compare("F.ctc_loss(reduction='none')", "optax.ctc_loss").same
     report = multiloss.compare("torch.nn.CTCLoss()", "ctc()")
     assert not report.same and report.a.error is None and report.b.error is None
+
+
+@pytest.mark.parametrize("a", ["hinge", "categorical_hinge"])
+def test_one_number_is_no_evidence(a: str) -> None:
+    """What is left after a change must hold of other predictions, too: softmax makes 1 of any single score."""
+    other = "symmetric_mean_absolute_percentage_error"
+    report = multiloss.compare(multiloss.get(a), multiloss.get(other, reduction="none"), seed=1, shape=(1, 1))
+    assert report.causes[0].startswith("no convention that is known explains it"), str(report)
+
+
+@pytest.mark.parametrize("name", ["info_nce", "multi_similarity"])
+def test_sums_of_losses_of_batches(name: str) -> None:
+    """A sample alone has no other to be compared with: the batch, repeated, tells that one side sums over it."""
+    report = multiloss.compare(multiloss.get(name), multiloss.get(name, reduction="sum"))
+    assert report.causes == ("b = N a (N = 8): b sums over the batch, a takes the mean over it",)
+
+
+def test_a_class_that_counts_nothing() -> None:
+    """Its factor is 0, and is told as those of the others."""
+    labels = np.array([0, 1, 2, 3, 1, 2])
+    scce = "sparse_categorical_crossentropy"
+    options = {"from_logits": True, "reduction": "sum"}
+    report = multiloss.compare(
+        multiloss.get(scce, **options), multiloss.get(scce, ignore_index=2, **options), labels, X
+    )
+    assert report.causes[0] == "class weights: b / a depends on the class only (0: 1, 1: 1, 2: 0, 3: 1)"
+
+
+def test_the_old_place_of_the_report() -> None:
+    """`multiloss.porting.compare` still has the names that it had."""
+    from multiloss import comparing
+    from multiloss.porting import compare as old
+
+    assert old.Report is comparing.Report and old.compare is multiloss.compare
+    assert old.Outcome is comparing.Outcome and old.Difference is comparing.Difference

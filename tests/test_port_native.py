@@ -161,3 +161,34 @@ def test_across_libraries() -> None:
     assert porting.code("keras.losses.Huber(delta=2.0)", to="torch.nn")[0] == "torch.nn.HuberLoss(delta=2.0)"
     code, _ = porting.code("torch.nn.MSELoss(reduction='none')", to="optax")
     assert code == "lambda y_pred, y_true: optax.losses.squared_error(y_pred, y_true)"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "arguments"),
+    [
+        ("torch.nn.TripletMarginLoss", {"power": 3.0, "epsilon": 1e-3, "margin": 1.0}, {"p": 3.0, "eps": 1e-3}),
+        ("torch.nn.CrossEntropyLoss", {"class_weight": (1.0, 2.0), "reduction": "weighted_mean"},
+         {"weight": (1.0, 2.0)}),
+        ("torch.nn.NLLLoss", {"ignore_index": None, "reduction": "sum"}, {"reduction": "sum"}),
+        ("keras.losses.BinaryFocalCrossentropy", {"alpha": 0.5, "reduction": "none"},
+         {"apply_class_balancing": True, "alpha": 0.5, "reduction": None}),
+        ("keras.losses.BinaryFocalCrossentropy", {"alpha": None, "gamma": 3.0}, {"gamma": 3.0}),
+        ("keras.losses.SparseCategoricalCrossentropy", {"ignore_index": 3, "reduction": "weighted_mean"},
+         {"ignore_class": 3, "reduction": "mean_with_sample_weight"}),
+        ("optax.losses.dice_loss", {"over": (1, 2), "over_classes": "sum"}, {"axis": (1, 2), "reduction": "sum"}),
+        ("optax.losses.ctc_loss", {"blank": 2}, {"blank_id": 2}),
+        ("optax.losses.poly_loss_cross_entropy", {"poly_epsilon": 1.0, "axis": -1}, {"epsilon": 1.0}),
+        ("optax.losses.triplet_margin_loss", {"power": 4, "epsilon": 0.1}, {"norm_degree": 4, "eps": 0.1}),
+    ],
+)  # fmt: skip
+def test_rows_declare_the_way_back(name: str, options: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """What the arguments over there are, of options here; what is a default is left out."""
+    found = porting.sources()[name].way_back({"reduction": "mean", **options})
+    assert found == arguments
+
+
+def test_reductions_that_are_functions() -> None:
+    """Optax' reduce_fn is the way back of the reduction."""
+    for reduction, wanted in (("sum", "reduce_fn=jax.numpy.sum"), ("none", "reduce_fn=None")):
+        code, _ = porting.code(multiloss.get("ranking_softmax", reduction=reduction), to="optax")
+        assert code == (f"lambda y_pred, y_true: optax.losses.ranking_softmax_loss(y_pred, y_true, {wanted})")

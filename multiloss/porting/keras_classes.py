@@ -40,7 +40,8 @@ def binary_crossentropy(
     return row("keras.binary_crossentropy", reduction, dtype, *notes, _CLIPPED, _LOGITS, _SWITCHED, **options)
 
 
-@source("keras.losses.BinaryFocalCrossentropy", "keras.losses.binary_focal_crossentropy")
+@source("keras.losses.BinaryFocalCrossentropy", "keras.losses.binary_focal_crossentropy",
+        back={"apply_class_balancing": lambda options: options.get("alpha") is not None})  # fmt: skip
 def binary_focal_crossentropy(
     apply_class_balancing: Any = False,
     alpha: Any = 0.25,
@@ -141,7 +142,8 @@ def categorical_focal_crossentropy(
     )
 
 
-@source("keras.losses.SparseCategoricalCrossentropy", "keras.losses.sparse_categorical_crossentropy")
+@source("keras.losses.SparseCategoricalCrossentropy", "keras.losses.sparse_categorical_crossentropy",
+        back={"ignore_class": "ignore_index"})  # fmt: skip
 def sparse_categorical_crossentropy(
     from_logits: Any = False,
     ignore_class: Any = None,

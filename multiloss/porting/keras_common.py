@@ -7,9 +7,7 @@ from typing import Any
 from multiloss.engine.options import KERAS_WEIGHTED
 from multiloss.porting.rows import Row, Rows, adder
 
-ROWS: Rows = {}
-source = adder(ROWS, "y_true y_pred", of_functions={"reduction": "none", "name": None, "dtype": "own"})
-
+DEFAULT = "sum_over_batch_size"
 _REDUCTIONS = {
     "sum_over_batch_size": "mean",
     "mean": "mean",
@@ -18,7 +16,6 @@ _REDUCTIONS = {
     "none": "none",
     None: "none",
 }
-DEFAULT = "sum_over_batch_size"
 _DTYPES = {
     "own": (),  # that of a function's arrays
     "float64": (),
@@ -34,6 +31,16 @@ _WEIGHTED = (
     "the sum is divided by that of the weights as they come: one weight for several values counts once in it, where "
     "weighted_mean counts it for each; weights of fewer axes than the values belong to the first axes here, to the "
     "last ones in Keras"
+)
+_BACK = {"none": None, "sum": "sum"} | dict.fromkeys(("weighted_mean", KERAS_WEIGHTED), "mean_with_sample_weight")
+"""Reductions of Keras for those here; any other is its default."""
+
+ROWS: Rows = {}
+source = adder(
+    ROWS,
+    "y_true y_pred",
+    of_functions={"reduction": "none", "name": None, "dtype": "own"},
+    shared={"reduction": lambda options: _BACK.get(options["reduction"], DEFAULT)},
 )
 INTEGERS = "labels are integers here; Keras cuts 1.9 to 1"
 

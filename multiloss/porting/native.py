@@ -1,15 +1,13 @@
 """The way back: the object of another library that a loss here is.
 
-There is no second table. What the options of a loss could be called over there is tried, and the port of each trial is
-compared with the loss: a trial whose port is the loss is right by construction.
+The rows of the tables declare it (`Source.back`): which argument over there is which option here. The port of what they
+say is compared with the loss, so what is found is right by construction.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
 from multiloss.engine.loss import Spec, make_spec
@@ -20,22 +18,6 @@ from multiloss.porting.rows import RefusedError, Source
 LIBRARIES = {"torch.nn": "torch", "keras.losses": "keras", "optax": "jax", "optax.losses": "jax"}
 """What `multiloss.port(..., to=...)` calls the libraries, with the backend whose arrays they take."""
 
-_ELSEWHERE = {
-    "eps": ("epsilon",),
-    "epsilon": ("poly_epsilon",),
-    "p": ("power",),
-    "norm_degree": ("power",),
-    "weight": ("class_weight",),
-    "ignore_class": ("ignore_index",),
-    "blank_id": ("blank",),
-    "alpha": ("beta",),  # Keras' Tversky has them the other way round
-    "beta": ("alpha",),
-}
-"""What their arguments may be called here, besides their own names."""
-_REDUCTIONS = {
-    "torch": ("mean", "sum", "none", "batchmean"),
-    "keras": ("sum_over_batch_size", "sum", None, "mean_with_sample_weight"),
-}
 _BUT_FOR_TIES = {
     "hinge_embedding": "torch.hinge_embedding_loss",
     "margin_ranking": "torch.margin_ranking_loss",
@@ -49,7 +31,6 @@ _WEIGHTS = ("weight", "pos_weight", "class_weights")
 """Arguments that torch and Optax take as arrays, and not as lists."""
 _ARRAYS_OF = {"optax.losses.ctc_loss": ("y_pred", "logit_paddings", "y_true", "label_paddings")}
 """What the arrays are, where they are not those that the loss here takes."""
-_LEFT_ALONE = ("reduction", "size_average", "reduce", "name", "dtype", "device")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +102,15 @@ def _imported(name: str) -> Any:
 def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
     """The library's own loss that gives the numbers of `spec`, or None."""
     prefix = "optax.losses" if library == "optax" else library
+    options = {**spec.kwargs, "reduction": spec.reduction}
+    means_alike = spec.definition.kind == "elementwise" and spec.reduction == "mean"  # over whatever axis: the default
+    if spec.definition.axis is not None and not means_alike:
+        options["axis"] = spec.axis
+    targets = "labels" if spec.definition.has_labels else "probabilities"
     for source in known.values():
-        if source.name.startswith(prefix + ".") and source.refusal is None and _is_offered(source):
-            for arguments, targets in _trials(source, spec):
-                if (found := _matches(source, arguments, targets, spec)) is not None:
-                    return found
+        offered = source.name.startswith(prefix + ".") and source.refusal is None and _is_offered(source)
+        if offered and (found := _matches(source, source.way_back(options), targets, spec)) is not None:
+            return found
     return None
 
 
@@ -145,30 +130,6 @@ def from_source(text: str, library: str, known: dict[str, Source]) -> Native | N
 def _is_offered(source: Source) -> bool:
     """Classes where the library has them; Keras' functions give other shapes than its classes."""
     return source.is_class or source.name.startswith("optax.")
-
-
-def _trials(source: Source, spec: Spec) -> Iterator[tuple[dict[str, Any], str]]:
-    library = source.name.partition(".")[0]
-    options = spec.kwargs | ({} if spec.definition.axis is None else {"axis": spec.axis})
-    choices: list[list[tuple[str, Any]]] = []
-    for name, parameter in source.parameters.items():
-        if name in _LEFT_ALONE:
-            continue
-        values: list[Any] = [parameter.default]
-        for own in (name, *_ELSEWHERE.get(name, ())):
-            if options.get(own) is not None and options[own] not in values:
-                values.append(options[own])
-        if parameter.default is False and name not in options:
-            values.append(True)
-        choices.append([(name, value) for value in values[:3]])
-    if "reduction" in source.parameters:
-        choices.append([("reduction", value) for value in _REDUCTIONS.get(library, ())])
-    defaults = {name: parameter.default for name, parameter in source.parameters.items()}
-    kinds = ("labels", "probabilities") if source.chooses_targets else ("labels",)
-    for pairs in itertools.product(*choices):
-        arguments = {name: value for name, value in pairs if value != defaults[name]}
-        for targets in kinds:
-            yield arguments, targets
 
 
 def _matches(source: Source, arguments: dict[str, Any], targets: str, spec: Spec) -> Native | None:

@@ -5,6 +5,7 @@ Where an argument is an array of the call (`where`, `weights`), it is none of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from multiloss.engine.options import integer, positive, real
@@ -226,7 +227,7 @@ def softmax_cross_entropy_with_integer_labels(axis: Any = -1, where: Any = None)
     return _row("sparse_categorical_crossentropy", _LABELS, axis=one, from_logits=True)
 
 
-@source("optax.losses.poly_loss_cross_entropy")
+@source("optax.losses.poly_loss_cross_entropy", back={"epsilon": "poly_epsilon"})
 def poly_loss_cross_entropy(epsilon: Any = 2.0, axis: Any = -1, where: Any = None) -> Row:
     """Cross entropy of logits plus epsilon sum(t (1 - p))."""
     _no_where(where, _CLASSES)
@@ -237,7 +238,11 @@ def poly_loss_cross_entropy(epsilon: Any = 2.0, axis: Any = -1, where: Any = Non
     return _of_two("poly_cross_entropy", note, _MASKED, validate=False, **options)
 
 
-@source("optax.losses.ranking_softmax_loss")
+def _reduce_fn(options: Mapping[str, Any]) -> Any:
+    return None if options["reduction"] == "none" else options["reduction"]
+
+
+@source("optax.losses.ranking_softmax_loss", back={"reduce_fn": _reduce_fn})
 def ranking_softmax(where: Any = None, weights: Any = None, reduce_fn: Any = "mean") -> Row:
     """-sum(t log softmax(z)) of the relevances of a list, then the mean over lists."""
     lists = "pass mask at the call to leave out lists of which nothing is left"
@@ -257,7 +262,7 @@ _PADDINGS = (
 )
 
 
-@source("optax.losses.ctc_loss", data="y_pred input_lengths y_true label_lengths")
+@source("optax.losses.ctc_loss", data="y_pred input_lengths y_true label_lengths", back={"blank_id": "blank"})
 def ctc(blank_id: Any = 0, log_epsilon: Any = -1e5) -> Row:
     """Connectionist temporal classification of logits (N, T, C)."""
     if real("log_epsilon", log_epsilon) > -1e4:
@@ -286,7 +291,7 @@ def _dice_notes(smooth: Any) -> tuple[str, ...]:
     return (_SMOOTH, _EMPTY) if smooth == 0 else (_SMOOTH,)
 
 
-@source("optax.losses.dice_loss")
+@source("optax.losses.dice_loss", back={"axis": "over", "reduction": "over_classes"})
 def dice(
     class_weights: Any = None,
     smooth: Any = 1.0,
@@ -351,7 +356,9 @@ def ntxent(temperature: Any = 0.07) -> Row:
     )
 
 
-@source("optax.losses.triplet_margin_loss", data="anchor positive negative")
+@source(
+    "optax.losses.triplet_margin_loss", data="anchor positive negative", back={"norm_degree": "power", "eps": "epsilon"}
+)
 def triplet_margin(axis: Any = -1, norm_degree: Any = 2, margin: Any = 1.0, eps: Any = 1e-6) -> Row:
     """max(0, d(a, p) - d(a, n) + margin), d(x, y) = (sum((x - y)^k) + eps)^(1/k)."""
     if axis != -1:

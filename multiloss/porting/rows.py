@@ -6,6 +6,10 @@
 
 The function has the signature of the source, without its data arguments, so Python binds what a user wrote, by place
 or by name, and refuses what the source does not have. It raises `RefusedError` where no loss here gives these numbers.
+
+The way back, from the options of a loss here to the arguments of the source, needs no word where the names are equal.
+`back={"eps": "epsilon"}` says that the argument `eps` is the option `epsilon` here; a function of all options is for
+what is more than another name. What every source of a library has, such as its reductions, is declared at `adder`.
 """
 
 from __future__ import annotations
@@ -14,6 +18,9 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
+
+Back = Mapping[str, str | Callable[[Mapping[str, Any]], Any]]
+"""For arguments of a source: the option here that has its value, or what makes the value of all options."""
 
 
 class RefusedError(ValueError):
@@ -45,6 +52,8 @@ class Source:
     row: Callable[..., Row]
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Arguments of `row` that this source does not have."""
+    back: Back = dataclasses.field(default_factory=dict)
+    """The way back for arguments that are not the option of their own name."""
     refusal: str | None = None
     """Why it is not ported, whatever its arguments are."""
 
@@ -88,6 +97,23 @@ class Source:
             raise TypeError(f"{self.name} needs {missing[0]!r}")
         return given
 
+    def way_back(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments with which it may be the loss of these options; those that are its defaults are left out.
+
+        An option that the loss does not have, or that is None, leaves the default.
+        """
+        found = {}
+        for name, parameter in self.parameters.items():
+            way = self.back.get(name, name)
+            if callable(way):
+                value = way(options)
+            else:
+                own = options.get(way, options.get(name))
+                value = parameter.default if own is None else own
+            if value != parameter.default:
+                found[name] = value
+        return found
+
     def to_row(self, arguments: Mapping[str, Any], targets: str = "labels") -> Row:
         """The loss here that it is with these arguments."""
         chosen = {"targets": targets} if self.chooses_targets else {}
@@ -98,17 +124,20 @@ Rows = dict[str, Source]
 
 
 def adder(
-    rows: Rows, order: str, of_functions: Mapping[str, Any] | None = None
+    rows: Rows, order: str, of_functions: Mapping[str, Any] | None = None, shared: Back | None = None
 ) -> Callable[..., Callable[[Callable[..., Row]], Callable[..., Row]]]:
     """The decorator of one table.
 
-    Its sources take their arrays in this order unless told otherwise; functions have `of_functions` fixed.
+    Its sources take their arrays in this order unless told otherwise; functions have `of_functions` fixed. `shared` is
+    the way back of what all of them have.
     """
 
-    def source(*names: str, data: str = order) -> Callable[[Callable[..., Row]], Callable[..., Row]]:
+    def source(
+        *names: str, data: str = order, back: Back | None = None
+    ) -> Callable[[Callable[..., Row]], Callable[..., Row]]:
         def add(row: Callable[..., Row]) -> Callable[..., Row]:
             for name in names:
-                made = Source(name, tuple(data.split()), row)
+                made = Source(name, tuple(data.split()), row, back={**(shared or {}), **(back or {})})
                 rows[name] = made if made.is_class else dataclasses.replace(made, fixed=of_functions or {})
             return row
 

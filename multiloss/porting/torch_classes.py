@@ -27,7 +27,7 @@ def _of_labels(loss: str, reduction: str, weight: Any, ignore_index: Any, *notes
     return Row(loss, *notes, reduction=reduction, axis=1, ignore_index=ignore_index, **options)
 
 
-@source("torch.nn.CrossEntropyLoss", "torch.nn.functional.cross_entropy")
+@source("torch.nn.CrossEntropyLoss", "torch.nn.functional.cross_entropy", back={"weight": "class_weight"})
 def cross_entropy(
     weight: Any = None,
     size_average: Any = None,
@@ -68,7 +68,7 @@ def _of_probabilities(reduction: str, weight: Any, ignore_index: int, label_smoo
     return Row("torch.cross_entropy_of_probabilities", *notes, weight=vector("weight", weight), **how)
 
 
-@source("torch.nn.NLLLoss", "torch.nn.NLLLoss2d", "torch.nn.functional.nll_loss")
+@source("torch.nn.NLLLoss", "torch.nn.NLLLoss2d", "torch.nn.functional.nll_loss", back={"weight": "class_weight"})
 def nll(
     weight: Any = None,
     size_average: Any = None,
@@ -116,7 +116,7 @@ def linear_cross_entropy(
     return Row("torch.linear_cross_entropy", *notes, class_weight=vector("weight", weight), **how)
 
 
-@source("torch.nn.MultiMarginLoss", "torch.nn.functional.multi_margin_loss")
+@source("torch.nn.MultiMarginLoss", "torch.nn.functional.multi_margin_loss", back={"weight": "class_weight"})
 def multi_margin(
     p: int = 1,
     margin: float = 1.0,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from multiloss.porting.rows import Row, Rows, adder
 
 ROWS: Rows = {}
-source = adder(ROWS, "y_pred y_true")
+
+
+def _reduction_back(options: Mapping[str, Any]) -> Any:
+    """torch's mean is over the sum of the class weights, if there are some."""
+    return "mean" if options["reduction"] == "weighted_mean" else options["reduction"]
+
+
+source = adder(ROWS, "y_pred y_true", shared={"reduction": _reduction_back, "eps": "epsilon", "p": "power"})
 
 REDUCTIONS = ("mean", "sum", "none")
 

@@ -1,0 +1,182 @@
+"""What a user gives to compare, a callable or a written form, as a `Side`: its order, its framework, its definition."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+import types
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from multiloss import porting
+from multiloss.catalogue import get
+from multiloss.comparing.run import Side, parameters
+from multiloss.engine import registry
+from multiloss.engine.loss import Named
+from multiloss.porting import objects, written
+
+_OF_ROOT = {
+    "torch": "torch", "torchvision": "torch", "tensorflow": "tensorflow", "keras": "keras", "jax": "jax",
+    "jaxlib": "jax", "optax": "jax", "flax": "jax", "numpy": "numpy", "scipy": "numpy",
+}  # fmt: skip
+"""The framework whose arrays a package takes."""
+_PREDICTED = {
+    "y_pred", "input", "inputs", "pred", "preds", "prediction", "predictions", "logits", "output", "outputs", "y_hat",
+    "log_input", "log_predictions",
+}  # fmt: skip
+_TRUE = {"y_true", "target", "targets", "label", "labels", "truth", "ground_truth"}
+
+
+def _frames_first(call: Any) -> Any:
+    """torch's ctc takes (T, N, C)."""
+    return lambda y_pred, *others: call(y_pred.transpose(0, 1), *others)
+
+
+def _paddings(call: Any) -> Any:
+    """Optax' ctc takes 1 where a frame or a label is padding."""
+
+    def padding(like: Any, length: int, lengths: Any) -> Any:
+        return like[:1, :1, :1].ravel() * 0 + (np.arange(length) >= np.asarray(lengths)[:, None])
+
+    def loss(y_pred: Any, input_lengths: Any, y_true: Any, label_lengths: Any) -> Any:
+        of_frames = padding(y_pred, y_pred.shape[1], input_lengths)
+        return call(y_pred, of_frames, y_true, padding(y_pred, y_true.shape[1], label_lengths))
+
+    return loss
+
+
+_LAYOUTS = {
+    "torch.nn.CTCLoss": _frames_first,
+    "torch.nn.functional.ctc_loss": _frames_first,
+    "optax.losses.ctc_loss": _paddings,
+}
+"""What takes its arrays in another shape than the losses here, as a function of those here."""
+
+
+def make(name: str, item: Any, order: str | None, arrays_of: str | None) -> Side:
+    """Side "a" or "b" of the callable or written form that a user gave; TypeError where that is no loss.
+
+    `order` names the arrays in the order it takes them, if it is not the usual one; `arrays_of` is the framework of the
+    arrays that the user gave.
+    """
+    side = _written(name, item) if isinstance(item, str) else _live(name, item, arrays_of)
+    if order is not None:
+        side.order = tuple(order.replace(",", " ").split())
+    return side
+
+
+def _written(name: str, text: str) -> Side:
+    dotted, args, kwargs = written.parse(text)
+    if dotted == "multiloss.get" or ("." not in dotted and not args):
+        return _live(name, get(*(args if "." in dotted else (dotted,)), **kwargs), None)
+    source, given = porting.resolve(text)
+    module, _, attribute = source.name.rpartition(".")
+    library = module.partition(".")[0]
+    if importlib.util.find_spec(library) is None:
+        note = f"{library} is not installed: this is multiloss' port of it"
+        return dataclasses.replace(_live(name, porting.port(text), None), text=text, notes=[note])
+    theirs, notes = getattr(importlib.import_module(module), attribute), [f"{library}'s own"]
+    if library == "torch":
+        torch = importlib.import_module("torch")
+        given = {key: torch.tensor(value, dtype=torch.float64) if isinstance(value, list | tuple) else value
+                 for key, value in given.items()}  # fmt: skip
+    if library == "keras" and source.is_class and "dtype" not in given:
+        given["dtype"] = "float64"
+        notes.append("made with dtype='float64'")
+    side = _live(name, theirs(**given) if source.is_class else functools.partial(theirs, **given), None)
+    return dataclasses.replace(side, text=text, notes=notes, order=source.data or side.order)
+
+
+def _live(name: str, item: Any, arrays_of: str | None) -> Side:
+    if inspect.isclass(item):
+        raise TypeError(f"{name} is the class {item.__qualname__}: give an object of it, {item.__qualname__}()")
+    if not callable(item):
+        raise TypeError(f"{name} must be a callable or the written form of a loss, got {type(item).__name__}")
+    if hasattr(item, "init_state") and hasattr(item, "step"):
+        raise TypeError(f"{name} is {type(item).__name__}, which holds state that a comparison would move")
+    if isinstance(item, Named):
+        spec, text = item.spec, porting.code(item, item.backend)[0]
+        options = {**spec.kwargs, "axis": spec.axis}
+        frameworks = (item.backend or arrays_of or "numpy",)
+        return Side(item, text, spec.definition.inputs, frameworks, spec.definition, options, "multiloss")
+    inner = item.func if isinstance(item, functools.partial) else item
+    side = Side(item, _text(item), ("y_true", "y_pred"), _frameworks(inner, arrays_of))
+    root, names = _root(inner), parameters(item)[:2]
+    if found := objects.identify(item, porting.sources()):
+        source = porting.sources()[found[0]]
+        side.call, side.order = _LAYOUTS.get(found[0], lambda call: call)(item), source.data
+        with contextlib.suppress(ValueError, TypeError):  # not portable: it still runs
+            row = source.to_row(source.arguments((), found[1]))
+            side.definition, side.options = registry.find(row.loss), row.options
+    elif root in ("torch", "optax") or (len(names) == 2 and names[0] in _PREDICTED and names[1] in _TRUE):
+        side.order = ("y_pred", "y_true")
+    side.library = root if root in _OF_ROOT and root != "numpy" else None
+    return side
+
+
+def _frameworks(item: Any, arrays_of: str | None) -> tuple[str, ...]:
+    """Where it may run, the likeliest first: where it comes from; what its class or its code names; what is here."""
+    own = _OF_ROOT.get(_root(item), "numpy")
+    if own != "numpy":
+        return (own,)
+    bases = {_OF_ROOT.get(base.__module__.partition(".")[0]) for base in type(item).__mro__}
+    for framework in ("torch", "keras"):
+        if framework in bases:
+            return (framework,)
+    tried = [*_mentioned(item), arrays_of, "numpy", "torch", "jax", "tensorflow"]
+    return tuple(dict.fromkeys(framework for framework in tried if framework in sys.modules))
+
+
+def _root(item: Any) -> str:
+    """The package that a function, or the class of an object, is of."""
+    module = (inspect.isroutine(item) and getattr(item, "__module__", None)) or type(item).__module__
+    return str(module).partition(".")[0]
+
+
+def _text(item: Any) -> str:
+    if isinstance(item, functools.partial):
+        given = ", ".join(f"{key}={value!r}" for key, value in item.keywords.items())
+        return f"{_text(item.func)}({' '.join(given.split())})"
+    named = getattr(item, "__qualname__", None)
+    if named is None:
+        options = f"reduction={item.reduction!r}" if hasattr(item, "reduction") else ""
+        return f"{_root(item)} {type(item).__qualname__}({options})"
+    module = str(getattr(item, "__module__", "") or "")
+    return f"{module}.{named}" if module.partition(".")[0] in _OF_ROOT else str(named)
+
+
+def _mentioned(item: Any) -> list[str]:
+    """The frameworks whose modules, functions or objects the code of a function names, but NumPy."""
+    functions = (
+        getattr(item, "__func__", item),
+        getattr(type(item), "forward", None),
+        vars(type(item)).get("__call__"),
+    )
+    function = next((one for one in functions if hasattr(one, "__code__")), None)
+    if function is None:
+        return []
+    things = dict(function.__globals__)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # not filled yet
+            things[name] = cell.cell_contents
+    found = []
+    for name in _names(function.__code__):
+        thing = things.get(name)
+        module = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None)
+        module = module or (name if thing is None else type(thing).__module__)  # a function may import what it names
+        found.append(_OF_ROOT.get(str(module).partition(".")[0], "numpy"))
+    return [framework for framework in found if framework != "numpy"]
+
+
+def _names(code: types.CodeType) -> Iterable[str]:
+    yield from (*code.co_names, *code.co_freevars)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
