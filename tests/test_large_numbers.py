@@ -98,6 +98,21 @@ def test_distances_within_a_batch(backend: str, where: str, squared: bool) -> No
         np.testing.assert_allclose(again, slope, rtol=1e-5, atol=1e-5 * np.abs(slope[:2]).max())
 
 
+@pytest.mark.parametrize("power", [-118, -70, -20, 20, 70, 118])
+def test_distances_of_any_size(backend: str, power: int) -> None:
+    """All coordinates times a power of 2: the value by the same, and the gradient as it was, to the last digit."""
+    x, y = (
+        np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32),
+        to_native(backend, np.array([0, 0, 1, 1, 2, 1])),
+    )
+    loss = multiloss.get("triplet", backend=backend, margin=0.0, reduction="sum")
+    (value, slope), (scaled, same) = (
+        [to_numpy(a) for a in loss.value_and_grad(y, single(backend, x * factor))] for factor in (1.0, 2.0**power)
+    )
+    np.testing.assert_allclose(scaled.astype(np.float64), value.astype(np.float64) * 2.0**power, rtol=1e-6)
+    np.testing.assert_allclose(same, slope, rtol=1e-5)
+
+
 @pytest.mark.parametrize("squared", [False, True])
 def test_close_rows_far_from_the_origin(backend: str, squared: bool) -> None:
     """More features than are compared at a time: no digit of a difference is lost, in value, gradient and curvature."""

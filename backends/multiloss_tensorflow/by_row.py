@@ -16,10 +16,12 @@ def pair_squares(x: Array) -> Array:
 
 
 # The derivatives of these two are loops over rows, too: what TensorFlow's own derivative of a loop keeps cannot leave a
-# function that XLA compiled.
+# function that XLA compiled. They use copies, which are of the graph at work: called within a derivative, they get
+# tensors of the graph that is differentiated, and the next derivative would not find those.
 @tf.custom_gradient
 def pair_gaps(x: Array, factor: Array) -> Any:
     """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
+    x, factor = tf.identity(x), tf.identity(factor)
     found = _of_each(lambda row, weights: tf.reduce_sum(weights[:, None] * (row - x), 0), x, factor)
     return found, lambda g: (_turned(factor, g), _along_gaps(x, g))
 
@@ -27,6 +29,7 @@ def pair_gaps(x: Array, factor: Array) -> Any:
 @tf.custom_gradient
 def _along_gaps(x: Array, g: Array) -> Any:
     """(N, N): the product of g_i and x_i - x_j."""
+    x, g = tf.identity(x), tf.identity(g)
     found = _of_each(lambda row, along: tf.reduce_sum(along * (row - x), -1), x, g)
     return found, lambda h: (_turned(h, g), pair_gaps(x, h))
 

@@ -199,8 +199,8 @@ def _gaps(xp: Any, x: Array) -> Iterator[Array]:
 
 def pair_squares(xp: Any, x: Array) -> Array:
     """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
-    # These two are for what fuses or traces them (XLA, torch's compiler). Others take row by row, as NumPy does: what
-    # is compared then stays in the processor's cache.
+    # This and `pair_gaps` take all rows at once, as suits accelerators and torch's compiler. On a CPU that is 10 to 30
+    # times slower on NumPy and JAX than row by row, which stays in the processor's cache, as their adapters have it.
     return sum(xp.sum(gap * gap, axis=-1) for gap in _gaps(xp, x))
 
 

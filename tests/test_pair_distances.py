@@ -1,4 +1,5 @@
-"""`triplet` holds arrays of B x B and B x D numbers, never of B x B x D (torch: `test_torch_pairwise.py`)."""
+"""Distances within a batch hold B x B and B x D numbers, never B x B x D (torch: `test_torch_pairwise.py`);
+and what takes the place of loops over rows on an accelerator."""
 
 import tracemalloc
 
@@ -6,7 +7,8 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native
+from arrays import to_native, to_numpy
+from multiloss import dispatch
 
 BATCH, DIM = 64, 512
 LABELS = np.arange(BATCH) // 4
@@ -14,7 +16,7 @@ X = np.random.default_rng(0).normal(size=(BATCH, DIM))
 
 
 @pytest.mark.only("numpy")
-def test_numpy(backend: str) -> None:
+def test_memory_on_numpy(backend: str) -> None:
     loss = multiloss.get("triplet", backend=backend)
     loss.value_and_grad(LABELS, X)  # what is made once
     tracemalloc.start()
@@ -26,7 +28,7 @@ def test_numpy(backend: str) -> None:
 
 @pytest.mark.only("jax")
 @pytest.mark.parametrize("order", [1, 2])
-def test_jax(backend: str, order: int) -> None:
+def test_memory_on_jax(backend: str, order: int) -> None:
     import jax
 
     labels, x = (to_native(backend, a) for a in (LABELS, X))
@@ -41,7 +43,7 @@ def test_jax(backend: str, order: int) -> None:
 
 
 @pytest.mark.only("tensorflow")
-def test_tensorflow(backend: str) -> None:
+def test_memory_on_tensorflow(backend: str) -> None:
     import tensorflow as tf
 
     labels, x = (to_native(backend, a) for a in (LABELS, X))
@@ -57,3 +59,20 @@ def test_tensorflow(backend: str) -> None:
     operations = gradient.get_concrete_function(x).graph.get_operations()
     sizes = [out.shape.num_elements() or 0 for one in operations for out in one.outputs]
     assert X.size <= max(sizes) <= 2 * X.size
+
+
+@pytest.mark.only("jax", "tensorflow")
+@pytest.mark.parametrize("accelerator", [False, True])
+def test_by_row_or_all_rows_at_once(backend: str, accelerator: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    be = dispatch.backend(backend)
+    if accelerator and backend == "jax":
+        monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    elif accelerator:
+        monkeypatch.setattr(be.ops, "_accelerators", lambda: True)
+    rng = np.random.default_rng(0)
+    x, factor = rng.normal(size=(5, 70)), rng.normal(size=(5, 5))
+    gaps = x[:, None] - x
+    found = be.xp.pair_squares(to_native(backend, x))
+    np.testing.assert_allclose(to_numpy(found), np.einsum("ijd,ijd->ij", gaps, gaps), rtol=1e-12)
+    found = be.xp.pair_gaps(to_native(backend, x), to_native(backend, factor))
+    np.testing.assert_allclose(to_numpy(found), np.einsum("ij,ijd->id", factor, gaps), rtol=1e-10)
