@@ -204,7 +204,7 @@ def picked(xp: Any, labels: Array, x: Array, *, axis: int) -> Array:
 
 def one_hot(xp: Any, labels: Array, like: Array, axis: int, label_smoothing: float = 0.0) -> Array:
     """1 at each sample's label, 0 elsewhere, smoothed."""
-    one = xp.ones_like(xp.sum(like, axis=axis))
+    one = xp.ones_like(labels, dtype=like.dtype)
     return smooth(xp, xp.put_class(one, labels, like, axis), axis, label_smoothing)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from multiloss.definitions import classification as ce
 from multiloss.definitions.margin import step
 from multiloss.engine.checks import BINARY
-from multiloss.engine.definition import over_axis, over_labels
+from multiloss.engine.definition import over_axis, over_labels, shared
 from multiloss.engine.options import Vector, integer, single_axis
 
 Array = Any
@@ -188,15 +188,15 @@ def multi_margin(
         >>> float(multiloss.get("multi_margin", backend="numpy")([0], [[0.5, 0.25, -1.0]]))
         0.25
     """
-    wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
-    h = xp.at_least(gap, 0.0)
-    return xp.sum(wrong * (h if power == 1 else h * h), axis=axis) / xp.length(y_pred, axis)
+    short = _short(xp, y_true, y_pred, axis=axis, margin=margin)
+    return xp.sum(short if power == 1 else short * short, axis=axis) / xp.length(y_pred, axis)
 
 
-def _gaps(xp: Any, y_true: Array, z: Array, axis: int, margin: float) -> tuple[Array, Array]:
-    """1 at the wrong classes, and margin - z_y + z_j."""
+@shared
+def _short(xp: Any, y_true: Array, z: Array, *, axis: int, margin: float) -> Array:
+    """What each wrong class is short of the margin: max(0, margin - z_y + z_j); 0 at the label."""
     of_label = xp.take_along_axis(z, xp.expand_dims(y_true, axis=axis), axis=axis)
-    return 1 - ce.one_hot(xp, y_true, z, axis), margin + (z - of_label)
+    return (1 - ce.one_hot(xp, y_true, z, axis)) * xp.at_least(margin + (z - of_label), 0.0)
 
 
 def _against_label(xp: Any, y_true: Array, y_pred: Array, axis: int, each: Array, sign: float) -> Array:
@@ -207,17 +207,16 @@ def _against_label(xp: Any, y_true: Array, y_pred: Array, axis: int, each: Array
 
 @multi_margin.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, margin: float, power: int) -> Array:
-    wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
-    each = wrong * (step(xp, gap) if power == 1 else 2 * xp.at_least(gap, 0.0))
-    return _against_label(xp, y_true, y_pred, axis, each, -1.0)
+    short = _short(xp, y_true, y_pred, axis=axis, margin=margin)
+    return _against_label(xp, y_true, y_pred, axis, step(xp, short) if power == 1 else 2 * short, -1.0)
 
 
 @multi_margin.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, margin: float, power: int) -> Array:
     if power == 1:
         return xp.zeros_like(y_pred)
-    wrong, gap = _gaps(xp, y_true, y_pred, axis, margin)
-    return _against_label(xp, y_true, y_pred, axis, 2 * wrong * step(xp, gap), 1.0)
+    short = _short(xp, y_true, y_pred, axis=axis, margin=margin)
+    return _against_label(xp, y_true, y_pred, axis, 2 * step(xp, short), 1.0)
 
 
 @over_labels()
