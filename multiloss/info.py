@@ -36,7 +36,7 @@ def _summed(term: Callable[..., Array], arrays: dict[str, Any], base: float | No
 
 def _log(xp: Any, weight: Array, x: Array) -> Array:
     # What it is to be multiplied with: 0 log 0 is 0.
-    return xp.log(xp.off_pole(weight, x))
+    return xp.log(xp.safe_log_arg(weight, x))
 
 
 def entropy(p: Any, base: float | None = None, axis: Axis = -1) -> Array:

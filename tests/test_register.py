@@ -382,6 +382,17 @@ def test_the_namespace_is_the_array_api(backend: str) -> None:
         close(loss.value_and_grad(y_true, y_pred)[0], expected)
 
 
+def test_primitives_by_their_old_names(backend: str) -> None:
+    """A loss that a user wrote before they were renamed."""
+
+    @multiloss.register("dated", replace=True)
+    def dated(xp: Any, y_true: Any, y_pred: Any) -> Any:
+        return xp.at_least(y_pred, 1.0) + xp.times(y_true, y_pred) + xp.unit(y_pred - y_true)
+
+    arrays = [to_native(backend, np.array([x])) for x in ([0.5, 2.0], [0.25, 3.0])]
+    close(multiloss.get("dated", backend=backend)(*arrays), ((1 + 0.125 - 1) + (3 + 6 + 1)) / 2)
+
+
 @pytest.mark.parametrize("name", registry.CENTER)
 def test_losses_with_a_state_are_no_definitions(name: str) -> None:
     """Where another loss is taken by its name, theirs is not unknown, and not its own nearest name."""

@@ -44,12 +44,12 @@ def expit(x: Array) -> Array:
     return jax.nn.sigmoid(x)
 
 
-def at_least(x: Array, bound: float) -> Array:
+def clamp_min(x: Array, bound: float) -> Array:
     """max(x, bound)."""
     return jnp.maximum(x, bound)
 
 
-def unit(x: Array) -> Array:
+def sign_or_one(x: Array) -> Array:
     """1 with the sign of x."""
     return jnp.copysign(jnp.ones((), x.dtype), jax.lax.stop_gradient(x))
 
@@ -70,22 +70,22 @@ def abs(x: Array) -> Array:  # noqa: A001
 
 
 @jax.custom_jvp
-def times(weight: Array, x: Array) -> Array:
+def zero_times(weight: Array, x: Array) -> Array:
     """weight * x, where a weight of 0 gives 0 against an infinite x."""
     # Replaced behind the product: before it, XLA would keep x in memory; the derivative needs it before.
     return jnp.where((weight == 0) & jnp.isinf(x), jnp.zeros_like(x), weight * x)
 
 
-@times.defjvp
+@zero_times.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     (weight, x), (weight_dot, x_dot) = primals, tangents
     finite = jnp.where((weight == 0) & jnp.isinf(x), jnp.zeros_like(x), x)
-    return times(weight, x), weight_dot * finite + weight * x_dot
+    return zero_times(weight, x), weight_dot * finite + weight * x_dot
 
 
 def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
-    return times(1 - weight, x) + times(weight, y)
+    return zero_times(1 - weight, x) + zero_times(weight, y)
 
 
 def with_derivative(value: Any, pulled: Any, x: Array) -> Array:

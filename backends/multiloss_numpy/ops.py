@@ -121,12 +121,12 @@ def gather(table: Array, rows: Array) -> Array:
     return np.take(table, rows, axis=0)
 
 
-def at_least(x: Array, bound: float) -> Array:
+def clamp_min(x: Array, bound: float) -> Array:
     """max(x, bound)."""
     return np.maximum(x, np.asarray(bound, x.dtype))
 
 
-def agreement(target: Array, score: Array, absent: bool = False) -> Array:
+def signed_margin(target: Array, score: Array, absent: bool = False) -> Array:
     """target * score (NumPy has no derivatives to keep from nan); if `absent`, 0 where it is 0 by infinity."""
     return target * (np.where((target == 0) & np.isinf(score), 0, score).astype(score.dtype) if absent else score)
 

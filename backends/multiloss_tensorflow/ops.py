@@ -74,7 +74,7 @@ REDUCTIONS = {
 }  # fmt: skip
 
 
-def at_least(x: Array, bound: float) -> Array:
+def clamp_min(x: Array, bound: float) -> Array:
     """max(x, bound)."""
     return tf.maximum(x, _number(bound, x))
 
@@ -150,7 +150,7 @@ def hypot(x: Array, y: Array) -> Array:
 def mix(x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     # Not multiply_no_nan: its derivative by the weight is x, infinite where the product is the constant 0.
-    return numerics.times(_BASIC, 1 - weight, x) + numerics.times(_BASIC, weight, y)
+    return numerics.zero_times(_BASIC, 1 - weight, x) + numerics.zero_times(_BASIC, weight, y)
 
 
 def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
@@ -314,7 +314,7 @@ def put_rows(table: Array, rows: Array, values: Array) -> Array:
     return tf.tensor_scatter_nd_update(table, rows[:, None], values)
 
 
-def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
+def unique_labels(labels: Array) -> tuple[Array, Array, Array | None]:
     """The classes among the labels, each once, and where each label's is among them."""
     if _accelerators():  # XLA has no lengths there that depend on values
         return labels, searchsorted(sort(labels), labels), None
@@ -325,7 +325,7 @@ def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
     return classes, places[:-1], None
 
 
-def descended(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
+def step_rows(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
     """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
     # Each operation over all elements counts: one sum, made too small to overflow, for two of them that look at each
     # element; and a choice by row, where `tf.where` would broadcast.

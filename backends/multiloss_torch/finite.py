@@ -31,16 +31,16 @@ def log_cosh(xp: Any, x: Array) -> Array:
     return numerics.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(xp, x)
 
 
-def times(xp: Any, weight: Array, x: Array) -> Array:
+def zero_times(xp: Any, weight: Array, x: Array) -> Array:
     """weight * x, where a weight of 0 gives 0 against an infinite x."""
     product = weight * x
-    return product if mode.is_finite(product) else numerics.times(xp, weight, x)
+    return product if mode.is_finite(product) else numerics.zero_times(xp, weight, x)
 
 
-def agreement(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
+def signed_margin(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
     """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
     product = target * score
-    return product if mode.is_finite(product) else numerics.agreement(xp, target, score, absent)
+    return product if mode.is_finite(product) else numerics.signed_margin(xp, target, score, absent)
 
 
 def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
@@ -67,5 +67,5 @@ def above_zero(xp: Any, x: Array) -> Array:
     return torch.heaviside(x, torch.zeros((), dtype=x.dtype, device=x.device))
 
 
-BETTER = {f.__name__: f for f in (nan_below, log_cosh, times, agreement, mix, hinge, finite_part, above_zero)}
+BETTER = {f.__name__: f for f in (nan_below, log_cosh, zero_times, signed_margin, mix, hinge, finite_part, above_zero)}
 """What takes the place of the defaults of `numerics`."""

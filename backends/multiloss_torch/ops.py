@@ -29,7 +29,7 @@ def _(x: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(x)
 
 
-def held(x: Array) -> Array:
+def snapshot(x: Array) -> Array:
     """x, as a constant that keeps its values whatever is written to its source."""
     # A compiled backward pass reads the buffer again, once it has moved, unless an operation that it cannot look
     # into stands between.
@@ -112,21 +112,21 @@ def constant(values: Any, like: Array) -> Array:
 # Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
 
 
-def at_least(x: Array, bound: float) -> Array:
+def clamp_min(x: Array, bound: float) -> Array:
     """max(x, bound)."""
     if torch.compiler.is_compiling():
-        return numerics.at_least(torch, x, bound)
+        return numerics.clamp_min(torch, x, bound)
     return torch.threshold(x, mode.before(bound, x.dtype), bound)  # a nan passes its derivative on, which clamp makes 0
 
 
-def infinite_below(x: Array, bound: float) -> Array:
+def inf_below(x: Array, bound: float) -> Array:
     """x, and infinity where x < bound."""
     if torch.compiler.is_compiling():
-        return numerics.infinite_below(torch, x, bound)
+        return numerics.inf_below(torch, x, bound)
     return torch.threshold(x, mode.before(bound, x.dtype), math.inf)
 
 
-def unit(x: Array) -> Array:
+def sign_or_one(x: Array) -> Array:
     """1 with the sign of x."""
     return torch.copysign(torch.ones((), dtype=x.dtype, device=x.device), x.detach())
 
@@ -211,7 +211,7 @@ def power_near(size: Array) -> Array:
     return torch.ldexp(torch.ones_like(size), torch.where(size.isfinite(), exponent - 1, 0))
 
 
-def put_class(values: Array, labels: Array, like: Array, axis: int) -> Array:
+def one_hot_times(values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     if torch.compiler.is_compiling():  # one pass with what follows; a scatter is one of its own
         at_label = class_range(like, axis).to(torch.int32) == labels.unsqueeze(axis).to(torch.int32)
@@ -298,7 +298,7 @@ def gather(table: Array, rows: Array) -> Array:
     return table.index_select(0, rows.reshape(-1)).reshape((*rows.shape, *table.shape[1:]))
 
 
-def descended(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
+def step_rows(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
     """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
     if by is None:
         new = torch.sub(rows, total, alpha=scale)
@@ -330,7 +330,7 @@ def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tupl
     return numerics.scan(torch, step, start, frames)
 
 
-def distinct(labels: Array) -> tuple[Array, Array, Array | None]:
+def unique_labels(labels: Array) -> tuple[Array, Array, Array | None]:
     """The classes among the labels, each once, where each label's is among them, and how often each is there."""
     if not mode.can_read(labels):  # their number is not known there, or costs a wait
         return labels, searchsorted(torch.sort(labels).values, labels), None

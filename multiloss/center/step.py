@@ -196,12 +196,12 @@ def step(
         labels = xp.where(invalid, 0, labels)
     if keep is not None:
         labels = xp.where(keep, labels, 0)
-    rows = xp.held(xp.gather(centers, labels))
+    rows = xp.snapshot(xp.gather(centers, labels))
 
     samples = pipeline.prepare(be, chosen.spec, rows, features, sample_weight, mask, trusted=True)
     if table.compares:
         inputs, counted = samples.inputs, _kept(be, labels, None) if keep is None else keep
-        every_center = be.cast_like(xp.held(centers), inputs["y_pred"])
+        every_center = be.cast_like(xp.snapshot(centers), inputs["y_pred"])
         compared = Compared(inputs["y_true"], labels, every_center, counted)
         samples = dataclasses.replace(samples, inputs=inputs | {"y_true": compared})
     samples = samples if invalid is None else dataclasses.replace(samples, invalid=invalid)

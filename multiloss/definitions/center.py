@@ -106,7 +106,7 @@ def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array
         Classes, (M,): each of the batch once, or, where their number has to be known beforehand, `labels` itself; for
         each the sum of c_j - x_i over its samples, (M, D), and their number, (M,).
     """
-    classes, places, counts = xp.distinct(labels)
+    classes, places, counts = xp.unique_labels(labels)
     # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
     difference = rows - features
     if keep is not None:
@@ -160,4 +160,4 @@ def moved(
         total = total + scale * xp.where(batch > 0, extra, 0)
         scale, by = 1.0, None
     # A class without samples has the sum 0, which leaves every bit.
-    return xp.descended(rows, total, scale, by, unless, finite)
+    return xp.step_rows(rows, total, scale, by, unless, finite)

@@ -114,7 +114,7 @@ def categorical_crossentropy(
     t = smooth(xp, y_true, axis, label_smoothing)
     log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
     # A logit of -inf has the logarithm -inf, which no floor stops.
-    return -xp.sum(xp.times(t, log_p) if from_logits else t * log_p, axis=axis)
+    return -xp.sum(xp.zero_times(t, log_p) if from_logits else t * log_p, axis=axis)
 
 
 @categorical_crossentropy.gradient
@@ -205,7 +205,7 @@ def picked(xp: Any, labels: Array, x: Array, *, axis: int) -> Array:
 def one_hot(xp: Any, labels: Array, like: Array, axis: int, label_smoothing: float = 0.0) -> Array:
     """1 at each sample's label, 0 elsewhere, smoothed."""
     one = xp.ones_like(labels, dtype=like.dtype)
-    return smooth(xp, xp.put_class(one, labels, like, axis), axis, label_smoothing)
+    return smooth(xp, xp.one_hot_times(one, labels, like, axis), axis, label_smoothing)
 
 
 @sparse_categorical_crossentropy.gradient
@@ -215,7 +215,7 @@ def _(
 ) -> Array:  # fmt: skip
     if label_smoothing == 0 and not how["from_logits"] and not how["normalize"]:
         p = picked(xp, y_true, y_pred, axis=axis)
-        return xp.put_class(-1 / log_divisor(xp, p, how["epsilon"]), y_true, y_pred, axis)
+        return xp.one_hot_times(-1 / log_divisor(xp, p, how["epsilon"]), y_true, y_pred, axis)
     t = one_hot(xp, y_true, y_pred, axis, label_smoothing)
     if how["from_logits"]:
         return xp.softmax(y_pred, axis=axis) - t  # the targets sum to 1
@@ -322,7 +322,7 @@ def binary_crossentropy(
         # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
         positive, size, m = _tail(xp, y_pred)
         rest = xp.log1p(m)
-        wrong = xp.times(xp.where(positive, b, a), size)
+        wrong = xp.zero_times(xp.where(positive, b, a), size)
         return (rest if pos_weight is None else (a + b) * rest) + wrong
     return -a * floored_log(xp, y_pred, epsilon, a) - b * _floored_log1m(xp, y_pred, epsilon, b)
 
@@ -330,7 +330,7 @@ def binary_crossentropy(
 @shared
 def _tail(xp: Any, z: Array) -> tuple[Array, Array, Array]:
     """Whether z is positive, |z|, and exp(-|z|)."""
-    sign = xp.unit(z)  # and not `abs`, whose derivative at 0 would be lost to a second one
+    sign = xp.sign_or_one(z)  # and not `abs`, whose derivative at 0 would be lost to a second one
     size = sign * z
     return sign > 0, size, xp.exp(-size)
 
@@ -348,8 +348,8 @@ def smooth_pair(t: Array, label_smoothing: float) -> Array:
 def _floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
     """log(max(1 - p, epsilon)), by log1p so that a small p keeps its digits."""
     if epsilon == 0:
-        return xp.log1p(-xp.off_pole(weight, p, 1.0))
-    return xp.at_least(xp.log1p(xp.at_least(-p, -1.0)), math.log(epsilon))
+        return xp.log1p(-xp.safe_log_arg(weight, p, 1.0))
+    return xp.clamp_min(xp.log1p(xp.clamp_min(-p, -1.0)), math.log(epsilon))
 
 
 @binary_crossentropy.gradient

@@ -19,16 +19,16 @@ def floored_log(xp: Any, p: Array, epsilon: float, weight: Array | None = None) 
 
     `weight` is what it is to be multiplied with: without a floor, 0 log 0 = 0.
     """
-    return xp.log(xp.at_least(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight))
+    return xp.log(xp.clamp_min(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight))
 
 
 def log_divisor(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
     """What the derivative of `weight * floored_log(p)` divides by: p, and infinity below the floor."""
-    return xp.infinite_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight)
+    return xp.inf_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight)
 
 
 def _weighed(xp: Any, p: Array, weight: Array | None) -> Array:
-    return p if weight is None else xp.off_pole(weight, p)
+    return p if weight is None else xp.safe_log_arg(weight, p)
 
 
 def normalized(xp: Any, p: Array, axis: Any) -> Array:
@@ -39,7 +39,7 @@ def normalized(xp: Any, p: Array, axis: Any) -> Array:
 def normalized_gradient(xp: Any, p: Array, gradient: Array, axis: Any) -> Array:
     """The derivative with respect to p, from `gradient`, that with respect to p / sum(p)."""
     total = xp.sum(p, axis=axis, keepdims=True)
-    return (gradient - xp.sum(xp.times(p, gradient), axis=axis, keepdims=True) / total) / total
+    return (gradient - xp.sum(xp.zero_times(p, gradient), axis=axis, keepdims=True) / total) / total
 
 
 def _probabilities(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -282,7 +282,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     if epsilon == 0:
         return 0.5 * log_ratio
     # 1 above the floor, 0 below: what the logarithms' own derivatives leave of p and of both together.
-    return 0.5 * (log_ratio + y_pred / xp.infinite_below(y_pred, epsilon) - m / xp.infinite_below(m, epsilon))
+    return 0.5 * (log_ratio + y_pred / xp.inf_below(y_pred, epsilon) - m / xp.inf_below(m, epsilon))
 
 
 @js_divergence.hessian

@@ -101,7 +101,7 @@ def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: NonNega
         [12.5, 0.125]
     """
     d = _distance(xp, x1, x2)
-    short = xp.at_least(margin - d, 0.0)
+    short = xp.clamp_min(margin - d, 0.0)
     return 0.5 * y_true * d * d + 0.5 * (1 - y_true) * short * short
 
 
@@ -113,7 +113,7 @@ def _distance(xp: Any, x: Array, y: Array) -> Array:
 
 def _of_difference(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float) -> Array:
     """The derivative by x1 - x2: t e of a similar pair, and -(m - d) e / d of one that is too close."""
-    e, short = x1 - x2, xp.at_least(margin - _distance(xp, x1, x2), 0.0)
+    e, short = x1 - x2, xp.clamp_min(margin - _distance(xp, x1, x2), 0.0)
     t, push = (xp.expand_dims(x, axis=-1) for x in (y_true, (1 - y_true) * short))
     return t * e - push * xp.unit_rows(e, _distance(xp, x1, x2))
 
@@ -131,7 +131,7 @@ def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
 @contrastive.gradient("y_true")
 def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
     d = _distance(xp, x1, x2)
-    short = xp.at_least(margin - d, 0.0)
+    short = xp.clamp_min(margin - d, 0.0)
     return 0.5 * (d * d - short * short)
 
 

@@ -22,12 +22,12 @@ def _power(xp: Any, miss: Array, gamma: float) -> Array:
     """miss^gamma, 0 for 0, with finite derivatives there: 0."""
     if gamma == 0:
         return xp.ones_like(miss)
-    return step(xp, miss) * xp.at_least(miss, tiny(miss)) ** gamma
+    return step(xp, miss) * xp.clamp_min(miss, tiny(miss)) ** gamma
 
 
 def _lower(xp: Any, miss: Array, gamma: float) -> Array:
     """miss^(gamma - 1), finite: what it multiplies is 0 where miss is."""
-    return xp.at_least(miss, tiny(miss)) ** (gamma - 1)
+    return xp.clamp_min(miss, tiny(miss)) ** (gamma - 1)
 
 
 def _undershoot(options: Mapping[str, Any]) -> float | None:
@@ -116,7 +116,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_
         slope, _ = _slope(xp, t, y_pred)
         return _balanced(alpha, t, _power(xp, miss, gamma) * (gamma * slope * cost + by_cost))
     falling = gamma * _lower(xp, miss, gamma) * cost * (1 - 2 * t)
-    return _balanced(alpha, t, falling + xp.times(_power(xp, miss, gamma), by_cost))
+    return _balanced(alpha, t, falling + xp.zero_times(_power(xp, miss, gamma), by_cost))
 
 
 @binary_focal_crossentropy.hessian
@@ -131,7 +131,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_
         inner = gamma * (gamma * first * first + second) * cost + 2 * gamma * first * by_cost + curve
         return _balanced(alpha, t, power * inner)
     side, lower = 1 - 2 * t, _lower(xp, miss, gamma)
-    twice = gamma * (gamma - 1) * lower * (cost / xp.at_least(miss, tiny(miss))) * side * side
+    twice = gamma * (gamma - 1) * lower * (cost / xp.clamp_min(miss, tiny(miss))) * side * side
     return _balanced(alpha, t, twice + 2 * gamma * lower * side * by_cost + power * curve)
 
 
@@ -188,7 +188,7 @@ def categorical_focal_crossentropy(
     log_p = ce.log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
     miss = _class_miss(xp, y_pred, log_p, axis, from_logits, normalize)
     weight = t * _alpha(xp, alpha, y_pred, axis) * _power(xp, miss, gamma)
-    return -xp.sum(xp.times(weight, log_p) if from_logits else weight * log_p, axis=axis)
+    return -xp.sum(xp.zero_times(weight, log_p) if from_logits else weight * log_p, axis=axis)
 
 
 def _class_miss(xp: Any, y_pred: Array, log_p: Array, axis: int, from_logits: bool, normalize: bool) -> Array:
@@ -226,10 +226,10 @@ def _by_log(xp: Any, t: Array, z: Array, axis: int, alpha: Any, gamma: float) ->
     """The derivative by each log p, p, and the second derivative by each log p."""
     log_p = xp.log_softmax(z, axis=axis)
     p, miss = xp.exp(log_p), -xp.expm1(log_p)
-    surprise = xp.times(p, log_p)  # 0 for p = 0
+    surprise = xp.zero_times(p, log_p)  # 0 for p = 0
     lower = _lower(xp, miss, gamma)
     first = gamma * lower * surprise - _power(xp, miss, gamma)
-    steep = (gamma - 1) * p * (surprise / xp.at_least(miss, tiny(miss)))
+    steep = (gamma - 1) * p * (surprise / xp.clamp_min(miss, tiny(miss)))
     second = gamma * lower * (2 * p + surprise - steep)
     return t * alpha * first, p, t * alpha * second
 
@@ -256,7 +256,7 @@ def _class_hessian(
     miss, one = _size(xp, 1 - y_pred), 1 / log_divisor(xp, y_pred, epsilon, t)
     log_p = ce.log_probabilities(xp, y_pred, axis, False, epsilon, False, t)
     lower = _lower(xp, miss, gamma)
-    curved = gamma * lower * (2 * one - (gamma - 1) * (log_p / xp.at_least(miss, tiny(miss))))
+    curved = gamma * lower * (2 * one - (gamma - 1) * (log_p / xp.clamp_min(miss, tiny(miss))))
     return t * alpha * (curved + _power(xp, miss, gamma) * one * one)
 
 

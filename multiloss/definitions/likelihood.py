@@ -41,7 +41,7 @@ def poisson(xp: Any, y_true: Array, y_pred: Array, *, epsilon: NonNegative = 1e-
 
 def _shifted(xp: Any, t: Array, rate: Array, epsilon: float) -> Array:
     """The logarithm's argument, with 0 log 0 = 0 where nothing is added."""
-    return rate + epsilon if epsilon > 0 else xp.off_pole(t, rate)
+    return rate + epsilon if epsilon > 0 else xp.safe_log_arg(t, rate)
 
 
 @poisson.gradient
@@ -161,7 +161,7 @@ def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: Annotated[float, be
 @tweedie.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, power: float) -> Array:
     # The quotient first: the power alone may leave the range where the derivative does not.
-    return 2 * xp.times((y_pred - y_true) / xp.at_least(y_pred, tiny(y_pred)), y_pred ** (1 - power))
+    return 2 * xp.zero_times((y_pred - y_true) / xp.clamp_min(y_pred, tiny(y_pred)), y_pred ** (1 - power))
 
 
 @tweedie.hessian

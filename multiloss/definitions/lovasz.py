@@ -110,7 +110,7 @@ def _share(xp: Any, inside: Array, classes: str | tuple[int, ...]) -> Array:
         for one in classes:
             counted = counted | (xp.class_range(size, 1) == one)
     share = xp.astype(counted, inside.dtype)
-    return share / xp.at_least(xp.sum(share, axis=-1, keepdims=True), 1.0)
+    return share / xp.clamp_min(xp.sum(share, axis=-1, keepdims=True), 1.0)
 
 
 def _classes(name: str, value: Any) -> str | tuple[int, ...]:

@@ -22,7 +22,7 @@ def _signs(t: Array, labels: str) -> Array:
 
 def step(xp: Any, x: Array) -> Array:
     """1 above 0, else 0: the derivative of max(0, x), 0 at its kink. nan stays nan."""
-    return xp.at_least(xp.sign(x), 0.0)
+    return xp.clamp_min(xp.sign(x), 0.0)
 
 
 @elementwise(domain=_domain)
@@ -50,13 +50,13 @@ def hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1") -> A
         >>> float(multiloss.get("hinge", backend="numpy")([-1, 1], [-2.0, 0.5]))
         0.25
     """
-    return xp.at_least(1 - xp.agreement(_signs(y_true, labels), y_pred), 0.0)
+    return xp.clamp_min(1 - xp.signed_margin(_signs(y_true, labels), y_pred), 0.0)
 
 
 @hinge.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return xp.times(step(xp, 1 - t * y_pred), -t)
+    return xp.zero_times(step(xp, 1 - t * y_pred), -t)
 
 
 @hinge.hessian
@@ -88,20 +88,20 @@ def squared_hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-
         >>> float(multiloss.get("squared_hinge", backend="numpy")([-1, 1], [-2.0, 0.5]))
         0.125
     """
-    h = xp.at_least(1 - xp.agreement(_signs(y_true, labels), y_pred), 0.0)
+    h = xp.clamp_min(1 - xp.signed_margin(_signs(y_true, labels), y_pred), 0.0)
     return h * h
 
 
 @squared_hinge.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return xp.times(xp.at_least(1 - t * y_pred, 0.0), -2 * t)
+    return xp.zero_times(xp.clamp_min(1 - t * y_pred, 0.0), -2 * t)
 
 
 @squared_hinge.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return xp.times(step(xp, 1 - t * y_pred), 2 * t * t)
+    return xp.zero_times(step(xp, 1 - t * y_pred), 2 * t * t)
 
 
 @elementwise(domain=_domain)
@@ -128,13 +128,13 @@ def perceptron(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1")
         >>> float(multiloss.get("perceptron", backend="numpy")([-1, 1], [2.0, 0.5]))
         1.0
     """
-    return xp.at_least(-xp.agreement(_signs(y_true, labels), y_pred), 0.0)
+    return xp.clamp_min(-xp.signed_margin(_signs(y_true, labels), y_pred), 0.0)
 
 
 @perceptron.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return xp.times(step(xp, -t * y_pred), -t)
+    return xp.zero_times(step(xp, -t * y_pred), -t)
 
 
 @perceptron.hessian
@@ -166,14 +166,14 @@ def soft_margin(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1"
         >>> float(multiloss.get("soft_margin", backend="numpy")([-1], [1e4]))
         10000.0
     """
-    margin = xp.agreement(_signs(y_true, labels), y_pred)
-    return xp.log1p(xp.exp(-xp.abs(margin))) + xp.at_least(-margin, 0.0)
+    margin = xp.signed_margin(_signs(y_true, labels), y_pred)
+    return xp.log1p(xp.exp(-xp.abs(margin))) + xp.clamp_min(-margin, 0.0)
 
 
 @soft_margin.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, labels: str) -> Array:
     t = _signs(y_true, labels)
-    return xp.times(xp.expit(-t * y_pred), -t)
+    return xp.zero_times(xp.expit(-t * y_pred), -t)
 
 
 @soft_margin.hessian
@@ -208,7 +208,7 @@ def hinge_embedding(xp: Any, y_true: Array, y_pred: Array, *, margin: float = 1.
         0.375
     """
     similar = 0.5 * (1 + _signs(y_true, labels))
-    return xp.mix(xp.at_least(margin - y_pred, 0.0), y_pred, similar)
+    return xp.mix(xp.clamp_min(margin - y_pred, 0.0), y_pred, similar)
 
 
 @hinge_embedding.gradient

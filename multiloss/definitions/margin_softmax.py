@@ -101,7 +101,7 @@ def arcface(
     cosine = _at_label(xp, cosines, labels)
     turned = cosine * math.cos(margin) - _sine(xp, x, xp.gather(w, labels), cosine) * math.sin(margin)
     further = xp.where(cosine < -math.cos(margin), cosine - margin * math.sin(margin), turned)
-    return _cross_entropy(xp, labels, scale * (cosines + xp.put_class(further - cosine, labels, cosines, -1)))
+    return _cross_entropy(xp, labels, scale * (cosines + xp.one_hot_times(further - cosine, labels, cosines, -1)))
 
 
 def _at_label(xp: Any, x: Array, labels: Array) -> Array:
@@ -155,7 +155,7 @@ def cosface(
     """
     cosines = xp.matmul(xp.unit_rows(features), xp.matrix_transpose(xp.unit_rows(weight)))
     less = xp.full_like(_at_label(xp, cosines, labels), margin)
-    return _cross_entropy(xp, labels, scale * (cosines - xp.put_class(less, labels, cosines, -1)))
+    return _cross_entropy(xp, labels, scale * (cosines - xp.one_hot_times(less, labels, cosines, -1)))
 
 
 @of_inputs(_SHAPES)
@@ -191,7 +191,7 @@ def sphereface(xp: Any, labels: Array, features: Array, weight: Array, *, margin
     cosine = xp.sum(xp.unit_rows(features) * xp.gather(w, labels), axis=-1)
     # The length times cosine is linear; the rest alone has a kink at 0.
     more = xp.row_norm(features) * (_psi(xp, cosine, margin) - cosine)
-    return _cross_entropy(xp, labels, logits + xp.put_class(more, labels, logits, -1))
+    return _cross_entropy(xp, labels, logits + xp.one_hot_times(more, labels, logits, -1))
 
 
 def _psi(xp: Any, cosine: Array, m: int) -> Array:

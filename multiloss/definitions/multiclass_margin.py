@@ -21,19 +21,19 @@ def _below_all(xp: Any, where: Array, z: Array) -> Array:
 
 def _rival(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
     """Scores of what may stand against the right class."""
-    return -xp.agreement(1 - t, -z, absent=True) if keras else _below_all(xp, t > 0, z)
+    return -xp.signed_margin(1 - t, -z, absent=True) if keras else _below_all(xp, t > 0, z)
 
 
 def _crammer_singer(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
-    right = xp.sum(xp.agreement(t, z, absent=True), axis=axis)
-    return ce.with_nan(xp, xp.at_least(1 + xp.max(_rival(xp, t, z, axis, keras), axis=axis) - right, 0.0), z, axis)
+    right = xp.sum(xp.signed_margin(t, z, absent=True), axis=axis)
+    return ce.with_nan(xp, xp.clamp_min(1 + xp.max(_rival(xp, t, z, axis, keras), axis=axis) - right, 0.0), z, axis)
 
 
 def _crammer_singer_gradient(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
     rival = _rival(xp, t, z, axis, keras)
-    active = step(xp, 1 + xp.max(rival, axis=axis) - xp.sum(xp.times(t, z), axis=axis))
-    ones = xp.put_class(xp.ones_like(active), xp.argmax(rival, axis=axis), z, axis)
-    return xp.times(xp.expand_dims(active, axis=axis), xp.times(ones, 1 - t) - t)
+    active = step(xp, 1 + xp.max(rival, axis=axis) - xp.sum(xp.zero_times(t, z), axis=axis))
+    ones = xp.one_hot_times(xp.ones_like(active), xp.argmax(rival, axis=axis), z, axis)
+    return xp.zero_times(xp.expand_dims(active, axis=axis), xp.zero_times(ones, 1 - t) - t)
 
 
 def _one_hot_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -196,13 +196,13 @@ def multi_margin(
 def _short(xp: Any, y_true: Array, z: Array, *, axis: int, margin: float) -> Array:
     """What each wrong class is short of the margin: max(0, margin - z_y + z_j); 0 at the label."""
     of_label = xp.take_along_axis(z, xp.expand_dims(y_true, axis=axis), axis=axis)
-    return (1 - ce.one_hot(xp, y_true, z, axis)) * xp.at_least(margin + (z - of_label), 0.0)
+    return (1 - ce.one_hot(xp, y_true, z, axis)) * xp.clamp_min(margin + (z - of_label), 0.0)
 
 
 def _against_label(xp: Any, y_true: Array, y_pred: Array, axis: int, each: Array, sign: float) -> Array:
     """What each wrong class gets, and at the label their sum times `sign`."""
     each = each / xp.length(y_pred, axis)
-    return each + sign * xp.put_class(xp.sum(each, axis=axis), y_true, y_pred, axis)
+    return each + sign * xp.one_hot_times(xp.sum(each, axis=axis), y_true, y_pred, axis)
 
 
 @multi_margin.gradient
@@ -261,8 +261,8 @@ def multiclass_perceptron(
 @multiclass_perceptron.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     active = step(xp, xp.max(y_pred, axis=axis) - ce.picked(xp, y_true, y_pred, axis=axis))
-    first = xp.put_class(active, xp.argmax(y_pred, axis=axis), y_pred, axis)
-    return first - xp.put_class(active, y_true, y_pred, axis)
+    first = xp.one_hot_times(active, xp.argmax(y_pred, axis=axis), y_pred, axis)
+    return first - xp.one_hot_times(active, y_true, y_pred, axis)
 
 
 @multiclass_perceptron.hessian

@@ -79,7 +79,7 @@ def multilabel_margin(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) 
     """
     axis %= len(y_pred.shape)
     named, strange = _named(xp, y_true, y_pred, axis)
-    value = xp.sum(_pairs(xp, named, axis) * xp.at_least(_gaps(xp, y_pred, axis), 0.0), axis=(axis, axis + 1))
+    value = xp.sum(_pairs(xp, named, axis) * xp.clamp_min(_gaps(xp, y_pred, axis), 0.0), axis=(axis, axis + 1))
     return xp.where(strange, float("nan"), value / xp.length(y_pred, axis))
 
 

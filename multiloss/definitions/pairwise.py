@@ -43,19 +43,19 @@ def margin_ranking(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: floa
 @shared
 def _short(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
     """What is missing of the margin."""
-    return margin - xp.agreement(y_true, x1 - x2)
+    return margin - xp.signed_margin(y_true, x1 - x2)
 
 
 @margin_ranking.gradient("x2")
 def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
-    return xp.times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), y_true)
+    return xp.zero_times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), y_true)
 
 
 @margin_ranking.gradient("x1")
 def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
-    return -xp.times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), y_true)
+    return -xp.zero_times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), y_true)
 
 
 @margin_ranking.gradient("y_true")
 def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
-    return xp.times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), x2 - x1)
+    return xp.zero_times(xp.above_zero(_short(xp, y_true, x1, x2, margin=margin)), x2 - x1)

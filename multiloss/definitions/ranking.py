@@ -35,7 +35,7 @@ def ranknet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, pairs: Lit
         '0.693147'
     """
     wins, gaps = _pairs(xp, y_true, y_pred, axis=axis)
-    return xp.sum(xp.times(wins, xp.softplus(-gaps)), axis=_both(y_pred, axis)) / _number(xp, wins, axis, pairs)
+    return xp.sum(xp.zero_times(wins, xp.softplus(-gaps)), axis=_both(y_pred, axis)) / _number(xp, wins, axis, pairs)
 
 
 @ranknet.counting
@@ -78,13 +78,13 @@ def _pairs(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> tuple[Array, 
     def gaps(x: Array) -> Array:
         return xp.expand_dims(x, axis=second) - xp.expand_dims(x, axis=first)
 
-    return xp.at_least(xp.sign(gaps(y_true)), 0.0), gaps(y_pred)
+    return xp.clamp_min(xp.sign(gaps(y_true)), 0.0), gaps(y_pred)
 
 
 def _number(xp: Any, wins: Array, axis: int, pairs: str) -> Array:
     """What the sum over a list's pairs is divided by; 1 where there are none."""
     first = axis % (len(wins.shape) - 1)
-    number = xp.at_least(xp.sum(wins, axis=(first, first + 1)), 1.0)
+    number = xp.clamp_min(xp.sum(wins, axis=(first, first + 1)), 1.0)
     return number if pairs == "mean" else xp.ones_like(number)
 
 
@@ -111,7 +111,7 @@ def listnet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) -> Array:
         >>> f"{listnet([[1.0, 1.0]], [[3.0, 3.0]]):.6f}"
         '0.693147'
     """
-    return -xp.sum(xp.times(xp.softmax(y_true, axis=axis), xp.log_softmax(y_pred, axis=axis)), axis=axis)
+    return -xp.sum(xp.zero_times(xp.softmax(y_true, axis=axis), xp.log_softmax(y_pred, axis=axis)), axis=axis)
 
 
 @listnet.gradient
@@ -148,7 +148,7 @@ def ranking_softmax(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) ->
         >>> f"{loss([[2, 0]], [[3.0, 3.0]]):.6f}"
         '1.386294'
     """
-    return -xp.sum(xp.times(y_true, xp.log_softmax(y_pred, axis=axis)), axis=axis)
+    return -xp.sum(xp.zero_times(y_true, xp.log_softmax(y_pred, axis=axis)), axis=axis)
 
 
 @ranking_softmax.gradient

@@ -91,7 +91,7 @@ def vicreg(
     value = invariance * xp.sum(xp.mean(apart * apart, axis=-1)) / number
     for x in (x1, x2):
         centered = _centered(xp, x, keep, number)
-        less = xp.at_least(number - 1, 1.0)
+        less = xp.clamp_min(number - 1, 1.0)
         spread = xp.sum(centered * centered, axis=0) / less
         short = 1 - xp.sqrt(spread + 1e-4)
         value = value + 0.5 * variance * xp.mean(xp.where(short <= 0, 0, short))
@@ -109,7 +109,7 @@ def _kept(xp: Any, x: Array, keep: Array | None) -> Array:
 def _number(xp: Any, x: Array, keep: Array | None) -> Any:
     """How many samples there are, at least 1."""
     one = xp.ones_like(x[:, 0])
-    return xp.at_least(xp.sum(one if keep is None else xp.where(keep, one, 0)), 1.0)
+    return xp.clamp_min(xp.sum(one if keep is None else xp.where(keep, one, 0)), 1.0)
 
 
 def _centered(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
@@ -121,7 +121,7 @@ def _standard(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
     """Centered, and divided by the standard deviation; no square overflows."""
     centered = _centered(xp, x, keep, number)
     # A quarter of the largest: XLA multiplies by the reciprocal, and that of 3e38 is 0 to it.
-    scale = xp.at_least(xp.stop_gradient(0.25 * xp.max(xp.abs(centered), axis=0)), 1.0)
+    scale = xp.clamp_min(xp.stop_gradient(0.25 * xp.max(xp.abs(centered), axis=0)), 1.0)
     small = centered / scale
     return small / xp.sqrt(xp.sum(small * small, axis=0) / number + 1e-5 / scale / scale)
 

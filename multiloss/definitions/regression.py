@@ -352,7 +352,7 @@ def charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: Positive = 1e
 def _charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> tuple[Array, Array, Array]:
     """A scale, a constant for derivatives, so that no square overflows; error and value over it."""
     e = y_pred - y_true
-    scale = xp.stop_gradient(xp.at_least(xp.abs(e), epsilon))
+    scale = xp.stop_gradient(xp.clamp_min(xp.abs(e), epsilon))
     e, floor = e / scale, epsilon / scale
     return scale, e, xp.sqrt(e * e + floor * floor)
 

@@ -53,7 +53,7 @@ def _relative_error(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) ->
 
 
 def _floored_size(xp: Any, t: Array, epsilon: float) -> Array:
-    return xp.at_least(xp.abs(t), epsilon)
+    return xp.clamp_min(xp.abs(t), epsilon)
 
 
 @elementwise(aliases=("smape",), symmetric=True)
@@ -143,7 +143,7 @@ def _log1p_ratio(xp: Any, y_true: Array, y_pred: Array) -> Array:
     # log((1 + p) / (1 + t)). The difference of two logarithms cancels where p is near t; log1p of a ratio loses its
     # digits near -1. Dividing by the smaller of the two keeps the argument of log1p at 0 or above.
     e = y_pred - y_true
-    sign = xp.unit(e)
+    sign = xp.sign_or_one(e)
     return sign * xp.log1p(sign * e / (1 + xp.minimum(y_true, y_pred)))
 
 

@@ -74,7 +74,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits
         power = xp.exp(q * xp.expand_dims(ce.picked(xp, y_true, log_p, axis=axis), axis=axis))
         return power * (xp.exp(log_p) - t)
     p = ce.picked(xp, y_true, y_pred, axis=axis)
-    return xp.put_class(-(xp.at_least(p, tiny(p)) ** (q - 1)), y_true, y_pred, axis)
+    return xp.one_hot_times(-(xp.clamp_min(p, tiny(p)) ** (q - 1)), y_true, y_pred, axis)
 
 
 @generalized_cross_entropy.hessian
@@ -85,7 +85,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits
         p = xp.exp(log_p)
         return power * (p * (1 - p) - q * (p - t) * (p - t))
     p = ce.picked(xp, y_true, y_pred, axis=axis)
-    return xp.put_class((1 - q) * xp.at_least(p, tiny(p)) ** (q - 2), y_true, y_pred, axis)
+    return xp.one_hot_times((1 - q) * xp.clamp_min(p, tiny(p)) ** (q - 2), y_true, y_pred, axis)
 
 
 @over_axis(axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
@@ -288,7 +288,7 @@ def squentropy(
 
 def _others(xp: Any, y_pred: Array, axis: int) -> Any:
     classes = xp.length(y_pred, axis)
-    return max(classes - 1, 1) if isinstance(classes, int) else xp.at_least(classes - 1, 1.0)
+    return max(classes - 1, 1) if isinstance(classes, int) else xp.clamp_min(classes - 1, 1.0)
 
 
 @squentropy.gradient

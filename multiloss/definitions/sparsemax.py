@@ -17,13 +17,13 @@ def _project(xp: Any, z: Array, axis: int) -> tuple[Array, Array]:
     """z relative to the largest of a sample, and the threshold tau: the probabilities are max(0, z - tau)."""
     z = z - xp.stop_gradient(xp.max(z, axis=axis, keepdims=True))
     # What is 1 below the largest is outside; so nothing is infinite.
-    ordered = -xp.sort(-xp.at_least(z, -1.0), axis=axis)
+    ordered = -xp.sort(-xp.clamp_min(z, -1.0), axis=axis)
     total = xp.cumulative_sum(ordered, axis=axis)
     rank = xp.astype(xp.class_range(z, axis), z.dtype) + 1
     inside = xp.astype(1 + rank * ordered > total, z.dtype)
     size = xp.sum(inside, axis=axis, keepdims=True)
     # Of a row of nan nothing is inside.
-    return z, (xp.sum(inside * ordered, axis=axis, keepdims=True) - 1) / xp.at_least(size, 1.0)
+    return z, (xp.sum(inside * ordered, axis=axis, keepdims=True) - 1) / xp.clamp_min(size, 1.0)
 
 
 @over_labels()
@@ -64,23 +64,23 @@ def sparsemax(
         0.25
     """
     z, tau = _project(xp, y_pred, axis)
-    off = xp.at_least(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
+    off = xp.clamp_min(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
     # The same number as a sum of two that are never negative: half |p - e_y|^2, and how far z_y is below tau.
-    below = xp.at_least(xp.squeeze(tau, axis=axis) - ce.picked(xp, y_true, z, axis=axis), 0.0)
+    below = xp.clamp_min(xp.squeeze(tau, axis=axis) - ce.picked(xp, y_true, z, axis=axis), 0.0)
     return ce.with_nan(xp, 0.5 * xp.sum(off * off, axis=axis) + below, y_pred, axis)
 
 
 @sparsemax.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     z, tau = _project(xp, y_pred, axis)
-    return xp.at_least(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
+    return xp.clamp_min(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
 
 
 @sparsemax.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     z, tau = _project(xp, y_pred, axis)
     inside = step(xp, z - tau)
-    return inside * (1 - 1 / xp.at_least(xp.sum(inside, axis=axis, keepdims=True), 1.0))
+    return inside * (1 - 1 / xp.clamp_min(xp.sum(inside, axis=axis, keepdims=True), 1.0))
 
 
 @elementwise(domain=lambda _: {"y_true": BINARY})
@@ -108,15 +108,15 @@ def binary_sparsemax(xp: Any, y_true: Array, y_pred: Array) -> Array:
         >>> float(multiloss.get("binary_sparsemax", backend="numpy")([1, 0], [0.0, 3.0]))
         1.625
     """
-    u = -xp.agreement(2 * y_true - 1, y_pred)
+    u = -xp.signed_margin(2 * y_true - 1, y_pred)
     bent = xp.clip(u, -1.0, 1.0) + 1
-    return 0.25 * bent * bent + xp.at_least(u - 1, 0.0)
+    return 0.25 * bent * bent + xp.clamp_min(u - 1, 0.0)
 
 
 @binary_sparsemax.gradient
 def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     side = 1 - 2 * y_true
-    return xp.times(xp.clip(side * y_pred, -1.0, 1.0) + 1, 0.5 * side)
+    return xp.zero_times(xp.clip(side * y_pred, -1.0, 1.0) + 1, 0.5 * side)
 
 
 @binary_sparsemax.hessian

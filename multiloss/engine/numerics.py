@@ -11,7 +11,7 @@ from typing import Any
 Array = Any
 
 
-def at_least(xp: Any, x: Array, bound: float) -> Array:
+def clamp_min(xp: Any, x: Array, bound: float) -> Array:
     """max(x, bound)."""
     return xp.where(x < bound, bound, x)
 
@@ -22,17 +22,17 @@ def nan_below(xp: Any, x: Array, bound: float) -> Array:
     return xp.where(x >= bound, xp.ones_like(x), xp.full_like(x, math.nan))
 
 
-def infinite_below(xp: Any, x: Array, bound: float) -> Array:
+def inf_below(xp: Any, x: Array, bound: float) -> Array:
     """x, and infinity where x < bound."""
     return xp.where(x < bound, math.inf, x)
 
 
-def unit(xp: Any, x: Array) -> Array:
+def sign_or_one(xp: Any, x: Array) -> Array:
     """1 where x is 0 or above, else -1."""
     return xp.where(x >= 0, xp.ones_like(x), -xp.ones_like(x))
 
 
-def times(xp: Any, weight: Array, x: Array) -> Array:
+def zero_times(xp: Any, weight: Array, x: Array) -> Array:
     """weight * x, where a weight of 0 gives 0 against an infinite x."""
     return weight * xp.where((weight == 0) & xp.isinf(x), 0, x)
 
@@ -50,14 +50,14 @@ def _bits(x: Array) -> int:
     return 64 if "64" in str(x.dtype) else 32
 
 
-def off_pole(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
+def safe_log_arg(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
     """x, and 1 - pole where x is at the pole (0 or 1) and its weight is 0."""
     # Replaced before the logarithm and not behind it: derivatives would still meet 0 times infinity there.
     at_pole = (weight == 0) & (xp.abs(x - pole) < tiny(x))
     return xp.where(at_pole, 1.0 - pole, x)
 
 
-def agreement(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
+def signed_margin(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
     """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
     if absent:
         score = xp.where((target == 0) & xp.isinf(score), 0, score)
@@ -77,10 +77,10 @@ def linear(xp: Any, x: Array, weight: Array) -> Array:
 
 def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
-    return times(xp, 1 - weight, x) + times(xp, weight, y)
+    return zero_times(xp, 1 - weight, x) + zero_times(xp, weight, y)
 
 
-def held(xp: Any, x: Array) -> Array:
+def snapshot(xp: Any, x: Array) -> Array:
     """x, as a constant that keeps its values whatever is written to its source."""
     return xp.stop_gradient(x)
 
@@ -90,7 +90,7 @@ def with_derivative(xp: Any, value: Any, pulled: Any, x: Array) -> Array:
     return value(x)
 
 
-def put_class(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
+def one_hot_times(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
     """The value of each sample at its label, 0 at the other classes."""
     at_label = xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis)
     return xp.where(at_label, xp.expand_dims(values, axis=axis), 0)
@@ -103,7 +103,7 @@ def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
     return xp.reshape(xp.asarray(values, dtype=like.dtype), tuple(shape))
 
 
-def descended(
+def step_rows(
     xp: Any, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
 ) -> Array:
     """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
@@ -114,7 +114,7 @@ def descended(
     return xp.where(moves if unless is None else moves & ~unless, new, rows)
 
 
-def distinct(xp: Any, labels: Array) -> tuple[Array, Array, None]:
+def unique_labels(xp: Any, labels: Array) -> tuple[Array, Array, None]:
     """The labels, and for each the place where its class starts among the sorted ones: a number below N."""
     return labels, xp.searchsorted(xp.sort(labels), labels), None
 
@@ -223,21 +223,21 @@ def log_cosh(xp: Any, x: Array) -> Array:
 DEFAULTS = {
     f.__name__: f
     for f in (
-        at_least,
-        infinite_below,
+        clamp_min,
+        inf_below,
         nan_below,
-        unit,
-        times,
-        off_pole,
-        agreement,
+        sign_or_one,
+        zero_times,
+        safe_log_arg,
+        signed_margin,
         linear,
         mix,
-        held,
+        snapshot,
         with_derivative,
-        put_class,
+        one_hot_times,
         constants,
-        descended,
-        distinct,
+        step_rows,
+        unique_labels,
         scan,
         log_cosh,
         divisor,

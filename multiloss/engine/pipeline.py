@@ -333,8 +333,8 @@ def value_and_gradients_of(be: Any, spec: Any, s: Samples, wrt: tuple[str, ...])
         # What multiplies each sample's value in the reduction multiplies its gradient.
         if s.weight is not None or s.keep is not None:
             factor = s.how.over(_weighted(be, spec, s, xp.ones_like(values)), name, len(be.shape(s.inputs[name])))
-            # By `times`: a derivative that left the range, times a weight of 0, would be nan where the value is 0.
-            gradient = xp.times(factor, gradient)
+            # By `zero_times`: a derivative that left the range, times a weight of 0, would be nan where the value is 0.
+            gradient = xp.zero_times(factor, gradient)
         gradients[name] = _counted(be, s, name, gradient if scale is None else gradient * scale)
     return _reduce(be, spec, s, values, counts), gradients
 

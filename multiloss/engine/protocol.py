@@ -23,7 +23,7 @@ class Namespace(Protocol):
     def stop_gradient(self, x: Array) -> Array:
         """x, as a constant."""
 
-    def held(self, x: Array) -> Array:
+    def snapshot(self, x: Array) -> Array:
         """x, as a constant that keeps its values whatever is written to its source before the backward pass."""
 
     def logsumexp(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
@@ -41,17 +41,17 @@ class Namespace(Protocol):
     def expit(self, x: Array) -> Array:
         """1 / (1 + exp(-x)), right in both tails."""
 
-    def at_least(self, x: Array, bound: float) -> Array:
+    def clamp_min(self, x: Array, bound: float) -> Array:
         """max(x, bound), whose derivative at a tie is 1; nan stays nan."""
 
-    def infinite_below(self, x: Array, bound: float) -> Array:
+    def inf_below(self, x: Array, bound: float) -> Array:
         """x, and infinity where x < bound, so that a quotient by it is 0 there; nan stays nan."""
 
     def nan_below(self, x: Array, bound: float) -> Array | None:
         """A constant factor: 1, and nan where x is below the bound, or nan itself; None where x was read and all
         factors are 1."""
 
-    def unit(self, x: Array) -> Array:
+    def sign_or_one(self, x: Array) -> Array:
         """1 where x is 0 or above, else -1; a constant for derivatives. (A zero with a sign may have that.)"""
 
     def log_cosh(self, x: Array) -> Array:
@@ -63,11 +63,11 @@ class Namespace(Protocol):
     def constant(self, values: Any, like: Array) -> Array:
         """Numbers (of an option) as an array in the dtype of `like`, where that is."""
 
-    def times(self, weight: Array, x: Array) -> Array:
+    def zero_times(self, weight: Array, x: Array) -> Array:
         """weight * x, where a weight of 0 gives 0 even against an infinite x, which is a constant there. A nan stays
         one."""
 
-    def agreement(self, target: Array, score: Array, absent: bool = False) -> Array:
+    def signed_margin(self, target: Array, score: Array, absent: bool = False) -> Array:
         """target * score; a constant where that is infinity, so that a loss which is over there has no derivative of 0
         times infinity. If `absent`, a target of 0 gives 0 against an infinite score; a nan stays one."""
 
@@ -75,8 +75,8 @@ class Namespace(Protocol):
         """The product of each row of x, (..., D), and each of a weight, (C, D); infinite entries are 0 to its
         derivatives."""
 
-    def off_pole(self, weight: Array, x: Array, pole: float = 0.0) -> Array:
-        """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(off_pole(weight, x))` has
+    def safe_log_arg(self, weight: Array, x: Array, pole: float = 0.0) -> Array:
+        """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(safe_log_arg(weight, x))` has
         0 log 0 = 0 and finite derivatives there, to which the term is a constant."""
 
     def with_derivative(self, value: Any, pulled: Any, x: Array) -> Array:
@@ -113,7 +113,7 @@ class Namespace(Protocol):
     def pair_gaps(self, x: Array, factor: Array) -> Array:
         """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences."""
 
-    def put_class(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
+    def one_hot_times(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
         """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
 
     def constants(self, values: Any, like: Array, axis: int) -> Array:
@@ -134,7 +134,7 @@ class Namespace(Protocol):
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
         """A table with some rows replaced; a row named twice must come with the same value."""
 
-    def descended(
+    def step_rows(
         self, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
     ) -> Array:
         """rows - scale * total / by, (N, D) each; by: (N, 1), or a scalar, or None. A row stays, bit for bit, where its
@@ -144,7 +144,7 @@ class Namespace(Protocol):
         """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once
         for all of them."""
 
-    def distinct(self, labels: Array) -> tuple[Array, Array, Array | None]:
+    def unique_labels(self, labels: Array) -> tuple[Array, Array, Array | None]:
         """The classes among the labels (N,), each once, the place of each label's class among them, and how often each
         is there; where shapes have to be known beforehand `labels` itself, for each one place that all of its class
         share, and None."""
@@ -247,6 +247,21 @@ class Adapter(Protocol):
         """
 
 
+OLD_NAMES = {
+    "at_least": "clamp_min",
+    "infinite_below": "inf_below",
+    "unit": "sign_or_one",
+    "times": "zero_times",
+    "agreement": "signed_margin",
+    "off_pole": "safe_log_arg",
+    "held": "snapshot",
+    "put_class": "one_hot_times",
+    "distinct": "unique_labels",
+    "descended": "step_rows",
+}
+"""What primitives were called before, which losses of users may call them still."""
+
+
 class Combined:
     """An array namespace together with an adapter's own names, which win, and the defaults of `numerics`."""
 
@@ -260,7 +275,7 @@ class Combined:
             self.__dict__.setdefault(name, functools.partial(function, self))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._base, name)
+        return getattr(self, OLD_NAMES[name]) if name in OLD_NAMES else getattr(self._base, name)
 
     def sharing(self) -> Any:
         """The same names, for one evaluation in which what is `shared` is computed once."""

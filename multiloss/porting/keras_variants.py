@@ -140,7 +140,7 @@ def categorical_crossentropy(
     """-sum(t log q) with q = p / sum(p), clipped to [epsilon, 1 - epsilon]; of logits -sum(t log softmax(z))."""
     t = _smooth(xp, y_true, label_smoothing)
     if from_logits:
-        return -xp.sum(xp.times(t, xp.log_softmax(y_pred, axis=axis)), axis=axis)
+        return -xp.sum(xp.zero_times(t, xp.log_softmax(y_pred, axis=axis)), axis=axis)
     return -xp.sum(t * xp.log(_clip(xp, normalized(xp, y_pred, axis), epsilon)), axis=axis)
 
 
@@ -169,7 +169,7 @@ def sparse_categorical_crossentropy(
 @sparse_categorical_crossentropy.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, epsilon: float) -> Array:
     p = _clip(xp, y_pred, epsilon)
-    of_label = xp.put_class(1 / ce.picked(xp, y_true, p, axis=axis), y_true, y_pred, axis)
+    of_label = xp.one_hot_times(1 / ce.picked(xp, y_true, p, axis=axis), y_true, y_pred, axis)
     return (1 / xp.sum(p, axis=axis, keepdims=True) - of_label) * _unclipped(xp, y_pred, epsilon)
 
 
@@ -226,12 +226,12 @@ def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *, eps
 
 
 def _log_gap(xp: Any, t: Array, p: Array, epsilon: float) -> Array:
-    return xp.log1p(xp.at_least(p, epsilon)) - xp.log1p(xp.at_least(t, epsilon))
+    return xp.log1p(xp.clamp_min(p, epsilon)) - xp.log1p(xp.clamp_min(t, epsilon))
 
 
 @mean_squared_logarithmic_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
-    slope = 2 * _log_gap(xp, y_true, y_pred, epsilon) / (1 + xp.at_least(y_pred, epsilon))
+    slope = 2 * _log_gap(xp, y_true, y_pred, epsilon) / (1 + xp.clamp_min(y_pred, epsilon))
     return xp.where(y_pred < epsilon, 0, slope)
 
 
@@ -361,9 +361,9 @@ def circle(
     negative = other & xp.logical_not(same)
     if not remove_diagonal:
         positive = same if keep is None else same & xp.expand_dims(keep, axis=0) & xp.expand_dims(keep, axis=1)
-    distance = xp.at_least(1 - xp.matmul(features, xp.matrix_transpose(features)), 0.0)
-    pull = -gamma * xp.at_least(margin + distance, 0.0) * (margin - distance)
-    push = gamma * xp.at_least(1 + margin - distance, 0.0) * ((1 - margin) - distance)
+    distance = xp.clamp_min(1 - xp.matmul(features, xp.matrix_transpose(features)), 0.0)
+    pull = -gamma * xp.clamp_min(margin + distance, 0.0) * (margin - distance)
+    push = gamma * xp.clamp_min(1 + margin - distance, 0.0) * ((1 - margin) - distance)
     exponent = masked_logsumexp(xp, pull, positive) + masked_logsumexp(xp, push, negative)
     both = any_of(xp, positive) & any_of(xp, negative)
     values = xp.where(both, xp.softplus(exponent), 0)

@@ -47,7 +47,7 @@ def _log_softmax(xp: Any, z: Array, axis: Any) -> Array:
 def softmax_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, poly_epsilon: float = 0.0) -> Array:
     """-sum(t log p) + poly_epsilon sum(t (1 - p)), p = softmax(z), the classes on several axes."""
     log_p = _log_softmax(xp, y_pred, axis)
-    return -xp.sum(xp.times(y_true, log_p) + poly_epsilon * y_true * xp.expm1(log_p), axis=axis)
+    return -xp.sum(xp.zero_times(y_true, log_p) + poly_epsilon * y_true * xp.expm1(log_p), axis=axis)
 
 
 @softmax_cross_entropy.gradient

@@ -86,7 +86,7 @@ def cross_entropy(
     The mean is over the sum of w_y.
     """
     log_p = xp.log_softmax(y_pred, axis=axis)
-    return -xp.sum(xp.times(_smoothed(xp, y_true, y_pred, axis, weight, label_smoothing), log_p), axis=axis)
+    return -xp.sum(xp.zero_times(_smoothed(xp, y_true, y_pred, axis, weight, label_smoothing), log_p), axis=axis)
 
 
 def _smoothed(
@@ -122,7 +122,7 @@ def cross_entropy_of_probabilities(
     .. math:: -\\sum_k w_k t'_k \\log p_k, \\quad t' = t (1 - s) + s / K
     """
     t = _class_table(xp, weight, y_pred, axis) * ce.smooth(xp, y_true, axis, label_smoothing)
-    return -xp.sum(xp.times(t, xp.log_softmax(y_pred, axis=axis)), axis=axis)
+    return -xp.sum(xp.zero_times(t, xp.log_softmax(y_pred, axis=axis)), axis=axis)
 
 
 @cross_entropy_of_probabilities.gradient
@@ -182,14 +182,14 @@ def binary_cross_entropy(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = (
 
     .. math:: -w (t \\max(\\log p, -100) + (1 - t) \\max(\\log(1 - p), -100))
     """
-    one, zero = (xp.at_least(log, -100.0) for log in (xp.log(y_pred), xp.log1p(-y_pred)))
+    one, zero = (xp.clamp_min(log, -100.0) for log in (xp.log(y_pred), xp.log1p(-y_pred)))
     factor = _factor(xp, "weight", weight, y_pred)
     return _reduced(xp, -factor * (y_true * one + (1 - y_true) * zero), axis)
 
 
 @binary_cross_entropy.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, weight: Any) -> Array:
-    slope = (y_pred - y_true) / xp.at_least((1 - y_pred) * y_pred, _EPSILON)
+    slope = (y_pred - y_true) / xp.clamp_min((1 - y_pred) * y_pred, _EPSILON)
     return _share(xp, _factor(xp, "weight", weight, y_pred) * slope, axis)
 
 
