@@ -7,6 +7,9 @@ import pytest
 
 import multiloss
 import peers
+import reference
+from multiloss.engine import registry
+from reference.catalogue import ENTRIES
 
 
 def exported(module: ModuleType, wanted: str = "") -> set[str]:
@@ -47,3 +50,14 @@ def test_each_is_here(table: dict[str, str]) -> None:
     """A row is a loss of ours, or a sentence."""
     here = set(multiloss.list_losses())
     assert {name: ours for name, ours in table.items() if " " not in ours and ours not in here} == {}
+
+
+def without_a_reference(names: set[str]) -> set[str]:
+    return names - {*reference.LOSSES} - {*ENTRIES} - {*registry.TABLES}
+
+
+def test_each_has_an_independent_reference() -> None:
+    """Losses with a state have theirs in `test_center*.py`; what users registered (`family`) is theirs to test."""
+    ours = {name for name in registry.names() if registry.find(name).family != "registered"}
+    assert without_a_reference(ours) == set()
+    assert without_a_reference({*ours, "new_loss"}) == {"new_loss"}
