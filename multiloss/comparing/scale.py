@@ -8,7 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from multiloss.comparing.evidence import LIMIT, ROUGH, Evidence, Found, Hypothesis, Test, close, every, first, measured
+from multiloss.comparing.evidence import (
+    LIMIT,
+    ROUGH,
+    SMALL,
+    Evidence,
+    Found,
+    Hypothesis,
+    Test,
+    close,
+    every,
+    first,
+    measured,
+)
 
 _POWER = {"b": 1, "a": -1}
 """The power with which a number is a factor of b / a, if this side multiplies by it, or sums over so many."""
@@ -233,19 +245,20 @@ _LINES = (
 def _of_targets(e: Evidence, of: str) -> dict[float, float]:
     """b / a for targets that are all of one "class", or all 1 or 0 ("bit"), where that is the same for all predictions;
     nothing if it is not, or if it is the same for all targets."""
-    same = e.y_true.shape == e.y_pred.shape
-    is_hot = same and e.classes > 1 and np.isin(e.y_true, (0, 1)).all() and (e.y_true.sum(axis=-1) == 1).all()
+    aligned = e.y_true.shape == e.y_pred.shape
+    is_hot = aligned and e.classes > 1 and np.isin(e.y_true, (0, 1)).all() and (e.y_true.sum(axis=-1) == 1).all()
     labels = e.y_true if e.is_labels else e.y_true.argmax(axis=-1) if is_hot else np.zeros(0, int)
     targets = {k: np.eye(e.classes)[np.full(labels.shape, k)] if is_hot else k for k in np.unique(labels).tolist()}
     if of == "bit":
-        targets = {1.0: 1.0, 0.0: 0.0} if same and ((e.y_true >= 0) & (e.y_true <= 1)).all() else {}
+        targets = {1.0: 1.0, 0.0: 0.0} if aligned and ((e.y_true >= 0) & (e.y_true <= 1)).all() else {}
     found = {}
     for k, target in targets.items():
         a, b = (e.on(target).rows(name) for name in ("a", "b"))
         if len(a) < 2 or not np.allclose(b / a, b[0] / a[0], rtol=10 * e.tolerance, atol=0):  # or nan: both are 0
             return {}
         found[k] = float(b[0] / a[0])
-    return {} if np.allclose([*found.values()], next(iter(found.values()), 0), rtol=10 * e.tolerance) else found
+    same = np.allclose([*found.values()], next(iter(found.values()), 0), rtol=max(SMALL, 10 * e.tolerance), atol=0)
+    return {} if same else found
 
 
 @measured
