@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import multiloss
-from multiloss.protocol import Namespace
+from multiloss.engine import numerics
 
 FLOORS = (
     {"engine", "version"},
@@ -85,7 +85,7 @@ def test_there_is_no_circle() -> None:
 
 def test_the_engine_knows_no_loss_by_name() -> None:
     """Nor do the adapters: but for the names of kernels and modules, and what a name can mean that is none."""
-    names = {*multiloss.list_losses()} - {"center"} - {*vars(Namespace)}  # primitives that are called like a loss
+    names = {*multiloss.list_losses()} - {"center"} - {*numerics.DEFAULTS}  # primitives that are called like a loss
     for module, path in MODULES.items():
         package, *parts = module.split(".")
         above = package == "multiloss" and parts[:1] != ["engine"]

@@ -12,28 +12,29 @@ Array = Any
 
 
 def clamp_min(xp: Any, x: Array, bound: float) -> Array:
-    """max(x, bound)."""
+    """max(x, bound), whose derivative at a tie is 1; nan stays nan."""
     return xp.where(x < bound, bound, x)
 
 
 def nan_below(xp: Any, x: Array, bound: float) -> Array:
-    """A constant factor: 1, and nan where x is below the bound, or nan itself."""
+    """A constant factor: 1, and nan where x is below the bound, or nan itself; None where x was read and all factors
+    are 1."""
     x = xp.stop_gradient(x)
     return xp.where(x >= bound, xp.ones_like(x), xp.full_like(x, math.nan))
 
 
 def inf_below(xp: Any, x: Array, bound: float) -> Array:
-    """x, and infinity where x < bound."""
+    """x, and infinity where x < bound, so that a quotient by it is 0 there; nan stays nan."""
     return xp.where(x < bound, math.inf, x)
 
 
 def sign_or_one(xp: Any, x: Array) -> Array:
-    """1 where x is 0 or above, else -1."""
+    """1 where x is 0 or above, else -1; a constant for derivatives. (A zero with a sign may have that.)"""
     return xp.where(x >= 0, xp.ones_like(x), -xp.ones_like(x))
 
 
 def zero_times(xp: Any, weight: Array, x: Array) -> Array:
-    """weight * x, where a weight of 0 gives 0 against an infinite x."""
+    """weight * x, where a weight of 0 gives 0 even against an infinite x, a constant there. A nan stays one."""
     return weight * xp.where((weight == 0) & xp.isinf(x), 0, x)
 
 
@@ -51,14 +52,16 @@ def _bits(x: Array) -> int:
 
 
 def safe_log_arg(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
-    """x, and 1 - pole where x is at the pole (0 or 1) and its weight is 0."""
+    """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(safe_log_arg(weight, x))` has 0
+    log 0 = 0 and finite derivatives there, to which the term is a constant."""
     # Replaced before the logarithm and not behind it: derivatives would still meet 0 times infinity there.
     at_pole = (weight == 0) & (xp.abs(x - pole) < tiny(x))
     return xp.where(at_pole, 1.0 - pole, x)
 
 
 def signed_margin(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
-    """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
+    """target * score; a constant where that is infinity, so that a loss which is over there has no derivative of 0
+    times infinity. If `absent`, a target of 0 gives 0 against an infinite score; a nan stays one."""
     if absent:
         score = xp.where((target == 0) & xp.isinf(score), 0, score)
     # Replaced before the product: behind it, derivatives would still meet 0 times infinity.
@@ -68,7 +71,7 @@ def signed_margin(xp: Any, target: Array, score: Array, absent: bool = False) ->
 
 
 def linear(xp: Any, x: Array, weight: Array) -> Array:
-    """The products of the rows of x and of a weight; what is infinite is 0 to derivatives."""
+    """The product of each row of x, (..., D), and of a weight, (C, D); infinite entries are 0 to its derivatives."""
     finite, rows = (xp.where(xp.isinf(a), 0, a) for a in (x, weight))
     known = xp.stop_gradient(xp.matmul(x, xp.matrix_transpose(weight)))
     total = xp.matmul(finite, xp.matrix_transpose(rows))
@@ -81,23 +84,24 @@ def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
 
 
 def snapshot(xp: Any, x: Array) -> Array:
-    """x, as a constant that keeps its values whatever is written to its source."""
+    """x, as a constant that keeps its values whatever is written to its source before the backward pass."""
     return xp.stop_gradient(x)
 
 
 def with_derivative(xp: Any, value: Any, pulled: Any, x: Array) -> Array:
-    """value(x), by whose operations it is differentiated."""
+    """value(x), whose derivative takes g, one for each entry of the value, to pulled(x, g): nothing but x is kept for
+    it, where its operations would keep large arrays."""
     return value(x)
 
 
 def one_hot_times(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
-    """The value of each sample at its label, 0 at the other classes."""
+    """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
     at_label = xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis)
     return xp.where(at_label, xp.expand_dims(values, axis=axis), 0)
 
 
 def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
-    """Numbers along `axis`, as an array like `like`."""
+    """Numbers along `axis`, of length 1 on the others; in the dtype and on the device of `like`."""
     shape = [1] * len(like.shape)
     shape[axis] = -1
     return xp.reshape(xp.asarray(values, dtype=like.dtype), tuple(shape))
@@ -106,7 +110,8 @@ def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
 def step_rows(
     xp: Any, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
 ) -> Array:
-    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
+    """rows - scale * total / by, (N, D) each; by: (N, 1), or a scalar, or None. A row stays, bit for bit, where its
+    total is not finite (`finite`: they all are), and all do if the scalar `unless` is True."""
     new = rows - (scale if by is None else scale / by) * total
     if finite:
         return new
@@ -115,12 +120,15 @@ def step_rows(
 
 
 def unique_labels(xp: Any, labels: Array) -> tuple[Array, Array, None]:
-    """The labels, and for each the place where its class starts among the sorted ones: a number below N."""
+    """The classes among the labels (N,), each once, the place of each label's class among them, and how often each is
+    there; where shapes have to be known beforehand `labels` itself, for each one place that all of its class share,
+    and None."""
     return labels, xp.searchsorted(xp.sort(labels), labels), None
 
 
 def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
-    """The last state of state = step(state, frame), over the first axis of `frames`."""
+    """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once
+    for all of them."""
     state = start
     for t in range(frames[0].shape[0]):
         state = step(state, tuple(x[t] for x in frames))
@@ -140,7 +148,7 @@ def row_scale(xp: Any, x: Array) -> Array:
 
 
 def row_norm(xp: Any, x: Array) -> Array:
-    """The Euclidean length over the last axis, whose gradient at 0 is 0; no square overflows or underflows."""
+    """The Euclidean length over the last axis, whose derivative at 0 is 0; no square over- or underflows."""
     scale = row_scale(xp, x)
     square = xp.sum((x / scale) * (x / scale), axis=-1)
     some = square > 0
@@ -150,7 +158,8 @@ def row_norm(xp: Any, x: Array) -> Array:
 
 
 def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
-    """x divided by its length over the last axis; a row of 0 stays one, with gradient 0."""
+    """x divided by its length over the last axis (`row_norm`, where that is known); a row of 0 stays one, with
+    derivative 0."""
     # The direction is that of x / scale, whose squares neither overflow nor underflow; so are those of its derivative.
     u = x / row_scale(xp, x)
     square = xp.sum(u * u, axis=-1, keepdims=True)
@@ -158,12 +167,12 @@ def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
 
 
 def hinge(xp: Any, x: Array) -> Array:
-    """max(0, x), whose derivative at 0 is 0."""
+    """max(0, x), whose derivative at 0 is 0; nan stays nan."""
     return xp.where(x <= 0, 0, x)
 
 
 def finite_part(xp: Any, x: Array) -> Array:
-    """x, and 0 where it is infinite."""
+    """x, and 0 where it is infinite; x itself where all of it was read and nothing is."""
     return xp.where(xp.isinf(x), 0, x)
 
 
@@ -177,8 +186,8 @@ _STEPS = {32: (2.0**64, 2.0**32, 2.0**16), 64: (2.0**512, 2.0**256, 2.0**128)}
 
 
 def power_near(xp: Any, size: Array) -> Array:
-    """A power of 2, within 2^16 (float64: 2^128) of a size: what is divided by it keeps every digit, and numbers up to
-    that size have squares in range. 1 for a size that is not finite."""
+    """A power of 2 near a size, 1 for one that is not finite: division by it changes no digit, and numbers up to that
+    size then have squares in range."""
     power, size = xp.ones_like(size), xp.where(size < math.inf, size, 1)
     for step in _STEPS[_bits(size)]:
         power = xp.where(size / power > step, power * step, power)
@@ -198,15 +207,15 @@ def _gaps(xp: Any, x: Array) -> Iterator[Array]:
 
 
 def pair_squares(xp: Any, x: Array) -> Array:
-    """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
+    """(N, N): the squared Euclidean distance of each two rows of x, (N, D), from their difference, which is exact for
+    close ones (|x|^2 + |y|^2 - 2xy is not). Squares have to stay in range."""
     # This and `pair_gaps` take all rows at once, as suits accelerators and torch's compiler. On a CPU that is 10 to 30
     # times slower on NumPy and JAX than row by row, which stays in the processor's cache, as their adapters have it.
     return sum(xp.sum(gap * gap, axis=-1) for gap in _gaps(xp, x))
 
 
 def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
-    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences: a product of matrices
-    would cancel."""
+    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences."""
     factor = factor[..., None]
     return xp.concat([xp.sum(factor * gap, axis=1) for gap in _gaps(xp, x)], axis=-1)
 

@@ -18,13 +18,11 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Namespace(Protocol):
-    """The array API of the framework, and what the array API lacks."""
+    """The array API of the framework, and what it lacks and every adapter gives. All other primitives are in
+    `multiloss.engine.numerics`, each in a form over any namespace that an adapter may replace by a better one."""
 
     def stop_gradient(self, x: Array) -> Array:
         """x, as a constant."""
-
-    def snapshot(self, x: Array) -> Array:
-        """x, as a constant that keeps its values whatever is written to its source before the backward pass."""
 
     def logsumexp(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
         """log(sum(exp(x))) over one axis, without overflow."""
@@ -41,83 +39,11 @@ class Namespace(Protocol):
     def expit(self, x: Array) -> Array:
         """1 / (1 + exp(-x)), right in both tails."""
 
-    def clamp_min(self, x: Array, bound: float) -> Array:
-        """max(x, bound), whose derivative at a tie is 1; nan stays nan."""
-
-    def inf_below(self, x: Array, bound: float) -> Array:
-        """x, and infinity where x < bound, so that a quotient by it is 0 there; nan stays nan."""
-
-    def nan_below(self, x: Array, bound: float) -> Array | None:
-        """A constant factor: 1, and nan where x is below the bound, or nan itself; None where x was read and all
-        factors are 1."""
-
-    def sign_or_one(self, x: Array) -> Array:
-        """1 where x is 0 or above, else -1; a constant for derivatives. (A zero with a sign may have that.)"""
-
-    def log_cosh(self, x: Array) -> Array:
-        """log(cosh(x)), right for small x and for large."""
-
     def lgamma(self, x: Array) -> Array:
         """The logarithm of |Gamma(x)|, infinite at the poles; that of x! is `lgamma(x + 1)`."""
 
     def constant(self, values: Any, like: Array) -> Array:
         """Numbers (of an option) as an array in the dtype of `like`, where that is."""
-
-    def zero_times(self, weight: Array, x: Array) -> Array:
-        """weight * x, where a weight of 0 gives 0 even against an infinite x, which is a constant there. A nan stays
-        one."""
-
-    def signed_margin(self, target: Array, score: Array, absent: bool = False) -> Array:
-        """target * score; a constant where that is infinity, so that a loss which is over there has no derivative of 0
-        times infinity. If `absent`, a target of 0 gives 0 against an infinite score; a nan stays one."""
-
-    def linear(self, x: Array, weight: Array) -> Array:
-        """The product of each row of x, (..., D), and each of a weight, (C, D); infinite entries are 0 to its
-        derivatives."""
-
-    def safe_log_arg(self, weight: Array, x: Array, pole: float = 0.0) -> Array:
-        """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(safe_log_arg(weight, x))` has
-        0 log 0 = 0 and finite derivatives there, to which the term is a constant."""
-
-    def with_derivative(self, value: Any, pulled: Any, x: Array) -> Array:
-        """value(x), whose derivative takes g, one for each entry of the value, to pulled(x, g): nothing but x is kept
-        for it, where its operations would keep large arrays."""
-
-    def row_norm(self, x: Array) -> Array:
-        """The Euclidean length over the last axis, whose derivative at 0 is 0; no square over- or underflows."""
-
-    def unit_rows(self, x: Array, length: Array | None = None) -> Array:
-        """x divided by its length over the last axis (`row_norm`, where that is known); a row of 0 stays one, with
-        derivative 0."""
-
-    def hinge(self, x: Array) -> Array:
-        """max(0, x), whose derivative at 0 is 0; nan stays nan."""
-
-    def finite_part(self, x: Array) -> Array:
-        """x, and 0 where it is infinite; x itself where all of it was read and nothing is."""
-
-    def above_zero(self, x: Array) -> Array:
-        """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
-
-    def divisor(self, size: Array) -> Array:
-        """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
-
-    def power_near(self, size: Array) -> Array:
-        """A power of 2 near a size, 1 for one that is not finite: division by it changes no digit, and numbers up to
-        that size then have squares in range."""
-
-    def pair_squares(self, x: Array) -> Array:
-        """(N, N): the squared Euclidean distance of each two rows of x, (N, D), from their difference, which is exact
-        for close ones (|x|^2 + |y|^2 - 2xy is not). Squares have to stay in range."""
-
-    def pair_gaps(self, x: Array, factor: Array) -> Array:
-        """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences."""
-
-    def one_hot_times(self, values: Array, labels: Array, like: Array, axis: int) -> Array:
-        """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
-
-    def constants(self, values: Any, like: Array, axis: int) -> Array:
-        """Numbers along `axis`, of length 1 on the others; in the dtype and on the device of `like`."""
 
     def length(self, x: Array, axis: Any) -> Any:
         """How many elements `axis` (int, tuple, None) spans, at least 1; divides arrays of x's dtype."""
@@ -133,21 +59,6 @@ class Namespace(Protocol):
 
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
         """A table with some rows replaced; a row named twice must come with the same value."""
-
-    def step_rows(
-        self, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
-    ) -> Array:
-        """rows - scale * total / by, (N, D) each; by: (N, 1), or a scalar, or None. A row stays, bit for bit, where its
-        total is not finite (`finite`: they all are), and all do if the scalar `unless` is True."""
-
-    def scan(self, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once
-        for all of them."""
-
-    def unique_labels(self, labels: Array) -> tuple[Array, Array, Array | None]:
-        """The classes among the labels (N,), each once, the place of each label's class among them, and how often each
-        is there; where shapes have to be known beforehand `labels` itself, for each one place that all of its class
-        share, and None."""
 
     def segment_sum(self, values: Array, segments: Array, like: Array) -> Array:
         """Sums of the values of each segment, in as many rows as `like` has."""
