@@ -4,7 +4,6 @@
 first values and files. What a loss says of its table stands below, with its definition (`multiloss.engine.table`).
 """
 
-from multiloss.center.state import to_host
 from multiloss.center.step import (
     CenterOptions,
     make,
@@ -14,6 +13,7 @@ from multiloss.center.step import (
     step,
     words,
 )
+from multiloss.engine.dispatch import to_host
 
 __all__ = [
     "CenterOptions",

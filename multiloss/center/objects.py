@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from multiloss.center import inputs, state
-from multiloss.center.state import to_host
 from multiloss.center.step import CenterOptions, make, native_arrays, step, words
 from multiloss.engine import dispatch, options
+from multiloss.engine.dispatch import to_host
 from multiloss.engine.loss import FixedOptions
 
 Array = Any

@@ -54,18 +54,9 @@ def extended(centers: np.ndarray, first: np.ndarray) -> np.ndarray:
     return table
 
 
-def to_host(x: Any) -> Any:
-    """The values of any framework's tensor in NumPy, wherever they are; other things as they are."""
-    framework = dispatch.framework_of(x)
-    if framework in (None, "numpy"):
-        return x
-    values = dispatch.backend(str(framework)).host(x)
-    return np.asarray(x.detach().cpu() if hasattr(x, "cpu") else x) if values is None else values
-
-
 def real_table(centers: Any, wanted: str = "centers must be") -> np.ndarray:
     """A copy of the values of any framework's array, in NumPy; refused where they are no real matrix."""
-    values = np.array(to_host(centers), order="C")
+    values = np.array(dispatch.to_host(centers), order="C")
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise ValueError(f"{wanted} a real (classes, features) array, got {values.dtype} of shape {values.shape}")
     return values

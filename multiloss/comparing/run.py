@@ -276,16 +276,7 @@ def concrete(framework: str) -> str:
 
 def to_numpy(x: Any) -> np.ndarray:
     """The numbers of any framework's array, list or number."""
-    framework = dispatch.framework_of(x)
-    if framework == "torch":
-        x = x.detach().cpu()
-        x = x.float().numpy() if "bfloat16" in str(x.dtype) else x.numpy()
-    elif hasattr(x, "numpy"):
-        x = x.numpy()
-    elif framework == "keras":
-        return to_numpy(x.value)
-    array = np.asarray(x)
-    array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    array = np.asarray(dispatch.to_host(x.value if dispatch.framework_of(x) == "keras" else x))
     if array.dtype.kind not in "fiub":
         raise TypeError(f"real numbers are wanted, got {type(x).__name__} of {array.dtype}")
     return array

@@ -153,3 +153,12 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         raise checks.real_dtype(name, array.dtype)
     # torch takes no view that runs backwards (x[::-1]).
     return array.copy() if min(array.strides, default=0) < 0 else array
+
+
+def to_host(x: Any) -> Any:
+    """The values of any framework's tensor in NumPy, wherever they are; other things as they are."""
+    framework = framework_of(x)
+    if framework in (None, "numpy"):
+        return x
+    values = backend(str(framework)).host(x)
+    return np.asarray(x.detach().cpu() if hasattr(x, "cpu") else x) if values is None else values

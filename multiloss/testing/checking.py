@@ -271,7 +271,4 @@ OF_A_LOSS = (_half_precision, _nothing_left)
 
 def _host(x: Any) -> np.ndarray:
     """The values of any framework's array, in float64."""
-    if hasattr(x, "detach"):
-        x = x.detach().cpu()
-        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
-    return np.asarray(x).astype(np.float64)
+    return np.asarray(dispatch.to_host(x)).astype(np.float64)
