@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -161,17 +160,6 @@ def _log1p(x: Array) -> Array:
 @_log1p.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     return _log1p(*primals), tangents[0] / (1 + primals[0])
-
-
-def length(x: Array, axis: Any) -> int:
-    """How many elements `axis` spans, at least 1."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return max(math.prod([x.shape[a] for a in axes]), 1)
-
-
-def class_count(x: Array, axis: int) -> int:
-    """The number of classes."""
-    return int(x.shape[axis])
 
 
 def class_range(x: Array, axis: int) -> Array:

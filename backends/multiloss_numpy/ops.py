@@ -20,46 +20,6 @@ def astype(x: Array, dtype: Any) -> Array:
     return np.asarray(x).astype(dtype, copy=False)
 
 
-def logsumexp(x: Array, *, axis: Any, keepdims: bool = False) -> Array:
-    """log(sum(exp(x))) over `axis`, without overflow."""
-    top = _finite(_max(x, axis))
-    total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return total if keepdims else np.squeeze(total, axis=axis)
-
-
-def _max(x: Array, axis: Any) -> Array:
-    # Of no elements, too.
-    return np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-
-
-def _finite(top: Array) -> Array:
-    # A row of -inf, or one with +inf, must not become inf - inf.
-    return np.where(np.isfinite(top), top, np.zeros_like(top))
-
-
-def log_softmax(x: Array, *, axis: Any) -> Array:
-    """x - logsumexp(x), relative to the largest x: logits of 1e4 keep their digits."""
-    shifted = x - _max(x, axis)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
-
-
-def softmax(x: Array, *, axis: Any) -> Array:
-    """exp(x) divided by its sum over `axis`."""
-    e = np.exp(x - _max(x, axis))
-    return e / np.sum(e, axis=axis, keepdims=True)
-
-
-def softplus(x: Array) -> Array:
-    """log(1 + exp(x)), right in both tails."""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
-def expit(x: Array) -> Array:
-    """1 / (1 + exp(-x)), right in both tails."""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
-
-
 def lgamma(x: Array) -> Array:
     """log |Gamma(x)|."""
     return np.asarray(_lgamma(x), x.dtype)
@@ -88,37 +48,9 @@ def digamma(x: Array) -> Array:
     return np.asarray(np.where(low, found - math.pi / np.tan(math.pi * exact), found), x.dtype)
 
 
-def constant(values: Any, like: Array) -> Array:
-    """Numbers in the dtype of `like`."""
-    return np.asarray(values, like.dtype)
-
-
-def length(x: Array, axis: Any) -> int:
-    """How many elements `axis` spans, at least 1."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return max(math.prod([x.shape[a] for a in axes]), 1)
-
-
-def class_count(x: Array, axis: int) -> int:
-    """The number of classes."""
-    return int(x.shape[axis])
-
-
-def class_range(x: Array, axis: int) -> Array:
-    """0, 1, ... along `axis`."""
-    shape = [1] * x.ndim
-    shape[axis] = -1
-    return np.arange(x.shape[axis]).reshape(shape)
-
-
 def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
     """The running sum."""
     return np.cumsum(x, axis=axis)  # NumPy 2.0 has no cumulative_sum
-
-
-def gather(table: Array, rows: Array) -> Array:
-    """The rows of a table, as a copy."""
-    return np.take(table, rows, axis=0)
 
 
 def clamp_min(x: Array, bound: float) -> Array:

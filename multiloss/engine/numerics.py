@@ -131,7 +131,7 @@ def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]
     for all of them."""
     state = start
     for t in range(frames[0].shape[0]):
-        state = step(state, tuple(x[t] for x in frames))
+        state = step(state, tuple(x[t, ...] for x in frames))
     return state
 
 
@@ -202,8 +202,8 @@ _STRIDE = 32
 def _gaps(xp: Any, x: Array) -> Iterator[Array]:
     # The differences first, which are exact for close rows, however far from the origin or others they are.
     for start in range(0, x.shape[-1], _STRIDE):
-        part = x[:, start : start + _STRIDE]
-        yield part[:, None] - part[None]
+        part = x[:, start : min(start + _STRIDE, x.shape[-1])]
+        yield part[:, None, :] - part[None, ...]
 
 
 def pair_squares(xp: Any, x: Array) -> Array:
@@ -229,9 +229,79 @@ def log_cosh(xp: Any, x: Array) -> Array:
     return xp.log1p(2 * half * half) + xp.abs(x - near)
 
 
+def logsumexp(xp: Any, x: Array, *, axis: Any, keepdims: bool = False) -> Array:
+    """log(sum(exp(x))) over `axis`, without overflow."""
+    top = xp.max(x, axis=axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, 0)  # a row of -inf, or one with inf, must not become inf - inf
+    total = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else xp.squeeze(total, axis=tuple(range(len(x.shape))) if axis is None else axis)
+
+
+def log_softmax(xp: Any, x: Array, *, axis: Any) -> Array:
+    """x - logsumexp(x) over `axis`, relative to the largest x: logits of 1e4 keep their digits."""
+    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+def softmax(xp: Any, x: Array, *, axis: Any) -> Array:
+    """exp(x) divided by its sum over `axis`."""
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+def softplus(xp: Any, x: Array) -> Array:
+    """log(1 + exp(x)), without overflow, right in both tails."""
+    return xp.where(x > 0, x, 0 * x) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+def expit(xp: Any, x: Array) -> Array:
+    """1 / (1 + exp(-x)), right in both tails."""
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1, e) / (1 + e)
+
+
+def constant(xp: Any, values: Any, like: Array) -> Array:
+    """Numbers (of an option) as an array in the dtype of `like`, where that is."""
+    return xp.asarray(values, dtype=like.dtype)
+
+
+def length(xp: Any, x: Array, axis: Any) -> Any:
+    """How many elements `axis` (int, tuple, None) spans, at least 1; divides arrays of x's dtype."""
+    axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return max(math.prod([x.shape[a] for a in axes]), 1)
+
+
+def class_count(xp: Any, x: Array, axis: int) -> Any:
+    """How many classes `axis` has, to compare labels with."""
+    return x.shape[axis]
+
+
+def class_range(xp: Any, x: Array, axis: int) -> Array:
+    """0, 1, ... along `axis` of x, of length 1 on the others; int64, or the widest there is."""
+    shape = [1] * len(x.shape)
+    shape[axis] = -1
+    return xp.reshape(xp.arange(x.shape[axis]), tuple(shape))
+
+
+def gather(xp: Any, table: Array, rows: Array) -> Array:
+    """The rows of a table, as a copy."""
+    found = xp.take(table, xp.reshape(rows, (-1,)), axis=0)
+    return xp.reshape(found, (*rows.shape, *table.shape[1:]))
+
+
 DEFAULTS = {
     f.__name__: f
     for f in (
+        logsumexp,
+        log_softmax,
+        softmax,
+        softplus,
+        expit,
+        constant,
+        length,
+        class_count,
+        class_range,
+        gather,
         clamp_min,
         inf_below,
         nan_below,

@@ -24,38 +24,8 @@ class Namespace(Protocol):
     def stop_gradient(self, x: Array) -> Array:
         """x, as a constant."""
 
-    def logsumexp(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
-        """log(sum(exp(x))) over one axis, without overflow."""
-
-    def log_softmax(self, x: Array, *, axis: int) -> Array:
-        """x - logsumexp(x) over one axis."""
-
-    def softmax(self, x: Array, *, axis: int) -> Array:
-        """exp(log_softmax(x))."""
-
-    def softplus(self, x: Array) -> Array:
-        """log(1 + exp(x)), without overflow, right in both tails."""
-
-    def expit(self, x: Array) -> Array:
-        """1 / (1 + exp(-x)), right in both tails."""
-
     def lgamma(self, x: Array) -> Array:
         """The logarithm of |Gamma(x)|, infinite at the poles; that of x! is `lgamma(x + 1)`."""
-
-    def constant(self, values: Any, like: Array) -> Array:
-        """Numbers (of an option) as an array in the dtype of `like`, where that is."""
-
-    def length(self, x: Array, axis: Any) -> Any:
-        """How many elements `axis` (int, tuple, None) spans, at least 1; divides arrays of x's dtype."""
-
-    def class_count(self, x: Array, axis: int) -> Any:
-        """How many classes `axis` has, to compare labels with."""
-
-    def class_range(self, x: Array, axis: int) -> Array:
-        """0, 1, ... along `axis` of x, of length 1 on the others; int64, or the widest there is."""
-
-    def gather(self, table: Array, rows: Array) -> Array:
-        """The rows of a table, as a copy."""
 
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
         """A table with some rows replaced; a row named twice must come with the same value."""
@@ -179,7 +149,7 @@ class Combined:
     memo: dict[Any, Any] | None = None
     """What `shared` parts gave in one evaluation; None where nothing is kept (`sharing`)."""
 
-    def __init__(self, base: Any, primitives: dict[str, Any], better: Mapping[str, Any] = _NONE) -> None:
+    def __init__(self, base: Any, primitives: Mapping[str, Any], better: Mapping[str, Any] = _NONE) -> None:
         self.__dict__.update(primitives)
         self._base = base
         for name, function in (numerics.DEFAULTS | dict(better)).items():
@@ -196,8 +166,14 @@ class Combined:
 
 
 def namespace(base: Any, primitives: Any, better: Mapping[str, Any] = _NONE) -> Any:
-    """The names of an array namespace, together with the functions of its adapter that the module `primitives` has;
-    `better` are functions over the whole (`numerics.XLA`) that take the place of the base's."""
-    adapter = primitives.__name__.partition(".")[0]
-    own = {n: f for n, f in vars(primitives).items() if callable(f) and f.__module__.partition(".")[0] == adapter}
-    return Combined(base, own, better)
+    """The names of an array namespace, together with those of its adapter.
+
+    Args:
+        base: the framework's array API.
+        primitives: what it lacks, by name; or the module of the adapter that has these functions.
+        better: functions over the whole, `xp` first, that take the place of defaults (`numerics.XLA`).
+    """
+    if not isinstance(primitives, Mapping):
+        adapter, found = primitives.__name__.partition(".")[0], vars(primitives).items()
+        primitives = {n: f for n, f in found if callable(f) and f.__module__.partition(".")[0] == adapter}
+    return Combined(base, primitives, better)

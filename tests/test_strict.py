@@ -1,0 +1,68 @@
+"""The sixth backend (`multiloss_strict.py`): every loss over the array API standard alone gives NumPy's numbers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+
+import multiloss
+import multiloss_strict
+from multiloss.engine import dispatch, registry
+from multiloss.testing.strategies import layout_of
+from test_infinite import calls
+
+CASES = [*calls(True), *calls(False)]
+REDUCTIONS = ("mean", "weighted_mean", "sum", "batchmean", "none")
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an entry point of the group `multiloss.backends` makes it known."""
+    monkeypatch.setitem(dispatch._adapters, "strict", multiloss_strict)
+
+
+def native(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: array_api_strict.asarray(x) for name, x in arrays.items()}
+
+
+@pytest.mark.parametrize(("name", "options", "inputs"), CASES)
+def test_values_and_gradients(name: str, options: dict[str, Any], inputs: dict[str, Any]) -> None:
+    """Of every loss with every set of options; gradients by all inputs that have a closed form."""
+    loss = multiloss.get(name, backend="strict", **options)
+    same = loss.to_backend("numpy")
+    np.testing.assert_allclose(np.asarray(loss(**native(inputs))), same(**inputs), rtol=1e-12, atol=1e-14)
+    by = [one for one in registry.find(name).gradients if one in inputs]
+    if by:
+        found = loss.value_and_grad(**native(inputs), wrt=by)[1]
+        for one, other in zip(found, same.value_and_grad(**inputs, wrt=by)[1], strict=True):
+            assert isinstance(one, type(array_api_strict.asarray(0.0)))
+            np.testing.assert_allclose(np.asarray(one), other, rtol=1e-10, atol=1e-12)
+
+
+def given(loss: Any, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Weights, a mask, and both, one for each sample."""
+    rng, samples = np.random.default_rng(1), layout_of(loss.spec, inputs).samples
+    weight = 1.5 if loss.spec.definition.whole_batch else rng.uniform(0, 2, samples)
+    yield {"sample_weight": np.asarray(weight)}
+    if samples:
+        mask = rng.uniform(size=samples) > 0.3
+        yield {"mask": mask}
+        yield {"sample_weight": np.asarray(weight), "mask": mask}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(("name", "options", "inputs"), [*calls(True)])
+def test_weights_masks_and_reductions(name: str, options: Any, inputs: dict[str, Any], reduction: str) -> None:
+    loss = multiloss.get(name, backend="strict", **options, reduction=reduction)
+    for more in given(loss, inputs):
+        expected = loss.to_backend("numpy")(**inputs, **more)
+        found = loss(**native(inputs), **native(more))
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_all_losses_are_tried() -> None:
+    tried = {case.values[0] for case in CASES}
+    ours = {name for name in registry.names() if registry.find(name).family != "registered"}
+    assert tried >= ours
