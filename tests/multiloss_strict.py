@@ -17,6 +17,7 @@ from multiloss.engine.protocol import namespace
 
 Array = Any
 name = "strict"
+differentiates = has_half = False
 
 
 def stop_gradient(x: Array) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import multiloss
+import multiloss.testing
 import multiloss_strict
 from multiloss.engine import dispatch, registry
 from multiloss.testing.strategies import layout_of
@@ -66,3 +67,23 @@ def test_all_losses_are_tried() -> None:
     tried = {case.values[0] for case in CASES}
     ours = {name for name in registry.names() if registry.find(name).family != "registered"}
     assert tried >= ours
+
+
+def test_a_loss_without_a_backend_stays_in_theirs() -> None:
+    x = array_api_strict.asarray([[1.0, 2.0]])
+    assert isinstance(multiloss.get("mse")(x, x + 1), type(x))
+    with pytest.raises(TypeError, match="y_pred is a strict tensor, but this is a loss for numpy"):
+        multiloss.get("mse", backend="numpy")(x, x)
+
+
+@pytest.mark.parametrize("name", ["huber", "sparse_categorical_crossentropy", "gaussian_nll", "arcface"])
+def test_the_public_suite(name: str) -> None:
+    """It asks for what a backend has: no float16, and no gradients but those of closed forms."""
+    multiloss.testing.check(name, backends=["strict"], examples=10)
+
+
+def test_the_public_suite_sees_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = multiloss_strict.pipeline.evaluate
+    monkeypatch.setattr(multiloss_strict.pipeline, "evaluate", lambda *a, **k: evaluate(*a, **k) * 2)
+    with pytest.raises(AssertionError, match="value of the call on strict"):
+        multiloss.testing.check("huber", backends=["strict"], examples=10)

@@ -67,7 +67,7 @@ def _load_third_party(name: str) -> Any:
     for point in entry_points(group="multiloss.backends"):
         if point.name == name:
             return point.load()
-    raise ValueError(f"unknown backend {name!r}; known are {', '.join(_OURS)}")
+    raise ValueError(f"unknown backend {name!r}; known are {', '.join(list_backends())}")
 
 
 def list_backends() -> dict[str, bool]:
@@ -85,7 +85,8 @@ def list_backends() -> dict[str, bool]:
 
 
 def framework_of(x: Any) -> str | None:
-    """The framework that x is a tensor of; None for lists, numbers and what no known framework made."""
+    """The framework that x is a tensor of, or the backend of somebody else that is in use; None for lists, numbers and
+    what none of them made."""
     # torch first, and no unions of types: torch.compile traces this.
     modules = sys.modules
     torch = modules.get("torch")
@@ -100,7 +101,10 @@ def framework_of(x: Any) -> str | None:
     if jax is not None and isinstance(x, getattr(jax, "Array", ())):
         return "jax"
     loaded = tensorflow is not None and hasattr(tensorflow, "Variable")
-    return "tensorflow" if loaded and isinstance(x, (tensorflow.Tensor, tensorflow.Variable)) else None  # type: ignore[union-attr]
+    if loaded and isinstance(x, (tensorflow.Tensor, tensorflow.Variable)):  # type: ignore[union-attr]
+        return "tensorflow"
+    others = (name for name, adapter in _adapters.items() if name not in _OURS and adapter.is_native(x))
+    return next(others, None)
 
 
 def backend_of(arrays: Mapping[str, Any]) -> str:

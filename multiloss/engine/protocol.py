@@ -91,6 +91,11 @@ class Adapter(Protocol):
         """x as a NumPy array where its values can be read at little cost, else None (traced, fake, on an
         accelerator)."""
 
+    differentiates: bool
+    """Optional: False of a framework without automatic differentiation; gradients are those of closed forms then."""
+    has_half: bool
+    """Optional: False of one without float16."""
+
     def own_value(self, spec: Any, *inputs: Array | None) -> Array | None:
         """Optional: the reduced loss by a kernel of the framework, where it has one for all samples alike."""
 
