@@ -140,7 +140,7 @@ def _choose_device(name: str, xla_optimised: bool) -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         return
-    import arrays  # imports NumPy, for which the threads have to be set
+    from helpers import arrays  # imports NumPy, for which the threads have to be set
 
     arrays.DEVICE = name
     os.environ.setdefault("JAX_PLATFORMS", name)

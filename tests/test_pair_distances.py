@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 from multiloss.engine import dispatch
 
 BATCH, DIM = 64, 512
