@@ -16,8 +16,6 @@ import multiloss
 from helpers.arrays import to_native, to_numpy
 from multiloss import porting
 
-BACKENDS = ("numpy", "torch", "tensorflow", "jax")
-
 Array = NDArray[Any]
 Arrays = Mapping[str, Any]
 
