@@ -11,8 +11,7 @@ import pytest
 
 import multiloss
 from helpers import groups
-from helpers.groups import D
-from helpers.groups import of_devices as batch
+from helpers.groups import D, device_batch
 from helpers.processes import run, same_everywhere
 
 
@@ -30,7 +29,7 @@ def on_one_device(classes: int, masked: bool, **options: Any) -> tuple[Any, Any]
     """The last value and the centers after three steps."""
     center = groups.made("jax", classes, D, **options)
     for seed in range(3):
-        y, x, mask = batch(classes, seed)
+        y, x, mask = device_batch(classes, seed)
         value = center(y, x, mask=mask if masked else None)
     return value, center.centers
 
@@ -70,7 +69,7 @@ def test_explicit_axes(ranks: list[dict[str, Any]], name: str, classes: int, opt
         return
     one = groups.made("jax", classes, D, **options)
     for seed in range(3):
-        y, x, mask = batch(classes, seed)
+        y, x, mask = device_batch(classes, seed)
         value, gradient = one.value_and_grad(y, x, mask=mask)
     np.testing.assert_allclose(same_everywhere(ranks, f"{key} value"), value, rtol=1e-6)
     np.testing.assert_allclose(same_everywhere(ranks, f"{key} gradient"), gradient, rtol=1e-6, atol=1e-6)
@@ -84,7 +83,7 @@ def test_the_object_on_explicit_axes(ranks: list[dict[str, Any]]) -> None:
         return
     one = groups.made("jax", 3, D)
     for seed in range(3):
-        _, gradient = one.value_and_grad(*batch(3, seed)[:2])
+        _, gradient = one.value_and_grad(*device_batch(3, seed)[:2])
     np.testing.assert_allclose(ranks[0]["explicit object centers"], one.centers, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(ranks[0]["explicit object gradient"], gradient, rtol=1e-6, atol=1e-6)
 
@@ -98,7 +97,7 @@ def test_flax_on_a_sharded_batch(ranks: list[dict[str, Any]]) -> None:
 def test_what_axis_name_refuses() -> None:
     center = multiloss.get("center", backend="jax", num_classes=3, feature_dim=D, axis_name="batch")
     with pytest.raises(RuntimeError, match=r"pure step inside jax\.shard_map"):
-        center(*batch(3, 0)[:2])
+        center(*device_batch(3, 0)[:2])
     assert multiloss.get(**center.config()).config() == center.config() and center.config()["axis_name"] == "batch"
     for wrong in ("", 3, ["a", 1], []):
         with pytest.raises(ValueError, match="axis_name must be a name or a tuple of names"):

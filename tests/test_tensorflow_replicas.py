@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from helpers import groups
-from helpers.groups import D
-from helpers.groups import of_replicas as batch
+from helpers.groups import D, replica_batch
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def test_one_table(kept: dict[str, Any], name: str, classes: int, options: dict[
     """Batches of two lengths, one of them empty once, and both once: the copies are equal, and those of one device."""
     one = groups.made("numpy", classes, D, **options)
     for seed in range(4):
-        labels, features = batch(classes, seed)
+        labels, features = replica_batch(classes, seed)
         slopes = [one.value_and_grad(y, x, training=False)[1] for y, x in zip(labels, features, strict=True)]
         if not groups.starts(name, seed):
             np.testing.assert_allclose(kept[f"{name} gradient {seed}"], np.concatenate(slopes), rtol=1e-5, atol=1e-6)

@@ -11,8 +11,7 @@ import torch
 
 import multiloss
 from helpers import groups
-from helpers.groups import D
-from helpers.groups import of_processes as batch
+from helpers.groups import D, process_batch
 from helpers.processes import run, same_everywhere
 from helpers.torch_processes import MORE
 from multiloss.center import state
@@ -48,7 +47,7 @@ def test_one_table(ranks: list[dict[str, Any]], name: str, classes: int, options
     """Uneven and empty batches: the centers of one process on the whole batch, each process's own gradient."""
     one = groups.made("torch", classes, D, **options)
     for step in range(4):
-        labels, features = batch(len(ranks), classes, step)
+        labels, features = process_batch(len(ranks), classes, step)
         for rank, (y, x) in enumerate(zip(labels, features, strict=True)):
             if len(y) and not groups.starts(name, step):
                 leaf = torch.from_numpy(x).requires_grad_()
@@ -129,7 +128,7 @@ def test_classes_shared_out(ranks: list[dict[str, Any]], name: str, options: dic
     """The numbers of one process with the whole table: values, gradients, and the blocks put together."""
     one = center(7, **options)
     for step in range(4):
-        labels, features = batch(len(ranks), 7, step)
+        labels, features = process_batch(len(ranks), 7, step)
         one.eval()
         for rank, (y, x) in enumerate(zip(labels, features, strict=True)):
             value, gradient = one.value_and_grad(torch.from_numpy(y), torch.from_numpy(x))

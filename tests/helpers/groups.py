@@ -52,7 +52,7 @@ def starts(name: str, step: int) -> bool:
     return name == "ring, first" and step == 0
 
 
-def of_processes(size: int, classes: int, seed: int) -> Parts:
+def process_batch(size: int, classes: int, seed: int) -> Parts:
     """Uneven, and the last process has nothing in one step of three."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 7, size)
@@ -61,7 +61,7 @@ def of_processes(size: int, classes: int, seed: int) -> Parts:
     return _parts(rng, lengths, classes)
 
 
-def of_replicas(classes: int, seed: int) -> Parts:
+def replica_batch(classes: int, seed: int) -> Parts:
     """Of two: of different lengths, nothing on one of them, on both."""
     rng = np.random.default_rng(seed)
     return _parts(rng, rng.integers(1, 7, 2) * np.array([seed != 3, seed not in (1, 3)]), classes)
@@ -72,7 +72,7 @@ def _parts(rng: np.random.Generator, lengths: np.ndarray, classes: int) -> Parts
             [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
 
 
-def of_devices(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def device_batch(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, features and mask of the whole."""
     rng, n = np.random.default_rng(seed), 8
     return rng.integers(0, classes, n), rng.normal(size=(n, D)).astype(np.float32), rng.uniform(size=n) < 0.8

@@ -19,8 +19,7 @@ import keras  # noqa: E402
 
 import multiloss.keras  # noqa: E402
 from helpers import groups  # noqa: E402
-from helpers.groups import D  # noqa: E402
-from helpers.groups import of_replicas as batch  # noqa: E402
+from helpers.groups import D, replica_batch  # noqa: E402
 from helpers.processes import Failing  # noqa: E402
 
 
@@ -43,7 +42,7 @@ def main(folder: Path) -> None:
             return strategy.run(replica, (y, x))
 
         for seed in range(4):
-            ys, xs = batch(classes, seed)
+            ys, xs = replica_batch(classes, seed)
             y, x = (
                 strategy.experimental_distribute_values_from_function(
                     lambda context, parts=parts: tf.constant(parts[context.replica_id_in_sync_group])

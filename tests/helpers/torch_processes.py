@@ -16,8 +16,7 @@ from torch.utils.checkpoint import checkpoint
 import multiloss
 import multiloss.torch
 from helpers import groups
-from helpers.groups import D
-from helpers.groups import of_processes as batch
+from helpers.groups import D, process_batch
 from helpers.processes import refused
 from multiloss.center import state
 from multiloss.torch import checkpoint_contexts
@@ -46,7 +45,7 @@ def main(rank: int, size: int, folder: Path) -> None:
     for name, classes, options in groups.CENTER + groups.FAMILY + MORE:
         loss = groups.made("torch", classes, D, **options)
         for step in range(4):
-            y, x = tensors(*batch(size, classes, step))
+            y, x = tensors(*process_batch(size, classes, step))
             value = loss(y, x)
             if len(y):
                 value.backward()
@@ -132,7 +131,7 @@ def main(rank: int, size: int, folder: Path) -> None:
     for name, classes, options in (("shared", 7, {}), ("shared by batch size", 7, {"preset": "kaiyangzhou"})):
         loss = center(classes, sharded=True, **options)
         for step in range(4):
-            y, x = tensors(*batch(size, classes, step))
+            y, x = tensors(*process_batch(size, classes, step))
             value, gradient = loss.value_and_grad(y, x.detach())
             kept[f"{name} value {step}"], kept[f"{name} gradient {step}"] = value.numpy(), gradient.numpy()
         kept[f"{name} block"], kept[f"{name} first"] = loss.centers.numpy().copy(), loss.first
@@ -186,7 +185,7 @@ def main(rank: int, size: int, folder: Path) -> None:
         ):
             loss = groups.made("torch", classes, D, **options)
             for step in range(3):
-                y, x = tensors(*batch(size, classes, step))
+                y, x = tensors(*process_batch(size, classes, step))
                 if name == "not read" and len(y):
                     y[0] = -1
                 keep = y >= 0
