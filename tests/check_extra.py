@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import pages
+from helpers import pages
 
 BROUGHT = {
     "torch": {"torch"},

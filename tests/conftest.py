@@ -12,6 +12,8 @@ asked for and cannot be imported is an error, never a skip.
 * `@pytest.mark.reads`: a test of what has to read values, which is not done on an accelerator (`--device`).
 * `@pytest.mark.graph`: a test for which TensorFlow compiles; in others it runs op by op, in a tenth of the time.
 * Any other test needs no framework, and runs only where numpy is tested: once, and not in every environment.
+
+What tests share is in `tests/helpers/`, and the formulas that they expect in `tests/reference/`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("helpers")  # a failing assertion there shows its values, too
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax", "keras")
 _PORTS = ("test_port_torch", "test_port_keras", "test_port_optax")
@@ -140,7 +144,7 @@ def _choose_device(name: str, xla_optimised: bool) -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         return
-    import arrays  # imports NumPy, for which the threads have to be set
+    from helpers import arrays  # imports NumPy, for which the threads have to be set
 
     arrays.DEVICE = name
     os.environ.setdefault("JAX_PLATFORMS", name)

@@ -8,19 +8,13 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native
+from helpers.arrays import to_native
+from helpers.calls import NAMES, good
 from multiloss.engine import registry
 from multiloss.engine.loss import make_spec
-from multiloss.testing.strategies import draw_inputs, layout_of
+from multiloss.testing.strategies import layout_of
 
-NAMES = [name for name in multiloss.list_losses() if name not in registry.CENTER]
 Bad = tuple[dict[str, Any], dict[str, Any], type[Exception], str]
-
-
-def good(name: str) -> dict[str, np.ndarray]:
-    """Inputs that the loss takes."""
-    leading = (4,) if registry.find(name).kind == "of_inputs" else (4, 3)
-    return draw_inputs(make_spec(name, {}), np.random.default_rng(0), leading)
 
 
 def bad(name: str) -> Iterator[tuple[str, Bad]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import dtypes, framework, jit, native_grad, to_native, to_numpy
+from helpers.arrays import dtypes, framework, jit, native_grad, to_native, to_numpy
 from reference.cases import fixed
 from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
 

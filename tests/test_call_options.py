@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arrays import native_value_and_grad, to_native, to_numpy
+from helpers.arrays import native_value_and_grad, to_native, to_numpy
 from multiloss.engine import dispatch, pipeline
 from multiloss.engine.loss import make_spec
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import multiloss
-from arrays import framework, jit, native_value_and_grad, to_native, to_numpy
+from helpers.arrays import framework, jit, native_value_and_grad, to_native, to_numpy
+from helpers.losses import make
 from reference.catalogue import ENTRIES
 from reference.catalogue.entry import Edge, Entry, exact
 
@@ -33,19 +33,6 @@ TOLERANCE = {"float64": 1e-11, "float32": 3e-5}
 def natives(backend: str, inputs: tuple[Any, ...], dtype: str) -> list[Any]:
     arrays = [None if x is None else np.asarray(x) for x in inputs]
     return [x if x is None else to_native(backend, x, dtype if x.dtype.kind == "f" else None) for x in arrays]
-
-
-def make(backend: str, name: str, dtype: str, **options: Any) -> Any:
-    if backend != "keras":
-        return multiloss.get(name, backend=backend, **options)
-    import keras
-
-    before = keras.config.floatx()
-    keras.config.set_floatx(dtype)
-    try:
-        return multiloss.get(name, backend=backend, **options)
-    finally:
-        keras.config.set_floatx(before)
 
 
 def close(got: Any, wanted: Any, dtype: str, what: str) -> None:

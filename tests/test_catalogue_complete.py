@@ -6,8 +6,8 @@ from types import ModuleType
 import pytest
 
 import multiloss
-import peers
 import reference
+from helpers import peers
 from multiloss.engine import registry
 from reference.catalogue import ENTRIES
 

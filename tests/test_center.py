@@ -13,7 +13,7 @@ import pytest
 
 import multiloss
 import reference
-from arrays import dtype_name, framework, native_grad, to_native, to_numpy
+from helpers.arrays import dtype_name, framework, native_grad, to_native, to_numpy
 
 C, D, N = 5, 3, 8
 LABELS = np.array([0, 2, 2, 1, 0, 2, 1, 2])  # repeated ones, 3 and 4 are absent

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 
 C, D, N = 200_003, 4, 5  # a prime that nothing else has as its length
 LABELS = np.array([0, 7, 7, C - 1, 3])

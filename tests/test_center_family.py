@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multiloss
-from arrays import framework, jit, to_native, to_numpy
+from helpers.arrays import framework, jit, to_native, to_numpy
 from multiloss.engine.registry import TABLES
 from reference import center_family as reference
 

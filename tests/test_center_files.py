@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 
 C, D = 5, 3
 LABELS = np.array([0, 2, 2, 1])

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import group_cases
 import multiloss
 import reference
+from helpers import groups
 
 C, D = 4, 2
 LABELS = np.array([0, 2, 2, 1])
@@ -251,7 +251,7 @@ def test_torch_without_gradients(backend: str) -> None:
 @pytest.mark.only("torch")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch.compile itself
 @pytest.mark.parametrize("compiler", ["aot_eager", "aot_eager_decomp_partition"])
-@pytest.mark.parametrize(("name", "classes", "options"), group_cases.CENTER[::2] + group_cases.FAMILY)
+@pytest.mark.parametrize(("name", "classes", "options"), groups.CENTER[::2] + groups.FAMILY)
 def test_torch_compiled_gradients(
     backend: str, name: str, classes: int, options: dict[str, Any], compiler: str
 ) -> None:
@@ -259,7 +259,7 @@ def test_torch_compiled_gradients(
     import torch
 
     torch._dynamo.reset()
-    eager, compiled = (group_cases.made("torch", classes, 2, **options) for _ in range(2))
+    eager, compiled = (groups.made("torch", classes, 2, **options) for _ in range(2))
     run = torch.compile(compiled, fullgraph=True, backend=compiler)
     for first in (1.0, -3.0, np.nan, np.inf):
         x, again = (torch.tensor(FEATURES) for _ in range(2))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 
 C, D, B = 5, 3, 8
 RNG = np.random.default_rng(5)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import multiloss
 import reference
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 from multiloss import center as core
 from multiloss.engine import dispatch
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import dtype_name, framework, to_native, to_numpy
+from helpers.arrays import dtype_name, framework, to_native, to_numpy
 
 FIRST = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [-1.0, 4.0]])
 LABELS = np.array([0, 2, 2])

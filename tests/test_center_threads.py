@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, to_native, to_numpy
+from helpers.arrays import framework, to_native, to_numpy
 from multiloss.center import state
 
 COUNT = 4096

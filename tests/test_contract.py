@@ -18,7 +18,7 @@ import pytest
 
 import multiloss
 import reference
-from arrays import dtype_name, dtypes, framework, jit, native_grad, to_native, to_numpy
+from helpers.arrays import dtype_name, dtypes, framework, jit, native_grad, to_native, to_numpy
 from reference.cases import fixed
 from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import dtype_name, framework, to_native, to_numpy
+from helpers.arrays import dtype_name, framework, to_native, to_numpy
 
 HALVES = ("float16", "bfloat16")
 

@@ -26,10 +26,10 @@ from typing import Any
 import pytest
 
 import multiloss
+from helpers.pages import NEEDS, ROOT, Block, blocks
 from multiloss import cli
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
-from pages import NEEDS, ROOT, Block, blocks
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("README.md")]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import native_grads, to_native, to_numpy
+from helpers.arrays import native_grads, to_native, to_numpy
+from helpers.calls import NAMES, good
 from multiloss.engine import registry
-from test_bad_catalogue import NAMES, good
 
 Inputs = dict[str, np.ndarray]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, to_native
+from helpers.arrays import framework, to_native
 
 OUTSIDE: list[tuple[str, Any, Any, str]] = [
     ("sparse_categorical_crossentropy", [0, 1], [[3.0, -1.0], [2.0, 1.0]], "y_pred must hold probabilities"),

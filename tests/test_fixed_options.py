@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, to_native, to_numpy
+from helpers.arrays import framework, to_native, to_numpy
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import registry
 

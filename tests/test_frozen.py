@@ -1,7 +1,7 @@
 """Every loss gives what it gave before the engine became one: values and gradients against `frozen.npz`.
 
 `python tests/test_frozen.py` has written that file (NumPy, float64) from the state before; this file goes when the
-issue is done. Each loss of `test_infinite.calls`, and each formula of another library, in every reduction, with and
+issue is done. Each loss of `helpers.calls`, and each formula of another library, in every reduction, with and
 without weights and a mask; the center losses with the table after a step.
 """
 
@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, to_native, to_numpy
+from helpers.arrays import framework, to_native, to_numpy
+from helpers.calls import calls
 from multiloss.engine import registry
 from multiloss.engine.loss import make_spec
 from multiloss.engine.options import REDUCTIONS
 from multiloss.porting import variants
 from multiloss.testing.strategies import draw_inputs
-from test_infinite import calls
 
 STORED = Path(__file__).with_name("frozen.npz")
 WAYS = list(product(REDUCTIONS, (False, True), (False, True)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 
 MASKS = (np.random.default_rng(0).random((2, 3, 4, 3)) < 0.4).astype(np.float64)
 ONE_HOT = np.eye(3)[np.random.default_rng(1).integers(0, 3, (2, 3, 4))]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import native_second, native_second_forward, to_native, to_numpy
-from test_catalogue import make
+from helpers.arrays import native_second, native_second_forward, to_native, to_numpy
+from helpers.losses import make
 
 RNG = np.random.default_rng(7)
 LOGITS = 3 * RNG.normal(size=(6, 4))

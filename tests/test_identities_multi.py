@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import native_grad, native_second, to_native, to_numpy
+from helpers.arrays import native_grad, native_second, to_native, to_numpy
+from helpers.losses import make
 from reference.information import CONTEXT as mp
-from test_catalogue import make
 
 
 def value(backend: str, name: str, *arrays: Any, lengths: Any = None, **options: Any) -> Any:
@@ -18,16 +18,7 @@ def value(backend: str, name: str, *arrays: Any, lengths: Any = None, **options:
     named = {} if lengths is None else {"label_lengths": to_native(backend, lengths)}
     ready = [None if x is None else np.asarray(x) for x in arrays]
     ready = [x if x is None else to_native(backend, x, "float64" if x.dtype.kind == "f" else None) for x in ready]
-    if backend == "keras":
-        import keras
-
-        before = keras.config.floatx()
-        keras.config.set_floatx("float64")
-        try:
-            return to_numpy(multiloss.get(name, backend, reduction="none", **options)(*ready, **named))
-        finally:
-            keras.config.set_floatx(before)
-    return to_numpy(multiloss.get(name, backend, reduction="none", **options)(*ready, **named))
+    return to_numpy(make(backend, name, "float64", reduction="none", **options)(*ready, **named))
 
 
 def test_gaussian_nll_of_variance_one_is_half_the_squared_error(backend: str) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
-from test_catalogue import make
+from helpers.arrays import to_native, to_numpy
+from helpers.losses import make
 
 RNG = np.random.default_rng(7)
 T, P = RNG.normal(size=(5, 4)), 2 * RNG.normal(size=(5, 4))

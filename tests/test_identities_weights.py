@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 
 LABELS = np.array([2, 0, 3, 0, 1])
 FEATURES = np.random.default_rng(5).normal(size=(5, 3))

@@ -9,51 +9,13 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
+from helpers.calls import NAMES, Inputs, calls, drawn
 from multiloss.engine import registry
-from multiloss.engine.loss import make_spec
-from multiloss.testing.strategies import domain_of
 from reference.catalogue import ENTRIES
 
-Inputs = dict[str, np.ndarray]
 MOST = 6
 """How many places of one input are tried."""
-_LOGITS = {"from_logits": True}
-OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
-    "categorical_crossentropy": ({}, {"epsilon": 0.0}, {"normalize": True}, _LOGITS),
-    "sparse_categorical_crossentropy": ({}, {"epsilon": 0.0}, {"normalize": True}, _LOGITS),
-}
-"""Of losses that the reference's catalogue has not."""
-
-
-def drawn(name: str, rng: np.random.Generator) -> Inputs:
-    """Inputs of a loss of (y_true, y_pred): two samples of three."""
-    spec = make_spec(name, {})
-    found = {}
-    for one in ("y_true", "y_pred"):
-        domain = domain_of(spec, one)
-        found[one] = rng.uniform(0.1, 0.9, (2, 3)) if domain else rng.normal(size=(2, 3))
-    return found | ({"y_true": np.array([0, 2])} if spec.definition.has_labels else {})
-
-
-def calls(first: bool) -> Iterator[Any]:
-    """(name, options, inputs) of each loss: the first options of each set of inputs, or the others."""
-    for name in multiloss.list_losses():
-        if name in registry.CENTER:
-            continue
-        rng, definition = np.random.default_rng(0), registry.find(name)
-        for i, entry in enumerate(ENTRIES.get(name, ())):
-            given = (None if x is None else np.asarray(x) for x in entry.inputs(rng))
-            inputs = {one: x for one, x in zip(definition.inputs, given, strict=False) if x is not None}
-            shared = [one for one in inputs if not definition.shapes[one].samples]
-            for options in entry.options[:1] if first else entry.options[1:]:
-                yield pytest.param(name, options, inputs, id=f"{name}-{i}-{options}")
-                if shared:  # what all samples share spoils them all, and only one of them may be finite
-                    alone = {one: x if one in shared else x[:1] for one, x in inputs.items()}
-                    yield pytest.param(name, options, alone, id=f"{name}-{i}-{options}-alone")
-        if name not in ENTRIES:
-            for options in OPTIONS.get(name, ({},)) if first else ():
-                yield pytest.param(name, options, drawn(name, rng), id=f"{name}-{options}")
 
 
 def spoilt(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
@@ -140,11 +102,7 @@ def test_nor_with_other_options(backend: str, name: str, options: dict[str, Any]
     assert not list(found(backend, name, options, inputs))
 
 
-HIDDEN = tuple(
-    name
-    for name in multiloss.list_losses()
-    if name not in registry.CENTER and registry.find(name).kind in ("elementwise", "over_axis")
-)
+HIDDEN = tuple(name for name in NAMES if registry.find(name).kind in ("elementwise", "over_axis"))
 
 
 def with_nan(name: str, rows: int) -> Inputs:

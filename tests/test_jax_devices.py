@@ -9,17 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-import group_cases
 import multiloss
-import processes
-
-D, N = 4, 8
-
-
-def batch(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As in `jax_devices.py`, which cannot be imported: it chooses its devices first."""
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, classes, N), rng.normal(size=(N, D)).astype(np.float32), rng.uniform(size=N) < 0.8
+from helpers import groups
+from helpers.groups import D, device_batch
+from helpers.processes import run, same_everywhere
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
@@ -29,25 +22,19 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    return processes.run("jax_devices.py", request.param, folder, address, timeout=240, JAX_PLATFORMS="cpu")
+    return run("jax_devices", request.param, folder, address, timeout=240, JAX_PLATFORMS="cpu")
 
 
 def on_one_device(classes: int, masked: bool, **options: Any) -> tuple[Any, Any]:
     """The last value and the centers after three steps."""
-    center = group_cases.made("jax", classes, D, **options)
+    center = groups.made("jax", classes, D, **options)
     for seed in range(3):
-        y, x, mask = batch(classes, seed)
+        y, x, mask = device_batch(classes, seed)
         value = center(y, x, mask=mask if masked else None)
     return value, center.centers
 
 
-def same_everywhere(ranks: list[dict[str, Any]], name: str) -> Any:
-    for other in ranks[1:]:
-        np.testing.assert_array_equal(ranks[0][name], other[name])
-    return ranks[0][name]
-
-
-CASES = group_cases.CENTER + group_cases.FAMILY
+CASES = groups.CENTER + groups.FAMILY
 
 
 @pytest.mark.parametrize(("name", "classes", "options"), CASES, ids=[case[0] for case in CASES])
@@ -80,9 +67,9 @@ def test_explicit_axes(ranks: list[dict[str, Any]], name: str, classes: int, opt
     if how == "by class" and classes == 3:
         assert f"{key} centers" not in ranks[0]
         return
-    one = group_cases.made("jax", classes, D, **options)
+    one = groups.made("jax", classes, D, **options)
     for seed in range(3):
-        y, x, mask = batch(classes, seed)
+        y, x, mask = device_batch(classes, seed)
         value, gradient = one.value_and_grad(y, x, mask=mask)
     np.testing.assert_allclose(same_everywhere(ranks, f"{key} value"), value, rtol=1e-6)
     np.testing.assert_allclose(same_everywhere(ranks, f"{key} gradient"), gradient, rtol=1e-6, atol=1e-6)
@@ -94,9 +81,9 @@ def test_the_object_on_explicit_axes(ranks: list[dict[str, Any]]) -> None:
     if len(ranks) > 1:  # several processes have the pure step only
         assert "explicit object centers" not in ranks[0]
         return
-    one = group_cases.made("jax", 3, D)
+    one = groups.made("jax", 3, D)
     for seed in range(3):
-        _, gradient = one.value_and_grad(*batch(3, seed)[:2])
+        _, gradient = one.value_and_grad(*device_batch(3, seed)[:2])
     np.testing.assert_allclose(ranks[0]["explicit object centers"], one.centers, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(ranks[0]["explicit object gradient"], gradient, rtol=1e-6, atol=1e-6)
 
@@ -110,7 +97,7 @@ def test_flax_on_a_sharded_batch(ranks: list[dict[str, Any]]) -> None:
 def test_what_axis_name_refuses() -> None:
     center = multiloss.get("center", backend="jax", num_classes=3, feature_dim=D, axis_name="batch")
     with pytest.raises(RuntimeError, match=r"pure step inside jax\.shard_map"):
-        center(*batch(3, 0)[:2])
+        center(*device_batch(3, 0)[:2])
     assert multiloss.get(**center.config()).config() == center.config() and center.config()["axis_name"] == "batch"
     for wrong in ("", 3, ["a", 1], []):
         with pytest.raises(ValueError, match="axis_name must be a name or a tuple of names"):

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import multiloss
+from helpers.calls import calls
+from helpers.losses import check_gradient, check_value, make
 from reference.cases import fixed
 from reference.losses import LOSSES, SPARSE
-from test_infinite import calls
-from test_losses import check_gradient, check_value, make
 
 if hasattr(jax, "enable_x64"):
     enable_x64 = jax.enable_x64

@@ -13,7 +13,7 @@ import pytest
 import multiloss
 import multiloss.keras
 import reference
-from arrays import dtype_name, framework, to_numpy
+from helpers.arrays import dtype_name, framework, to_numpy
 from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
 
 # what Keras' own backends do on import and in `fit`

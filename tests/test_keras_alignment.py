@@ -10,7 +10,7 @@ import pytest
 
 import multiloss
 import multiloss.keras
-from arrays import native_grad, to_native, to_numpy
+from helpers.arrays import native_grad, to_native, to_numpy
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:In loss categorical:SyntaxWarning"

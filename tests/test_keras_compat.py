@@ -14,7 +14,7 @@ import pytest
 import multiloss
 import multiloss.keras
 import multiloss_keras
-from arrays import to_numpy
+from helpers.arrays import to_numpy
 from multiloss_keras import compat
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -19,10 +19,10 @@ if keras.backend.backend() != "torch":
 else:
     import torch
 
-    import keras_processes
-    import processes
-    from keras_processes import STEPS, D, batches, layer
-    from torch_failures import FAILURES
+    from helpers import keras_processes
+    from helpers.groups import D
+    from helpers.keras_processes import STEPS, batches, layer
+    from helpers.processes import FAILURES, run, same_everywhere
 
     SIZE = 2
 
@@ -30,11 +30,7 @@ else:
     def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         """What each process kept."""
         folder = tmp_path_factory.mktemp("processes")
-        return processes.run("keras_processes.py", SIZE, folder, OMP_NUM_THREADS="1")
-
-    def same_everywhere(ranks: list[dict[str, Any]], name: str) -> Any:
-        np.testing.assert_array_equal(ranks[0][name], ranks[1][name])  # bit for bit
-        return ranks[0][name]
+        return run("keras_processes", SIZE, folder, OMP_NUM_THREADS="1")
 
     def test_inside_ddp(backend: str, ranks: list[dict[str, Any]]) -> None:
         model = keras_processes.made()

@@ -11,7 +11,7 @@ import pytest
 import multiloss
 import multiloss.keras
 import reference
-from arrays import to_numpy
+from helpers.arrays import to_numpy
 from multiloss.engine import registry
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 import multiloss
-from arrays import native_grad, to_native, to_numpy
+from helpers.arrays import native_grad, to_native, to_numpy
 
 X = np.random.default_rng(0).normal(size=(7, 4))
 LABELS = np.array([0, 1, 0, 1, 2, 0, 1])

@@ -11,7 +11,7 @@ import pytest
 
 import multiloss
 import multiloss.keras
-from arrays import dtype_name, framework, native_grad, to_native, to_numpy
+from helpers.arrays import dtype_name, framework, native_grad, to_native, to_numpy
 from multiloss.engine import learned_weight as owners
 from multiloss.keras import ArcFace, LinearCrossEntropy, WithWeight
 

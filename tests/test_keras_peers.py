@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 
 RNG = np.random.default_rng(0)
 MASKS = (RNG.random((2, 4, 5, 3)) < 0.4).astype(np.float64)

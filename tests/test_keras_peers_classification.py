@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from arrays import to_numpy
-from test_catalogue import make
+from helpers.arrays import to_numpy
+from helpers.losses import make
 
 RNG = np.random.default_rng(3)
 Z = 2 * RNG.normal(size=(5, 4))

@@ -11,7 +11,7 @@ import pytest
 import multiloss
 import multiloss.keras
 import reference
-from arrays import framework, to_numpy
+from helpers.arrays import framework, to_numpy
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import native_grad, native_second, to_native, to_numpy
+from helpers.arrays import native_grad, native_second, to_native, to_numpy
 
 
 def single(backend: str, x: Any) -> Any:

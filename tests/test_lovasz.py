@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, jit, native_grad, to_native, to_numpy
+from helpers.arrays import framework, jit, native_grad, to_native, to_numpy
 from multiloss.definitions.lovasz import lovasz_softmax, lovasz_softmax_gradient
 from multiloss.engine import dispatch
 from reference.catalogue import segmentation

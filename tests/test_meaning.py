@@ -12,7 +12,7 @@ import pytest
 
 import multiloss
 import reference
-from arrays import framework, native_grad, native_second, to_native, to_numpy
+from helpers.arrays import framework, native_grad, native_second, to_native, to_numpy
 from reference.losses import SPARSE
 
 LN2 = 0.6931471805599453

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import framework, native_grad, native_second, native_second_forward, to_native, to_numpy
+from helpers.arrays import framework, native_grad, native_second, native_second_forward, to_native, to_numpy
+from helpers.losses import make
 from multiloss.engine import dispatch
 from multiloss.engine.loss import make_spec
 from multiloss.testing.strategies import draw_inputs
-from test_catalogue import make
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 4))

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 import multiloss
+from helpers.derivatives import check_derivatives, drawn_inside
 from multiloss.engine import dispatch, registry
 from multiloss.testing import check
-from test_second_derivatives import check as check_derivatives
-from test_second_derivatives import drawn
 
 Value = Callable[..., Any]
 
@@ -254,7 +253,7 @@ def test_an_ignored_label_is_a_masked_one(backend: str, name: str) -> None:
 def test_mutants_of_derivatives_are_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """p (1 - p), as p / (1 - p), once passed all tests."""
     name, options = "kl_divergence", {"log_input": True, "normalize": True}
-    definition, inputs = registry.find(name), drawn(name, options, np.random.default_rng(1))
+    definition, inputs = registry.find(name), drawn_inside(name, options, np.random.default_rng(1))
     check_derivatives(name, options, *inputs)
 
     def wrong(xp: Any, y_true: Any, y_pred: Any, *, axis: Any, **_: Any) -> Any:

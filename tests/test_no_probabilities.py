@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import dtypes, jit, native_grad, to_native, to_numpy
+from helpers.arrays import dtypes, jit, native_grad, to_native, to_numpy
 
 LABELS = ("scce", "sparse_categorical_focal_crossentropy", "sparse_poly_cross_entropy", "generalized_cross_entropy")
 VECTORS = ("cce", "categorical_focal_crossentropy", "poly_cross_entropy")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
-from multiloss import dispatch
+from helpers.arrays import to_native, to_numpy
+from multiloss.engine import dispatch
 
 BATCH, DIM = 64, 512
 LABELS = np.arange(BATCH) // 4

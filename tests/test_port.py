@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import multiloss
-import peers
+from helpers import peers
 from multiloss import porting
 from multiloss.porting import sources, written
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 
 RNG = np.random.default_rng(7)
 Z = RNG.normal(size=(4, 3))

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import multiloss
-from arrays import to_native, to_numpy
-from port_cases import check, native
-from port_data import SHAPES, make
+from helpers.arrays import to_native, to_numpy
+from helpers.ports import SHAPES, check, make, native
 
 pytestmark = [
     pytest.mark.cross,

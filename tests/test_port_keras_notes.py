@@ -11,10 +11,9 @@ import pytest
 import tensorflow as tf
 
 import multiloss
-from arrays import to_numpy
+from helpers.arrays import to_numpy
+from helpers.ports import check, make, native
 from multiloss import porting
-from port_cases import check, native
-from port_data import make
 
 pytestmark = [
     pytest.mark.cross,

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.ports import SHAPES, check, make, native
 from multiloss import porting
-from port_cases import check, native
-from port_data import SHAPES, make
 
 pytestmark = [pytest.mark.cross, pytest.mark.filterwarnings("ignore:The function convex_kl_divergence")]
 EAGER = ("numpy", "torch")

@@ -10,32 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from port_cases import check, native
+from helpers.ports import check, native
+from helpers.torch_ports import FOUR, REDUCTIONS, SHAPES, THREE, form, generator, some
 
 pytestmark = [
     pytest.mark.cross,
     pytest.mark.filterwarnings("ignore:size_average and reduce", "ignore:reduction. .mean. divides"),
 ]
-
-REDUCTIONS = ("mean", "sum", "none")
-SHAPES = ((7,), (4, 3), (2, 3, 2))
-THREE = ("numpy", "torch", "tensorflow")
-FOUR = (*THREE, "jax")
-
-
-def generator(*key: Any) -> np.random.Generator:
-    """One for each case."""
-    return np.random.default_rng([ord(c) for c in repr(key)])
-
-
-def some(reduction: str) -> tuple[str, ...]:
-    """JAX compiles each call, so it is in a third of the cases."""
-    return FOUR if reduction == "mean" else THREE
-
-
-def form(name: str, **arguments: Any) -> str:
-    """The written form."""
-    return f"torch.nn.{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
 def errors(rng: np.random.Generator, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 import multiloss
+from helpers.ports import check, native
+from helpers.torch_ports import FOUR, REDUCTIONS, SHAPES, THREE, form, generator, some
 from multiloss import porting
-from port_cases import check, native
-from test_port_torch import FOUR, REDUCTIONS, SHAPES, THREE, form, generator, some
 
 pytestmark = [pytest.mark.cross, pytest.mark.filterwarnings("ignore:.NLLLoss2d. has been deprecated")]
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 import multiloss
+from helpers.ports import check
+from helpers.torch_ports import form
 from multiloss.porting import RefusedError
-from port_cases import check
-from test_port_torch import form
 
 pytestmark = [
     pytest.mark.cross,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
 
 RNG = np.random.default_rng(5)
 BITS = RNG.integers(0, 2, (4, 3)).astype(np.float64)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import dtype_name, jit, native_grad, to_native, to_numpy
+from helpers.arrays import dtype_name, jit, native_grad, to_native, to_numpy
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import options, registry
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multiloss
-from arrays import framework, jit, to_native, to_numpy
+from helpers.arrays import framework, jit, to_native, to_numpy
 
 
 def ring(backend: str, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The rooms of the library: nothing imports upwards, and nothing imports what imports it."""
+"""The rooms of the library: nothing imports upwards, and nothing imports what imports it; in the tests, too."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -93,3 +93,14 @@ def test_the_engine_knows_no_loss_by_name() -> None:
             continue
         texts = {x.value for x in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(x, ast.Constant)}
         assert not {text for text in texts if text in names}, module
+
+
+def test_no_test_file_imports_another() -> None:
+    """Nor does anything else import one; what tests share is in `tests/helpers/`."""
+    folder = Path(__file__).parent
+    tests = {path.stem for path in folder.glob("test_*.py")}
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [str(getattr(node, "module", "")), *(one.name for one in node.names)]
+                assert not tests & {part for name in names for part in name.split(".")}, f"{path.name}: {names}"

@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 
 import multiloss
-from arrays import native_grad
-from arrays import to_numpy as read
+from helpers.arrays import native_grad
+from helpers.arrays import to_numpy as read
+from helpers.calls import NAMES, good
+from helpers.losses import ALL_OPTIONS, check_gradient, check_value, label, make, native
 from multiloss.engine import registry
 from multiloss_tensorflow import apart, by_row
 from reference.cases import fixed
-from test_bad_catalogue import NAMES, good
-from test_losses import ALL_OPTIONS, check_gradient, check_value, label, make, native
 
 
 @pytest.mark.parametrize(("name", "options"), ALL_OPTIONS, ids=[f"{n}-{label(o)}" for n, o in ALL_OPTIONS])

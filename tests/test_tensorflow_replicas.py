@@ -5,23 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import group_cases
-
-D = 4
-
-
-def batch(classes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """As in `tensorflow_replicas.py`, which cannot be imported: it makes its devices first."""
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, 7, 2) * np.array([seed != 3, seed not in (1, 3)])
-    return ([rng.integers(0, classes, n) for n in lengths],
-            [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
+from helpers import groups
+from helpers.groups import D, replica_batch
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +19,20 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the replicas computed."""
     folder = tmp_path_factory.mktemp("replicas")
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-    script = [sys.executable, str(Path(__file__).parent / "tensorflow_replicas.py"), str(folder)]
-    done = subprocess.run(script, env=environment, stderr=subprocess.PIPE, timeout=300, check=False)
+    command = [sys.executable, "-P", "-m", "helpers.tensorflow_replicas", str(folder)]
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, timeout=300, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return dict(np.load(folder / "kept.npz"))
 
 
-@pytest.mark.parametrize(("name", "classes", "options"), group_cases.CENTER + group_cases.FAMILY)
+@pytest.mark.parametrize(("name", "classes", "options"), groups.CENTER + groups.FAMILY)
 def test_one_table(kept: dict[str, Any], name: str, classes: int, options: dict[str, Any]) -> None:
     """Batches of two lengths, one of them empty once, and both once: the copies are equal, and those of one device."""
-    one = group_cases.made("numpy", classes, D, **options)
+    one = groups.made("numpy", classes, D, **options)
     for seed in range(4):
-        labels, features = batch(classes, seed)
+        labels, features = replica_batch(classes, seed)
         slopes = [one.value_and_grad(y, x, training=False)[1] for y, x in zip(labels, features, strict=True)]
-        if not group_cases.starts(name, seed):
+        if not groups.starts(name, seed):
             np.testing.assert_allclose(kept[f"{name} gradient {seed}"], np.concatenate(slopes), rtol=1e-5, atol=1e-6)
         one(np.concatenate(labels), np.concatenate(features))
     np.testing.assert_allclose(kept[f"{name} centers"], one.centers, rtol=1e-5, atol=1e-6)

@@ -16,9 +16,9 @@ import torch.distributed as dist
 
 import multiloss
 import reference
-from arrays import to_native, to_numpy
+from helpers.arrays import to_native, to_numpy
+from helpers.calls import calls
 from multiloss_torch import distributed
-from test_infinite import calls
 
 C, D, ALPHA = 6, 4, 0.5
 GPU = "cuda"

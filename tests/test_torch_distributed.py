@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-import group_cases
 import multiloss
-import processes
+from helpers import groups
+from helpers.groups import D, process_batch
+from helpers.processes import run, same_everywhere
+from helpers.torch_processes import MORE
 from multiloss.center import state
-from torch_processes import MORE, D, batch
 
 folders: dict[int, Path] = {}
 
@@ -24,7 +25,7 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     size: int = request.param
     folder = tmp_path_factory.mktemp("processes")
     folders[size] = folder
-    return processes.run("torch_processes.py", size, folder, OMP_NUM_THREADS="1")
+    return run("torch_processes", size, folder, OMP_NUM_THREADS="1")
 
 
 @pytest.fixture
@@ -38,23 +39,17 @@ def center(classes: int, **options: Any) -> Any:
     return multiloss.get("center", backend="torch", **options)
 
 
-def same_everywhere(ranks: list[dict[str, Any]], name: str) -> Any:
-    for other in ranks[1:]:
-        np.testing.assert_array_equal(ranks[0][name], other[name])  # bit for bit
-    return ranks[0][name]
-
-
 @pytest.mark.parametrize(
     ("name", "classes", "options"),
-    group_cases.CENTER + group_cases.FAMILY + MORE,
+    groups.CENTER + groups.FAMILY + MORE,
 )
 def test_one_table(ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any]) -> None:
     """Uneven and empty batches: the centers of one process on the whole batch, each process's own gradient."""
-    one = group_cases.made("torch", classes, D, **options)
+    one = groups.made("torch", classes, D, **options)
     for step in range(4):
-        labels, features = batch(len(ranks), classes, step)
+        labels, features = process_batch(len(ranks), classes, step)
         for rank, (y, x) in enumerate(zip(labels, features, strict=True)):
-            if len(y) and not group_cases.starts(name, step):
+            if len(y) and not groups.starts(name, step):
                 leaf = torch.from_numpy(x).requires_grad_()
                 one.eval()
                 one(torch.from_numpy(y), leaf).backward()
@@ -133,7 +128,7 @@ def test_classes_shared_out(ranks: list[dict[str, Any]], name: str, options: dic
     """The numbers of one process with the whole table: values, gradients, and the blocks put together."""
     one = center(7, **options)
     for step in range(4):
-        labels, features = batch(len(ranks), 7, step)
+        labels, features = process_batch(len(ranks), 7, step)
         one.eval()
         for rank, (y, x) in enumerate(zip(labels, features, strict=True)):
             value, gradient = one.value_and_grad(torch.from_numpy(y), torch.from_numpy(x))
@@ -232,15 +227,15 @@ def test_what_shared_classes_refuse(ranks: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["not reentrant", "reentrant", "twice", "marked"])
-@pytest.mark.parametrize("name", [name for name, _, _ in group_cases.CHECKPOINTED])
+@pytest.mark.parametrize("name", [name for name, _, _ in groups.CHECKPOINTED])
 def test_activation_checkpointing(ranks: list[dict[str, Any]], name: str, kind: str) -> None:
     """Values, gradients and centers of the run without it: the recomputation, alone, reads what all found."""
     for kept in ranks:
         for what in [what for what in kept if what.startswith(f"{name} plain ")]:
             np.testing.assert_allclose(kept[what.replace("plain", kind)], kept[what], rtol=1e-6, atol=1e-7)
         assert np.isfinite(kept[f"{name} plain value 1"]) and np.abs(kept[f"{name} plain gradient 1"]).max() > 1e-3
-    first = group_cases.made("torch", *next(c[1:2] for c in group_cases.CHECKPOINTED if c[0] == name), D,
-                             **next(c[2] for c in group_cases.CHECKPOINTED if c[0] == name))  # fmt: skip
+    first = groups.made("torch", *next(c[1:2] for c in groups.CHECKPOINTED if c[0] == name), D,
+                             **next(c[2] for c in groups.CHECKPOINTED if c[0] == name))  # fmt: skip
     parts = [kept[f"{name} {kind} centers"] for kept in ranks]
     table = np.concatenate(parts) if first.options.sharded else parts[0]
     assert (table != first.centers.numpy()).any()

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import multiloss.torch
-import processes
-from torch_failures import FAILURES, D, center
+from helpers.groups import D
+from helpers.processes import FAILURES, run, same_everywhere
+from helpers.torch_failures import center
 
 SIZE = 3
 Ranks = list[dict[str, Any]]
@@ -22,13 +23,7 @@ Ranks = list[dict[str, Any]]
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     """What each process kept."""
     folder = tmp_path_factory.mktemp("processes")
-    return processes.run("torch_failures.py", SIZE, folder, OMP_NUM_THREADS="1")
-
-
-def same_everywhere(ranks: Ranks, name: str) -> Any:
-    for other in ranks[1:]:
-        np.testing.assert_array_equal(ranks[0][name], other[name])  # bit for bit
-    return ranks[0][name]
+    return run("torch_failures", SIZE, folder, OMP_NUM_THREADS="1")
 
 
 def moved(one: Any, steps: int) -> Any:

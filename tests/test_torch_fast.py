@@ -14,13 +14,13 @@ from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import multiloss
-from arrays import to_numpy
+from helpers.arrays import to_numpy
+from helpers.calls import good
+from helpers.losses import check_gradient, check_value, make, native
 from multiloss.engine import registry
 from multiloss_torch import fast
 from reference.cases import OPTIONS, cases, fixed
 from reference.losses import LOSSES, SPARSE
-from test_bad_catalogue import good
-from test_losses import check_gradient, check_value, make, native
 
 NO_KERNEL = ("log_cosh", "mean_squared_logarithmic_error", "root_mean_squared_error", "kl_divergence")
 

@@ -5,17 +5,15 @@ weights, half precision, empty batches): a few random examples here, many by the
 import pytest
 from hypothesis import settings
 
-import multiloss
+from helpers.calls import NAMES
 from multiloss import testing
 from multiloss.cli import main
-from multiloss.engine import registry
 
-EVERY = [name for name in multiloss.list_losses() if name not in registry.CENTER]
 HANDFUL = ("huber", "sparse_categorical_crossentropy", "triplet")  # one of each kind of definition
 EXAMPLES = 2 if settings().max_examples <= 30 else 5
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", NAMES)
 def test_properties(backend: str, name: str) -> None:
     testing.check(name, backends=[backend], examples=1 if backend == "jax" else EXAMPLES)  # JAX compiles each
 

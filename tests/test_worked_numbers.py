@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import jit, native_grad, to_native, to_numpy
+from helpers.arrays import jit, native_grad, to_native, to_numpy
 
 TRUE = np.array([1.0, 2.0, 3.0, 100.0])
 FAR = np.array([1.0, 2.0, 3.0, 110.0])

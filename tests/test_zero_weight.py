@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import multiloss
-from arrays import jit, native_grad, to_native, to_numpy
-from test_infinite import calls
+from helpers.arrays import jit, native_grad, to_native, to_numpy
+from helpers.calls import calls
 
 SIZES = (3e-38, 1e-30, 1e-20, 1e30)
 """Of all entries: normal numbers of float32, whose quotients and powers leave its range."""

@@ -1,11 +1,17 @@
-"""The center losses that processes, devices and replicas share: the same for the test and for the script it starts."""
+"""The center losses that processes, devices and replicas share, and their batches: for the test and what it starts."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import multiloss
 
+D = 4
+"""Features."""
+Parts = tuple[list[np.ndarray], list[np.ndarray]]
+"""Labels and features of each process or replica."""
 # few classes: sums travel; many: the batch does; presets that divide by the batch count the whole of it
 CENTER: list[tuple[str, int, dict[str, Any]]] = [
     ("sums", 3, {}),
@@ -44,3 +50,29 @@ def made(backend: str, classes: int, dim: int, **options: Any) -> Any:
 def starts(name: str, step: int) -> bool:
     """Whether the whole batch says where the radius starts, so that no single process can tell the gradient."""
     return name == "ring, first" and step == 0
+
+
+def process_batch(size: int, classes: int, seed: int) -> Parts:
+    """Uneven, and the last process has nothing in one step of three."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 7, size)
+    if seed % 3 == 0:
+        lengths[-1] = 0
+    return _parts(rng, lengths, classes)
+
+
+def replica_batch(classes: int, seed: int) -> Parts:
+    """Of two: of different lengths, nothing on one of them, on both."""
+    rng = np.random.default_rng(seed)
+    return _parts(rng, rng.integers(1, 7, 2) * np.array([seed != 3, seed not in (1, 3)]), classes)
+
+
+def _parts(rng: np.random.Generator, lengths: np.ndarray, classes: int) -> Parts:
+    return ([rng.integers(0, classes, n) for n in lengths],
+            [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
+
+
+def device_batch(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, features and mask of the whole."""
+    rng, n = np.random.default_rng(seed), 8
+    return rng.integers(0, classes, n), rng.normal(size=(n, D)).astype(np.float32), rng.uniform(size=n) < 0.8

@@ -1,4 +1,6 @@
-"""What `test_tensorflow_replicas.py` runs: MirroredStrategy over 2 logical devices. `python ... FOLDER`."""
+"""What `test_tensorflow_replicas.py` runs: `python -m helpers.tensorflow_replicas FOLDER`, MirroredStrategy over 2
+logical devices.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +17,19 @@ tf.config.set_logical_device_configuration(
 
 import keras  # noqa: E402
 
-import group_cases  # noqa: E402
 import multiloss.keras  # noqa: E402
-
-D = 4
-
-
-def batch(classes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Labels and features of each replica, of different lengths."""
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, 7, 2) * np.array([seed != 3, seed not in (1, 3)])  # nothing on one replica, on both
-    return ([rng.integers(0, classes, n) for n in lengths],
-            [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
-
-
-class Failing:
-    """An input that is interrupted when it is read."""
-
-    def __array__(self, *_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt("of the input")
+from helpers import groups  # noqa: E402
+from helpers.groups import D, replica_batch  # noqa: E402
+from helpers.processes import Failing  # noqa: E402
 
 
 def main(folder: Path) -> None:
     """Everything; arrays are left in the folder."""
     kept: dict[str, Any] = {}
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    for name, classes, options in group_cases.CENTER + group_cases.FAMILY:
+    for name, classes, options in groups.CENTER + groups.FAMILY:
         with strategy.scope():
-            center = group_cases.made("tensorflow", classes, D, **options)
+            center = groups.made("tensorflow", classes, D, **options)
 
         @tf.function
         def step(y: Any, x: Any, center: Any = center) -> Any:
@@ -55,7 +42,7 @@ def main(folder: Path) -> None:
             return strategy.run(replica, (y, x))
 
         for seed in range(4):
-            ys, xs = batch(classes, seed)
+            ys, xs = replica_batch(classes, seed)
             y, x = (
                 strategy.experimental_distribute_values_from_function(
                     lambda context, parts=parts: tf.constant(parts[context.replica_id_in_sync_group])
@@ -73,7 +60,7 @@ def main(folder: Path) -> None:
 
     # what goes wrong in one replica, eagerly: nothing has moved in any
     with strategy.scope():
-        pair = [group_cases.made("tensorflow", 3, D) for _ in range(2)]
+        pair = [groups.made("tensorflow", 3, D) for _ in range(2)]
     before = [one.centers.numpy() for one in pair]
 
     def replica_of(what: str) -> None:
@@ -82,7 +69,7 @@ def main(folder: Path) -> None:
         if what == "label":
             pair[0](y, x)
         elif what == "interrupt":
-            pair[0](Failing() if second else y, x)
+            pair[0](Failing(KeyboardInterrupt) if second else y, x)
         else:
             for one in pair[::-1] if second else pair:
                 one(y, x)

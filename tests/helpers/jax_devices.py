@@ -1,4 +1,4 @@
-"""What `test_jax_devices.py` runs: `python jax_devices.py RANK SIZE FOLDER`, on 4 devices altogether."""
+"""What `test_jax_devices.py` runs: `python -m helpers.jax_devices RANK SIZE FOLDER`, on 4 devices altogether."""
 
 from __future__ import annotations
 
@@ -24,21 +24,15 @@ from flax import nnx  # noqa: E402
 from jax.sharding import NamedSharding  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 
-import group_cases  # noqa: E402
 import multiloss  # noqa: E402
 import multiloss.flax  # noqa: E402
+from helpers import groups  # noqa: E402
+from helpers.groups import D, device_batch  # noqa: E402
 
-D, N = 4, 8
 if hasattr(jax, "shard_map"):
     shard_map = jax.shard_map
 else:  # JAX 0.6
     from jax.experimental.shard_map import shard_map
-
-
-def batch(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, features and mask of the whole."""
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, classes, N), rng.normal(size=(N, D)).astype(np.float32), rng.uniform(size=N) < 0.8
 
 
 def on_explicit_axes(place: Any) -> dict[str, Any]:
@@ -47,8 +41,8 @@ def on_explicit_axes(place: Any) -> dict[str, Any]:
     by_batch, everywhere = NamedSharding(mesh, P("batch")), NamedSharding(mesh, P())
     kept: dict[str, Any] = {}
     whole = jax.jit(lambda x: jax.sharding.reshard(x, everywhere))
-    for name, classes, options in group_cases.CENTER + group_cases.FAMILY:
-        loss = group_cases.made("jax", classes, D, **options)
+    for name, classes, options in groups.CENTER + groups.FAMILY:
+        loss = groups.made("jax", classes, D, **options)
 
         def run(state: Any, y: Any, x: Any, m: Any, loss: Any = loss) -> Any:
             return jax.value_and_grad(lambda x: loss.step(state, y, x, mask=m), has_aux=True)(x)
@@ -60,19 +54,19 @@ def on_explicit_axes(place: Any) -> dict[str, Any]:
             state, step = {"centers": place(first, sharding)}, jax.jit(run, donate_argnums=0)
             for seed in range(3):
                 before = state["centers"]
-                (value, state), gradient = step(state, *(place(x, by_batch) for x in batch(classes, seed)))
+                (value, state), gradient = step(state, *(place(x, by_batch) for x in device_batch(classes, seed)))
                 assert before.is_deleted() and gradient.sharding.is_equivalent_to(by_batch, 2)
             assert value.sharding.is_fully_replicated and state["centers"].sharding.is_equivalent_to(sharding, 2)
             for what, x in (("value", value), ("gradient", gradient), ("centers", state["centers"])):
                 kept[f"explicit {name} {how} {what}"] = np.asarray(whole(x).addressable_shards[-1].data)
     each = multiloss.get("center", backend="jax", num_classes=3, feature_dim=D, reduction="none")
     with jax.set_mesh(mesh):  # where the state of `init_state`, too, is on the mesh
-        value, _ = jax.jit(each.step)(each.init_state(), *(place(x, by_batch) for x in batch(3, 0)[:2]))
+        value, _ = jax.jit(each.step)(each.init_state(), *(place(x, by_batch) for x in device_batch(3, 0)[:2]))
     assert value.sharding.is_equivalent_to(by_batch, 1)
     if size == 1:  # the object that holds its table
-        held = group_cases.made("jax", 3, D)
+        held = groups.made("jax", 3, D)
         for seed in range(3):
-            value, gradient = held.value_and_grad(*(place(x, by_batch) for x in batch(3, seed)[:2]))
+            value, gradient = held.value_and_grad(*(place(x, by_batch) for x in device_batch(3, seed)[:2]))
         kept["explicit object centers"], kept["explicit object gradient"] = np.asarray(held.centers), gradient
     return kept
 
@@ -86,8 +80,8 @@ def main() -> None:
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
     kept: dict[str, Any] = {}
-    for name, classes, options in group_cases.CENTER + group_cases.FAMILY:
-        mapped = group_cases.made("jax", classes, D, axis_name="batch", **options)
+    for name, classes, options in groups.CENTER + groups.FAMILY:
+        mapped = groups.made("jax", classes, D, axis_name="batch", **options)
 
         def step(state: Any, y: Any, x: Any, m: Any, loss: Any = mapped) -> Any:
             value, state = loss.step(state, y, x, mask=m)
@@ -99,18 +93,18 @@ def main() -> None:
         together = jax.jit(shard_map(step, mesh=mesh, in_specs=specs, out_specs=(P(), P()), **unchecked))
         state = jax.tree.map(lambda x: place(np.asarray(x), everywhere), mapped.init_state())
         for seed in range(3):
-            _, state = together(state, *(place(x, by_batch) for x in batch(classes, seed)))
+            _, state = together(state, *(place(x, by_batch) for x in device_batch(classes, seed)))
         kept[f"{name} centers"] = np.asarray(state["centers"].addressable_shards[-1].data)
 
         # plain jit: XLA finds the communication from the sharding of the arrays
-        plain = group_cases.made("jax", classes, D, **options)
+        plain = groups.made("jax", classes, D, **options)
         for how, sharding in (("replicated", everywhere), ("by class", by_class)):
             if mapped.init_state()["centers"].shape[0] % DEVICES and how == "by class":
                 continue
             run = jax.jit(plain.step, donate_argnums=0, out_shardings=(everywhere, {"centers": sharding}))
             state = {"centers": place(np.asarray(plain.init_state()["centers"]), sharding)}
             for seed in range(3):
-                y, x, _ = (place(x, by_batch) for x in batch(classes, seed))
+                y, x, _ = (place(x, by_batch) for x in device_batch(classes, seed))
                 value, state = run(state, y, x)
             kept[f"{name} {how} value"] = np.asarray(value.addressable_shards[0].data)
             assert state["centers"].sharding.is_equivalent_to(sharding, 2)
@@ -125,7 +119,7 @@ def main() -> None:
     module.centers[...] = place(np.asarray(module.centers[...]), everywhere)
     train = nnx.jit(lambda module, y, x: module(y, x))
     for seed in range(3):
-        y, x, _ = (place(x, by_batch) for x in batch(3, seed))
+        y, x, _ = (place(x, by_batch) for x in device_batch(3, seed))
         value = train(module, y, x)
     kept["flax value"] = np.asarray(value.addressable_shards[0].data)
     kept["flax centers"] = np.asarray(module.centers[...].addressable_shards[-1].data)

@@ -1,4 +1,4 @@
-"""What each process of `test_torch_failures.py` runs: `python torch_failures.py RANK SIZE FOLDER`."""
+"""What each process of `test_torch_failures.py` runs: `python -m helpers.torch_failures RANK SIZE FOLDER`."""
 
 from __future__ import annotations
 
@@ -18,49 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 import multiloss
 import multiloss.torch
+from helpers.calls import NAMES, good
+from helpers.groups import D
+from helpers.processes import FAILURES, Failing, raised
 from multiloss.center import state
 from multiloss.engine import registry
 from multiloss_torch.distributed import Processes
-from test_bad_catalogue import NAMES, good
-
-D = 4
-
-
-class Unreadable(Exception):
-    """An error whose text cannot be had."""
-
-    def __str__(self) -> str:
-        raise OSError
-
-
-class Endless(Exception):
-    """An error whose text is longer than a message, in any encoding."""
-
-    def __str__(self) -> str:
-        return "\0\ud800\U0001f600" * 10_000
-
-
-FAILURES = [IndexError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit, Unreadable, Endless]
-
-
-class Failing:
-    """An input that fails when it is read."""
-
-    def __init__(self, error: type[BaseException]) -> None:
-        self.error = error
-
-    def __array__(self, *_: Any, **__: Any) -> Any:
-        raise self.error("of the input")
-
-
-def raised(call: Any) -> str:
-    """Whatever it raises, and what that says."""
-    try:
-        call()
-    except BaseException as error:
-        name = type(error).__name__
-        return name if isinstance(error, Unreadable | Endless) else f"{name}: {error}"
-    return "nothing"
 
 
 def center(classes: int = 5, **options: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"(?:^<!-- needs ([\w, ]+) -->\n+)?^```(python|console|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BACKENDS: Mapping[str, str] = {name: name for name in ("torch", "tensorflow", "jax", "keras")} | {
     "flax": "jax",

@@ -1,4 +1,4 @@
-"""What each process of `test_torch_distributed.py` runs: `python torch_processes.py RANK SIZE FOLDER`."""
+"""What each process of `test_torch_distributed.py` runs: `python -m helpers.torch_processes RANK SIZE FOLDER`."""
 
 from __future__ import annotations
 
@@ -13,39 +13,19 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-import group_cases
 import multiloss
 import multiloss.torch
+from helpers import groups
+from helpers.groups import D, process_batch
+from helpers.processes import refused
 from multiloss.center import state
 from multiloss.torch import checkpoint_contexts
 from multiloss_torch import checkpointing
-
-D = 4
-
 
 MORE = [
     ("batch size, many", 500, {"preset": "jxgu1016"}),
     ("double", 3, {"centers_init": np.eye(3, D)}),
 ]
-
-
-def batch(size: int, classes: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Labels and features of each process: uneven, and the last process has nothing in one step of three."""
-    rng = np.random.default_rng(seed)
-    lengths = [int(n) for n in rng.integers(1, 7, size)]
-    if seed % 3 == 0:
-        lengths[-1] = 0
-    return ([rng.integers(0, classes, n) for n in lengths],
-            [rng.normal(size=(n, D)).astype(np.float32) for n in lengths])  # fmt: skip
-
-
-def refused(call: Any) -> str:
-    """What the error says."""
-    try:
-        call()
-    except (ValueError, TypeError, RuntimeError) as error:
-        return f"{type(error).__name__}: {error}"
-    return "nothing"
 
 
 def main(rank: int, size: int, folder: Path) -> None:
@@ -62,10 +42,10 @@ def main(rank: int, size: int, folder: Path) -> None:
     def tensors(labels: Any, features: Any) -> tuple[Any, Any]:
         return torch.from_numpy(labels[rank]), torch.from_numpy(features[rank]).requires_grad_()
 
-    for name, classes, options in group_cases.CENTER + group_cases.FAMILY + MORE:
-        loss = group_cases.made("torch", classes, D, **options)
+    for name, classes, options in groups.CENTER + groups.FAMILY + MORE:
+        loss = groups.made("torch", classes, D, **options)
         for step in range(4):
-            y, x = tensors(*batch(size, classes, step))
+            y, x = tensors(*process_batch(size, classes, step))
             value = loss(y, x)
             if len(y):
                 value.backward()
@@ -120,8 +100,8 @@ def main(rank: int, size: int, folder: Path) -> None:
         ("feature_dim", multiloss.get("center", backend="torch", num_classes=5)),
         ("float_bits", multiloss.get("center", backend="torch", num_classes=5)),
         ("sharded", center(5, sharded=rank == 0)),
-        ("moves_all", group_cases.made("torch", 5, D, loss="triplet_center", push=rank == 0)),
-        ("weight", group_cases.made("torch", 5, D, loss="island", weight=1.0 + rank)),
+        ("moves_all", groups.made("torch", 5, D, loss="triplet_center", push=rank == 0)),
+        ("weight", groups.made("torch", 5, D, loss="island", weight=1.0 + rank)),
         ("growth", multiloss.get("center", backend="torch")),
         ("other centers at first", center(5, seed=rank)),
     ):  # fmt: skip
@@ -151,7 +131,7 @@ def main(rank: int, size: int, folder: Path) -> None:
     for name, classes, options in (("shared", 7, {}), ("shared by batch size", 7, {"preset": "kaiyangzhou"})):
         loss = center(classes, sharded=True, **options)
         for step in range(4):
-            y, x = tensors(*batch(size, classes, step))
+            y, x = tensors(*process_batch(size, classes, step))
             value, gradient = loss.value_and_grad(y, x.detach())
             kept[f"{name} value {step}"], kept[f"{name} gradient {step}"] = value.numpy(), gradient.numpy()
         kept[f"{name} block"], kept[f"{name} first"] = loss.centers.numpy().copy(), loss.first
@@ -195,7 +175,7 @@ def main(rank: int, size: int, folder: Path) -> None:
     kept["ddp shared block"] = net.module["center"].centers.numpy().copy()
 
     # inside a checkpointed region, and without
-    for name, classes, options in group_cases.CHECKPOINTED:
+    for name, classes, options in groups.CHECKPOINTED:
         for kind, run in (
             ("plain", lambda f, x: f(x)),
             ("not reentrant", lambda f, x: checkpoint(f, x, use_reentrant=False)),
@@ -203,9 +183,9 @@ def main(rank: int, size: int, folder: Path) -> None:
             ("twice", lambda f, x: checkpoint(lambda x: checkpoint(f, x, use_reentrant=True), x, use_reentrant=False)),
             ("marked", lambda f, x: checkpoint(f, x, use_reentrant=False, context_fn=checkpoint_contexts)),
         ):
-            loss = group_cases.made("torch", classes, D, **options)
+            loss = groups.made("torch", classes, D, **options)
             for step in range(3):
-                y, x = tensors(*batch(size, classes, step))
+                y, x = tensors(*process_batch(size, classes, step))
                 if name == "not read" and len(y):
                     y[0] = -1
                 keep = y >= 0

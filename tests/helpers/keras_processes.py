@@ -1,4 +1,4 @@
-"""What each process of `test_keras_distributed.py` runs: `python keras_processes.py RANK SIZE FOLDER`."""
+"""What each process of `test_keras_distributed.py` runs: `python -m helpers.keras_processes RANK SIZE FOLDER`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 import multiloss.keras
-from torch_failures import FAILURES, Failing, raised
-from torch_processes import refused
+from helpers.groups import D
+from helpers.processes import FAILURES, Failing, raised, refused
 
-C, D, STEPS = 3, 4, 3
+C, STEPS = 3, 3
 
 
 def layer(**options: Any) -> Any:
