@@ -10,9 +10,9 @@ import pytest
 import multiloss
 import multiloss.testing
 import multiloss_strict
+from helpers.calls import calls
 from multiloss.engine import dispatch, registry
 from multiloss.testing.strategies import layout_of
-from test_infinite import calls
 
 CASES = [*calls(True), *calls(False)]
 REDUCTIONS = ("mean", "weighted_mean", "sum", "batchmean", "none")
