@@ -191,6 +191,7 @@ def test_bad_options(backend: str) -> None:
         git(to_native(backend, [[0], [1]]), to_native(backend, np.ones((2, 1, 2), np.float32)))
 
 
+@pytest.mark.reads  # the table grows by the labels that it reads
 @each
 def test_what_is_missing_is_asked_for_by_the_losss_own_name(backend: str, name: str, options: dict[str, Any]) -> None:
     if name == "ring":  # which has its one row from the start
