@@ -382,6 +382,26 @@ def test_the_namespace_is_the_array_api(backend: str) -> None:
         close(loss.value_and_grad(y_true, y_pred)[0], expected)
 
 
+@pytest.mark.parametrize("other", ["a number", "integers", "truth values", "reals"])
+def test_a_choice_against_a_number(backend: str, other: str) -> None:
+    """On either side, and of every dtype beside it: nothing is cut off to an integer."""
+    if backend in ("tensorflow", "keras") and other != "reals":
+        pytest.skip("TensorFlow promotes no dtypes")
+
+    @multiloss.register("chosen", replace=True)
+    def chosen(xp: Any, y_true: Any, y_pred: Any) -> Any:
+        low = y_true > 0.2
+        others = {"a number": 1.0, "integers": xp.astype(low, xp.int64), "truth values": low, "reals": 1.0 * y_true}
+        y = others[other]
+        return xp.where(y_true > 0.5, 0.25, y) * y_pred + (0 if other == "a number" else xp.where(low, y, 0.5) * y_pred)
+
+    t, p = np.array([0.75, 0.3, 0.0]), np.array([1.0, 2.0, 4.0])
+    y = {"a number": np.ones(3), "reals": t}.get(other, (t > 0.2) * 1.0)
+    expected = np.where(t > 0.5, 0.25, y) * p + (0 if other == "a number" else np.where(t > 0.2, y, 0.5) * p)
+    loss = multiloss.get("chosen", backend=backend, axis=(), reduction="none")
+    close(loss(to_native(backend, t), to_native(backend, p)), expected)
+
+
 def test_primitives_by_their_old_names(backend: str) -> None:
     """A loss that a user wrote before they were renamed."""
 

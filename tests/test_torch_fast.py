@@ -312,3 +312,23 @@ def test_nor_that_of_a_norm() -> None:
         leaf = torch.tensor([[math.nan, 1.0], [1.0, -2.0]], requires_grad=True)
         call(a, leaf, n).backward()
         assert leaf.grad is not None and leaf.grad[0, 0].isnan() and leaf.grad[1].tolist() == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("name", ["mse", "bce", "log_cosh", "kl_divergence", "gaussian_nll"])
+def test_nothing_more_by_place(name: str) -> None:
+    """`sample_weight` and `mask` by place, as in Keras, at the second call, which goes to a kernel or plan, too."""
+    loss = multiloss.get(name, backend="torch")
+    inputs = [torch.from_numpy(x) for x in good(name).values()]
+    more = [] if loss.spec.definition.kind == "of_inputs" else [None, None]
+    expected = loss.to_backend("numpy").value_and_grad(*(x.numpy() for x in inputs))
+    for _ in range(3):
+        for call in (inputs, inputs + more[:1], inputs + more):
+            value, gradient = loss.value_and_grad(*call)
+            torch.testing.assert_close((value, gradient), tuple(map(torch.as_tensor, expected)))
+            inputs[1].grad = None
+            loss(call[0], inputs[1].requires_grad_(), *call[2:]).backward()
+            torch.testing.assert_close(inputs[1].grad, gradient)
+            inputs[1].requires_grad_(False)
+    weight = torch.full(loss(*inputs).shape, 2.0)
+    if more:
+        torch.testing.assert_close(loss(*inputs, weight), 2 * loss(*inputs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -65,12 +65,16 @@ class TorchLoss(LossBase, nn.Module):
         name."""
         if _is_compiling():
             return self._traced(bound(self.spec.definition, inputs, named))
-        key = None if named else mode.kind_of(inputs)
-        if key in self._direct:
-            value = self._direct[key](*inputs)
-            if value is not None:
-                return value
+        key = self._kind(inputs, named)
+        call = self._direct.get(key)
+        value = None if call is None else call(*inputs)
+        if value is not None:
+            return value
         return self._value(*self._checked(be, bound(self.spec.definition, inputs, named)), key)
+
+    def _kind(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """What arrays of one kind share, for `_direct`; None for a call with more than the inputs, or by names."""
+        return mode.kind_of(inputs) if len(inputs) == len(self.spec.definition.inputs) and not named else None
 
     def _value(self, arrays: list[Any], trusted: bool, key: Any = None) -> Tensor:
         *inputs, weight, mask = arrays
@@ -146,8 +150,8 @@ class TorchLoss(LossBase, nn.Module):
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names): detached, no `.grad`
         touched."""
-        eager = wrt is None and not named and not _is_compiling() and torch.is_grad_enabled()
-        if eager and mode.kind_of(inputs) in self._direct and not any(map(_is_inference, inputs)):
+        eager = wrt is None and not _is_compiling() and torch.is_grad_enabled()
+        if eager and self._kind(inputs, named) in self._direct and not any(map(_is_inference, inputs)):
             value, (gradient,) = self._differentiated(inputs, (1,))  # nothing to convert or check
             return value, gradient
         return super().value_and_grad(*inputs, wrt=wrt, **named)

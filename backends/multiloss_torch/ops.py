@@ -42,9 +42,9 @@ def astype(x: Array, dtype: torch.dtype) -> Array:
 
 
 def where(condition: Array, x: Any, y: Any) -> Array:
-    """x where the condition holds, else y."""
-    if isinstance(x, int | float):  # an operation less, and torch.where would make an array of a number, too
-        return y.masked_fill(condition, x)
+    """x where the condition holds, else y; either may be a number."""
+    if isinstance(x, int | float) and torch.is_tensor(y) and y.is_floating_point():
+        return y.masked_fill(condition, x)  # an operation less: torch.where makes an array of the number
     return torch.where(condition, x, y)
 
 
