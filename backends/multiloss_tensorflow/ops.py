@@ -34,8 +34,6 @@ SAME = {
     "nan": math.nan, "newaxis": None, "lgamma": tf.math.lgamma,
 }  # fmt: skip
 
-_BASIC = SimpleNamespace(**SAME, where=tf.where, sum=lambda x, axis: tf.reduce_sum(x, axis), concat=tf.concat)
-
 
 def _reduction(function: Any) -> Any:
     def reduce(x: Array, *, axis: Any = None, keepdims: builtins.bool = False) -> Array:
@@ -119,6 +117,9 @@ def where(condition: Array, x: Any, y: Any) -> Array:
     if not tf.is_tensor(x):
         x = _number(x, y) if tf.is_tensor(y) else tf.convert_to_tensor(x)
     return tf.where(condition, x, _number(y, x))
+
+
+_BASIC = SimpleNamespace(**SAME, where=where, sum=lambda x, axis: tf.reduce_sum(x, axis), concat=tf.concat)
 
 
 def _pair(function: Any) -> Any:

@@ -154,10 +154,12 @@ def _log_probabilities(options: Any, axis: Any, shape: Any) -> Callable[[Tensor]
         return None
     if "epsilon" not in options:
         return lambda y_pred: y_pred
-    if options["normalize"] or options["label_smoothing"] != 0:
-        return None
     epsilon = options["epsilon"]
-    return lambda y_pred: y_pred.clamp(min=epsilon).log() if epsilon > 0 else y_pred.log()
+    if (
+        options["normalize"] or options["label_smoothing"] != 0 or epsilon == 0
+    ):  # the derivative of log 0 times 0 is nan
+        return None
+    return lambda y_pred: y_pred.clamp(min=epsilon).log()
 
 
 def _or_none(call: Call | None) -> Call | None:
