@@ -229,9 +229,21 @@ def log_cosh(xp: Any, x: Array) -> Array:
     return xp.log1p(2 * half * half) + xp.abs(x - near)
 
 
+def _largest(xp: Any, x: Array, axis: Any) -> Array:
+    """The largest entry over `axis`, which is kept; -inf of none."""
+    if 0 not in x.shape:
+        return xp.max(x, axis=axis, keepdims=True)
+    axes = (
+        range(len(x.shape))
+        if axis is None
+        else [a % len(x.shape) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    )
+    return xp.full(tuple(1 if i in axes else n for i, n in enumerate(x.shape)), -math.inf, dtype=x.dtype)
+
+
 def logsumexp(xp: Any, x: Array, *, axis: Any, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis`, without overflow."""
-    top = xp.max(x, axis=axis, keepdims=True)
+    top = _largest(xp, x, axis)
     top = xp.where(xp.isfinite(top), top, 0)  # a row of -inf, or one with inf, must not become inf - inf
     total = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
     return total if keepdims else xp.squeeze(total, axis=tuple(range(len(x.shape))) if axis is None else axis)
@@ -239,13 +251,13 @@ def logsumexp(xp: Any, x: Array, *, axis: Any, keepdims: bool = False) -> Array:
 
 def log_softmax(xp: Any, x: Array, *, axis: Any) -> Array:
     """x - logsumexp(x) over `axis`, relative to the largest x: logits of 1e4 keep their digits."""
-    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    shifted = x - _largest(xp, x, axis)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
 
 def softmax(xp: Any, x: Array, *, axis: Any) -> Array:
     """exp(x) divided by its sum over `axis`."""
-    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    e = xp.exp(x - _largest(xp, x, axis))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
