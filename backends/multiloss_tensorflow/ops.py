@@ -29,7 +29,7 @@ SAME = {
     "subtract": tf.subtract, "multiply": tf.multiply, "divide": tf.divide, "negative": tf.negative,
     "matmul": tf.matmul, "matrix_transpose": tf.linalg.matrix_transpose,
     "reshape": tf.reshape, "broadcast_to": tf.broadcast_to, "stop_gradient": tf.stop_gradient,
-    "softplus": tf.math.softplus, "expit": tf.math.sigmoid, "float32": tf.float32, "float64": tf.float64,
+    "float32": tf.float32, "float64": tf.float64,
     "int32": tf.int32, "int64": tf.int64, "bool": tf.bool, "pi": math.pi, "e": math.e, "inf": math.inf,
     "nan": math.nan, "newaxis": None, "lgamma": tf.math.lgamma,
 }  # fmt: skip
@@ -68,7 +68,6 @@ REDUCTIONS = {
     "sum": _reduction(_sum), "mean": _reduction(tf.reduce_mean), "max": _reduction(tf.reduce_max),
     "min": _reduction(tf.reduce_min), "prod": _reduction(tf.reduce_prod), "any": _reduction(tf.reduce_any),
     "all": _reduction(tf.reduce_all), "std": _reduction(tf.math.reduce_std), "var": _reduction(tf.math.reduce_variance),
-    "logsumexp": _reduction(tf.reduce_logsumexp),
 }  # fmt: skip
 
 
@@ -261,6 +260,21 @@ def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
 def arange(*args: Any, dtype: Any = None) -> Array:
     """Numbers at equal steps."""
     return tf.range(*args, dtype=dtype)
+
+
+def logsumexp(x: Array, *, axis: Any = None, keepdims: builtins.bool = False) -> Array:
+    """log(sum(exp(x))) over `axis`, without overflow."""
+    return tf.reduce_logsumexp(x, list(axis) if isinstance(axis, tuple) else axis, keepdims)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), right in both tails."""
+    return tf.math.softplus(x)
+
+
+def expit(x: Array) -> Array:
+    """1 / (1 + exp(-x)), right in both tails."""
+    return tf.math.sigmoid(x)
 
 
 def log_softmax(x: Array, *, axis: int) -> Array:

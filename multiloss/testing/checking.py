@@ -92,7 +92,7 @@ class _Trial:
 
     def __init__(self, backend: str, spec: Spec, case: Case | CaseOfInputs, reference: Reference | None) -> None:
         self.spec, self.case, self.reference = spec, case, reference
-        self.of = f"on {backend}", f"for {case}"
+        self.backend, self.of = backend, (f"on {backend}", f"for {case}")
         self.loss = make(spec, backend)
         self.more = {"sample_weight": case.sample_weight, "mask": case.mask}
         self.inputs = _given(spec, case.inputs)
@@ -107,7 +107,7 @@ class _Trial:
 
     def differentiated(self, inputs: Inputs) -> tuple[np.ndarray, Inputs]:
         """The value, and the gradients by name."""
-        by = _has_gradients(self.spec, str(self.loss.backend))
+        by = _has_gradients(self.spec, self.backend)
         if not by:
             return _host(self.loss(**inputs, **self.more)), {}
         value, gradients = self.loss.value_and_grad(**inputs, **self.more, wrt=by)
