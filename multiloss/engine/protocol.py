@@ -48,7 +48,7 @@ class Group(Protocol):
 
 
 class Adapter(Protocol):
-    """What `multiloss_X/__init__.py` defines."""
+    """What `multiloss_X` has: `loss` and `center`, and what the engine asks about arrays (its `arrays.py`)."""
 
     name: str
     """The backend's name, `multiloss.get(..., backend=name)`."""
