@@ -24,7 +24,7 @@ def _apply(function: str, x: Any, axis: Any, **keywords: Any) -> Array:
 
 def _as_it_came(be: Any, result: Array, array: Array) -> Array:
     """As the frameworks do: half precision in, half precision out (computed in float32)."""
-    return be.cast_like(result, array) if be.kind(array) == "f" else result
+    return be.cast_like(result, array) if be.dtype_kind(array) == "f" else result
 
 
 def softmax(x: Any, axis: int = -1) -> Array:

@@ -55,7 +55,7 @@ def shape(x: Array) -> tuple[int, ...]:
     return x.shape
 
 
-def kind(x: Array) -> str:
+def dtype_kind(x: Array) -> str:
     return np.asarray(x).dtype.kind
 
 
@@ -64,7 +64,7 @@ def signature(x: Array) -> Any:
 
 
 def compute(x: Array) -> Array:
-    return x if kind(x) == "f" else strict.astype(x, strict.float64)
+    return x if dtype_kind(x) == "f" else strict.astype(x, strict.float64)
 
 
 def cast_like(x: Array, like: Array) -> Array:
@@ -89,10 +89,12 @@ class loss(LossBase):
     def __call__(self, *inputs: Any, **named: Any) -> Array:
         return self._call(inputs, named)
 
-    def _value(self, arrays: list[Any], trusted: bool) -> Array:
-        return pipeline.evaluate(self.be, self.spec, *arrays, trusted=trusted)
+    def _value(self, arrays: list[Any], labels_checked: bool) -> Array:
+        return pipeline.evaluate(self.be, self.spec, *arrays, labels_checked=labels_checked)
 
-    def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: Sequence[int]) -> Any:
+    def _value_and_gradients(self, arrays: list[Any], labels_checked: bool, positions: Sequence[int]) -> Any:
         names = tuple(self.spec.definition.inputs[i] for i in positions)
-        value, found = pipeline.value_and_gradients(self.be, self.spec, *arrays, wrt=names, trusted=trusted)
+        value, found = pipeline.value_and_gradients(
+            self.be, self.spec, *arrays, wrt=names, labels_checked=labels_checked
+        )
         return value, [found[name] for name in names]

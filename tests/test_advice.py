@@ -202,7 +202,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize(("name", "option", "here"), FOREIGN)
 def test_options_of_other_libraries(name: str, option: str, here: str | None) -> None:
-    """Named where the loss has it."""
+    """LossObject where the loss has it."""
     said = raised(lambda: get(name, **{option: 1}))
     assert (f"; what you mean is called {here}" in said) if here else ("what you mean" not in said)
     if here is not None and "given" not in here and "or" not in here.split():

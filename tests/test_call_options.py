@@ -22,7 +22,7 @@ def test_an_array_as_option(backend: str, reduction: str) -> None:
     arrays = [to_native(backend, x) for x in (Y, P)]
 
     def of_delta(delta: Any) -> Any:
-        return pipeline.evaluate(be, spec, *arrays, None, None, trusted=True, options={"delta": delta})
+        return pipeline.evaluate(be, spec, *arrays, None, None, labels_checked=True, options={"delta": delta})
 
     value, slope = native_value_and_grad(backend, of_delta, to_native(backend, np.array(2.0)))
     np.testing.assert_allclose(value.ravel(), [(0.125 + 4.0 + 6.0) / 3])
@@ -30,7 +30,7 @@ def test_an_array_as_option(backend: str, reduction: str) -> None:
 
     def of_prediction(p: Any) -> Any:
         delta = to_native(backend, np.array(2.0))
-        return pipeline.evaluate(be, spec, arrays[0], p, None, None, trusted=True, options={"delta": delta})
+        return pipeline.evaluate(be, spec, arrays[0], p, None, None, labels_checked=True, options={"delta": delta})
 
     _, gradient = native_value_and_grad(backend, of_prediction, arrays[1])
     np.testing.assert_allclose(to_numpy(gradient), [[0.5 / 3, -2 / 3, 2 / 3]])

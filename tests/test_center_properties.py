@@ -111,7 +111,7 @@ def test_any_split_is_the_whole(
 
     def run(group: Any, y: Any, x: Any) -> np.ndarray:
         _, where_to, rows = core.step(
-            be, chosen, centers, y, x, None, None, training=True, trusted=True, group=group
+            be, chosen, centers, y, x, None, None, training=True, labels_checked=True, group=group
         )  # fmt: skip
         return np.array(to_numpy(be.xp.put_rows(centers, where_to, rows)))
 

@@ -8,7 +8,7 @@ import pytest
 import multiloss
 from helpers.arrays import to_native, to_numpy
 from multiloss import porting
-from multiloss.engine.loss import Named
+from multiloss.engine.loss import LossObject
 
 pytestmark = pytest.mark.cross
 RNG = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def test_every_loss_has_an_answer(name: str, options: dict[str, Any]) -> None:
         loss = multiloss.get(name, **options)
     except (TypeError, ValueError):  # it has no such option
         return
-    if not isinstance(loss, Named):  # center losses hold state
+    if not isinstance(loss, LossObject):  # center losses hold state
         return
     for library in ("torch.nn", "keras.losses", "optax"):
         code, notes = porting.code(loss, to=library)

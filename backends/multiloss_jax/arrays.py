@@ -46,7 +46,7 @@ def shape(x: Array) -> tuple[int, ...]:
     return tuple(x.shape)
 
 
-def kind(x: Array) -> str:
+def dtype_kind(x: Array) -> str:
     """NumPy's letter of the dtype."""
     return "f" if x.dtype.kind == "V" else str(x.dtype.kind)
 
@@ -60,7 +60,7 @@ def compute(x: Array) -> Array:
     """float32 for half precision, JAX's default float for integers."""
     if x.dtype in (jnp.float32, jnp.float64):
         return x
-    return x.astype(jnp.float32 if kind(x) == "f" else jnp.result_type(float))
+    return x.astype(jnp.float32 if dtype_kind(x) == "f" else jnp.result_type(float))
 
 
 def cast_like(x: Array, like: Array) -> Array:

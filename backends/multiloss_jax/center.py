@@ -41,7 +41,7 @@ def _run(
 
 
 @lru_cache(maxsize=None)
-def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: bool) -> Any:
+def _compiled(chosen: CenterOptions, updates: bool, labels_checked: bool, differentiate: bool) -> Any:
     """Value, gradient or None, and where the centers move: the new table, and which rows the old one now lags behind.
 
     The new table is made in place of `spare` (which is donated): the same one but for the rows of `lag`.
@@ -49,7 +49,7 @@ def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: 
 
     def run(table: Any, spare: Any, lag: Any, *arrays: Any) -> tuple[Any, Any, Any, Any]:
         value, where_to, rows = step(
-            be, chosen, table, *arrays, training=moves, trusted=trusted, differentiate=differentiate
+            be, chosen, table, *arrays, training=updates, labels_checked=labels_checked, differentiate=differentiate
         )
         value, gradient = value if differentiate else (value, None)
         if where_to is None:
@@ -58,7 +58,7 @@ def _compiled(chosen: CenterOptions, moves: bool, trusted: bool, differentiate: 
         new_lag = jnp.pad(be.labels(where_to), (0, _lag_length(where_to.shape[0]) - where_to.shape[0]))
         return value, gradient, be.xp.put_rows(caught_up, where_to, rows), new_lag
 
-    return jax.jit(partial(_run, chosen, run), donate_argnums=1 if moves else ())
+    return jax.jit(partial(_run, chosen, run), donate_argnums=1 if updates else ())
 
 
 def _lag_length(rows: int) -> int:
@@ -146,12 +146,12 @@ class JaxCenter(HostCenter):
         return super()._native(**arguments)
 
     def _compute(
-        self, arrays: list[Any], moves: bool, trusted: bool, group: Any, differentiate: bool
+        self, arrays: list[Any], updates: bool, labels_checked: bool, group: Any, differentiate: bool
     ) -> tuple[Any, None, None]:
         """The centers have moved, in whole or not at all; no rows are left to commit."""
-        table, run = self._table, _compiled(self.options, moves, trusted, differentiate)
+        table, run = self._table, _compiled(self.options, updates, labels_checked, differentiate)
         spare = lag = None
-        if moves:
+        if updates:
             spare, lag = self._spare or (
                 jnp.array(table),
                 jnp.zeros(_lag_length(arrays[0].size), be.labels(arrays[0]).dtype),
@@ -159,7 +159,7 @@ class JaxCenter(HostCenter):
             self._spare = None  # if this call does not come to its end, the next one makes another copy
         value, gradient, new, new_lag = run(table, spare, lag, *arrays)
         self._refuse_traced(value)
-        if moves:
+        if updates:
             self._own = new
             self._spare = table, new_lag
         return (value, gradient) if differentiate else value, None, None

@@ -57,23 +57,23 @@ class CenterLoss(FixedOptions, nnx.Module):
         self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool | None = None
     ) -> Any:
         """The value with the centers from before; while training they move once by Eq. 4."""
-        moves = (not self.deterministic) if training is None else training
-        moves = moves and self._pure.options.update == "auto"
-        return self._run(labels, features, sample_weight, mask, moves)
+        updates = (not self.deterministic) if training is None else training
+        updates = updates and self._pure.options.update == "auto"
+        return self._run(labels, features, sample_weight, mask, updates)
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` says."""
         self._run(labels, features, None, mask, True)
 
-    def _run(self, labels: Any, features: Any, sample_weight: Any, mask: Any, moves: bool) -> Any:
+    def _run(self, labels: Any, features: Any, sample_weight: Any, mask: Any, updates: bool) -> Any:
         table = jnp.asarray(self.centers[...])
         wanted = self._pure.options.num_classes, self._pure.options.feature_dim
         if table.shape != wanted:  # somebody has replaced the variable
             raise ValueError(f"the variable holds centers of shape {table.shape}, but these are of shape {wanted}")
         state = {"centers": table}
         value, state = self._pure.step(
-            state, be.asarray(labels, None, "labels"), features, moves, sample_weight=sample_weight, mask=mask
+            state, be.asarray(labels, None, "labels"), features, updates, sample_weight=sample_weight, mask=mask
         )
-        if moves:
+        if updates:
             self.centers[...] = state["centers"]
         return value

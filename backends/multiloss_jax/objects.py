@@ -17,15 +17,15 @@ __all__ = ["JaxCenter", "JaxLoss"]
 
 
 @lru_cache(maxsize=None)
-def _compiled(spec: Spec, trusted: bool) -> Any:
+def _compiled(spec: Spec, labels_checked: bool) -> Any:
     """One compiled function a spec: equal losses share it."""
-    return jax.jit(partial(pipeline.evaluate, be, spec, trusted=trusted))
+    return jax.jit(partial(pipeline.evaluate, be, spec, labels_checked=labels_checked))
 
 
 @lru_cache(maxsize=None)
-def _compiled_with_gradient(spec: Spec, trusted: bool, positions: tuple[int, ...]) -> Any:
+def _compiled_with_gradient(spec: Spec, labels_checked: bool, positions: tuple[int, ...]) -> Any:
     def total(*arrays: Any) -> Any:
-        value = pipeline.evaluate(be, spec, *arrays, trusted=trusted)
+        value = pipeline.evaluate(be, spec, *arrays, labels_checked=labels_checked)
         return (value.sum() if value.ndim else value), value
 
     def both(*arrays: Any) -> Any:
@@ -36,9 +36,9 @@ def _compiled_with_gradient(spec: Spec, trusted: bool, positions: tuple[int, ...
 
 
 @lru_cache(maxsize=None)
-def _compiled_derivatives(spec: Spec, trusted: bool) -> Any:
+def _compiled_derivatives(spec: Spec, labels_checked: bool) -> Any:
     def pair(y_true: Any, y_pred: Any) -> Any:
-        found = pipeline.grad_and_hess(be, spec, y_true, y_pred, trusted)
+        found = pipeline.grad_and_hess(be, spec, y_true, y_pred, labels_checked)
         return tuple(x.astype(y_pred.dtype) for x in found) if jnp.issubdtype(y_pred.dtype, jnp.floating) else found
 
     return jax.jit(pair)
@@ -76,11 +76,13 @@ class JaxLoss(LossBase):
             return value, gradient
         return super().value_and_grad(*inputs, wrt=wrt, **named)
 
-    def _value(self, arrays: list[Any], trusted: bool) -> Any:
-        return _compiled(self.spec, trusted)(*arrays)
+    def _value(self, arrays: list[Any], labels_checked: bool) -> Any:
+        return _compiled(self.spec, labels_checked)(*arrays)
 
-    def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:
-        return _compiled_with_gradient(self.spec, trusted, positions)(*arrays)
+    def _value_and_gradients(
+        self, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
+    ) -> tuple[Any, Any]:
+        return _compiled_with_gradient(self.spec, labels_checked, positions)(*arrays)
 
-    def _derivatives(self, y_true: Any, y_pred: Any, trusted: bool) -> tuple[Any, Any]:
-        return _compiled_derivatives(self.spec, trusted)(y_true, y_pred)
+    def _derivatives(self, y_true: Any, y_pred: Any, labels_checked: bool) -> tuple[Any, Any]:
+        return _compiled_derivatives(self.spec, labels_checked)(y_true, y_pred)

@@ -8,7 +8,7 @@ import keras
 
 from multiloss.engine.definition import Definition
 from multiloss.engine.loss import Spec
-from multiloss.engine.shapes import Wanted
+from multiloss.engine.shapes import InputShape
 from multiloss_keras import arrays as be
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
@@ -106,7 +106,7 @@ def of_inputs(spec: Spec, rank: int, given: list[Any], ready: list[Any], mask: A
     return (attached if mask is None else mask), steps
 
 
-def _lengths_of(definition: Definition, shape: Wanted) -> int | None:
+def _lengths_of(definition: Definition, shape: InputShape) -> int | None:
     """The position of the optional input that says how many of the steps of such sequences (N, T, ...) count."""
     for i, name in enumerate(definition.inputs):
         lengths = definition.shapes[name]

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from multiloss.engine import checks, dispatch
-from multiloss.engine.call import bound, wanted
+from multiloss.engine.call import argnums, bound
 from multiloss.engine.layout import sample_shape
-from multiloss.engine.loss import Named, Spec, make, make_spec
+from multiloss.engine.loss import LossObject, Spec, make, make_spec
 from multiloss_keras import arrays as be
 from multiloss_keras import masks
 from multiloss_keras.center import CenterLoss
@@ -26,7 +26,7 @@ _KERAS_REDUCTIONS = {
 
 
 @keras.saving.register_keras_serializable(package="multiloss", name="Loss")
-class KerasLoss(Named, keras.losses.Loss):
+class KerasLoss(LossObject, keras.losses.Loss):
     """A loss for `compile` and custom loops, in Keras' dtype; labels are read before Keras would cast them."""
 
     backend = "keras"
@@ -91,7 +91,7 @@ class KerasLoss(Named, keras.losses.Loss):
         tensors, ready = [], []
         for name, x in zip(definition.inputs, given, strict=True):
             tensor = x = None if x is None else be.asarray(x, None, name)
-            if x is not None and be.kind(x) == "f" and be.compute(x) is x:
+            if x is not None and be.dtype_kind(x) == "f" and be.compute(x) is x:
                 x = keras.ops.cast(x, self.dtype)
             tensors.append(tensor)
             ready.append(x)
@@ -103,9 +103,9 @@ class KerasLoss(Named, keras.losses.Loss):
         y_true, y_pred = _tensors(y_true, y_pred)
         # Half precision is computed in float32 anyhow, and the checks allow for its rounding where they see it.
         widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in _HALF
-        if be.kind(y_pred) == "f" and not widened:  # the rest is refused, not cast
+        if be.dtype_kind(y_pred) == "f" and not widened:  # the rest is refused, not cast
             y_pred = keras.ops.cast(y_pred, self.dtype)
-        elif be.kind(y_pred) in "iu":  # integers of any size, which half precision does not hold
+        elif be.dtype_kind(y_pred) in "iu":  # integers of any size, which half precision does not hold
             y_pred = keras.ops.cast(y_pred, "float32" if self.dtype in _HALF else self.dtype)
         y_true, y_pred = align(y_true, y_pred, self.spec)
         checks.axis_fits(self.spec.axis, be.shape(y_pred), "y_pred")
@@ -113,7 +113,7 @@ class KerasLoss(Named, keras.losses.Loss):
 
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names)."""
-        positions = wanted(wrt, self.spec.definition)
+        positions = argnums(wrt, self.spec.definition)
         (*ready, weight, mask), given, steps = self._ready(self._bound(inputs, named))
         asked = [self.spec.definition.inputs[i] for i in positions]
         value, gradients = self._native.value_and_grad(*ready, sample_weight=weight, mask=mask, wrt=asked)
@@ -165,4 +165,4 @@ def _tensors(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 def _as_given(gradient: Any, given: Any) -> Any:
     """A gradient in the shape of what was given, before it was aligned, and in its dtype, if that is real."""
     gradient = unalign(gradient, len(given.shape))
-    return be.cast_like(gradient, given) if be.kind(given) == "f" else gradient
+    return be.cast_like(gradient, given) if be.dtype_kind(given) == "f" else gradient

@@ -14,7 +14,7 @@ def class_labels(y: Any, classes: int | None) -> Any:
     """Integer labels of the targets: labels as they are, one-hot ones by argmax; soft ones are refused."""
     y = be.asarray(y, None, "y")
     if len(y.shape) == 2 and y.shape[-1] == classes != 1:
-        y = ops.cast(y, "int32") if be.kind(y) == "b" else y
+        y = ops.cast(y, "int32") if be.dtype_kind(y) == "b" else y
         largest = ops.max(y, axis=-1)
         one_hot = (ops.cast(largest, "float32") == 1) & (ops.sum(ops.cast(y != 0, "int32"), axis=-1) == 1)
         values = be.host(one_hot)
@@ -28,6 +28,6 @@ def class_labels(y: Any, classes: int | None) -> Any:
         # A tf.function that met int32 and int64 labels retraces with float64, which holds both exactly.
         whole = ops.cast(y, "int64")
         return ops.where(ops.cast(whole, "float64") == y, whole, -1)
-    if be.kind(y) not in "iu":
+    if be.dtype_kind(y) not in "iu":
         raise checks.label_dtype(y.dtype, "y")
     return y

@@ -32,7 +32,7 @@ def shape(x: Array) -> tuple[int, ...]:
     return tuple(x.shape)
 
 
-def kind(x: Array) -> str:
+def dtype_kind(x: Array) -> str:
     """NumPy's letter; ml_dtypes' half precision counts as real."""
     return "f" if x.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2") else x.dtype.kind
 
@@ -46,7 +46,7 @@ def compute(x: Array) -> Array:
     """float32 for half precision, float64 for integers."""
     if x.dtype in (np.float32, np.float64):
         return x
-    return np.asarray(x).astype(np.float32 if kind(x) == "f" and x.dtype.itemsize <= 2 else np.float64)
+    return np.asarray(x).astype(np.float32 if dtype_kind(x) == "f" and x.dtype.itemsize <= 2 else np.float64)
 
 
 def cast_like(x: Array, like: Array) -> Array:

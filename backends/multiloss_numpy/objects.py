@@ -26,12 +26,12 @@ class NumpyLoss(LossBase):
         """The loss of its inputs, by place or by name: arrays, lists or numbers."""
         return self._call(inputs, named)
 
-    def _value(self, arrays: list[Any], trusted: bool) -> Any:
+    def _value(self, arrays: list[Any], labels_checked: bool) -> Any:
         with np.errstate(all="ignore"):  # inf and nan show in the value, as in every backend
-            return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
+            return pipeline.evaluate(be, self.spec, *arrays, labels_checked=labels_checked)
 
     def _value_and_gradients(
-        self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
+        self, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
     ) -> tuple[Any, Sequence[Any]]:
         spec, names = self.spec, self.spec.definition.inputs
         closed = tuple(names[i] for i in positions if names[i] in spec.definition.gradients)
@@ -39,25 +39,27 @@ class NumpyLoss(LossBase):
         found: dict[str, Any] = {}
         with np.errstate(all="ignore"):
             if others:
-                value, gradients = _by_autograd(spec, arrays, trusted, others)
+                value, gradients = _by_autograd(spec, arrays, labels_checked, others)
                 found = dict(zip((names[i] for i in others), gradients, strict=True))
             if closed:
-                value, by_name = pipeline.value_and_gradients(be, spec, *arrays, wrt=closed, trusted=trusted)
+                value, by_name = pipeline.value_and_gradients(
+                    be, spec, *arrays, wrt=closed, labels_checked=labels_checked
+                )
                 found |= by_name
             return value, [_cast(found[names[i]], arrays[i]) for i in positions]
 
-    def _derivatives(self, y_true: Any, y_pred: Any, trusted: bool) -> tuple[Any, Any]:
+    def _derivatives(self, y_true: Any, y_pred: Any, labels_checked: bool) -> tuple[Any, Any]:
         with np.errstate(all="ignore"):
-            first, second = pipeline.grad_and_hess(be, self.spec, y_true, y_pred, trusted)
+            first, second = pipeline.grad_and_hess(be, self.spec, y_true, y_pred, labels_checked)
             return _cast(first, y_pred), _cast(second, y_pred)
 
 
 def _cast(gradient: Any, like: Any) -> Any:
-    return np.asarray(gradient, like.dtype if be.kind(like) == "f" else None)
+    return np.asarray(gradient, like.dtype if be.dtype_kind(like) == "f" else None)
 
 
 def _by_autograd(
-    spec: Spec, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
+    spec: Spec, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
 ) -> tuple[Any, tuple[Any, ...]]:
     """For a definition without a closed form (a user's own): the `autograd` package."""
     if importlib.util.find_spec("autograd") is None:
@@ -67,7 +69,7 @@ def _by_autograd(
         )
     from multiloss_numpy import tracing
 
-    return tracing.value_and_gradients(spec, arrays, trusted, positions)
+    return tracing.value_and_gradients(spec, arrays, labels_checked, positions)
 
 
 class NumpyCenter(HostCenter):

@@ -93,7 +93,7 @@ def _traced_ops() -> dict[str, Any]:
 
 
 def value_and_gradients(
-    spec: Any, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
+    spec: Any, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
 ) -> tuple[Any, tuple[Any, ...]]:
     """The loss, and its gradient with respect to the arguments at `positions`."""
     be = SimpleNamespace(**{**vars(plain), "xp": Combined(anp, _traced_ops())})
@@ -104,8 +104,8 @@ def value_and_gradients(
         now = list(inputs)
         for position, x in zip(positions, traced, strict=True):
             now[position] = x
-        return anp.sum(pipeline.evaluate(be, spec, *now, *arrays[-2:], trusted=trusted))
+        return anp.sum(pipeline.evaluate(be, spec, *now, *arrays[-2:], labels_checked=labels_checked))
 
     gradients = autograd.grad(total, tuple(range(len(positions))))(*(inputs[i] for i in positions))
-    value = pipeline.evaluate(plain, spec, *arrays, trusted=trusted)
+    value = pipeline.evaluate(plain, spec, *arrays, labels_checked=labels_checked)
     return value, tuple(g.astype(arrays[i].dtype) for g, i in zip(gradients, positions, strict=True))

@@ -57,7 +57,7 @@ def shape(x: Array) -> tuple[int | None, ...]:
     return tuple(x.shape)
 
 
-def kind(x: Array) -> str:
+def dtype_kind(x: Array) -> str:
     """NumPy's letter of the dtype."""
     dtype = x.dtype
     return "f" if dtype.is_floating else "b" if dtype.is_bool else "i" if dtype.is_integer else "c"

@@ -31,17 +31,17 @@ def _inner_shapes(spec: Spec, arrays: list[Any]) -> tuple[Any, ...]:
 
 
 @lru_cache(maxsize=None)
-def _compiled(spec: Spec, trusted: bool, ranks: Any) -> Any:
+def _compiled(spec: Spec, labels_checked: bool, ranks: Any) -> Any:
     """One compiled function a spec and ranks: equal losses share it."""
-    return _function(partial(pipeline.evaluate, be, spec, trusted=trusted))
+    return _function(partial(pipeline.evaluate, be, spec, labels_checked=labels_checked))
 
 
 @lru_cache(maxsize=None)
-def _compiled_pair(spec: Spec, trusted: bool, ranks: Any) -> Any:
-    return _function(partial(pipeline.value_and_gradients, be, spec, wrt=("y_pred",), trusted=trusted))
+def _compiled_pair(spec: Spec, labels_checked: bool, ranks: Any) -> Any:
+    return _function(partial(pipeline.value_and_gradients, be, spec, wrt=("y_pred",), labels_checked=labels_checked))
 
 
-def _clustered(spec: Spec, trusted: bool, arrays: list[Any]) -> Any:
+def _clustered(spec: Spec, labels_checked: bool, arrays: list[Any]) -> Any:
     """The reduced loss in a graph, its closed-form gradient from the same XLA program: what both need, once."""
     inputs = [x for x in arrays if x is not None]
 
@@ -49,12 +49,12 @@ def _clustered(spec: Spec, trusted: bool, arrays: list[Any]) -> Any:
     def function(*inputs: Any) -> Any:
         given = iter(inputs)
         now = [None if x is None else next(given) for x in arrays]
-        value, gradients = _compiled_pair(spec, trusted, _inner_shapes(spec, arrays))(*now)
+        value, gradients = _compiled_pair(spec, labels_checked, _inner_shapes(spec, arrays))(*now)
 
         def backward(g: Any) -> list[Any]:
             with tf.GradientTape() as tape:  # by targets and weights; the graph drops what nobody asks for
                 tape.watch(inputs)
-                again = pipeline.evaluate(be, spec, *now, trusted=trusted)
+                again = pipeline.evaluate(be, spec, *now, labels_checked=labels_checked)
             others = tape.gradient(again, inputs, output_gradients=g)
             gradient = gradients["y_pred"]
             return [be.cast_like(g * gradient, x) if x is now[1] else by for x, by in zip(inputs, others, strict=True)]
@@ -65,21 +65,21 @@ def _clustered(spec: Spec, trusted: bool, arrays: list[Any]) -> Any:
 
 
 @lru_cache(maxsize=None)
-def _compiled_with_gradient(spec: Spec, trusted: bool, ranks: Any, positions: tuple[int, ...]) -> Any:
+def _compiled_with_gradient(spec: Spec, labels_checked: bool, ranks: Any, positions: tuple[int, ...]) -> Any:
     def both(*arrays: Any) -> Any:
         inputs = [arrays[i] for i in positions]
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            value = pipeline.evaluate(be, spec, *arrays, trusted=trusted)
+            value = pipeline.evaluate(be, spec, *arrays, labels_checked=labels_checked)
         return value, tape.gradient(value, inputs, unconnected_gradients="zero")
 
     return _function(both)
 
 
 @lru_cache(maxsize=None)
-def _compiled_derivatives(spec: Spec, trusted: bool, rank: int) -> Any:
+def _compiled_derivatives(spec: Spec, labels_checked: bool, rank: int) -> Any:
     def pair(y_true: Any, y_pred: Any) -> Any:
-        found = pipeline.grad_and_hess(be, spec, y_true, y_pred, trusted)
+        found = pipeline.grad_and_hess(be, spec, y_true, y_pred, labels_checked)
         return tuple(tf.cast(x, y_pred.dtype) for x in found) if y_pred.dtype.is_floating else found
 
     return _function(pair)
@@ -96,16 +96,18 @@ class TensorflowLoss(LossBase):
         """The loss of its inputs, by place or by name: tensors, lists or numbers."""
         return self._call(inputs, named)
 
-    def _value(self, arrays: list[Any], trusted: bool) -> Any:
+    def _value(self, arrays: list[Any], labels_checked: bool) -> Any:
         spec = self.spec
         if tf.executing_eagerly():
-            return _compiled(spec, trusted, _inner_shapes(spec, arrays))(*arrays)
+            return _compiled(spec, labels_checked, _inner_shapes(spec, arrays))(*arrays)
         if spec.definition.kernel in kernels.CLUSTERED and spec.reduction != "none":
-            return _clustered(spec, trusted, arrays)
-        return pipeline.evaluate(be, spec, *arrays, trusted=trusted)
+            return _clustered(spec, labels_checked, arrays)
+        return pipeline.evaluate(be, spec, *arrays, labels_checked=labels_checked)
 
-    def _value_and_gradients(self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]) -> tuple[Any, Any]:
-        return _compiled_with_gradient(self.spec, trusted, _inner_shapes(self.spec, arrays), positions)(*arrays)
+    def _value_and_gradients(
+        self, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
+    ) -> tuple[Any, Any]:
+        return _compiled_with_gradient(self.spec, labels_checked, _inner_shapes(self.spec, arrays), positions)(*arrays)
 
-    def _derivatives(self, y_true: Any, y_pred: Any, trusted: bool) -> tuple[Any, Any]:
-        return _compiled_derivatives(self.spec, trusted, y_pred.shape.rank)(y_true, y_pred)
+    def _derivatives(self, y_true: Any, y_pred: Any, labels_checked: bool) -> tuple[Any, Any]:
+        return _compiled_derivatives(self.spec, labels_checked, y_pred.shape.rank)(y_true, y_pred)

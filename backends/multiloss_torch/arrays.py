@@ -59,7 +59,7 @@ def shape(x: torch.Tensor) -> tuple[int, ...]:
     return tuple(x.shape)
 
 
-def kind(x: torch.Tensor) -> str:
+def dtype_kind(x: torch.Tensor) -> str:
     """NumPy's letter of the dtype."""
     dtype = x.dtype
     if dtype.is_floating_point:

@@ -84,7 +84,7 @@ class TorchCenter(CenterMethods, compat.Table):
         """The value, and its gradient with respect to the features; in training mode the centers move once."""
         return super().value_and_grad(labels, features, sample_weight, mask, training=self.training, wrt=wrt)
 
-    def _run(self, given: Any, moves: bool, differentiate: bool = False) -> tuple[Tensor, Tensor]:
+    def _run(self, given: Any, updates: bool, differentiate: bool = False) -> tuple[Tensor, Tensor]:
         """The value and its gradient."""
         recorded = torch.is_grad_enabled()
         with torch.enable_grad():
@@ -113,20 +113,20 @@ class TorchCenter(CenterMethods, compat.Table):
         caller's gradients are `recorded`."""
         recorded = torch.is_grad_enabled() if recorded is None else recorded
         may_move = self.training and self.options.update == "auto"
-        moves = may_move and recorded
+        updates = may_move and recorded
         first_passes: list[Any] = []
         if checkpointing.is_possible(recorded):
             first_passes, recomputed = checkpointing.regions()
             read = None if recomputed is None else checkpointing.recall(recomputed, self)
             if read is not None:
                 return self._recompute(given, leaf, first_passes, read)
-            moves = recomputed is None and (moves or (may_move and checkpointing.is_trained(first_passes)))
-        value, where_to, rows, features = self._step(given, moves, leaf, first_passes)
+            updates = recomputed is None and (updates or (may_move and checkpointing.is_trained(first_passes)))
+        value, where_to, rows, features = self._step(given, updates, leaf, first_passes)
         if where_to is not None:
             self._commit(where_to, rows)
         return value, features
 
-    def _remember(self, centers: Tensor, labels: Tensor, trusted: bool, first_passes: Sequence[Any]) -> None:
+    def _remember(self, centers: Tensor, labels: Tensor, labels_checked: bool, first_passes: Sequence[Any]) -> None:
         """Keep what is read now for the recomputation of checkpointed regions."""
         if self.options.table.compares:
             table, places = centers.clone(), None
@@ -135,7 +135,7 @@ class TorchCenter(CenterMethods, compat.Table):
             known = (labels >= 0) & (labels < centers.shape[0])
             places = torch.arange(labels.numel(), device=labels.device).reshape(labels.shape).where(known, -1)
             table = centers[labels.where(known, 0).reshape(-1)]
-        checkpointing.remember(first_passes, self, checkpointing.Read(table, places, trusted))
+        checkpointing.remember(first_passes, self, checkpointing.Read(table, places, labels_checked))
 
     def _recompute(
         self, given: tuple[Any, ...], leaf: bool, first_passes: list[Any], read: checkpointing.Read
@@ -146,28 +146,28 @@ class TorchCenter(CenterMethods, compat.Table):
         features = _leaf_of(features) if leaf else features
         places = labels if read.places is None else read.places
         value, _, _ = step(
-            be, self.options, read.table, places, features, *rest, training=False, trusted=read.trusted
+            be, self.options, read.table, places, features, *rest, training=False, labels_checked=read.labels_checked
         )  # fmt: skip
         return value, features
 
     def _step(
-        self, given: tuple[Any, ...], moves: bool, leaf: bool = False, first_passes: Sequence[Any] = ()
+        self, given: tuple[Any, ...], updates: bool, leaf: bool = False, first_passes: Sequence[Any] = ()
     ) -> tuple[Any, Any, Any, Tensor]:
-        group = self._choice.processes(self.centers.device) if moves else None
+        group = self._choice.processes(self.centers.device) if updates else None
         if group is None:
-            checked, trusted = self._checked(given, leaf, may_grow=not torch.compiler.is_compiling())
+            checked, labels_checked = self._checked(given, leaf, may_grow=not torch.compiler.is_compiling())
         else:
-            checked, trusted = self._checked_everywhere(group, given, leaf)
+            checked, labels_checked = self._checked_everywhere(group, given, leaf)
         centers = self.centers
         if self.options.table.one_row and group is not None and bool(centers.isnan()):
             # The start of that row takes all processes; a recomputation, which has one, shall read what they found.
             labels, x, _, mask = checked
             centers = one_row(be, self.options.table, centers, labels, x, mask, group)[1]
         if first_passes:
-            self._remember(centers, checked[0], trusted, first_passes)
-        if moves and torch.compiler.is_compiling():
+            self._remember(centers, checked[0], labels_checked, first_passes)
+        if updates and torch.compiler.is_compiling():
             checked = checkpointing.in_first_pass(checked[0]), *checked[1:]
-        done = step(be, self.options, centers, *checked, training=moves, trusted=trusted, group=group)
+        done = step(be, self.options, centers, *checked, training=updates, labels_checked=labels_checked, group=group)
         return *done, checked[1]
 
     def _native(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Any]:
@@ -187,8 +187,8 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
         """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
-        (labels, features, *rest), trusted = self._ready(given)
-        return (labels, _leaf_of(features) if leaf else features, *rest), trusted
+        (labels, features, *rest), labels_checked = self._ready(given)
+        return (labels, _leaf_of(features) if leaf else features, *rest), labels_checked
 
     def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:
         """The same in all processes: what one refuses, all do, and none has changed."""

@@ -208,7 +208,7 @@ class Read(NamedTuple):
     """The rows of the batch, or the whole table."""
     places: Tensor | None
     """Where in it each sample finds its row, -1: nowhere; None: at its label."""
-    trusted: bool
+    labels_checked: bool
 
 
 def remember(first_passes: Sequence[Any], owner: Any, read: Read) -> None:

@@ -275,7 +275,7 @@ class Processes:
                     "the processes of a group cannot let the centers grow; pass num_classes to "
                     "multiloss.get('center', ...)"
                 )
-            checked, trusted = check()
+            checked, labels_checked = check()
             facts = {
                 "loss": chosen.loss,
                 "num_classes": shape()[0],
@@ -290,7 +290,7 @@ class Processes:
             return {
                 "facts": facts,
                 "length": checked[0].numel(),
-                "trusted": trusted,
+                "labels_checked": labels_checked,
                 "number": choice.number,
                 "steps": choice.steps,
                 "place": choice.place,
@@ -309,7 +309,7 @@ class Processes:
             self._told(lambda: {_CHECKSUM: checksum()}, lambda told: _difference(told, _CHECKSUM, hint))
             choice.same = True
         self._agreed.settle(choice, told)
-        return checked, all(said["trusted"] for said in told)
+        return checked, all(said["labels_checked"] for said in told)
 
     def gathers(self, classes: int, dim: int, samples: int) -> bool:
         """Whether the batch travels (its rows to every process), and not one sum a class (there and back)."""

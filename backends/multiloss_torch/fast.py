@@ -28,11 +28,11 @@ Found = tuple[Tensor, list[Tensor]]
 """Values, and the derivative by each input that is asked for."""
 
 
-def plan(spec: Any, trusted: bool, arrays: Sequence[Any]) -> Plan | None:
+def plan(spec: Any, labels_checked: bool, arrays: Sequence[Any]) -> Plan | None:
     """How the loss of checked inputs, `sample_weight` and `mask` is computed; None where torch has to record its
     operations: while it compiles, under torch.func, of subclasses, in forward mode."""
     inputs = arrays[: len(spec.definition.inputs)]
-    return Plan(spec, trusted, arrays) if mode.is_eager(*inputs) else None
+    return Plan(spec, labels_checked, arrays) if mode.is_eager(*inputs) else None
 
 
 class Plan:
@@ -42,15 +42,15 @@ class Plan:
     the plan for its next batches of this kind, and calls it with their inputs.
     """
 
-    def __init__(self, spec: Any, trusted: bool, arrays: Sequence[Any]) -> None:
+    def __init__(self, spec: Any, labels_checked: bool, arrays: Sequence[Any]) -> None:
         *inputs, weight, mask = arrays
-        self.spec, self.trusted = spec, trusted
+        self.spec, self.labels_checked = spec, labels_checked
         self.positions = {name: i for i, name in enumerate(spec.definition.inputs) if inputs[i] is not None}
         self.scale: float | None = None
         """What multiplies the sum of all values; None where the loss is not only that: with weights, a mask."""
         self.is_kept = False
         """Whether other arrays of this kind can take it: only their labels are left to look at."""
-        if trusted and weight is None and mask is None and inputs[1].numel() and _sums(spec):
+        if labels_checked and weight is None and mask is None and inputs[1].numel() and _sums(spec):
             self._measure(inputs)
 
     def _measure(self, inputs: Sequence[Any]) -> None:
@@ -103,7 +103,9 @@ class Plan:
             return found
         if found is None:
             spec = self.spec
-            value, by_name = pipeline.value_and_gradients(be, spec, *arrays, wrt=names, trusted=self.trusted)
+            value, by_name = pipeline.value_and_gradients(
+                be, spec, *arrays, wrt=names, labels_checked=self.labels_checked
+            )
             found = value, [by_name[name] for name in names]
         places = [arrays[self.positions[name]] for name in names]
         return found[0], [
@@ -164,7 +166,9 @@ class _ValueAndGradients(torch.autograd.Function):
         plan, names = ctx.plan, ctx.names
         if torch.is_grad_enabled():  # to be differentiated once more
             arrays = ctx.saved_tensors
-            _, again = pipeline.value_and_gradients(be, plan.spec, *arrays, wrt=names, trusted=plan.trusted)
+            _, again = pipeline.value_and_gradients(
+                be, plan.spec, *arrays, wrt=names, labels_checked=plan.labels_checked
+            )
             found = [be.cast_like(again[name] * g, arrays[plan.positions[name]]) for name in names]
         else:
             if found is None:  # another pass over a retained graph

@@ -76,16 +76,16 @@ class TorchLoss(LossBase, nn.Module):
         """What arrays of one kind share, for `_direct`; None for a call with more than the inputs, or by names."""
         return mode.kind_of(inputs) if len(inputs) == len(self.spec.definition.inputs) and not named else None
 
-    def _value(self, arrays: list[Any], trusted: bool, key: Any = None) -> Tensor:
+    def _value(self, arrays: list[Any], labels_checked: bool, key: Any = None) -> Tensor:
         *inputs, weight, mask = arrays
         if weight is None and mask is None:
-            value = self._native(inputs, trusted, key)
+            value = self._native(inputs, labels_checked, key)
             if value is not None:
                 return value
-        plan = fast.plan(self.spec, trusted, arrays)
+        plan = fast.plan(self.spec, labels_checked, arrays)
         value = None if plan is None else plan.loss(arrays)
         if plan is None or value is None:
-            return self._by_definition(arrays, trusted)
+            return self._by_definition(arrays, labels_checked)
         if plan.is_kept:
             self._keep(key, plan)
         return value
@@ -97,31 +97,31 @@ class TorchLoss(LossBase, nn.Module):
                 self._direct.clear()
             self._direct[key] = call
 
-    def _by_definition(self, arrays: list[Any], trusted: bool) -> Tensor:
+    def _by_definition(self, arrays: list[Any], labels_checked: bool) -> Tensor:
         device = arrays[1].device.type
         if device in _AUTOCAST and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):  # which would make half-precision products of float32 inputs
-                return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
-        return pipeline.evaluate(be, self.spec, *arrays, trusted=trusted)
+                return pipeline.evaluate(be, self.spec, *arrays, labels_checked=labels_checked)
+        return pipeline.evaluate(be, self.spec, *arrays, labels_checked=labels_checked)
 
     def _traced(self, given: list[Any]) -> Tensor:
         """Under torch.compile, which looks at every name that was used here again at every call: as few as can be."""
-        arrays, trusted = self._checked(be, given, first=True)
+        arrays, labels_checked = self._checked(be, given, first=True)
         true, pred, *_ = arrays
         plain = self._anywhere is not None and arrays[-1] is None and arrays[-2] is None
         if plain and (pred.dtype == torch.float32 or pred.dtype == torch.float64) and pred.numel():
             target = true if true.dtype == pred.dtype else true.to(pred.dtype)
             value: Tensor = self._anywhere(self.spec.kwargs, self.spec.axis, pred.shape)(target, pred)
             return value
-        return self._by_definition(arrays, trusted)
+        return self._by_definition(arrays, labels_checked)
 
-    def _native(self, inputs: list[Any], trusted: bool, key: Any) -> Tensor | None:
+    def _native(self, inputs: list[Any], labels_checked: bool, key: Any) -> Tensor | None:
         """The loss by torch's own kernel, where it has one for such a call; remembered for arrays of the kind `key`."""
         spec = self.spec
         whole = sequence.KERNELS.get(spec.definition.kernel)
         if whole is not None:
-            return whole(spec, inputs) if trusted else None
-        call = self._kernel_of(inputs[1], trusted)
+            return whole(spec, inputs) if labels_checked else None
+        call = self._kernel_of(inputs[1], labels_checked)
         if call is None:
             return None
         y_true, y_pred = inputs
@@ -132,14 +132,14 @@ class TorchLoss(LossBase, nn.Module):
             self._keep(key, call)
         return value
 
-    def _kernel_of(self, y_pred: Tensor, trusted: bool) -> kernels.Call | None:
+    def _kernel_of(self, y_pred: Tensor, labels_checked: bool) -> kernels.Call | None:
         """torch's own kernel for a call without weights and mask."""
         if self._kernel is None or y_pred.dtype not in _PLAIN or not y_pred.numel():
             return None
         # Under torch.func some of torch's kernels have no forward over reverse mode.
         anywhere = self._anywhere is not None and compat.transform() is None
         kernel: Any = None
-        if trusted and (anywhere or mode.can_read(y_pred)):
+        if labels_checked and (anywhere or mode.can_read(y_pred)):
             kernel = self._kernel
         elif mode.is_plain(y_pred) and self.spec.validate is False:
             kernel = kernels.UNCHECKED.get(self.spec.definition.kernel)
@@ -157,14 +157,14 @@ class TorchLoss(LossBase, nn.Module):
         return super().value_and_grad(*inputs, wrt=wrt, **named)
 
     def _value_and_gradients(
-        self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
+        self, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
     ) -> tuple[Any, Sequence[Any]]:
         arrays = [x if x is None else x.detach() for x in arrays]
         names = tuple(self.spec.definition.inputs[i] for i in positions)
         plain = arrays[-1] is None and arrays[-2] is None
         if self._is_bare() and all(name in self.spec.definition.gradients for name in names):
-            plan = fast.plan(self.spec, trusted, arrays)
-            if plan is not None and not (plain and self._kernel_of(arrays[1], trusted)):
+            plan = fast.plan(self.spec, labels_checked, arrays)
+            if plan is not None and not (plain and self._kernel_of(arrays[1], labels_checked)):
                 return plan.value_and_gradients(names, arrays)
         with torch.inference_mode(False), torch.enable_grad():
             arrays = [x.clone() if _is_inference(x) else x for x in arrays]
@@ -183,9 +183,9 @@ class TorchLoss(LossBase, nn.Module):
         gradients = torch.autograd.grad(total, [leaves[i] for i in positions], materialize_grads=True)
         return value.detach(), gradients
 
-    def _derivatives(self, y_true: Tensor, y_pred: Tensor, trusted: bool) -> tuple[Tensor, Tensor]:
+    def _derivatives(self, y_true: Tensor, y_pred: Tensor, labels_checked: bool) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            pair = pipeline.grad_and_hess(be, self.spec, y_true.detach(), y_pred.detach(), trusted)
+            pair = pipeline.grad_and_hess(be, self.spec, y_true.detach(), y_pred.detach(), labels_checked)
         dtype = y_pred.dtype if y_pred.dtype.is_floating_point else pair[0].dtype
         return pair[0].to(dtype), pair[1].to(dtype)
 

@@ -39,7 +39,7 @@ class _Ctc(torch.autograd.Function):
             return None, None, slope * g[:, None, None], None, None, None
         y_pred = y_pred.view_as(y_pred)
         y_true, *lengths = ctx.others
-        values = pipeline.evaluate(be, ctx.spec, y_true, y_pred, *lengths, None, None, trusted=True)
+        values = pipeline.evaluate(be, ctx.spec, y_true, y_pred, *lengths, None, None, labels_checked=True)
         (slope,) = torch.autograd.grad(values, y_pred, g, create_graph=True, materialize_grads=True)
         return None, None, slope, None, None, None
 

@@ -104,11 +104,11 @@ class ShardedCenter(TorchCenter):
         return int(self.options.num_classes or 0), int(self.options.feature_dim or 0)
 
     def _step(
-        self, given: tuple[Any, ...], moves: bool, leaf: bool = False, first_passes: Sequence[Any] = ()
+        self, given: tuple[Any, ...], updates: bool, leaf: bool = False, first_passes: Sequence[Any] = ()
     ) -> tuple[Any, Any, Any, Tensor]:
         group = self._choice.processes(self.centers.device)
         if group is None:
-            return super()._step(given, moves, leaf, first_passes)
+            return super()._step(given, updates, leaf, first_passes)
         (labels, features, sample_weight, mask), _ = self._checked_everywhere(group, given, leaf)
         (classes, dim), (first, stop) = self._shape(), self._owned
         with torch.no_grad():
@@ -124,8 +124,8 @@ class ShardedCenter(TorchCenter):
         if first_passes:  # the recomputation, which has no other processes, reads the rows that came
             checkpointing.remember(first_passes, self, checkpointing.Read(table, place, True))
         rest = features, sample_weight, mask
-        value, _, _ = step(be, self.options, table, place, *rest, training=False, trusted=True)
-        if not moves:
+        value, _, _ = step(be, self.options, table, place, *rest, training=False, labels_checked=True)
+        if not updates:
             self._choice.exchanged()
             return value, None, None, features
         with torch.no_grad():

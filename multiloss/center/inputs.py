@@ -16,9 +16,9 @@ def check(
     be: Any, chosen: CenterOptions, dim: int | None, labels: Array, features: Array, sample_weight: Any, mask: Any
 ) -> None:
     """Refuse what cannot be computed with centers of `dim` features (None or 0: not known yet)."""
-    if be.kind(labels) not in "iu":
+    if be.dtype_kind(labels) not in "iu":
         raise checks.label_dtype(labels.dtype, "labels")
-    if be.kind(features) not in "fiu":
+    if be.dtype_kind(features) not in "fiu":
         raise checks.real_dtype("features", features.dtype)
     label_shape, shape = be.shape(labels), be.shape(features)
     if len(shape) != len(label_shape) + 1 or not checks.same(label_shape, shape[:-1]):

@@ -131,9 +131,9 @@ class CenterMethods(FixedOptions):
         classes, dim = be.shape(centers)
         arrays = native_arrays(be, labels, features, sample_weight, mask)
         inputs.check(be, self.options, dim, *arrays)
-        trusted = inputs.labels_known(be, self.options, classes, arrays[0], arrays[3])
+        labels_checked = inputs.labels_known(be, self.options, classes, arrays[0], arrays[3])
         value, moving, rows = step(
-            be, self.options, centers, *arrays, training=training, trusted=trusted, group=self._group()
+            be, self.options, centers, *arrays, training=training, labels_checked=labels_checked, group=self._group()
         )
         if rows is None:
             return value, state
@@ -159,12 +159,12 @@ class CenterMethods(FixedOptions):
         )
         return value, gradient if isinstance(wrt, str) else (gradient,)
 
-    def _run(self, given: tuple[Any, ...], moves: bool, differentiate: bool = False) -> Any:
+    def _run(self, given: tuple[Any, ...], updates: bool, differentiate: bool = False) -> Any:
         """The value of a call, or the pair of it and its gradient; the centers move or stay."""
         with self._alone():
-            group = self._together() if moves else None
-            arrays, trusted = self._ready(given, group)
-            value, labels, rows = self._compute(arrays, moves, trusted, group, differentiate)
+            group = self._together() if updates else None
+            arrays, labels_checked = self._ready(given, group)
+            value, labels, rows = self._compute(arrays, updates, labels_checked, group, differentiate)
             if rows is not None:
                 self._commit(labels, rows)
         return value
@@ -185,11 +185,11 @@ class CenterMethods(FixedOptions):
         return native_arrays(self._be(), labels, features, sample_weight, mask)
 
     def _compute(
-        self, arrays: list[Any], moves: bool, trusted: bool, group: Any, differentiate: bool
+        self, arrays: list[Any], updates: bool, labels_checked: bool, group: Any, differentiate: bool
     ) -> tuple[Any, Any, Any]:
-        be, more = self._be(), {"trusted": trusted, "group": group, "differentiate": differentiate}
+        be, more = self._be(), {"labels_checked": labels_checked, "group": group, "differentiate": differentiate}
         with dispatch.quiet(be):
-            return step(be, self.options, self._held(), *arrays, training=moves, **more)
+            return step(be, self.options, self._held(), *arrays, training=updates, **more)
 
     def _held(self) -> Any:
         """The centers, as `step` reads them."""

@@ -169,7 +169,7 @@ def step(
     mask: Array | None,
     *,
     training: bool,
-    trusted: bool,
+    labels_checked: bool,
     group: Any = None,
     differentiate: bool = False,
 ) -> tuple[Any, Array | None, Array | None]:
@@ -181,16 +181,16 @@ def step(
         centers: the table, (C, D).
         labels: the classes, (...). features: (..., D). sample_weight, mask: as of every loss. All are native arrays.
         training: whether centers move.
-        trusted: whether all labels are known to be in range.
+        labels_checked: whether all labels are known to be in range.
         group: the processes (see `protocol.Group`) of whose batches together the rows are.
         differentiate: the value then comes as a pair with its gradient by the features, in their dtype if that is real.
     """
     xp, table = be.xp, chosen.table
     if table.one_row:
-        labels, centers, trusted = *one_row(be, table, centers, labels, features, mask, group), True
+        labels, centers, labels_checked = *one_row(be, table, centers, labels, features, mask, group), True
     labels = be.labels(labels)
     keep, invalid = None if mask is None else _kept(be, labels, mask), None
-    if not trusted:
+    if not labels_checked:
         invalid = (labels < 0) | (labels >= xp.class_count(centers, 0))
         invalid = invalid if keep is None else invalid & keep
         labels = xp.where(invalid, 0, labels)
@@ -198,7 +198,7 @@ def step(
         labels = xp.where(keep, labels, 0)
     rows = xp.snapshot(xp.gather(centers, labels))
 
-    samples = pipeline.prepare(be, chosen.spec, rows, features, sample_weight, mask, trusted=True)
+    samples = pipeline.prepare(be, chosen.spec, rows, features, sample_weight, mask, labels_checked=True)
     if table.compares:
         inputs, counted = samples.inputs, _kept(be, labels, None) if keep is None else keep
         every_center = be.cast_like(xp.snapshot(centers), inputs["y_pred"])
@@ -208,7 +208,7 @@ def step(
     if differentiate:
         value, gradients = pipeline.value_and_gradients_of(be, chosen.spec, samples, ("y_pred",))
         gradient = gradients["y_pred"]
-        value = value, be.cast_like(gradient, features) if be.kind(features) == "f" else gradient
+        value = value, be.cast_like(gradient, features) if be.dtype_kind(features) == "f" else gradient
     else:
         value = pipeline.value_of(be, chosen.spec, samples)
     if not training:

@@ -15,7 +15,7 @@ import numpy as np
 
 from multiloss.engine import dispatch
 from multiloss.engine import loss as losses
-from multiloss.engine.loss import Named
+from multiloss.engine.loss import LossObject
 from multiloss.version import __version__
 
 Arrays = Mapping[str, np.ndarray]
@@ -146,7 +146,7 @@ class Side:
 
     def _gradient(self, arrays: Arrays, wrt: str, weight: np.ndarray | None) -> Gradient:
         inputs, at = self.inputs(arrays), self.order.index(wrt)
-        if isinstance(self.call, Named):
+        if isinstance(self.call, LossObject):
             weights = {} if weight is None else {"sample_weight": self.native(weight)}
             try:
                 named: Any = self.call
@@ -199,7 +199,7 @@ class Side:
     def unreduced(self) -> Side | None:
         """The same with one value for each sample, where it has a `reduction`."""
         call = self.call
-        if isinstance(call, Named):
+        if isinstance(call, LossObject):
             other: Any = losses.make(dataclasses.replace(call.spec, reduction="none"), call.backend)
         elif "reduction" in parameters(call):
             other = functools.partial(call, reduction="none")
@@ -284,7 +284,7 @@ def to_numpy(x: Any) -> np.ndarray:
 
 def parameters(call: Any) -> list[str]:
     """The names of what a callable takes; none where Python cannot tell."""
-    if isinstance(call, Named):
+    if isinstance(call, LossObject):
         return [*call.spec.definition.inputs, "sample_weight", "mask"]
     try:
         return list(inspect.signature(getattr(call, "forward", None) or call).parameters)

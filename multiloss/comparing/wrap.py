@@ -19,7 +19,7 @@ from multiloss import porting
 from multiloss.catalogue import get
 from multiloss.comparing.run import Side, parameters
 from multiloss.engine import registry
-from multiloss.engine.loss import Named
+from multiloss.engine.loss import LossObject
 from multiloss.porting import objects, written
 
 _OF_ROOT = {
@@ -101,7 +101,7 @@ def _live(name: str, item: Any, arrays_of: str | None) -> Side:
         raise TypeError(f"{name} must be a callable or the written form of a loss, got {type(item).__name__}")
     if hasattr(item, "init_state") and hasattr(item, "step"):
         raise TypeError(f"{name} is {type(item).__name__}, which holds state that a comparison would move")
-    if isinstance(item, Named):
+    if isinstance(item, LossObject):
         spec, text = item.spec, porting.code(item, item.backend)[0]
         options = {**spec.kwargs, "axis": spec.axis}
         frameworks = (item.backend or arrays_of or "numpy",)

@@ -39,7 +39,7 @@ def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, An
     return [found.get(name) for name in inputs + _EVERY_CALL]
 
 
-def wanted(wrt: Any, definition: Definition) -> tuple[int, ...]:
+def argnums(wrt: Any, definition: Definition) -> tuple[int, ...]:
     """The positions of the inputs that `wrt` (a name or several) asks gradients for; None is the second input."""
     real = [name for name in definition.inputs if not definition.is_integer(name)]
     must_be = f"wrt must be {real[0]!r}" if len(real) == 1 else f"wrt must be among {', '.join(map(repr, real))}"
@@ -82,14 +82,14 @@ class Call:
         return tuple(found)
 
     def __call__(self, be: Any, arrays: list[Any], *, first: bool | None = None) -> tuple[list[Any], bool]:
-        """Native arrays (the inputs, sample_weight, mask), and whether labels are known to be in range (`trusted`).
+        """Native arrays (the inputs, sample_weight, mask), and whether all labels were seen to be in range.
         Whether this is the `first` call it knows itself, where it may look."""
         spec = self.spec
         like_before = self.signature(be, arrays)
         if like_before is not None and like_before in self.passed:
             return arrays, not spec.definition.has_classes or self._trusted(be, arrays)
         arrays = convert(be, spec.definition.inputs, arrays)
-        trusted = check(be, spec, arrays, first=self._first if first is None else first)
+        labels_checked = check(be, spec, arrays, first=self._first if first is None else first)
         # While compiling `first` is given: torch.compile would compile anew once what it looked at here has changed.
         if like_before is not None or (first is None and self._first and have_values(be, arrays)):
             self._first = False
@@ -97,7 +97,7 @@ class Call:
             if len(self.passed) >= _MOST_SIGNATURES:
                 self.passed.clear()
             self.passed.add(like_before)
-        return arrays, trusted
+        return arrays, labels_checked
 
     def _trusted(self, be: Any, arrays: list[Any]) -> bool:
         inputs = arranged(be, self.spec, arrays)
@@ -129,12 +129,12 @@ def arranged(be: Any, spec: Any, arrays: list[Any]) -> dict[str, Array]:
 
 
 def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
-    """Refuse what cannot be computed. Whether the labels are known to be in range comes back (True: trusted)."""
+    """Refuse what cannot be computed. Returns whether all labels were seen to be in range."""
     definition, given = spec.definition, dict(zip(spec.definition.inputs, arrays, strict=False))
     if definition.kind == "of_inputs":
         for name, x in given.items():
             integer = definition.is_integer(name)
-            if x is not None and be.kind(x) not in ("iu" if integer else "fiu"):
+            if x is not None and be.dtype_kind(x) not in ("iu" if integer else "fiu"):
                 raise checks.label_dtype(x.dtype, name) if integer else checks.real_dtype(name, x.dtype)
         inputs = arranged(be, spec, arrays)
         how = layout(be, spec, inputs)
@@ -147,10 +147,10 @@ def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
     if definition.whole_batch and weight is not None and be.shape(weight):
         raise checks.whole_batch(definition.name, be.shape(weight))
     check_weights(be, weight, mask, how.samples, be.shape(inputs[definition.inputs[1]]))
-    trusted = _check_labels(be, spec, how, inputs, mask)
+    labels_checked = _check_labels(be, spec, how, inputs, mask)
     if spec.validate or (first and spec.validate is None):
         _check_domain(be, spec, how, inputs, mask)
-    return trusted
+    return labels_checked
 
 
 def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool) -> None:
@@ -160,14 +160,14 @@ def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool
     checks.axis_fits(axis, pred_shape, "y_pred")
     if definition.classes and pred_shape[axis] == 0:
         raise checks.no_classes(axis, pred_shape)
-    if be.kind(y_pred) not in "fiu":
+    if be.dtype_kind(y_pred) not in "fiu":
         raise checks.real_dtype("y_pred", y_pred.dtype)
-    if definition.integer_targets and be.kind(y_true) not in "iu":
+    if definition.integer_targets and be.dtype_kind(y_true) not in "iu":
         raise checks.label_dtype(y_true.dtype)
     if definition.has_labels:
         checks.label_shape(true_shape, pred_shape, axis, definition.name)
     else:
-        if be.kind(y_true) not in "fiub":
+        if be.dtype_kind(y_true) not in "fiub":
             raise checks.real_dtype("y_true", y_true.dtype)
         checks.equal_shapes(true_shape, pred_shape)
     class_weight = spec.kwargs.get("class_weight")
@@ -185,30 +185,30 @@ def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool
 def check_weights(be: Any, sample_weight: Array | None, mask: Array | None, samples: Any, shape: Any) -> None:
     """Refuse weights and masks that do not belong to per-sample values of shape `samples`."""
     if sample_weight is not None:
-        if be.kind(sample_weight) not in "fiub":
+        if be.dtype_kind(sample_weight) not in "fiub":
             raise checks.real_dtype("sample_weight", sample_weight.dtype)
         checks.weight_shape("sample_weight", be.shape(sample_weight), samples, shape)
     if mask is not None:
-        if be.kind(mask) != "b":
+        if be.dtype_kind(mask) != "b":
             raise checks.mask_dtype(mask.dtype)
         checks.weight_shape("mask", be.shape(mask), samples, shape)
 
 
 def _check_labels(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], mask: Array | None) -> bool:
     """Whether all labels with a range are known to be in it."""
-    trusted, quick = True, getattr(be, "labels_fit", None)
+    labels_checked, quick = True, getattr(be, "labels_fit", None)
     for name, x in inputs.items():
         if not how.has_range(name):
             continue
         most, of = how.known_most(name)
         if spec.validate is False or most is None:
-            trusted = False
+            labels_checked = False
             continue
         if quick is not None and quick(x, most):
             continue
         labels, kept = be.host(x), None if mask is None else be.host(mask)
         if labels is None or (mask is not None and kept is None):
-            trusted = False
+            labels_checked = False
             continue
         keep = None
         if kept is not None and how.has_samples(name):
@@ -217,7 +217,7 @@ def _check_labels(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
             checks.lengths_in_range(name, labels, most - 1, of, keep)
         elif not checks.labels_fit(labels, most):
             checks.labels_in_range(labels, most, spec.kwargs.get("ignore_index"), keep, name, _way_out(spec, how, name))
-    return trusted
+    return labels_checked
 
 
 def _way_out(spec: Any, how: Layout, name: str) -> str | None:

@@ -128,7 +128,7 @@ def native_arrays(arrays: Mapping[str, Any], kinds: str = "fiu") -> tuple[Any, d
     like = next((x for x in arrays.values() if be.is_native(x)), None)
     found = {name: be.asarray(x, like, name) for name, x in arrays.items()}
     for name, x in found.items():
-        if be.kind(x) not in kinds:
+        if be.dtype_kind(x) not in kinds:
             raise checks.real_dtype(name, x.dtype)
     return be, found
 

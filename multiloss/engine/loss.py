@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 from multiloss.engine import checks, dispatch, options, pipeline, registry
-from multiloss.engine.call import Call, bound, wanted
+from multiloss.engine.call import Call, argnums, bound
 from multiloss.engine.definition import Definition
 
 
@@ -95,7 +95,7 @@ class FixedOptions:
         super().__setattr__(name, value)
 
 
-class Named(FixedOptions):
+class LossObject(FixedOptions):
     """The methods that every native loss has besides its call. `spec` and `backend` are all they need."""
 
     spec: Spec
@@ -123,7 +123,7 @@ class Named(FixedOptions):
         return other
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Named) and type(self) is type(other) and self.spec == other.spec
+        return isinstance(other, LossObject) and type(self) is type(other) and self.spec == other.spec
 
     def __hash__(self) -> int:
         return hash(self.spec)
@@ -133,7 +133,7 @@ class Named(FixedOptions):
         return f"multiloss.get({self.spec.name!r}{options})"
 
 
-class LossBase(Named):
+class LossBase(LossObject):
     """What the loss objects of all frameworks share: a call is bound, converted and checked, then evaluated.
 
     An adapter's class says `backend` and `be` (the adapter), and how arrays that were checked become a value and
@@ -152,34 +152,34 @@ class LossBase(Named):
 
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names; of several a tuple)."""
-        positions = wanted(wrt, self.spec.definition)
-        arrays, trusted = self._checked(self.be, bound(self.spec.definition, inputs, named))
+        positions = argnums(wrt, self.spec.definition)
+        arrays, labels_checked = self._checked(self.be, bound(self.spec.definition, inputs, named))
         for i in positions:
             if arrays[i] is None:
                 raise checks.missing_input(self.spec.name, self.spec.definition.inputs[i], self.spec.definition.inputs)
-            arrays[i] = arrays[i] if self.be.kind(arrays[i]) == "f" else self.be.compute(arrays[i])
-        value, gradients = self._value_and_gradients(arrays, trusted, positions)
+            arrays[i] = arrays[i] if self.be.dtype_kind(arrays[i]) == "f" else self.be.compute(arrays[i])
+        value, gradients = self._value_and_gradients(arrays, labels_checked, positions)
         return value, gradients[0] if wrt is None or isinstance(wrt, str) else tuple(gradients)
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """First and second derivative of each value with respect to each element, unreduced."""
         pipeline.require_derivatives(self.spec)
-        (y_true, y_pred, *_), trusted = self._checked(self.be, [y_true, y_pred, None, None])
-        return self._derivatives(y_true, y_pred, trusted)
+        (y_true, y_pred, *_), labels_checked = self._checked(self.be, [y_true, y_pred, None, None])
+        return self._derivatives(y_true, y_pred, labels_checked)
 
-    def _value(self, arrays: list[Any], trusted: bool) -> Any:
+    def _value(self, arrays: list[Any], labels_checked: bool) -> Any:
         raise NotImplementedError
 
     def _value_and_gradients(
-        self, arrays: list[Any], trusted: bool, positions: tuple[int, ...]
+        self, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
     ) -> tuple[Any, Sequence[Any]]:
         raise NotImplementedError
 
-    def _derivatives(self, y_true: Any, y_pred: Any, trusted: bool) -> tuple[Any, Any]:
+    def _derivatives(self, y_true: Any, y_pred: Any, labels_checked: bool) -> tuple[Any, Any]:
         raise NotImplementedError
 
 
-class Loss(Named):
+class Loss(LossObject):
     """A loss without a backend: each call takes the backend of its arrays; lists and NumPy arrays go to NumPy."""
 
     backend = None

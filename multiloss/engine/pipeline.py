@@ -37,14 +37,16 @@ class Samples:
     """Whether `sample_weight` came without axes."""
 
 
-def prepare(be: Any, spec: Any, *arrays: Any, trusted: bool, options: Mapping[str, Any] | None = None) -> Samples:
+def prepare(
+    be: Any, spec: Any, *arrays: Any, labels_checked: bool, options: Mapping[str, Any] | None = None
+) -> Samples:
     """Compute dtypes, and `mask`, `ignore_index`, `sample_weight`, `class_weight` as one pair (weight, keep).
 
     Args:
         be: the adapter.
         spec: the loss.
         arrays: its inputs in order (None: left out), `sample_weight` and `mask`.
-        trusted: whether all labels are known to be in range.
+        labels_checked: whether all labels are known to be in range.
         options: those of this call; None: those of the loss.
     """
     xp, definition = be.xp, spec.definition
@@ -71,7 +73,7 @@ def prepare(be: Any, spec: Any, *arrays: Any, trusted: bool, options: Mapping[st
             counted = x != ignored
             keep = counted if keep is None else counted & keep
             ignored = None  # it is about the first input of classes
-        if not trusted:
+        if not labels_checked:
             inputs[name] = xp.clip(x, 0, most - 1)
             wrong = x != inputs[name]
             inner = how.inner(name, len(be.shape(x)))
@@ -276,16 +278,16 @@ def _of_nothing(be: Any, spec: Any, s: Samples) -> Array:
     if spec.reduction != "none" or spec.definition.whole_batch:
         nothing = be.xp.sum(main)
     for x in (*s.inputs.values(), s.weight):
-        if x is not None and x is not main and be.kind(x) == "f":  # no entry of it, so that no nan comes in
+        if x is not None and x is not main and be.dtype_kind(x) == "f":  # no entry of it, so that no nan comes in
             nothing = nothing + be.xp.sum(be.xp.reshape(x, (-1,))[:0])
     return nothing
 
 
 def evaluate(
-    be: Any, spec: Any, *arrays: Any, trusted: bool = False, options: Mapping[str, Any] | None = None
+    be: Any, spec: Any, *arrays: Any, labels_checked: bool = False, options: Mapping[str, Any] | None = None
 ) -> Array:
     """The loss of its inputs, `sample_weight` and `mask`. Pure, traceable."""
-    return value_of(be, spec, prepare(be, spec, *arrays, trusted=trusted, options=options))
+    return value_of(be, spec, prepare(be, spec, *arrays, labels_checked=labels_checked, options=options))
 
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:
@@ -312,11 +314,13 @@ def value_and_gradients(
     spec: Any,
     *arrays: Any,
     wrt: tuple[str, ...],
-    trusted: bool = False,
+    labels_checked: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[Array, dict[str, Array]]:
     """The loss and its gradients (of the sum for `reduction="none"`) by the closed forms of the definition."""
-    return value_and_gradients_of(be, spec, prepare(be, spec, *arrays, trusted=trusted, options=options), wrt)
+    return value_and_gradients_of(
+        be, spec, prepare(be, spec, *arrays, labels_checked=labels_checked, options=options), wrt
+    )
 
 
 def value_and_gradients_of(be: Any, spec: Any, s: Samples, wrt: tuple[str, ...]) -> tuple[Array, dict[str, Array]]:
@@ -377,9 +381,11 @@ def derivative(spec: Any, s: Samples, xp: Any, name: str, second: bool = False) 
     return function(xp, *inputs, **options)
 
 
-def grad_and_hess(be: Any, spec: Any, y_true: Array, y_pred: Array, trusted: bool = False) -> tuple[Array, Array]:
+def grad_and_hess(
+    be: Any, spec: Any, y_true: Array, y_pred: Array, labels_checked: bool = False
+) -> tuple[Array, Array]:
     """First and second derivative per element, unreduced; where a label is ignored, 0."""
-    s = prepare(be, spec, y_true, y_pred, None, None, trusted=trusted)
+    s = prepare(be, spec, y_true, y_pred, None, None, labels_checked=labels_checked)
     xp = be.xp.sharing()
     found = [derivative(spec, s, xp, "y_pred", second) for second in (False, True)]
     if s.lowest is not None:

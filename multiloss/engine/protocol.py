@@ -71,7 +71,7 @@ class Adapter(Protocol):
     def shape(self, x: Array) -> tuple[int | None, ...]:
         """The static shape; None where a traced length is not known."""
 
-    def kind(self, x: Array) -> str:
+    def dtype_kind(self, x: Array) -> str:
         """'b' bool, 'i' signed or 'u' unsigned integer, 'f' real, 'c' complex: NumPy's letters; '?' anything else."""
 
     def signature(self, x: Array) -> Any:

@@ -22,7 +22,7 @@ _SHAPE = re.compile(
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class InputShape:
     """One input's shape: whether it has leading axes, the letters after them, whether it is integer, and below what."""
 
     text: str
@@ -38,17 +38,17 @@ class Wanted:
         return self.leading or self.letters[:1] == ("N",)
 
 
-def parse(text: str) -> Wanted:
+def parse(text: str) -> InputShape:
     """Read one shape."""
     found = _SHAPE.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r} is no shape")
     words = found["axes"].split()
     leading, integer = found["leading"] is not None, found["integer"] is not None
-    return Wanted(" ".join(words), leading, tuple(words[leading:]), integer, found["below"], found["sign"] == "<=")
+    return InputShape(" ".join(words), leading, tuple(words[leading:]), integer, found["below"], found["sign"] == "<=")
 
 
-def lengths(shapes: Mapping[str, Wanted], given: Mapping[str, Shape]) -> dict[str, Any]:
+def lengths(shapes: Mapping[str, InputShape], given: Mapping[str, Shape]) -> dict[str, Any]:
     """What each letter (and `...`, a tuple) stands for in a call; ValueError that names the input that does not fit."""
     known: dict[str, Any] = {}
     source: dict[str, str] = {}
@@ -69,7 +69,7 @@ def lengths(shapes: Mapping[str, Wanted], given: Mapping[str, Shape]) -> dict[st
     return known
 
 
-def not_empty(shapes: Mapping[str, Wanted], given: Mapping[str, Shape], may_be: str) -> None:
+def not_empty(shapes: Mapping[str, InputShape], given: Mapping[str, Shape], may_be: str) -> None:
     """Refuse lengths of 0, but of samples and of the letters `may_be`; ValueError that names the input."""
     for name, shape in given.items():
         letters = shapes[name].letters

@@ -57,10 +57,10 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
         raise ValueError(f"targets must be 'labels' or 'probabilities', got {targets!r}")
     check_place(to)
     if to in native.LIBRARIES:
-        ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
+        ours = source if isinstance(source, losses.LossObject) else port(source, targets=targets)
         found_there = _native(ours, to)
         return found_there.build() if found_there else _none_there(ours, to)
-    if isinstance(source, losses.Named):
+    if isinstance(source, losses.LossObject):
         return source.to_backend(to)
     found, arguments = resolve(source)
     row = found.to_row(arguments, targets)
@@ -108,7 +108,7 @@ def code(source: Any, to: str | None = None, *, targets: str = "labels") -> tupl
         "multiloss.get('mean_squared_error', backend='jax', axis=())"
     """
     check_place(to)
-    ours = source if isinstance(source, losses.Named) else port(source, targets=targets)
+    ours = source if isinstance(source, losses.LossObject) else port(source, targets=targets)
     if to in native.LIBRARIES:
         if found := _native(ours, to):
             return found.code, found.notes
