@@ -46,6 +46,10 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
+        given = labels, features, sample_weight, mask
+        leaf = None if torch.compiler.is_compiling() else mode.as_leaf(self, given, {})
+        if leaf is not None:
+            return leaf
         with self._alone():
             eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
             kind = mode.kind_of((labels, features)) if eager else None
@@ -55,7 +59,7 @@ class TorchCenter(CenterMethods, compat.Table):
                     value, moving, rows = done
                     self.centers.index_copy_(0, moving, rows)
                     return value
-            value = self._evaluate((labels, features, sample_weight, mask))[0]
+            value = self._evaluate(given)[0]
             if kind is not None and fast_center.applies(self.options, self.centers, labels, features):
                 self._seen.add(kind)
             return value

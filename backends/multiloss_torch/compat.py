@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from functools import cache, partial
@@ -97,7 +98,37 @@ def _counts_levels() -> bool:
     return _answers(probe)
 
 
-# 2. Forward mode: what is computed in one pass has no derivative along a tangent. Promised is that nothing can be made
+# 2. `torch.jit.trace` and `make_fx` (in its real mode) record what is done with ordinary tensors: what was read would be
+# the same for ever, and `make_fx` refuses it. Without these names only asking takes longer.
+
+
+def _counts_modes() -> bool:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Nothing(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return function(*args, **(kwargs or {}))
+
+    before = torch._C._len_torch_dispatch_stack()
+    with Nothing():
+        return bool(before == 0 and torch._C._len_torch_dispatch_stack() == 1)
+
+
+_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack if _answers(_counts_modes) else lambda: 1
+
+
+_is_jit_tracing: Callable[[], bool] = getattr(torch._C, "_is_tracing", torch.jit.is_tracing)
+
+
+def is_recorded() -> bool:
+    """Whether `torch.jit.trace` or `make_fx` records this call; whoever calls the latter has imported its module."""
+    if _is_jit_tracing():
+        return True
+    proxies = sys.modules.get("torch.fx.experimental.proxy_tensor") if _modes() else None
+    return proxies is not None and proxies.get_proxy_mode() is not None
+
+
+# 3. Forward mode: what is computed in one pass has no derivative along a tangent. Promised is that nothing can be made
 # dual outside of it, which takes longer to ask.
 
 
@@ -119,7 +150,7 @@ in_forward_mode: Callable[[], bool] = _has_level if _answers(_knows_level) else 
 """Whether a level of `torch.autograd.forward_ad` is open."""
 
 
-# 3. Kernels below `torch.nn.functional`, whose functions check and broadcast what was checked here already. Those stand
+# 4. Kernels below `torch.nn.functional`, whose functions check and broadcast what was checked here already. Those stand
 # in for each that is missing or gives another number.
 
 
@@ -169,7 +200,7 @@ nn_kernels: Any = (
 """torch's kernels of losses by the names of `torch._C._nn`."""
 
 
-# 4. `nn.Module`: a loss without hooks, which was not compiled by `.compile()`, need not go through torch's `__call__`.
+# 5. `nn.Module`: a loss without hooks, which was not compiled by `.compile()`, need not go through torch's `__call__`.
 # Where that cannot be told, every call does.
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -195,7 +226,7 @@ def is_wrapped(module: nn.Module) -> bool:
     return not _hooks_are_shown or _may_have_hooks(module) or getattr(module, "_compiled_call_impl", True) is not None
 
 
-# 5. `nn.Module` again: center losses keep their table in float32 at least, and take the shape of a checkpoint. Modules
+# 6. `nn.Module` again: center losses keep their table in float32 at least, and take the shape of a checkpoint. Modules
 # say so by overriding these methods. Where torch does not call them, no center loss can be made.
 
 
@@ -255,7 +286,7 @@ def keep_out_of_broadcast(model: nn.Module, names: Iterable[str]) -> None:
         )
 
 
-# 6. Operators of the registry `torch.ops.aten` that no function of torch's stands for. A loss whose operator is missing
+# 7. Operators of the registry `torch.ops.aten` that no function of torch's stands for. A loss whose operator is missing
 # (None) is computed by its definition.
 
 
@@ -268,7 +299,7 @@ multilabel_margin_loss_forward: Any = _operator("multilabel_margin_loss_forward"
 multilabel_margin_loss_backward: Any = _operator("multilabel_margin_loss_backward")
 
 
-# 7. A loop as one operation, for torch.compile. Without it the loop is unrolled, which takes the compiler minutes.
+# 8. A loop as one operation, for torch.compile. Without it the loop is unrolled, which takes the compiler minutes.
 
 COMPILES_LOOPS: bool = torch.__version__ >= (2, 13) and _answers(
     lambda: importlib.util.find_spec("torch._higher_order_ops.scan")
@@ -285,7 +316,7 @@ def compiled_scan(step: Any, start: tuple[Tensor, ...], frames: tuple[Tensor, ..
     return tuple(last)
 
 
-# 8. Activation checkpointing: what both passes of a region see is an object in the frames of `torch.utils.checkpoint`
+# 9. Activation checkpointing: what both passes of a region see is an object in the frames of `torch.utils.checkpoint`
 # on the Python stack. Whether these look as they should `checkpointing.py` tries on small regions; where they do not,
 # its `checkpoint_contexts` are the way.
 

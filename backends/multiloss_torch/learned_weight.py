@@ -13,6 +13,7 @@ from multiloss.engine import learned_weight as owners
 from multiloss.engine.loss import Spec
 from multiloss.engine.options import Count
 from multiloss_torch import arrays as be
+from multiloss_torch import mode
 from multiloss_torch.objects import TorchLoss
 
 
@@ -99,6 +100,11 @@ class WithWeight(owners.FixedSize, nn.Module):
             ValueError: features of another width or on another device than the weight; a label outside [0, C).
             TypeError: labels that are no integers.
         """
+        leaf = (
+            None if torch.compiler.is_compiling() else mode.as_leaf(self, (labels, features, sample_weight, mask), {})
+        )
+        if leaf is not None:
+            return leaf
         device = self.weight.device
         if not isinstance(features, Tensor):
             features = be.asarray(features, None, "features").to(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,11 +18,11 @@ _transformed = compat.transform
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether x is a dense tensor with values: not while compiling, not under torch.func, no subclass, not meta, not
-    nested."""
+    """Whether x is a dense tensor with values: not while compiling, not under torch.func, `make_fx` or
+    `torch.jit.trace`, no subclass, not meta, not nested."""
     if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not _DENSE or x.is_meta or x.is_nested:
         return False
-    return _transformed() is None
+    return _transformed() is None and not compat.is_recorded()
 
 
 def is_eager(*arrays: Tensor | None) -> bool:
@@ -37,14 +37,11 @@ def can_read(x: Tensor) -> bool:
 
 def is_finite(x: Tensor) -> bool:
     """Whether the values can be read and none is infinite or nan: then there is nothing to replace."""
-    try:
-        return can_read(x) and math.isfinite(x.detach().sum().item())
-    except RuntimeError:  # traced by make_fx, which refuses to read
-        return False
+    return can_read(x) and math.isfinite(x.detach().sum().item())
 
 
 def kind_of(arrays: Sequence[Any]) -> Any:
-    """The same for arrays for which a kernel does the same; None under torch.func, and of others. Not for use while
+    """The same for arrays for which a kernel does the same; None where tensors are traced, and of others. Not for use while
     compiling."""
     found: list[Any] = []
     for x in arrays:
@@ -54,7 +51,16 @@ def kind_of(arrays: Sequence[Any]) -> Any:
         if type(x) not in _TENSORS or x.layout is not _DENSE or x.is_nested:
             return None
         found += x.shape, x.dtype, x.is_cpu or x.device
-    return tuple(found) if _transformed() is None else None
+    return None if _transformed() is not None or compat.is_recorded() else tuple(found)
+
+
+def as_leaf(module: torch.nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    """One node for a whole module in the graph that `torch.fx.symbolic_trace` builds, as for the modules of `torch.nn`;
+    None where no argument is symbolic."""
+    proxy = next((x for x in (*inputs, *named.values()) if isinstance(x, torch.fx.Proxy)), None)
+    if proxy is None:
+        return None
+    return proxy.tracer.create_proxy("call_module", proxy.tracer.path_of_module(module), inputs, dict(named))
 
 
 _MOST_KEPT = 256

@@ -49,8 +49,8 @@ class TorchLoss(LossBase, nn.Module):
         """Kernels that took arrays like these before: such arrays go to them at once."""
 
     def __getstate__(self) -> dict[str, Any]:
-        # Kernels are no data.
-        return {key: x for key, x in self.__dict__.items() if key not in ("_kernel", "_anywhere", "_direct")}
+        state = super().__getstate__()  # without what `.compile()` made, which is no data
+        return {key: x for key, x in state.items() if key not in ("_kernel", "_anywhere", "_direct")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -70,6 +70,9 @@ class TorchLoss(LossBase, nn.Module):
         value = None if call is None else call(*inputs)
         if value is not None:
             return value
+        leaf = mode.as_leaf(self, inputs, named) if key is None else None
+        if leaf is not None:
+            return leaf
         return self._value(*self._checked(be, bound(self.spec.definition, inputs, named)), key)
 
     def _kind(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:

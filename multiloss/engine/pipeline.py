@@ -108,7 +108,7 @@ def lowest(spec: Any, dtype: Any) -> float | None:
 
 def _class_weight(be: Any, how: ByAxis, weights: Any, y_true: Array, y_pred: Array) -> Array:
     """The weight of each sample's class, or of its classes in the shares of its target."""
-    by_class = be.cast_like(be.asarray(weights, y_pred, "class_weight"), y_pred)
+    by_class = be.xp.constant(weights, y_pred)
     if how.is_label("y_true"):
         return be.xp.gather(by_class, y_true)
     (axis,) = how.axes
