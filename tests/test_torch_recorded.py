@@ -1,4 +1,4 @@
-"""Losses in what records a program by running it (`torch.jit.trace`, `make_fx`, `torch.fx.symbolic_trace`), and pickled."""
+"""Losses in what records a program by running it: `torch.jit.trace`, `make_fx`, `torch.fx`; and pickled."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.calls import NAMES, good
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import multiloss
 import multiloss.torch
+from helpers.calls import NAMES, good
 from multiloss.engine import registry
 
 # torch warns that its recorder is old, and of shapes that were read.

@@ -98,8 +98,8 @@ def _counts_levels() -> bool:
     return _answers(probe)
 
 
-# 2. `torch.jit.trace` and `make_fx` (in its real mode) record what is done with ordinary tensors: what was read would be
-# the same for ever, and `make_fx` refuses it. Without these names only asking takes longer.
+# 2. `torch.jit.trace` and `make_fx` (in its real mode) record what is done with ordinary tensors: what was read would
+# be the same for ever, and `make_fx` refuses it. Without these names only asking takes longer.
 
 
 def _counts_modes() -> bool:

@@ -41,8 +41,8 @@ def is_finite(x: Tensor) -> bool:
 
 
 def kind_of(arrays: Sequence[Any]) -> Any:
-    """The same for arrays for which a kernel does the same; None where tensors are traced, and of others. Not for use while
-    compiling."""
+    """The same for arrays for which a kernel does the same; None where tensors are traced, and of others. Not for use
+    while compiling."""
     found: list[Any] = []
     for x in arrays:
         if x is None:
