@@ -6,6 +6,10 @@
 Importing this package imports no framework.
 """
 
+import contextlib
+import importlib
+import sys
+
 from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.boosting import objective
@@ -34,3 +38,7 @@ __all__ = [
     "softmax",
     "triplet_margin",
 ]
+
+if sys.modules.get("keras") is not None:  # models that were saved with our losses can be loaded now
+    with contextlib.suppress(Exception):  # `backend="keras"` says what is wrong with this Keras
+        importlib.import_module("multiloss.keras")

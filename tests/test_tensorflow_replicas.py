@@ -53,3 +53,9 @@ def test_keras_fit(kept: dict[str, Any]) -> None:
     for what in ("centers", "weight"):
         assert np.abs(kept[f"fit one {what}"]).max() > 0.1
         np.testing.assert_allclose(kept[f"fit mirrored {what}"], kept[f"fit one {what}"], rtol=1e-4, atol=1e-5)
+
+
+def test_keras_fit_of_integer_labels(kept: dict[str, Any]) -> None:
+    """Keras builds such a model from the mean of the replicas' labels, which is float64."""
+    np.testing.assert_allclose(kept["scce mirrored"], kept["scce one"], rtol=1e-4, atol=1e-5)
+    assert np.isfinite(kept["triplet mirrored"]).all() and not np.allclose(kept["triplet mirrored"], 0)

@@ -10,11 +10,12 @@ import keras
 from multiloss.engine import checks, dispatch
 from multiloss.engine.call import argnums, bound
 from multiloss.engine.layout import sample_shape
-from multiloss.engine.loss import LossObject, Spec, make, make_spec
+from multiloss.engine.loss import Loss, LossObject, Spec, make
 from multiloss_keras import arrays as be
 from multiloss_keras import masks
 from multiloss_keras.center import CenterLoss
 from multiloss_keras.shapes import align, align_inputs, squeeze_trailing, unalign
+from multiloss_keras.targets import whole_labels
 
 __all__ = ["CenterLoss", "KerasLoss"]
 
@@ -91,7 +92,9 @@ class KerasLoss(LossObject, keras.losses.Loss):
         tensors, ready = [], []
         for name, x in zip(definition.inputs, given, strict=True):
             tensor = x = None if x is None else be.asarray(x, None, name)
-            if x is not None and be.dtype_kind(x) == "f" and be.compute(x) is x:
+            if x is not None and definition.is_integer(name):
+                x = whole_labels(x)
+            elif x is not None and be.dtype_kind(x) == "f" and be.compute(x) is x:
                 x = keras.ops.cast(x, self.dtype)
             tensors.append(tensor)
             ready.append(x)
@@ -101,6 +104,8 @@ class KerasLoss(LossObject, keras.losses.Loss):
     def _aligned(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Both as tensors, `y_pred` in Keras' dtype, with a trailing axis of 1 as Keras has it."""
         y_true, y_pred = _tensors(y_true, y_pred)
+        if self.spec.definition.integer_targets:
+            y_true = whole_labels(y_true)
         # Half precision is computed in float32 anyhow, and the checks allow for its rounding where they see it.
         widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in _HALF
         if be.dtype_kind(y_pred) == "f" and not widened:  # the rest is refused, not cast
@@ -134,19 +139,12 @@ class KerasLoss(LossObject, keras.losses.Loss):
         # Keras' own goes by the name, which may mean another loss by now.
         return type(self), (self.spec,), {"source": self.source, "notes": self.notes}
 
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` and `multiloss.get` take."""
-        return self.spec.config()
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> KerasLoss:
-        """The loss that `get_config` described."""
-        options = dict(config)
-        return cls(make_spec(options.pop("name"), options))
-
 
 # What was saved while losses of other inputs had a class of their own names that one.
 keras.saving.get_custom_objects()["multiloss>General"] = KerasLoss
+# `compile` takes these, too.
+keras.saving.register_keras_serializable(package="multiloss", name="AnyLoss")(Loss)
+keras.saving.register_keras_serializable(package="multiloss", name="NativeLoss")(be.inner.loss)
 
 
 def _tensors(y_true: Any, y_pred: Any) -> tuple[Any, Any]:

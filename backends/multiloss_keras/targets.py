@@ -24,10 +24,19 @@ def class_labels(y: Any, classes: int | None) -> Any:
             )
         # Where values cannot be read, a soft target becomes an impossible label: the value is nan, no center moves.
         return ops.where(one_hot, ops.cast(ops.argmax(y, axis=-1), "int32"), -1)
-    if "float64" in str(y.dtype) and be.host(y) is None:
-        # A tf.function that met int32 and int64 labels retraces with float64, which holds both exactly.
-        whole = ops.cast(y, "int64")
-        return ops.where(ops.cast(whole, "float64") == y, whole, -1)
+    y = whole_labels(y)
     if be.dtype_kind(y) not in "iu":
         raise checks.label_dtype(y.dtype, "y")
     return y
+
+
+def whole_labels(y: Any) -> Any:
+    """Traced labels that Keras or TensorFlow made float64 as the integers that they were, -1 for what is none.
+
+    A tf.function that met int32 and int64 labels retraces with float64, which holds both exactly. Under a strategy of
+    several replicas Keras builds a model from the mean of the replicas' first labels.
+    """
+    if "float64" not in str(y.dtype) or be.host(y) is not None:
+        return y
+    whole = ops.cast(y, "int64")
+    return ops.where(ops.cast(whole, "float64") == y, whole, -1)

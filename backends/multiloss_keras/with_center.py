@@ -111,6 +111,10 @@ class WithCenterLoss(FixedModel, keras.Model):
         weight = WithCenterLoss.weight.variable(self)
         return base + ops.cast(weight, base.dtype) * ops.cast(value, base.dtype)
 
+    def export(self, filepath: Any, *given: Any, **options: Any) -> None:
+        """Export the wrapped model, which is what predicts; the arguments are those of `keras.Model.export`."""
+        self.model.export(filepath, *given, **options)
+
     def save_own_variables(self, store: Any) -> None:
         """Nothing: `weight` is in the configuration, and no value that training has found."""
 

@@ -116,6 +116,17 @@ class LossObject(FixedOptions):
         """The loss as plain JSON data: name, backend, options. `multiloss.get(**config)` is an equal loss."""
         return self.spec.config() | ({} if self.backend is None else {"backend": self.backend})
 
+    def get_config(self) -> dict[str, Any]:
+        """`config()` for Keras, which saves it with a model that was compiled with this loss."""
+        dispatch.backend("keras")  # registers the class, so that the saved model can be loaded
+        return self.config()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The loss that `get_config` described."""
+        options = {option: value for option, value in config.items() if option not in ("name", "backend")}
+        return cls(make_spec(config["name"], options))  # type: ignore[call-arg]  # every class of losses takes a spec
+
     def to_backend(self, backend: str | None) -> Any:
         """The same loss, with the same options, in another framework."""
         other = make(self.spec, backend)

@@ -101,6 +101,15 @@ def main(folder: Path) -> None:
         model.evaluate(x, y, batch_size=8, verbose=0)
         kept[f"fit {how} centers"], kept[f"fit {how} weight"] = np.array(model.centers), net.layers[1].kernel.numpy()
         assert (before == np.array(model.centers)).all()
+    for name, options in (("scce", {"from_logits": True}), ("triplet", {})):
+        for how in ("mirrored", "one"):
+            keras.utils.set_random_seed(0)
+            with strategy.scope() if how == "mirrored" else tf.distribute.get_strategy().scope():
+                model = keras.Sequential([keras.Input((D,)), keras.layers.Dense(3)])
+                loss = multiloss.get(name, backend="keras", reduction="sum", **options)
+                model.compile(keras.optimizers.SGD(0.01), loss)
+            model.fit(x, y, batch_size=24, epochs=1, shuffle=False, verbose=0)
+            kept[f"{name} {how}"] = model.layers[0].kernel.numpy()
     np.savez(folder / "kept.npz", **kept)
 
 
