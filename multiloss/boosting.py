@@ -56,6 +56,20 @@ class Objective(loss.FixedOptions):
     def _instead(self, name: str, value: str) -> str:
         return f"make a new one: multiloss.objective({self.spec.name!r}, ..., {name}={value})"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Objective) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
+
+    def __repr__(self) -> str:
+        given = self.spec.kwargs | {"hessian": "auto" if self.hessian == "bound" else self.hessian}
+        options = "".join(f", {key}={value!r}" for key, value in given.items())
+        return f"multiloss.objective({self.spec.name!r}, {self.library!r}{options})"
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.spec, self.library, self.hessian
+
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
         """Gradient and curvature, in the shape of the scores."""
         if hasattr(second, "get_label"):

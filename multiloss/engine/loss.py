@@ -112,6 +112,11 @@ class LossObject(FixedOptions):
     def _instead(self, name: str, value: str) -> str:
         return f"multiloss.get(**loss.config() | {{{name!r}: {value}}}) makes another loss"
 
+    @property
+    def __name__(self) -> str:
+        """The name of the loss, for what takes functions, as `sklearn.metrics.make_scorer`."""
+        return self.spec.name
+
     def config(self) -> dict[str, Any]:
         """The loss as plain JSON data: name, backend, options. `multiloss.get(**config)` is an equal loss."""
         return self.spec.config() | ({} if self.backend is None else {"backend": self.backend})
