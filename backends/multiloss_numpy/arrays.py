@@ -24,7 +24,8 @@ def is_native(x: Any) -> bool:
 
 def asarray(x: Any, like: Array | None, name: str) -> Array:
     """A NumPy array of a list, number or array."""
-    return x if type(x) is np.ndarray else dispatch.to_numpy(x, name, "numpy")
+    usual = type(x) is np.ndarray and x.dtype.isnative and x.dtype.char != "g"
+    return x if usual else dispatch.to_numpy(x, name, "numpy")
 
 
 def shape(x: Array) -> tuple[int, ...]:

@@ -155,6 +155,10 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         raise checks.not_dense(name, type(x).__name__)
     if array.dtype.kind in "OUSM":
         raise checks.real_dtype(name, array.dtype)
+    if array.dtype.char == "g":  # longdouble, which no framework has
+        array = array.astype(np.float64)
+    elif not array.dtype.isnative:  # read from a file in the other byte order
+        array = array.astype(array.dtype.newbyteorder("="))
     # torch takes no view that runs backwards (x[::-1]).
     return array.copy() if min(array.strides, default=0) < 0 else array
 
