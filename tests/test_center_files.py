@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 
 import multiloss
 from helpers.arrays import to_native, to_numpy
+from multiloss.center import files
 
 C, D = 5, 3
 LABELS = np.array([0, 2, 2, 1])
@@ -152,3 +157,92 @@ def test_a_file_of_numbers_that_numpy_has_not(backend: str, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="half holds numbers of a type that NumPy has not, BF16"):
         center.load_centers(tmp_path / "half")
     same(center.centers, FIRST)
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        return dict(file.metadata())
+
+
+@pytest.mark.only("numpy")
+def test_a_file_that_is_replaced_keeps_its_place_and_mode(backend: str, tmp_path: Path) -> None:
+    real, link, center = tmp_path / "disk" / "centers", tmp_path / "link", make(backend)
+    real.parent.mkdir()
+    link.symlink_to(real)
+    center.save_centers(link)
+    assert link.is_symlink() and real.is_file()
+    real.chmod(0o640)
+    center.load_centers(link)
+    center.save_centers(link)
+    assert real.stat().st_mode & 0o777 == 0o640 and [p.name for p in real.parent.iterdir()] == ["centers"]
+
+
+@pytest.mark.only("numpy")
+def test_what_is_no_regular_file_is_refused(backend: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
+        for act in (make(backend).save_centers, make(backend).load_centers):
+            with pytest.raises(ValueError, match="path must name a file"):
+                act(path)
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.only("numpy")
+def test_names_as_long_as_the_system_takes(backend: str, tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    make(backend).save_centers(path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.only("numpy")
+def test_a_killed_save_leaves_nothing_behind(backend: str, tmp_path: Path) -> None:
+    """Killed at any moment of saving 20 MB over and over: there is one whole file, and no other."""
+    code = (
+        "import multiloss, sys\n"
+        "center = multiloss.get('center', backend='numpy', num_classes=20_000, feature_dim=256)\n"
+        f"center.save_centers({str(tmp_path / 'centers')!r}); print(flush=True)\n"
+        f"while True: center.save_centers({str(tmp_path / 'centers')!r})\n"
+    )
+    for wait in (0.003, 0.011, 0.02, 0.029, 0.041):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(wait)
+            process.kill()
+        assert [p.name for p in tmp_path.iterdir()] == ["centers"]
+        assert files.load(tmp_path / "centers").shape == (20_000, 256)
+
+
+BAD_FILES = [
+    ({"format": "pt"}, FIRST, "no file of `save_centers`: its format is 'pt'"),
+    (None, FIRST, "no file of `save_centers`: its format is None"),
+    ({"format": "multiloss.centers", "version": "2"}, FIRST, "version '2' of multiloss.centers"),
+    ({"format": "multiloss.centers", "version": "1"}, FIRST * np.float32(np.nan), "not finite"),
+    ({"format": "multiloss.centers", "version": "1"}, np.full_like(FIRST, np.inf), "not finite"),
+    ({"format": "multiloss.centers", "version": "1"}, FIRST[:0], "centers of shape"),
+    ({"format": "multiloss.centers", "version": "1"}, FIRST[:, :0], "centers of shape"),
+]
+
+
+@pytest.mark.parametrize(("about", "table", "said"), BAD_FILES)
+def test_files_that_are_refused(backend: str, about: Any, table: np.ndarray, said: str, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"centers": table}, tmp_path / "centers", about)
+    for center in (make(backend), multiloss.get("center", backend=backend)):
+        before = to_numpy(center.centers).copy() if center.centers is not None else None
+        with pytest.raises(ValueError, match=said):
+            center.load_centers(tmp_path / "centers")
+        if before is not None:
+            same(center.centers, before)
+
+
+@pytest.mark.only("torch", "tensorflow", "keras")
+def test_numbers_too_large_for_the_table_are_refused(backend: str, tmp_path: Path) -> None:
+    """Tables are float32 on these; on NumPy, and JAX with x64, they are float64."""
+    files.save(tmp_path / "centers", FIRST.astype(np.float64) * 1e300)
+    for center in (make(backend), multiloss.get("center", backend=backend)):
+        with pytest.raises(ValueError, match="not finite in float32"):
+            center.load_centers(tmp_path / "centers")

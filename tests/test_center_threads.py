@@ -17,7 +17,7 @@ import pytest
 
 import multiloss
 from helpers.arrays import framework, to_native, to_numpy
-from multiloss.center import state
+from multiloss.center import files
 
 COUNT = 4096
 """Each of so many steps towards 1 leaves 1 - 1 / COUNT of the way, whatever their order is."""
@@ -101,7 +101,7 @@ def test_no_file_is_torn(backend: str, tmp_path: Path) -> None:
         try:
             for i in range(15):
                 center.save_centers(tmp_path / "centers")
-                found = [state.load(tmp_path / "centers"), to_numpy(center.to_backend("numpy").centers)]
+                found = [files.load(tmp_path / "centers"), to_numpy(center.to_backend("numpy").centers)]
                 if backend != "torch":  # whose `centers` is the buffer itself, which moves while it is read
                     found.append(to_numpy(center.centers))
                 for table in found:
@@ -197,7 +197,7 @@ def test_jax_interrupted(backend: str, how: str, when: str, monkeypatch: pytest.
         with pytest.raises(KeyboardInterrupt):
             way(y, x)
         center.save_centers(tmp_path / "centers")
-        assert steps_in(state.load(tmp_path / "centers")) == pytest.approx(2, abs=0.01)
+        assert steps_in(files.load(tmp_path / "centers")) == pytest.approx(2, abs=0.01)
         for again in (copy.deepcopy(center), copy.copy(center), pickle.loads(pickle.dumps(center))):
             assert steps_in(again.centers) == pytest.approx(2, abs=0.01)
     for n in (3, 4, 5):
@@ -270,7 +270,7 @@ def test_interrupts_at_any_moment(backend: str, tmp_path: Path) -> None:
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             center.save_centers(tmp_path / "centers")
-            now = steps_in(state.load(tmp_path / "centers"))
+            now = steps_in(files.load(tmp_path / "centers"))
             assert now == pytest.approx(round(now), abs=0.05) and ended <= round(now - landed) <= ended + 1
             landed = now
     finally:

@@ -14,7 +14,7 @@ from helpers import groups
 from helpers.groups import D, process_batch
 from helpers.processes import run, same_everywhere
 from helpers.torch_processes import MORE
-from multiloss.center import state
+from multiloss.center import files
 
 folders: dict[int, Path] = {}
 
@@ -159,9 +159,9 @@ def test_files_of_shared_classes(ranks: list[dict[str, Any]], folder: Path) -> N
     for where in ("other", "whole"):
         np.testing.assert_array_equal(np.concatenate([kept[f"shared from {where}"] for kept in ranks]), table)
     with pytest.raises(ValueError, match="number of classes"):
-        state.load_rows(folder / "other", 0, 8, (8, D))
+        files.load_rows(folder / "other", 0, 8, (8, D))
     with pytest.raises(FileNotFoundError, match="no such file"):
-        state.load_rows(folder / "nothing", 0, 8, (8, D))
+        files.load_rows(folder / "nothing", 0, 8, (8, D))
     alone = center(7, sharded=True)  # one process owns all
     alone.load_centers(folder / "other")
     np.testing.assert_array_equal(alone.centers, table)
@@ -171,13 +171,13 @@ def test_files_of_shared_classes(ranks: list[dict[str, Any]], folder: Path) -> N
             alone.load_centers(folder / "other")
     finally:
         (folder / "away").rename(folder / "other.00000002-of-00000007")
-    old = state.piece(folder / "other", 3, 7)  # what a save by other processes has left
+    old = files.piece(folder / "other", 3, 7)  # what a save by other processes has left
     for about, said in (
         ({"save": "old"}, r"3-of-00000007 are pieces of different saves \(five and old\).*remove the old ones"),
         ({"save": "five"}, "3-of-00000007 starts at class 3, where the piece before has come to 4"),
         ({}, "3-of-00000007 does not say which save it is a piece of"),
     ):
-        state.save(old, np.zeros((4, D), np.float32), about)
+        files.save(old, np.zeros((4, D), np.float32), about)
         with pytest.raises(ValueError, match=said):
             alone.load_centers(folder / "other")
     old.unlink()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multiloss.center import CenterOptions, state, step
+from multiloss.center import CenterOptions, files, state, step
 from multiloss.definitions import center as formula
 from multiloss.engine.layout import trailing
 from multiloss_torch import arrays as be
@@ -150,7 +150,7 @@ class ShardedCenter(TorchCenter):
         group, drawn = self._choice.processes(self.centers.device), secrets.randbits(48)
         if group is not None:  # a new number, the same in all processes
             drawn = int(group.sum(torch.tensor(drawn, device=self.centers.device)))
-        state.save_piece(path, first, self._shape()[0], block, f"{drawn:016x}")
+        files.save_piece(path, first, self._shape()[0], block, f"{drawn:016x}")
 
     def load_centers(
         self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
@@ -163,7 +163,7 @@ class ShardedCenter(TorchCenter):
         if resize or classes is not None:
             raise NotImplementedError("sharded centers take no other class set; load it unsharded, and save it")
         first, stop = self._block()
-        rows = state.load_rows(path, first, stop, self._shape())
+        rows = files.load_rows(path, first, stop, self._shape())
         with self._alone():
             self._set(rows, None)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss.center import inputs, state
+from multiloss.center import files, inputs, state
 from multiloss.center.step import CenterOptions, make, native_arrays, step, words
 from multiloss.engine import dispatch, options
 from multiloss.engine.dispatch import to_host
@@ -213,8 +213,9 @@ class CenterMethods(FixedOptions):
         return (0, 0) if self._table is None else tuple(self._table.shape)
 
     def _dtype(self) -> str:
-        """The name of the centers' dtype."""
-        return str(getattr(self._table.dtype, "name", self._table.dtype)).rpartition(".")[2]
+        """The name of the centers' dtype; where there are none yet, of that which they will have."""
+        table = self._table if self._shape()[0] else self._be().centers_array(np.ones((1, 1)))
+        return str(getattr(table.dtype, "name", table.dtype)).rpartition(".")[2]
 
     def _host_centers(self) -> np.ndarray:
         """A copy of the centers in NumPy."""
@@ -232,7 +233,7 @@ class CenterMethods(FixedOptions):
         """Write the centers as one safetensors file, which every backend reads."""
         with self._alone():
             centers = self._known()
-        state.save(path, centers)
+        files.save(path, centers)
 
     def load_centers(
         self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
@@ -247,7 +248,7 @@ class CenterMethods(FixedOptions):
         Raises:
             ValueError: the file holds other classes or dimensions (both shapes are named), or is none.
         """
-        centers = state.load(path)
+        centers = files.load(path)
         if classes is not None:
             centers = centers[state.class_list(classes, len(centers), os.fspath(path))]
         with self._alone():
@@ -263,8 +264,9 @@ class CenterMethods(FixedOptions):
         have, chosen = self._shape(), self.options
         other = chosen.num_classes not in (None, len(centers)) and have[0] != len(centers)
         wanted = have[0] or chosen.num_classes, have[1] or chosen.feature_dim
-        dtype = self._dtype() if have[0] else centers.dtype
-        state.check_table(source, centers, wanted, dtype, other and not resize, hint, unknown=chosen.table.one_row)
+        state.check_table(
+            source, centers, wanted, self._dtype(), other and not resize, hint, unknown=chosen.table.one_row
+        )
         return other
 
     def resize(self, num_classes: int) -> None:

@@ -21,7 +21,7 @@ import multiloss.torch
 from helpers.calls import NAMES, good
 from helpers.groups import D
 from helpers.processes import FAILURES, Failing, raised
-from multiloss.center import state
+from multiloss.center import files
 from multiloss.engine import registry
 from multiloss_torch.distributed import Processes
 
@@ -117,7 +117,7 @@ def _edits(rank: int, folder: Path, kept: dict[str, Any], y: Any, x: Any) -> Non
         loss.centers.numpy()[3, 1] = 7
 
     def load(loss: Any) -> None:
-        state.save(folder / "edit", np.ones(tuple(loss.centers.shape), np.float32))
+        files.save(folder / "edit", np.ones(tuple(loss.centers.shape), np.float32))
         loss.load_centers(folder / "edit")
 
     def load_state(loss: Any) -> None:

@@ -18,7 +18,7 @@ import multiloss.torch
 from helpers import groups
 from helpers.groups import D, process_batch
 from helpers.processes import refused
-from multiloss.center import state
+from multiloss.center import files
 from multiloss.torch import checkpoint_contexts
 from multiloss_torch import checkpointing
 
@@ -111,7 +111,7 @@ def main(rank: int, size: int, folder: Path) -> None:
         kept[f"unchanged {what}"] = tuple(different.centers.shape)
     loaded = center(5)
     loaded(*good)
-    state.save(folder / f"file {rank}", np.ones((5, D), np.float32))
+    files.save(folder / f"file {rank}", np.ones((5, D), np.float32))
     if rank == 1:
         loaded.load_centers(folder / "file 1")
     kept["refused other centers loaded"] = refused(lambda: loaded(*good))
@@ -149,8 +149,8 @@ def main(rank: int, size: int, folder: Path) -> None:
     dist.barrier()
     if rank == 0:  # as five processes would have left it
         for first in range(0, 7, 2):
-            state.save_piece(folder / "other", first, 7, table[first : first + 2], "five")
-        state.save(folder / "whole", table)
+            files.save_piece(folder / "other", first, 7, table[first : first + 2], "five")
+        files.save(folder / "whole", table)
     dist.barrier()
     for where in ("other", "whole"):
         loss.load_centers(folder / where)
