@@ -93,6 +93,9 @@ def test_the_public_suite_sees_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiloss_strict.pipeline, "evaluate", lambda *a, **k: evaluate(*a, **k) * 2)
     with pytest.raises(AssertionError, match="value of the call on strict"):
         multiloss.testing.check("huber", backends=["strict"], examples=10)
+    monkeypatch.setattr(multiloss_strict.pipeline, "evaluate", lambda *a, **k: np.asarray(evaluate(*a, **k)))
+    with pytest.raises(AssertionError, match="value or gradient on strict is ndarray, which is none of its arrays"):
+        multiloss.testing.check("huber", backends=["strict"], examples=10)
 
 
 @pytest.fixture

@@ -98,20 +98,26 @@ class _Trial:
         self.inputs = _given(spec, case.inputs)
         self.how = layout_of(spec, self.inputs)
         self.keep = None if case.mask is None else spread_host(case.mask, self.how.samples)
-        self.called = _host(self.loss(*self.inputs.values(), **self.more))
+        self.called = self.own(self.loss(*self.inputs.values(), **self.more))
         self.value, self.gradients = self.differentiated(self.inputs)
         self.exact = {name: x.astype(case.inputs[name].dtype) for name, x in self.inputs.items()}
         self.wanted = self.reduced(self.exact)
         self.scale = float(np.abs(self.weighted(self.exact)[0]).sum())
         """The sum of the terms' absolute values."""
 
+    def own(self, x: Any) -> np.ndarray:
+        """The values of an array that must be the backend's own."""
+        native = dispatch.backend(self.backend).is_native(x)
+        assert native, f"value or gradient {self.of[0]} is {type(x).__qualname__}, which is none of its arrays"
+        return _host(x)
+
     def differentiated(self, inputs: Inputs) -> tuple[np.ndarray, Inputs]:
         """The value, and the gradients by name."""
         by = _has_gradients(self.spec, self.backend)
         if not by:
-            return _host(self.loss(**inputs, **self.more)), {}
+            return self.own(self.loss(**inputs, **self.more)), {}
         value, gradients = self.loss.value_and_grad(**inputs, **self.more, wrt=by)
-        return _host(value), dict(zip(by, map(_host, gradients), strict=True))
+        return self.own(value), dict(zip(by, map(self.own, gradients), strict=True))
 
     def gradient_by(self, name: str) -> str:
         """How messages call it."""
