@@ -1,4 +1,4 @@
-"""Make the pictures of the pages, the same bytes in each run: `python docs/make_pictures.py` (`multiloss[demo]`, a minute).
+"""Make the pictures of the pages, the same files each time: `python docs/make_pictures.py` (needs `multiloss[demo]`).
 
 The pictures of `mnist.md` are made by the experiment itself.
 """

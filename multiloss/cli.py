@@ -1,7 +1,7 @@
 """The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`, `port`, `scan`, `compare`.
 
-Exit status: 0 on success, 1 if a check failed or two losses differ, 2 for a mistake of the user, which is told in one line,
-130 after an interrupt. Each command imports what it needs when it runs, so that `--help` is quick.
+Exit status: 0 on success, 1 if a check failed or two losses differ, 2 for a mistake of the user, which is told in one
+line, 130 after an interrupt. Each command imports what it needs when it runs, so that `--help` is quick.
 """
 
 from __future__ import annotations

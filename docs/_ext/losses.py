@@ -102,7 +102,7 @@ def rst(doc: str) -> str:
 
 
 def escaped(doc: str) -> str:
-    """The text with |x| escaped, which reStructuredText takes for a substitution; formulas and code stay as they are."""
+    """The text with |x| escaped, which reStructuredText takes for a substitution; formulas and code stay."""
     keep = re.compile(r"\s*(\.\. math::|>>>|\.\.\.)")
     return "\n".join(line if keep.match(line) else line.replace("|", r"\|") for line in doc.splitlines())
 

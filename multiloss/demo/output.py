@@ -24,8 +24,8 @@ def check_folder(folder: Path) -> None:
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all of `files` (name -> content) under temporary names, then rename them. So no half-written file ever has a
-    name of `files`, and no temporary file is left after an interrupt.
+    """Write all of `files` (name -> content) under temporary names, then rename them. So no half-written file ever has
+    a name of `files`, and no temporary file is left after an interrupt.
     """
     folder.mkdir(parents=True, exist_ok=True)
     waiting: dict[str, Path] = {}

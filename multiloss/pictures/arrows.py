@@ -91,7 +91,7 @@ def _directions(degrees: np.ndarray) -> np.ndarray:
 
 
 def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:
-    """One panel per loss. The longest arrow of each panel has the same length: only directions and proportions count."""
+    """One panel per loss. The longest arrow of each panel has the same length: directions and proportions count."""
     figure = curves.figure(figsize=(10.5, 3.5 * -(-len(scenes) // 3)))
     panels = figure.subplots(-(-len(scenes) // 3), 3, squeeze=False).ravel()
     for panel, one in zip(panels, scenes, strict=False):

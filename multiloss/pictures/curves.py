@@ -86,8 +86,8 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
 
 @dataclass(frozen=True)
 class _Path:
-    """A path through the inputs of a loss: all inputs as functions of a number x between `ends`, and the derivative by x
-    of the input `moving`, the only one that changes."""
+    """A path through the inputs of a loss: all inputs as functions of a number x between `ends`, and the derivative
+    by x of `moving`, the only input that changes."""
 
     axis_label: str
     ends: tuple[float, float]

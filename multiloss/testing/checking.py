@@ -21,8 +21,8 @@ from multiloss.testing.strategies import Case, CaseOfInputs, cases, draw_inputs,
 Reference = Callable[..., Any]
 Inputs = dict[str, np.ndarray]
 
-# Single precision rounds at 6e-8. A formula of some twenty operations, summed over the two dozen elements of the largest
-# case, is right to 2e-5 of the sum of its terms; a missing factor or sign is not.
+# Single precision rounds at 6e-8. A formula of some twenty operations, summed over the two dozen elements of the
+# largest case, is right to 2e-5 of the sum of its terms; one with a wrong factor or sign is not.
 TOLERANCE = 2e-5
 
 
@@ -88,8 +88,8 @@ def _check_cases(backend: str, spec: Spec, reference: Reference | None, examples
 
 
 class _Trial:
-    """One case of a loss on one backend: what it gives there, and what it must give. The latter follows in float64 from the
-    reference (or the definition on NumPy) and from the rules of weights, masks and reductions, which are written out."""
+    """One case of a loss on one backend: what it gives there, and what it must give. The latter follows in float64
+    from the reference (or the definition on NumPy) and the rules of weights, masks and reductions, written out."""
 
     def __init__(self, backend: str, spec: Spec, case: Case | CaseOfInputs, reference: Reference | None) -> None:
         self.spec, self.case, self.reference = spec, case, reference
@@ -194,9 +194,9 @@ class _Trial:
 
 
 def _is_kink(ends: Sequence[float], noise: float) -> bool:
-    """Whether differences cannot tell the derivative here. Either one-sided differences disagree, and not by a curvature:
-    then any number between them is a subgradient. Or those over half the step disagree with them: then the formula bends
-    or jumps within a step, as a direction does beside the zero vector."""
+    """Whether differences cannot tell the derivative here. Either one-sided differences disagree, and not by a
+    curvature: any number between them is a subgradient then. Or they disagree with those over half the step: the formula
+    bends or jumps within a step then, as a direction does beside the zero vector."""
     up, down, near_up, near_down = ends
     size, curvature = abs(up) + abs(down), abs(up + down)
     bend = abs(up - down - 2 * (near_up - near_down))

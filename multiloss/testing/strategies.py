@@ -22,7 +22,7 @@ LENGTHS = {"N": 5, "L": 2, "T": 6, "C": 4, "D": 3, "M": 3}
 
 @dataclasses.dataclass
 class Case:
-    """One call of a loss of (y_true, y_pred): arrays, weights and mask (or None), and the options that every loss has."""
+    """One call of a loss of (y_true, y_pred): arrays, weights and mask (or None), and the options of every loss."""
 
     y_true: np.ndarray
     y_pred: np.ndarray
