@@ -195,8 +195,8 @@ class _Trial:
 
 def _is_kink(ends: Sequence[float], noise: float) -> bool:
     """Whether differences cannot tell the derivative here. Either one-sided differences disagree, and not by a
-    curvature: any number between them is a subgradient then. Or they disagree with those over half the step: the formula
-    bends or jumps within a step then, as a direction does beside the zero vector."""
+    curvature: then any number between them is a subgradient. Or they disagree with those over half the step: then the
+    formula bends or jumps within a step, as a direction does beside the zero vector."""
     up, down, near_up, near_down = ends
     size, curvature = abs(up) + abs(down), abs(up + down)
     bend = abs(up - down - 2 * (near_up - near_down))
