@@ -206,7 +206,7 @@ def parser() -> argparse.ArgumentParser:
         "--loss", action="append", choices=[*ROWS, *catalogue.ROWS], help="default: all; may be repeated"
     )
     parse.add_argument(
-        "--catalogue", action="store_true", help="the rest of the catalogue, not the losses of the notes"
+        "--catalogue", action="store_true", help="the losses of catalogue.py instead of those of rows.py"
     )
     parse.add_argument("--size", action="append", type=size, help="ROWSxCOLUMNS; default: 32x10, 256x1000, 4096x1000")
     parse.add_argument("--mode", action="append", help="eager, value_and_grad, compile, grad, jit, function, xla")

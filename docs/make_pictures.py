@@ -1,4 +1,4 @@
-"""Make the pictures of the pages, always the same files: `python docs/make_pictures.py` (`multiloss[demo]`, a minute).
+"""Make the pictures of the pages, the same files each time: `python docs/make_pictures.py` (needs `multiloss[demo]`).
 
 The pictures of `mnist.md` are made by the experiment itself.
 """
@@ -18,7 +18,7 @@ from multiloss.demo import data, experiment, plots
 from multiloss.demo.settings import CENTER, Settings
 
 PICTURES = Path(__file__).parent / "pictures"
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"]  # Okabe and Ito: told apart by every eye
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"]  # Okabe and Ito: colour-blind readers see them apart
 rcParams.update(
     {
         "font.size": 10,
@@ -65,8 +65,8 @@ def regression() -> None:
         loss = multiloss.get(name, backend="numpy", reduction="none", axis=(), **options)
         value, gradient = loss.value_and_grad(np.zeros_like(e), e)
         if name == "mean_absolute_error":
-            gradient = np.where(e == 0, np.nan, gradient)  # the jump is no line
-        # the later ones thinner, so that curves that coincide are all seen
+            gradient = np.where(e == 0, np.nan, gradient)  # no line across the jump
+        # Later curves are thinner, so that curves that coincide all show.
         look = {"color": COLOURS[i], "linewidth": 3.4 - 0.45 * i}
         left.plot(e, value, label=label, **look)
         right.plot(e, gradient, **look)
@@ -79,7 +79,7 @@ def regression() -> None:
 
 
 def crossentropy() -> None:
-    """Cross entropy and squared error of the probability of what happened, over its logit."""
+    """Cross entropy and squared error of the probability of the true outcome, over its logit."""
     z = np.linspace(-8, 8, 801)
     p = multiloss.softmax(np.stack([z, np.zeros_like(z)], -1))[:, 0]
     ones = np.ones_like(z)
@@ -195,7 +195,7 @@ def lambdas() -> None:
 
 
 def plot() -> None:
-    """What the command of `cli.md` draws."""
+    """The picture that the command in `cli.md` draws."""
     words = "log_cosh huber:delta=2 mean_absolute_error"
     cli.main(["plot", *words.split(), "--out", str(PICTURES / "plot.png")])
 

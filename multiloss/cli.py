@@ -1,7 +1,7 @@
 """The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`, `port`, `scan`, `compare`.
 
-Exit status: 0; 1 where a check failed or two losses differ; 2 for what the user got wrong, told in one line; 130 when
-interrupted. What a command needs is imported when it runs, so that `--help` is quick.
+Exit status: 0 on success, 1 if a check failed or two losses differ, 2 for a mistake of the user, which is told in one
+line, 130 after an interrupt. Each command imports what it needs when it runs, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def _whole(least: int) -> Callable[[str], int]:
 
 def _shape(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d{0,3}(x[1-9]\d{0,3}){1,3}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape such as 8x5")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape such as 8x5")
     return tuple(int(length) for length in text.split("x"))
 
 
 def _tolerate_narrow_encodings() -> None:
-    """Formulas and curves are not ASCII; a terminal that cannot show them gets question marks, not a traceback."""
+    """Print question marks, and no traceback, on a terminal that cannot show formulas and curves."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -199,7 +199,7 @@ def _name_and_options(word: str) -> tuple[str, dict[str, Any]]:
     for part in filter(None, re.split(r",(?![^(\[]*[)\]])", rest)):
         option, equals, value = part.partition("=")
         if not equals:
-            raise ValueError(f"{word!r}: {part!r} is no OPTION=VALUE")
+            raise ValueError(f"{word!r}: {part!r} must be OPTION=VALUE")
         try:
             options[option.strip()] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError):
@@ -212,12 +212,12 @@ def _verify(args: argparse.Namespace) -> int:
     from multiloss.engine import dispatch, registry
     from multiloss.pictures import curves as plotting
 
-    # names and backends are looked up first: a mistake is told before minutes of work
+    # All names and backends are looked up before the first check, which may take minutes.
     names = list(dict.fromkeys(plotting.find(name).name for name in args.names))
     names = names or [name for name in list_losses() if name not in registry.CENTER]
     stateful = next((name for name in names if name in registry.CENTER), None)
     if stateful:
-        raise ValueError(f"{stateful} loss holds state and is no loss of predictions; verify cannot check it")
+        raise ValueError(f"{stateful} loss holds centers, and verify checks losses without a state only")
     backends = list(dict.fromkeys(args.backend or (name for name, here in list_backends().items() if here)))
     for backend in backends:
         dispatch.backend(backend)
@@ -230,7 +230,7 @@ def _verify(args: argparse.Namespace) -> int:
             verdict = "ok"
             try:
                 testing.check(name, backends=[backend], examples=args.examples)
-            except Exception as error:  # whatever a loss does wrong is its verdict, and the others are still checked
+            except Exception as error:  # any error of a loss is its verdict; the other losses are still checked
                 verdict = "FAIL"
                 failures.append(f"{name} on {backend}: {_first_lines(error)}")
             print(f"  {verdict:<{width}}", end="", flush=True)
@@ -297,23 +297,23 @@ def _argument(*name: str, **keywords: Any) -> tuple[tuple[str, ...], dict[str, A
 
 
 _COMMANDS: dict[str, tuple[Any, ...]] = {
-    "list": (_list, "all losses by family, with their short names", ""),
+    "list": (_list, "list all losses by family, with their short names", ""),
     "show": (
         _show,
-        "one loss: formula, shapes, options, source, curve",
+        "show the formula of a loss, its shapes, options, source and curve",
         "",
         _argument("name", metavar="NAME", help="canonical or short name, such as huber or mse"),
     ),
     "plot": (
         _plot,
-        "draw losses and their gradients; of features, what is pulled and pushed",
+        "draw losses and their gradients; of losses of features, what they pull and push",
         "Options follow a colon: huber:delta=2, binary_crossentropy:from_logits=True,label_smoothing=0.1.",
         _argument("names", nargs="+", metavar="NAME[:OPTION=VALUE,...]"),
         _argument("--out", type=Path, required=True, metavar="FILE", help="a .png, .pdf or .svg file"),
     ),
     "verify": (
         _verify,
-        "hold losses on the installed frameworks to the property tests",
+        "run the property tests on losses, in the installed frameworks",
         "",
         _argument("names", nargs="*", metavar="NAME", help="default: every loss"),
         _argument("--backend", nargs="+", metavar="BACKEND", help="default: every one that is installed"),
@@ -327,35 +327,35 @@ _COMMANDS: dict[str, tuple[Any, ...]] = {
     ),
     "port": (
         _port,
-        "a loss of PyTorch, Keras or Optax: the code that gives its numbers elsewhere",
+        "print the code that gives the numbers of a loss of PyTorch, Keras or Optax elsewhere",
         "",
         _argument("source", metavar="SOURCE", help="as it is written, such as 'torch.nn.HuberLoss(delta=2.0)'"),
         _argument(
             "--to",
             metavar="WHERE",
-            help="a backend (numpy, torch, tensorflow, jax, keras), or a library: torch.nn, keras.losses, optax",
+            help="a backend, such as jax, or a library: torch.nn, keras.losses, optax",
         ),
         _argument(
             "--targets",
             choices=("labels", "probabilities"),
             default="labels",
-            help="what y_true is, where the source takes both (default: labels)",
+            help="what y_true holds, if the source takes both (default: labels)",
         ),
         _argument("--code", action="store_true", help="print the code alone, for pasting"),
     ),
     "scan": (
         _scan,
-        "the losses that a Python file uses, and what each becomes",
-        "It is parsed, never run.",
+        "list the losses that a Python file uses, and the code that replaces each",
+        "The file is parsed, never run.",
         _argument("file", type=Path, metavar="FILE"),
         _argument("--to", metavar="BACKEND", help="the backend that the code names"),
     ),
     "compare": (
         _compare,
-        "two losses on the same arrays: their numbers, and why they differ",
+        "run two losses on the same arrays: their numbers, and why they differ",
         (
             "A and B are written forms, parsed and never evaluated: \"torch.nn.KLDivLoss(reduction='batchmean')\", "
-            'optax.l2_loss, "huber(delta=2.0)" for a loss of this library. The exit status is 1 where they differ.'
+            'optax.l2_loss, "huber(delta=2.0)" for a loss of this library. The exit status is 1 if they differ.'
         ),
         _argument("a", metavar="A", help="the written form of a loss"),
         _argument("b", metavar="B", help="another"),
@@ -365,8 +365,8 @@ _COMMANDS: dict[str, tuple[Any, ...]] = {
             "--data",
             type=Path,
             metavar="FILE",
-            help="a .npz file with y_true and y_pred (sample_weight), instead of generated",
+            help="a .npz file with y_true, y_pred and perhaps sample_weight; default: generated arrays",
         ),
     ),
 }
-"""What each command but `demo` runs, what it says of itself, what else `--help` tells, and its arguments."""
+"""Of each command but `demo`: its function, its summary, what `--help` adds to that, and its arguments."""

@@ -1,7 +1,8 @@
 """Which backends a run tests, and what has to be set before a framework is imported.
 
-`pytest --backends torch,jax` tests those two; without the option, every backend that is installed. A backend that was
-asked for and cannot be imported is an error, never a skip.
+`pytest --backends torch,jax` tests those two; without the option, every backend of this library that is installed. A
+backend that was asked for and cannot be imported is an error, never a skip. A backend of another distribution, which an
+entry point names, is tested where it is asked for: `tests/test_verify.py` alone, which needs no more than its name.
 
 * A test with an argument `backend` runs once for every backend under test.
 * `@pytest.mark.only("torch", "jax")`: a test of what those backends alone have.
@@ -19,6 +20,7 @@ What tests share is in `tests/helpers/`, and the formulas that they expect in `t
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -84,6 +86,8 @@ if _keras_on is not None:
     os.environ["KERAS_BACKEND"] = _keras_on
 
 INSTALLED = tuple(name for name in BACKENDS if (_keras_on is not None if name == "keras" else _present(name)))
+OTHERS = tuple(point.name for point in importlib.metadata.entry_points(group="multiloss.backends"))
+KNOWN = (*BACKENDS, *OTHERS)
 
 
 def _missing(name: str) -> str:
@@ -99,7 +103,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--backends",
         default=None,
         metavar="NAMES",
-        help=f"comma-separated, of {', '.join(BACKENDS)}; default: every one that is installed",
+        help=f"comma-separated, of {', '.join(KNOWN)}; default: the first five, if they are installed",
     )
     parser.addoption(
         "--device",
@@ -129,13 +133,13 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     names = [name.strip() for name in asked.split(",") if name.strip()]
     for name in names:
-        if name not in BACKENDS:
-            raise pytest.UsageError(f"--backends: no backend is called {name!r}; there are {', '.join(BACKENDS)}")
-        if name not in INSTALLED:
+        if name not in KNOWN:
+            raise pytest.UsageError(f"--backends: no backend is called {name!r}; there are {', '.join(KNOWN)}")
+        if name in BACKENDS and name not in INSTALLED:
             raise pytest.UsageError(f"--backends: {_missing(name)}")
     if not names:
         raise pytest.UsageError("--backends: no backend was named")
-    config.selected_backends = tuple(name for name in BACKENDS if name in names)
+    config.selected_backends = tuple(name for name in KNOWN if name in names)
 
 
 def _choose_device(name: str, xla_optimised: bool) -> None:
@@ -155,15 +159,19 @@ def pytest_report_header(config: pytest.Config) -> str:
     line = f"backends: {', '.join(config.selected_backends)}"
     if "keras" in config.selected_backends:
         line += f" (keras on {os.environ['KERAS_BACKEND']})"
-    if set(config.selected_backends) != set(BACKENDS):
+    if not _all_frameworks(config):
         line += "; tests that take all frameworks at once are left out"
     return line
+
+
+def _all_frameworks(config: pytest.Config) -> bool:
+    return set(BACKENDS) <= set(config.selected_backends)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     if collection_path.name == "test_torch_cuda.py" and config.getoption("--device") != "cuda":
         return True
-    if collection_path.name.startswith(_PORTS) and set(config.selected_backends) != set(BACKENDS):
+    if collection_path.name.startswith(_PORTS) and not _all_frameworks(config):
         return True
     owner = _owner(collection_path)
     return True if owner is not None and owner not in config.selected_backends else None
@@ -178,6 +186,8 @@ def _narrowed(node: pytest.Item | pytest.FunctionDefinition) -> set[str]:
     """The backends that a test's file name and its `only` marks leave."""
     owner = _owner(node.path)
     left = set(BACKENDS) if owner is None else {owner}
+    if node.path.name == "test_verify.py":
+        left |= set(OTHERS)
     for mark in node.iter_markers("only"):
         if unknown := set(mark.args) - left.union(BACKENDS):
             raise pytest.UsageError(f"{node.nodeid}: only() names {', '.join(sorted(unknown))}")
@@ -201,7 +211,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("reads") and config.getoption("--device") != "cpu":
             return False
         if item.get_closest_marker("cross"):
-            return selected == set(BACKENDS)
+            return _all_frameworks(config)
         if "backend" in getattr(item, "fixturenames", ()) or item.get_closest_marker("only"):
             return bool(_narrowed(item) & selected)
         return _owner(item.path) is not None or "numpy" in selected

@@ -155,7 +155,7 @@ def test_an_interrupted_plot_leaves_the_old_file(failure, tmp_path, capsys, monk
         (["verify", "hubber"], "did you mean huber"),
         (["verify", "huber", "--backend", "theano"], "theano"),
         (["verify", "center"], "state"),
-        (["verify", "island"], "island loss holds state"),
+        (["verify", "island"], "island loss holds centers"),
         (["plot", "island", "--out", "x.png"], "no curve over one number"),
     ],
 )

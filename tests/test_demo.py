@@ -199,7 +199,7 @@ BAD_ARRAYS = {
     "float": ({"y_train": np.zeros(64)}, "y_train has dtype float64; wanted integer labels"),
     "text": ({"x_test": np.full((16, 20, 18), "a")}, "x_test has dtype <U1"),
     "size": ({"x_test": np.zeros((16, 9, 9))}, "images of x_train are (20, 18), those of x_test (9, 9)"),
-    "strange": ({"y_test": np.full(16, 7)}, "y_test has the label 7, which y_train has not"),
+    "strange": ({"y_test": np.full(16, 7)}, "y_test has the label 7, which y_train lacks"),
     "single": ({"y_train": np.zeros(64, int), "y_test": np.zeros(16, int)}, "y_train has one label only, 0"),
     "nan": ({"x_train": np.full((64, 20, 18), np.nan)}, "x_train holds nan or inf"),
     "zeros": ({"x_train": np.zeros((64, 20, 18))}, "x_train is all zeros"),

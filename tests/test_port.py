@@ -8,6 +8,7 @@ import functools
 import json
 import pickle
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,3 +171,12 @@ def test_everything_exported(library: str) -> None:
     table = {"torch": peers.TORCH, "keras": peers.KERAS, "optax": peers.OPTAX}[library]
     wanted = {f"{classes if name[0].isupper() else functions}.{name}" for name in table}
     assert {name for name in sources() if name.startswith(f"{library}.")} == wanted
+
+
+@pytest.mark.parametrize("library", MODULES)
+def test_each_row_has_a_case(library: str) -> None:
+    """What is ported is compared with the library: its name stands in a test that does so."""
+    files = [path for path in Path(__file__).parent.glob(f"test_port_{library}*.py") if "notes" not in path.name]
+    compared = "".join(path.read_text(encoding="utf-8") for path in files)
+    ported = {name for name, source in sources().items() if name.startswith(f"{library}.") and source.refusal is None}
+    assert {name for name in ported if name.rpartition(".")[2] not in compared} == set()

@@ -1,6 +1,12 @@
 """The sixth backend (`multiloss_strict.py`): every loss over the array API standard alone gives NumPy's numbers."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import array_api_strict
@@ -87,3 +93,52 @@ def test_the_public_suite_sees_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiloss_strict.pipeline, "evaluate", lambda *a, **k: evaluate(*a, **k) * 2)
     with pytest.raises(AssertionError, match="value of the call on strict"):
         multiloss.testing.check("huber", backends=["strict"], examples=10)
+    monkeypatch.setattr(multiloss_strict.pipeline, "evaluate", lambda *a, **k: np.asarray(evaluate(*a, **k)))
+    with pytest.raises(AssertionError, match="value or gradient on strict is ndarray, which is none of its arrays"):
+        multiloss.testing.check("huber", backends=["strict"], examples=10)
+
+
+@pytest.fixture
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a distribution that declares the entry point makes it known; nothing has imported it yet."""
+    monkeypatch.delitem(dispatch._adapters, "strict")
+    point = EntryPoint("strict", "multiloss_strict", "multiloss.backends")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+
+
+@pytest.mark.usefixtures("_installed")
+def test_an_entry_point_names_a_backend() -> None:
+    assert multiloss.list_backends()["strict"] is True
+    assert multiloss.get("mse").to_backend("strict").backend == "strict"
+
+
+@pytest.mark.usefixtures("_installed")
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: multiloss.get("mse", backend="strcit"), ValueError("known are numpy, .*, strict$")),
+        (lambda: multiloss.get("mse", backend=3), TypeError("must be one of 'numpy', .*, 'strict', got int")),
+        (lambda: multiloss.port("nn.MSELoss()", to="strcit"), ValueError("must be one of 'numpy', .*, 'strict', ")),
+        (lambda: multiloss.get("center", backend="strict"), ValueError("'strict' has no losses that hold centers")),
+    ],
+)
+def test_messages_know_it(call: Any, error: Exception) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        call()
+
+
+@pytest.mark.parametrize(("named", "wanted"), [("strict", "2 passed"), ("strcit", "numpy, .*, strict")])
+def test_pytest_knows_it(named: str, wanted: str, tmp_path: Path) -> None:
+    """`pytest --backends strict` holds it to the public suite, where a distribution declares it."""
+    folder = tmp_path / "multiloss_strict-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: multiloss-strict\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text("[multiloss.backends]\nstrict = multiloss_strict\n")
+    tests = Path(__file__).parent
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--backends", named, "-k", "huber or command"]
+    done = subprocess.run(
+        [sys.executable, *words, "tests/test_verify.py", "tests/test_losses.py"],
+        cwd=tests.parent, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert re.search(wanted, done.stdout + done.stderr), done.stdout + done.stderr

@@ -19,7 +19,7 @@ from multiloss.engine import pipeline
 from multiloss.engine.layout import Layout, layout
 from multiloss_torch import arrays as be
 from multiloss_torch import compat, mode
-from multiloss_torch.kernels import TOGETHER
+from multiloss_torch.kernels import COUNTED, TOGETHER
 
 BLOCK = 262144
 """Elements a block and thread: a few arrays of this size fit into a processor's cache, and malloc keeps their pages."""
@@ -192,7 +192,7 @@ def _sums(spec: Any) -> bool:
     options = spec.kwargs
     weighted = options.get("class_weight") is not None or options.get("ignore_index") is not None
     closed = spec.definition.inputs[1] in spec.definition.gradients
-    return closed and not weighted and spec.definition.counts is None and spec.reduction != "none"
+    return closed and not weighted and spec.definition.counts is None and spec.reduction in COUNTED
 
 
 def _count(spec: Any, how: Layout, shape: Any) -> int:

@@ -23,7 +23,7 @@ Done = tuple[Tensor, Tensor, Tensor]
 def applies(chosen: CenterOptions, table: Tensor, labels: Tensor, features: Tensor) -> bool:
     """Whether `step` is this loss, of batches of this kind."""
     has_kernel = chosen.definition.kernel in kernels.REDUCED
-    plain = has_kernel and not chosen.sharded and chosen.reduction != "none" and not chosen.rule.by_batch
+    plain = has_kernel and not chosen.sharded and chosen.reduction in kernels.COUNTED and not chosen.rule.by_batch
     here = mode.is_plain(labels) and mode.is_plain(features) and _fits(table, features) and len(table) > 0
     return plain and here and labels.dtype == torch.int64 and labels.ndim == 1 and labels.numel() > 0
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from multiloss.engine.checks import rounding
+from multiloss.engine.options import KERAS_WEIGHTED
 from multiloss_torch import compat, mode
 
 _nn = compat.nn_kernels
@@ -32,6 +33,10 @@ _BEYOND = 80.0
 """exp of it is finite, and log(1 + exp) of what is above is that itself, in every dtype."""
 _FAR = 1e4
 """Beyond such scores torch's sum of a margin and two of them loses the margin."""
+
+COUNTED = ("sum", "batchmean", "mean", "weighted_mean", KERAS_WEIGHTED)
+"""Reductions that divide the sum of the values by a number of values, where all samples count alike. Of others this
+adapter's short ways know nothing, and the pipeline reduces."""
 
 Call = Callable[[Tensor, Tensor], Tensor | None]
 Both = tuple[Tensor, Tensor]
@@ -194,7 +199,7 @@ def _constant(x: Tensor) -> bool:
 
 def _distance(options: Any, reduction: str, rows: Tensor, features: Tensor) -> Tensor | None:
     """Center loss as half a squared error, of which torch has the derivative in one kernel, too."""
-    if reduction == "none":
+    if reduction not in COUNTED:
         return None
     return squares(features, rows) * distance_scale(options, reduction, features.shape)
 

@@ -47,7 +47,8 @@ class _Ctc(torch.autograd.Function):
 def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
     """The loss of checked inputs without weights and mask; None where the definition has to answer."""
     y_true, y_pred, label_lengths, input_lengths = inputs
-    if not mode.is_eager(y_pred) or not mode.can_read(y_pred):
+    reduced = _REDUCED.get(spec.reduction)
+    if reduced is None or not mode.is_eager(y_pred) or not mode.can_read(y_pred):
         return None
     if y_pred.dtype not in (torch.float32, torch.float64) or not y_pred.numel() or not y_true.numel():
         return None
@@ -71,7 +72,6 @@ def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
             return None
         if options["normalize"] is not None:
             values = values / lengths.clamp(min=1)
-    reduced = _REDUCED[spec.reduction]
     if not asked:
         return reduced(values.to(y_pred.dtype))
     (slope,) = torch.autograd.grad(values.sum(), leaf)

@@ -96,13 +96,13 @@ def section(definition: Definition, level: str = "##") -> str:
 def rst(doc: str) -> str:
     """A Google-style docstring as reStructuredText."""
     text = str(GoogleDocstring(escaped(doc), _NAPOLEON, what="data"))
-    # outside of a Python signature nobody gives these fields their titles
+    # Sphinx writes the titles of these fields only within a Python signature.
     text = text.replace(":Parameters:", ":Arguments:").replace(":returns:", ":Returns:")
     return re.sub(r"^:raises (\w+):", r":Raises \1:", text, flags=re.MULTILINE)
 
 
 def escaped(doc: str) -> str:
-    """|x| is an absolute value here, no substitution; formulas and code keep theirs."""
+    """The text with |x| escaped, which reStructuredText takes for a substitution; formulas and code stay."""
     keep = re.compile(r"\s*(\.\. math::|>>>|\.\.\.)")
     return "\n".join(line if keep.match(line) else line.replace("|", r"\|") for line in doc.splitlines())
 

@@ -37,12 +37,12 @@ def rows() -> dict[str, dict[str, list[tuple[Source, Row]]]]:
 
 
 def needed(source: Source) -> dict[str, Any]:
-    """Something for the arguments that have no default."""
+    """A value for each argument without a default."""
     return {name: 0.5 for name, parameter in source.parameters.items() if parameter.default is parameter.empty}
 
 
 def meant(name: str) -> str:
-    """The loss of the catalogue that a row is a form of: itself, or the one that its variant is named after."""
+    """The loss of the catalogue that belongs to a row's loss: itself, or the one after which a variant is named."""
     after = name.rpartition(".")[2].removesuffix("_loss") if "." in name else name
     return registry.find(_NAMED_OTHERWISE.get(after, after) if "." in name else name).name
 
@@ -76,7 +76,7 @@ def section(name: str, of_library: dict[str, list[tuple[Source, Row]]]) -> str:
 
 
 def _agreement(of_library: dict[str, list[tuple[Source, Row]]]) -> list[str]:
-    """Calls that agree: each source as it is by default, with what the other libraries must be given."""
+    """Lists of calls with the same numbers: each source with its defaults, and the calls of the other libraries."""
     groups: list[list[str]] = []
     for source in (source for sources in of_library.values() for source, _ in sources):
         if source.is_class or source.name.startswith("optax."):
@@ -90,7 +90,7 @@ def _agreement(of_library: dict[str, list[tuple[Source, Row]]]) -> list[str]:
 
 
 def _column(sources: list[tuple[Source, Row]]) -> tuple[str, str, str] | None:
-    """How a library writes it, what it computes, and what that is here."""
+    """How a library writes the loss, what it computes, and the code of that here."""
     if not sources:
         return None
     parts: tuple[list[str], ...] = ([], [], [])
@@ -113,7 +113,7 @@ def refused() -> str:
 
 
 def write_pages(app: Sphinx) -> None:
-    """Those that changed are written; one of a family that is gone is removed."""
+    """Write the pages that changed, and remove those of families that are gone."""
     folder = Path(app.srcdir) / "rosetta"
     folder.mkdir(exist_ok=True)
     made = pages()

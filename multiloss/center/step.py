@@ -145,7 +145,10 @@ def make(backend: str | None, given: dict[str, Any]) -> Any:
         by_keras = name == "process_group" and backend == "keras"  # which knows what it runs on
         if name in given and given[name] is not None and backend != owner and not by_keras:
             raise ValueError(f"{name} is an option of the {owner} backend's center loss, got backend={backend!r}")
-    return dispatch.backend(backend).center(read)
+    be = dispatch.backend(backend)
+    if not hasattr(be, "center"):
+        raise ValueError(f"the backend {backend!r} has no losses that hold centers: its adapter defines no `center`")
+    return be.center(read)
 
 
 def native_arrays(be: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Array]:

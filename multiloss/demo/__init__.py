@@ -1,7 +1,7 @@
 """`multiloss demo`: what an objective does to the features that a small network learns.
 
 A network whose last hidden layer has 2 units is trained with softmax cross entropy, with squared error on the class
-outputs, and with softmax cross entropy plus center loss, in the framework asked for.
+outputs, and with softmax cross entropy plus center loss, in the framework that `--backend` names.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_labels,
         default=(),
         metavar="8,9",
-        help="labels to leave out of training; reports how well they are told from the known ones",
+        help="labels to leave out of training; reports how well the network tells them from the known ones",
     )
     parser.add_argument(
         "--network",

@@ -128,7 +128,7 @@ def _prepare(name: str, x_train: Any, y_train: Any, x_test: Any, y_test: Any) ->
         raise UserError(f"{name}: y_train has one label only, {classes[0]}; wanted at least 2")
     strange = np.setdiff1d(y_test, classes)
     if len(strange):
-        raise UserError(f"{name}: y_test has the label {strange[0]}, which y_train has not")
+        raise UserError(f"{name}: y_test has the label {strange[0]}, which y_train lacks")
     largest = np.abs(x_train.astype(np.float64)).max()
     if largest == 0:
         raise UserError(f"{name}: x_train is all zeros")

@@ -1,4 +1,4 @@
-"""What a user got wrong, as one line."""
+"""Mistakes of the user, as one line each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def missing(what: str, *extras: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("multiloss"):  # a fault of ours, not a missing package
+        if (error.name or "").startswith("multiloss"):  # a bug of this library, not a missing package
             raise
         raise UserError(
             f"the demo needs {what} ({error.name} is not installed): pip install 'multiloss[{','.join(extras)}]'"

@@ -1,4 +1,4 @@
-"""The experiment: train the same network under each objective and each seed, and measure what came out."""
+"""The experiment: train the same network with each objective and each seed, and measure the results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Result:
 
 
 def trainer(backend: str) -> Callable[..., Trained]:
-    """The `train` of a framework; an error that names the extras where a package is not installed."""
+    """The `train` of a framework; an error that names the extras if a package is not installed."""
     extras = ("demo",) if backend == "numpy" else ("demo", backend)
     with missing(" and ".join(FRAMEWORKS[backend]), *extras):
         module = importlib.import_module(f"multiloss.demo.train_{backend}")
@@ -143,7 +143,7 @@ def summary(results: list[Result]) -> dict[str, dict[str, float]]:
 
 
 def summarise(measured: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
-    """The same, from the bare measures."""
+    """The same from the measures alone."""
     out = {}
     for key in measured[0]:
         values = np.array([one[key] for one in measured], np.float64)

@@ -19,7 +19,7 @@ from multiloss.demo.settings import OBJECTIVES, Settings, choose_network
 
 
 def run(args: argparse.Namespace) -> None:
-    """Everything is trained and drawn before the first file is written."""
+    """Train and draw everything, and only then write the first file."""
     output.check_folder(args.out)
     data = images.without(images.load(args.data), args.unknown)
     train = experiment.trainer(args.backend)
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
 def files(
     backend: str, data: Data, results: dict[str, list[Result]], rows: dict[str, dict[str, dict[str, float]]], title: str
 ) -> dict[str, bytes]:
-    """The pictures show the first seed."""
+    """All files, name -> content; the pictures show the first seed."""
     panels = [(name, r[0].features, r[0].centers, r[0].centers_are_learned) for name, r in results.items()]
     histories = {name: [result.history for result in runs] for name, runs in results.items()}
     return {
@@ -74,7 +74,7 @@ def files(
 
 
 def as_json(result: Result) -> dict[str, object]:
-    """One training, without its features."""
+    """One training as JSON, without its features."""
     centers = np.asarray(result.centers, np.float64).tolist()
     return {
         "settings": asdict(result.settings),

@@ -36,7 +36,7 @@ def cnn(x: Any) -> Any:
 
 
 def predictor(model: Any) -> Predict:
-    """Features and class outputs of a model of `build`, as it is when called."""
+    """The function images -> (features, class outputs) of a model of `build`; each call takes its weights of then."""
     both = keras.Model(model.input, [model.get_layer("features").output, model.get_layer("outputs").output])
 
     @in_chunks

@@ -1,4 +1,4 @@
-"""What is measured on the test images, from features and class outputs; NumPy only."""
+"""The measures on the test images, from features and class outputs; NumPy only."""
 
 from __future__ import annotations
 

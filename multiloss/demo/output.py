@@ -1,4 +1,4 @@
-"""What the demo leaves behind: files that are whole or not there, and a printed table."""
+"""The output of the demo: a printed table, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from multiloss.demo.experiment import LEGEND, METRICS
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse early what could not be written to after minutes of training."""
+    """Refuse a folder that cannot be written to, before minutes of training."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise UserError(f"--out {folder}: {existing} is not a folder")
@@ -24,8 +24,8 @@ def check_folder(folder: Path) -> None:
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all of `files` (name -> content) under temporary names, then rename them: no half-written file is ever
-    seen under its name, and none is left behind, whatever interrupts this.
+    """Write all of `files` (name -> content) under temporary names, then rename them. So no half-written file ever has
+    a name of `files`, and no temporary file is left after an interrupt.
     """
     folder.mkdir(parents=True, exist_ok=True)
     waiting: dict[str, Path] = {}

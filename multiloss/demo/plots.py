@@ -1,4 +1,4 @@
-"""The pictures, as PNG bytes: nothing is written here."""
+"""The pictures, as PNG bytes; `output` writes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from multiloss.demo.errors import missing
 
-LINES = ("#0072b2", "#d55e00", "#009e73")  # distinct in colour-blind sight too
+LINES = ("#0072b2", "#d55e00", "#009e73")  # distinct for colour-blind readers, too
 
 
 def features_picture(

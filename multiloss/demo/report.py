@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def report(args: argparse.Namespace) -> None:
-    """Train with the first seed everywhere before the second, then draw what there is."""
+    """Train each framework and objective with the first seed, then with the second, and so on; then draw and write."""
     data = images.load(args.data)
     output.check_folder(args.out)
     if args.page and not {BEGIN, END} <= set(args.page.read_text(encoding="utf-8").splitlines()):
@@ -91,7 +91,7 @@ def _file(backend: str, settings: Settings) -> str:
 
 
 def finished(cache: Path, backend: str, settings: Settings) -> dict[str, Any] | None:
-    """A training of the cache, if it was made with the same settings."""
+    """A training from the cache, if it was made with the same settings."""
     path = cache / _file(backend, settings)
     if not path.exists():
         return None
@@ -103,7 +103,7 @@ def finished(cache: Path, backend: str, settings: Settings) -> dict[str, Any] | 
 
 
 def train(cache: Path, backend: str, data: Data, settings: Settings) -> None:
-    """Train once, and keep it."""
+    """Train once, and put the result into the cache."""
     epochs = 0
 
     def tick() -> None:
@@ -126,7 +126,7 @@ def train(cache: Path, backend: str, data: Data, settings: Settings) -> None:
 
 
 def pictures(data: Data, done: Done) -> dict[str, bytes]:
-    """Two for each framework."""
+    """Two pictures for each framework."""
     files = {}
     for backend, by_objective in done.items():
         title = f"MNIST, plain CNN, {NAMES[backend]}"
@@ -140,7 +140,7 @@ def pictures(data: Data, done: Done) -> dict[str, bytes]:
 
 
 def results(data: Data, done: Done) -> dict[str, Any]:
-    """All numbers, without the features."""
+    """All numbers except the features."""
     return {
         "data": {"name": data.name, "train": len(data.x_train), "test": len(data.x_test)},
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""What one training is asked to do, and what it gives back; the same for every framework."""
+"""The settings and the result of one training, the same for every framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Images (N, ...) -> features (N, 2) and class outputs (N, C), as NumPy arrays."""
 
 AfterEpoch = Callable[[float, Predict], None]
-"""Called after every epoch with the mean training loss of the epoch and the network as it is."""
+"""Called after every epoch with its mean training loss and the network at that time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Trained:
 
 
 def choose_network(asked: str, data: Data, backend: str) -> str:
-    """`auto` is the CNN for images of at least 16 x 16, and the MLP for all else and always in NumPy."""
+    """`auto` is the CNN for images of at least 16 x 16, otherwise the MLP; NumPy has the MLP only."""
     fits = len(data.shape) == 3 and min(data.shape[:2]) >= 16
     if asked == "auto":
         return "cnn" if fits and backend != "numpy" else "mlp"

@@ -28,7 +28,7 @@ def backend(name: str) -> Any:
     if name in _adapters:
         return _adapters[name]
     if not isinstance(name, str):
-        raise TypeError(f"backend must be one of {', '.join(map(repr, _OURS))}, got {type(name).__name__}")
+        raise TypeError(f"backend must be one of {', '.join(map(repr, list_backends()))}, got {type(name).__name__}")
     _adapters[name] = _load_ours(name) if name in _OURS else _load_third_party(name)
     return _adapters[name]
 

@@ -59,7 +59,7 @@ class Adapter(Protocol):
         """The native loss object of a `multiloss.engine.loss.Spec`."""
 
     def center(self, options: Any) -> Any:
-        """The native center-loss object."""
+        """Optional: the native object of a loss that holds centers."""
 
     def asarray(self, x: Any, like: Array | None, name: str) -> Array:
         """A native array: lists, numbers and NumPy arrays go to `like`'s device; native ones stay as they are, those on

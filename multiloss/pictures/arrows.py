@@ -25,7 +25,7 @@ class Scene:
     arrays: dict[str, np.ndarray]
     steps: dict[str, np.ndarray]
     classes: np.ndarray
-    """Of each point of an input, for its colour."""
+    """The class of each point of an input, for its colour."""
 
 
 def has_arrows(definition: Definition) -> bool:
@@ -54,7 +54,7 @@ def scene(name: str, options: Mapping[str, Any] | None = None) -> Scene:
     for key in (key for key in arrays if key in _POINTS):
         steps[key] = np.zeros(arrays[key].shape)
         for index in np.ndindex(arrays[key].shape):
-            # differences: a picture needs no more digits, and NumPy no package for derivatives
+            # Differences have enough digits for a picture, and need no package for derivatives.
             shift = np.zeros(arrays[key].shape)
             shift[index] = 1e-5
             steps[key][index] = (value(**{key: arrays[key] - shift}) - value(**{key: arrays[key] + shift})) / 2e-5
@@ -91,7 +91,7 @@ def _directions(degrees: np.ndarray) -> np.ndarray:
 
 
 def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:
-    """A panel a loss. The longest arrow of each has the same length: directions and proportions are what is shown."""
+    """One panel per loss. The longest arrow of each panel has the same length: directions and proportions count."""
     figure = curves.figure(figsize=(10.5, 3.5 * -(-len(scenes) // 3)))
     panels = figure.subplots(-(-len(scenes) // 3), 3, squeeze=False).ravel()
     for panel, one in zip(panels, scenes, strict=False):

@@ -49,18 +49,18 @@ def label_of(definition: Definition, options: Mapping[str, Any] | None) -> str:
 def no_curve(definition: Definition) -> str:
     """Why a loss has no curve over one number; nothing where it has one."""
     if definition.table is not None and (definition.table.compares or definition.table.one_row):
-        return "is held against centers"
+        return "compares features with centers"
     if definition.kind == "of_inputs" and definition.name not in _PATHS:
         return f"takes ({', '.join(definition.inputs)})"
     return ""
 
 
 def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 1201) -> Curve:
-    """Sample a loss where it is at home.
+    """Sample a loss over the predictions that it is made for.
 
     Real predictions run around a target of 0 (2 for logarithms, 100 for percentages); probabilities and logits are
-    those of the true class, against one other class. Of several inputs one moves, and the label says what the others
-    are.
+    those of the true class, against one other class. Of several inputs one changes, and the label of the axis says what
+    the others are.
     """
     options, definition = dict(options or {}), find(name)
     label = label_of(definition, options)
@@ -76,7 +76,7 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
         return _along(spec, label, _PATHS[definition.name], points)
     x, y_true, y_pred, axis_label = _inputs(definition, dict(spec.own), points)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a root over one element is the absolute error: here that is the curve
+        warnings.simplefilter("ignore")  # a root over one element is the absolute error, which is drawn here
         value, gradient = make(spec, "numpy").value_and_grad(y_true, y_pred)
     slope = gradient[:, 0]
     if gradient.ndim == 2 and gradient.shape[1] == 2 and axis_label.startswith("probability"):
@@ -86,8 +86,8 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
 
 @dataclass(frozen=True)
 class _Path:
-    """A way through the inputs of a loss: all of them at numbers x between `ends`, and how the one called `moving`
-    changes with x."""
+    """A path through the inputs of a loss: all inputs as functions of a number x between `ends`, and the derivative
+    by x of `moving`, the only input that changes."""
 
     axis_label: str
     ends: tuple[float, float]
@@ -102,7 +102,7 @@ def _along(spec: Any, label: str, path: _Path, points: int) -> Curve:
     value = np.asarray(loss(**inputs))
     try:
         gradient = loss.value_and_grad(**inputs, wrt=path.moving)[1].reshape(points, -1)
-    except NotImplementedError:  # without the autograd package: the curve's own slope is as good to look at
+    except NotImplementedError:  # without the autograd package: differences of the curve look the same
         return Curve(label, path.axis_label, x, value, np.gradient(value, x))
     return Curve(label, path.axis_label, x, value, (gradient * path.direction(x).reshape(points, -1)).sum(axis=1))
 
@@ -113,7 +113,7 @@ def _at_angle(x: np.ndarray) -> np.ndarray:
 
 
 def _turning(x: np.ndarray) -> np.ndarray:
-    """How they change with the angle."""
+    """Their derivative by the angle."""
     return _at_angle(x + np.pi / 2)
 
 
@@ -160,17 +160,17 @@ _PATHS = {
         ),
     ),
 }
-"""How a loss of several inputs is drawn, where one of them, or an angle or distance, is what it is about."""
+"""How to draw losses of several inputs that depend on one of them, on an angle or on a distance."""
 
 
 def _inputs(
     definition: Definition, options: Mapping[str, Any], points: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """What runs along the axis, the targets, the predictions, and how the axis is called."""
+    """The numbers along the axis, the targets, the predictions, and the label of the axis."""
     domain = definition.domain(options)
     true, pred = domain.get("y_true"), domain.get("y_pred")
     labels, pair = definition.has_labels, definition.kind != "elementwise"
-    # A true class against one other class: whether the loss is of such, from where to where, how the axis is called.
+    # For a true class against one other: whether the loss is of this kind, the ends of the axis, the label of the axis.
     of_classes: tuple[tuple[Any, tuple[float, float], str], ...] = (
         (options.get("from_logits") or definition.name == "multilabel_soft_margin", (-6, 6), "logit of the true class"),
         (definition.family == "ranking", (-6, 6), "score of the relevant one of two items, less the other's"),
@@ -193,7 +193,7 @@ def _inputs(
         label = "x, where y_true = (1, 0) and y_pred = (x, 1)"
         return x, np.tile([1.0, 0.0], (points, 1)), np.stack([x, 0 * x + 1], -1), label
     low = -np.inf if pred is None else pred.low
-    # A number against a target: whether it is this one, from where to where the number runs.
+    # For a number against a target: whether the loss is of this kind, its target, the ends of the axis.
     targets: tuple[tuple[Any, float, tuple[float, float]], ...] = (
         (true in (SIGN, BINARY), 1.0, (-5, 5)),
         (definition.name.endswith("mean_absolute_percentage_error"), 100.0, (0, 200)),
@@ -233,7 +233,7 @@ def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
     for (axis_label, group), strip in zip(rows.items(), strips, strict=True):
         left, right = strip.subplots(1, 2)
         for i, one in enumerate(group):
-            # the later ones thinner and broken, so that curves that coincide are all seen
+            # Later curves are thinner and dashed, so that curves that coincide all show.
             look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
             look["linewidth"] = max(3.2 - 0.5 * i, 1.4)
             left.plot(one.x, one.value, label=one.label, **look)
@@ -259,7 +259,7 @@ def rendered(drawn: Any, file_format: str, dpi: int) -> bytes:
 
 
 def figure(figsize: tuple[float, float]) -> Any:
-    """An empty figure of matplotlib, without its global state; ImportError that names the extra where it is missing."""
+    """An empty figure, made without matplotlib's global state; ImportError that names the extra if that is missing."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
@@ -270,7 +270,7 @@ def figure(figsize: tuple[float, float]) -> Any:
 
 
 def _limits(values: Sequence[np.ndarray], margin: float = 0.05) -> tuple[float, float]:
-    """From the lowest to the highest value; a pole is cut off where it leaves the other values behind."""
+    """The lowest and the highest value to show; a pole is cut off, because it would flatten the rest of the curve."""
     everything = np.concatenate([one[np.isfinite(one)] for one in values])
     inner_low, inner_high = np.quantile(everything, [0.05, 0.95])
     reach = 1.2 * max(inner_high - inner_low, 1e-12)
@@ -281,7 +281,7 @@ def _limits(values: Sequence[np.ndarray], margin: float = 0.05) -> tuple[float, 
 
 
 def _broken_at_jumps(values: np.ndarray) -> np.ndarray:
-    """A line that is interrupted where the slope jumps, as at the kink of an absolute value."""
+    """The slopes with nan where they jump, as at the kink of an absolute value, so that no line is drawn across."""
     steps = np.abs(np.diff(values))
     # A jump is one step, or two where a sample lies in the kink; near a pole the steps beside are large too.
     around = np.pad(steps, 2, mode="edge")

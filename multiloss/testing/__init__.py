@@ -1,4 +1,4 @@
-"""Property tests of a loss, for your own as for the library's: `multiloss.testing.check("soft_abs")`.
+"""Property tests of a loss, yours or the library's: `multiloss.testing.check("soft_abs")`.
 
 Needs Hypothesis: pip install 'multiloss[testing]'.
 """

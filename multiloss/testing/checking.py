@@ -1,6 +1,6 @@
-"""`check`: one loss held to the properties that every loss here has, on every backend asked for.
+"""`check`: whether a loss has the properties that every loss here has, on each backend that is asked for.
 
-The properties are the same for every kind of loss. How samples lie in the inputs says the layout (`engine.layout`).
+The properties are the same for every kind of loss. `engine.layout` says how the samples lie in the inputs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from multiloss.testing.strategies import Case, CaseOfInputs, cases, draw_inputs,
 Reference = Callable[..., Any]
 Inputs = dict[str, np.ndarray]
 
-# Single precision rounds at 6e-8; a formula of some twenty operations summed over the two dozen elements of the largest
-# case stays below 2e-5 of the sum of its terms, a missing factor or sign does not.
+# Single precision rounds at 6e-8. A formula of some twenty operations, summed over the two dozen elements of the
+# largest case, is right to 2e-5 of the sum of its terms; one with a wrong factor or sign is not.
 TOLERANCE = 2e-5
 
 
@@ -34,19 +34,20 @@ def check(
     examples: int = 25,
     **options: Any,
 ) -> None:
-    """Hold a loss to the library's property tests.
+    """Run the library's property tests on a loss.
 
-    * values, for all shapes, axes, reductions, weights and masks, agree with the reference in float64;
-    * the gradient is the finite difference of the reference, also the compiled one;
+    * values agree with the reference in float64, for all shapes, axes, reductions, weights and masks;
+    * the gradient agrees with finite differences of the reference, also the compiled one;
     * a masked sample adds nothing to the value and exactly 0 to the gradient, even where it holds nan or infinity;
-    * nothing left gives 0; half precision is computed in float32; a loss declared symmetric is.
+    * where no sample is left, value and gradient are 0; half precision is computed in float32;
+    * a loss that is declared symmetric is; values and gradients are arrays of the backend.
 
     Args:
         name: of a loss known to `multiloss.get`.
-        backends: names; default: all that are installed. One that is not is an error.
-        reference: `reference(y_true, y_pred, axis=axis, **options)`, float64 values per sample, written without the
-            definition; default: the definition itself on NumPy in float64. That of a loss of other inputs takes those
-            and no axis; that of one with a parameter `keep` takes `keep=mask` besides.
+        backends: names; default: all that are installed. A missing one is an error.
+        reference: `reference(y_true, y_pred, axis=axis, **options)`, which gives float64 values per sample and does not
+            use the definition; default: the definition itself on NumPy in float64. For a loss of other inputs it takes
+            these and no axis; for a definition with a parameter `keep` it also takes `keep=mask`.
         examples: how many cases Hypothesis draws for each backend.
         options: of the loss.
 
@@ -58,7 +59,7 @@ def check(
         >>> multiloss.testing.check("mean_squared_error", backends=["numpy"], examples=5)
     """
     if name in registry.CENTER:
-        raise ValueError(f"{name} loss holds state and is no loss of predictions; its tests are the library's own")
+        raise ValueError(f"{name} loss holds centers, and check takes losses without a state only")
     spec = make_spec(name, options)
     if backends is None:
         backends = [backend for backend, installed in dispatch.list_backends().items() if installed]
@@ -87,8 +88,8 @@ def _check_cases(backend: str, spec: Spec, reference: Reference | None, examples
 
 
 class _Trial:
-    """One case of a loss on one backend: what it gives there, and what it must give in float64, by the reference (or
-    the definition on NumPy) and the rules of weights, masks and reductions written out."""
+    """One case of a loss on one backend: what it gives there, and what it must give. The latter follows in float64
+    from the reference (or the definition on NumPy) and the rules of weights, masks and reductions, written out."""
 
     def __init__(self, backend: str, spec: Spec, case: Case | CaseOfInputs, reference: Reference | None) -> None:
         self.spec, self.case, self.reference = spec, case, reference
@@ -98,27 +99,33 @@ class _Trial:
         self.inputs = _given(spec, case.inputs)
         self.how = layout_of(spec, self.inputs)
         self.keep = None if case.mask is None else spread_host(case.mask, self.how.samples)
-        self.called = _host(self.loss(*self.inputs.values(), **self.more))
+        self.called = self.own(self.loss(*self.inputs.values(), **self.more))
         self.value, self.gradients = self.differentiated(self.inputs)
         self.exact = {name: x.astype(case.inputs[name].dtype) for name, x in self.inputs.items()}
         self.wanted = self.reduced(self.exact)
         self.scale = float(np.abs(self.weighted(self.exact)[0]).sum())
         """The sum of the terms' absolute values."""
 
+    def own(self, x: Any) -> np.ndarray:
+        """The values of an array that must be the backend's own."""
+        native = dispatch.backend(self.backend).is_native(x)
+        assert native, f"value or gradient {self.of[0]} is {type(x).__qualname__}, which is none of its arrays"
+        return _host(x)
+
     def differentiated(self, inputs: Inputs) -> tuple[np.ndarray, Inputs]:
         """The value, and the gradients by name."""
         by = _has_gradients(self.spec, self.backend)
         if not by:
-            return _host(self.loss(**inputs, **self.more)), {}
+            return self.own(self.loss(**inputs, **self.more)), {}
         value, gradients = self.loss.value_and_grad(**inputs, **self.more, wrt=by)
-        return _host(value), dict(zip(by, map(_host, gradients), strict=True))
+        return self.own(value), dict(zip(by, map(self.own, gradients), strict=True))
 
     def gradient_by(self, name: str) -> str:
         """How messages call it."""
         return f"gradient by {name}" if len(self.gradients) > 1 else "gradient"
 
     def values(self, inputs: Inputs, keep: np.ndarray | None) -> tuple[np.ndarray, Any]:
-        """The truth of each sample, and how many it counts for in a mean."""
+        """The right value of each sample, and how many it counts for in a mean."""
         definition, xp = self.spec.definition, dispatch.backend("numpy").xp
         options = self.spec.kwargs | ({"keep": keep} if definition.takes_keep else {})
         axis = {"axis": self.spec.axis}
@@ -149,7 +156,7 @@ class _Trial:
         return np.where(keep, weight * values, 0.0), weight, keep * counts
 
     def reduced(self, inputs: Inputs) -> np.ndarray:
-        """What the loss must give."""
+        """The value that the loss must give."""
         weighted, weight, counts = self.weighted(inputs)
         if self.spec.reduction == "none":
             return weighted
@@ -162,7 +169,7 @@ class _Trial:
         return weighted.sum() / by if by else np.zeros(())
 
     def differences(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Central differences of the sum of what `reduced` gives, extrapolated once; and where there is a kink."""
+        """Central differences of the sum of `reduced`, extrapolated once; and where the formula has a kink."""
         x, here = self.exact[name], self.wanted.sum()
         gradient, kinks = np.zeros(x.shape), np.zeros(x.shape, bool)
         if self.spec.definition.holds_constant:  # NumPy's own, where differences of values are not what is meant
@@ -187,9 +194,9 @@ class _Trial:
 
 
 def _is_kink(ends: Sequence[float], noise: float) -> bool:
-    """Where one-sided differences disagree, and not as those of a parabola, the formula has no derivative, and any
-    number between them is one; where those of half the step do, it bends or jumps within a step, as a direction beside
-    the zero vector does."""
+    """Whether differences cannot tell the derivative here. Either one-sided differences disagree, and not by a
+    curvature: then any number between them is a subgradient. Or they disagree with those over half the step: then the
+    formula bends or jumps within a step, as a direction does beside the zero vector."""
     up, down, near_up, near_down = ends
     size, curvature = abs(up) + abs(down), abs(up + down)
     bend = abs(up - down - 2 * (near_up - near_down))
@@ -198,20 +205,20 @@ def _is_kink(ends: Sequence[float], noise: float) -> bool:
 
 
 def _differentiated(spec: Spec) -> tuple[str, ...]:
-    """By which inputs gradients are held to differences: all real ones, but the targets of (y_true, y_pred)."""
+    """The inputs whose gradients are compared with differences: all real ones, except targets of (y_true, y_pred)."""
     definition = spec.definition
     drawn = (name for name in definition.inputs if name not in definition.optional)
     return tuple(x for x in drawn if not definition.is_integer(x)) if definition.kind == "of_inputs" else ("y_pred",)
 
 
 def _has_gradients(spec: Spec, backend: str) -> tuple[str, ...]:
-    """Those of them that the backend has: without differentiation of its own, those of closed forms."""
+    """Those of them whose gradients the backend has: only closed forms, if its framework does not differentiate."""
     closed_only = not getattr(dispatch.backend(backend), "differentiates", True)
     return tuple(x for x in _differentiated(spec) if not closed_only or x in spec.definition.gradients)
 
 
 def _given(spec: Spec, inputs: Inputs, dtype: Any = np.float32) -> Inputs:
-    """What a loss gets: inputs in that dtype where it is differentiated, the others as they were drawn."""
+    """The inputs of a call: in that dtype where gradients are compared, the others as they were drawn."""
     return {name: x.astype(dtype) if name in _differentiated(spec) else x for name, x in inputs.items()}
 
 
@@ -226,7 +233,7 @@ def _gradients(trial: _Trial) -> None:
         smooth, kinks = trial.differences(name)
         coarse = np.abs(smooth) * 50 + trial.scale  # differences of differences: they round at 1e-10 of the values
         ok = np.abs(gradient - smooth) <= TOLERANCE * np.maximum(coarse, 1.0)
-        # Any number will do at a kink, but a number.
+        # At a kink any finite number will do.
         assert np.all(ok | (kinks & np.isfinite(gradient))), (
             f"{trial.gradient_by(name)} {on}: {gradient}, differences {smooth}, {case}"
         )
@@ -276,7 +283,7 @@ def _nothing_left(backend: str, spec: Spec) -> None:
 
 
 OF_A_CASE = (_values, _gradients, _masked_is_gone, _symmetric)
-"""What holds in every call that is drawn."""
+"""Properties of every call that is drawn; below, of a loss."""
 OF_A_LOSS = (_half_precision, _nothing_left)
 
 

@@ -22,8 +22,7 @@ LENGTHS = {"N": 5, "L": 2, "T": 6, "C": 4, "D": 3, "M": 3}
 
 @dataclasses.dataclass
 class Case:
-    """One call of a loss of (y_true, y_pred): arrays, weights and mask (or None), and what every loss takes besides its
-    own options."""
+    """One call of a loss of (y_true, y_pred): arrays, weights and mask (or None), and the options of every loss."""
 
     y_true: np.ndarray
     y_pred: np.ndarray
@@ -81,9 +80,9 @@ def _inputs(spec: Spec, name: str, shape: tuple[int, ...], axis: Any) -> st.Sear
     if domain is not None and domain.values:
         return arrays(np.float64, shape, elements=st.sampled_from(domain.values))
     if domain is None:
-        # What is divided by its sum must have one, and logarithms.
+        # `normalize` divides by the sum and takes logarithms.
         wide = floats(shape, 0.05 if spec.kwargs.get("normalize") else -20.0, 20.0)
-        # No difference shows a slope of 1 / y_true at a target of 1e-20.
+        # Differences cannot resolve a slope of 1 / y_true at a target of 1e-20.
         return wide if name == "y_pred" else wide.map(lambda x: np.where(np.abs(x) < 1e-6, 0.0, x))
     return floats(shape, max(domain.low, -20.0) + 0.05, min(domain.high, 20.0))
 
@@ -136,7 +135,7 @@ def cases(draw: st.DrawFn, spec: Spec) -> Any:
     """Calls that the loss accepts: several shapes, axes and reductions, with and without weights and mask."""
     definition, reduction = spec.definition, draw(st.sampled_from(REDUCTIONS))
     if definition.kind == "of_inputs":
-        # The numbers are from a seed: where rows are compared, equal ones would mean a kink.
+        # Numbers from a seed are never equal; equal rows would be a kink where rows are compared.
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         inputs = draw_inputs(spec, rng, draw(st.sampled_from(LEADING)))
         samples = layout_of(spec, inputs).samples
@@ -150,7 +149,7 @@ def cases(draw: st.DrawFn, spec: Spec) -> Any:
     samples = sample_shape(shape, axis)
     y_true = draw(labels(samples, shape[axis]) if definition.has_labels else _inputs(spec, "y_true", shape, axis))
     y_pred = draw(_inputs(spec, "y_pred", shape, axis))
-    # Weights and masks of the leading axes too: they are broadcast from the left.
+    # Weights and masks may have the leading axes only: they are broadcast from the left.
     leading = samples[: draw(st.integers(0, len(samples)))]
     weight = draw(st.none() | floats(leading, 0.0, 4.0))
     mask = draw(st.none() | arrays(bool, leading))
