@@ -26,30 +26,5 @@ from multiloss_tensorflow.arrays import (
 )
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
 
-__all__ = [
-    "apart",
-    "asarray",
-    "cast_like",
-    "center",
-    "centers_array",
-    "closed_form",
-    "compute",
-    "dtype_kind",
-    "fitted",
-    "group",
-    "host",
-    "is_compiling",
-    "is_native",
-    "labels",
-    "loss",
-    "name",
-    "own_values",
-    "refuse_recomputation",
-    "shape",
-    "signature",
-    "write_rows",
-    "xp",
-]
-
 loss = TensorflowLoss
 center = TensorflowCenter

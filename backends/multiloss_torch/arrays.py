@@ -13,10 +13,6 @@ from multiloss.engine import checks, dispatch
 from multiloss.engine.protocol import namespace
 from multiloss_torch import finite, geometry, kernels, mode, ops
 from multiloss_torch.autograd import closed_form as closed_form
-from multiloss_torch.checkpointing import refuse_recomputation as refuse_recomputation
-from multiloss_torch.distributed import Choice as Choice
-from multiloss_torch.distributed import checksum as checksum
-from multiloss_torch.distributed import group as group
 
 name = "torch"
 xp = namespace(array_api, ops, finite.BETTER | geometry.BETTER)
