@@ -104,7 +104,7 @@ def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
     """Numbers along `axis`, of length 1 on the others; in the dtype and on the device of `like`."""
     shape = [1] * len(like.shape)
     shape[axis] = -1
-    return xp.reshape(xp.asarray(values, dtype=like.dtype), tuple(shape))
+    return xp.reshape(xp.constant(values, like), tuple(shape))
 
 
 def step_rows(

@@ -152,7 +152,7 @@ class Combined:
     """An array namespace together with an adapter's own names, which win, and the defaults of `numerics`."""
 
     memo: dict[Any, Any] | None = None
-    """What `shared` parts gave in one evaluation; None where nothing is kept (`sharing`)."""
+    """The results of `shared` parts in one evaluation; None where nothing is kept (`sharing`)."""
 
     def __init__(self, base: Any, primitives: Mapping[str, Any], better: Mapping[str, Any] = _NONE) -> None:
         self.__dict__.update(primitives)
@@ -175,10 +175,12 @@ def namespace(base: Any, primitives: Any, better: Mapping[str, Any] = _NONE) -> 
 
     Args:
         base: the framework's array API.
-        primitives: what it lacks, by name; or the module of the adapter that has these functions.
-        better: functions over the whole, `xp` first, that take the place of defaults (`numerics.XLA`).
+        primitives: what it lacks, by name; or the adapter's module of them: its functions, and the framework's own
+            functions under our names in its dictionary `SAME`.
+        better: functions that take the whole namespace as `xp`, in place of defaults (`numerics.XLA`).
     """
     if not isinstance(primitives, Mapping):
-        adapter, found = primitives.__name__.partition(".")[0], vars(primitives).items()
-        primitives = {n: f for n, f in found if callable(f) and f.__module__.partition(".")[0] == adapter}
+        adapter, found = primitives.__name__.partition(".")[0], vars(primitives)
+        own = {n: f for n, f in found.items() if callable(f) and f.__module__.partition(".")[0] == adapter}
+        primitives = found.get("SAME", {}) | own
     return Combined(base, primitives, better)
