@@ -11,20 +11,19 @@ from multiloss_tensorflow.arrays import (
     compute,
     dtype_kind,
     fitted,
-    group,
     host,
     is_compiling,
     is_native,
     labels,
     name,
     own_values,
-    refuse_recomputation,
     shape,
     signature,
-    write_rows,
     xp,
 )
+from multiloss_tensorflow.distributed import group, write_rows
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
+from multiloss_tensorflow.recomputation import refuse_recomputation
 
 loss = TensorflowLoss
 center = TensorflowCenter

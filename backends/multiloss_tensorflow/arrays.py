@@ -14,14 +14,12 @@ from multiloss.engine.layout import Layout, trailing
 from multiloss.engine.options import KERAS_WEIGHTED
 from multiloss.engine.protocol import namespace
 from multiloss_tensorflow import kernels, ops
-from multiloss_tensorflow.distributed import group as group
-from multiloss_tensorflow.distributed import write_rows as write_rows
-from multiloss_tensorflow.recomputation import refuse_recomputation as refuse_recomputation
+from multiloss_tensorflow.distributed import group
 
 Array = Any
 
 name = "tensorflow"
-xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS, **ops.PAIRS), ops, numerics.XLA)
+xp = namespace(SimpleNamespace(), ops, numerics.XLA)
 own_values = kernels.values
 
 

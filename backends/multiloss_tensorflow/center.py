@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from multiloss.center.objects import HostCenter
 from multiloss_tensorflow import arrays as be
+from multiloss_tensorflow.distributed import group, write_rows
+from multiloss_tensorflow.recomputation import refuse_recomputation
 
 
 class TensorflowCenter(HostCenter, tf.Module):
@@ -60,8 +62,8 @@ class TensorflowCenter(HostCenter, tf.Module):
             )
 
     def _together(self) -> Any:
-        be.refuse_recomputation()
-        return be.group()
+        refuse_recomputation()
+        return group()
 
     def _compute(self, *arguments: Any) -> tuple[Any, Any, Any]:
         self._traced = self._traced or not tf.executing_eagerly()
@@ -73,4 +75,4 @@ class TensorflowCenter(HostCenter, tf.Module):
         return HostCenter.__call__(self, *arrays, **keywords)
 
     def _commit(self, labels: Any, rows: Any) -> None:
-        be.write_rows(self._table, labels, rows)
+        write_rows(self._table, labels, rows)

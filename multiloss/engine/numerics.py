@@ -80,7 +80,7 @@ def linear(xp: Any, x: Array, weight: Array) -> Array:
 
 def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
     """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
-    return zero_times(xp, 1 - weight, x) + zero_times(xp, weight, y)
+    return xp.zero_times(1 - weight, x) + xp.zero_times(weight, y)
 
 
 def snapshot(xp: Any, x: Array) -> Array:
