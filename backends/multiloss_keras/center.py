@@ -149,16 +149,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         """In all processes of a group, or in none."""
         if not hasattr(group, "check"):
             return super()._ready(given)
-        checked = group.check(
-            self.options,
-            lambda: self._ready(given),
-            lambda: self._table.value,
-            self._shape,
-            lambda: be.inner.checksum(self._host_centers()),
-            self._agreed,
-        )
-        self._agreed = True
-        return checked
+        return group.check(self, lambda: self._ready(given))
 
     def _compute(self, arrays: list[Any], *how: Any) -> tuple[Any, Any, Any]:
         self._in_graph = self._in_graph or (_HAS_GRAPHS and be.host(arrays[0]) is None)

@@ -24,7 +24,7 @@ from multiloss_torch.arrays import (
     xp,
 )
 from multiloss_torch.checkpointing import refuse_recomputation
-from multiloss_torch.distributed import Choice, checksum, group
+from multiloss_torch.distributed import Choice, group
 from multiloss_torch.objects import TorchCenter, TorchLoss
 from multiloss_torch.sharded import ShardedCenter
 

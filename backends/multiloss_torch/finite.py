@@ -1,4 +1,4 @@
-"""Primitives that are shorter where all values are finite, which a look at them tells where they can be read."""
+"""Primitives that take fewer operations where all values are finite. Where values can be read, a look tells that."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class WithWeight(owners.FixedSize, nn.Module):
         """Draw the weight anew; the bias becomes zero."""
         with torch.no_grad():
             generator = None if self.seed is None else torch.Generator().manual_seed(self.seed)
-            # On the CPU, so that a seed means the same weight on every device.
+            # With a seed on the CPU, so that it gives the same weight on every device.
             drawn = torch.empty_like(self.weight, device=None if generator is None else "cpu")
             self.weight.copy_(nn.init.xavier_uniform_(drawn, generator=generator))
         if self.bias is not None:
