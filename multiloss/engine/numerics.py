@@ -1,5 +1,5 @@
-"""Elementary functions over any array namespace: `DEFAULTS` for adapters whose framework has nothing better, `XLA` for
-those whose framework compiles."""
+"""Numerical primitives over any array namespace: `DEFAULTS`, for frameworks that have nothing better, and `XLA`, for
+those that compile by it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ def clamp_min(xp: Any, x: Array, bound: float) -> Array:
 
 
 def nan_below(xp: Any, x: Array, bound: float) -> Array:
-    """A constant factor: 1, and nan where x is below the bound, or nan itself; None where x was read and all factors
-    are 1."""
+    """A constant factor: nan where x is below the bound or nan, else 1. None if x was read and all factors are 1."""
     x = xp.stop_gradient(x)
     return xp.where(x >= bound, xp.ones_like(x), xp.full_like(x, math.nan))
 
 
 def inf_below(xp: Any, x: Array, bound: float) -> Array:
-    """x, and infinity where x < bound, so that a quotient by it is 0 there; nan stays nan."""
+    """x, but infinity where x < bound, so that a quotient by it is 0 there; nan stays nan."""
     return xp.where(x < bound, math.inf, x)
 
 
 def sign_or_one(xp: Any, x: Array) -> Array:
-    """1 where x is 0 or above, else -1; a constant for derivatives. (A zero with a sign may have that.)"""
+    """1 where x is 0 or above, else -1; a constant for derivatives. (-0 may give -1.)"""
     return xp.where(x >= 0, xp.ones_like(x), -xp.ones_like(x))
 
 
@@ -39,7 +38,7 @@ def zero_times(xp: Any, weight: Array, x: Array) -> Array:
 
 
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
-"""Below it a reciprocal may be infinite."""
+"""The smallest normal numbers. Below them a reciprocal may be infinite."""
 
 
 def tiny(x: Array) -> float:
@@ -52,26 +51,27 @@ def _bits(x: Array) -> int:
 
 
 def safe_log_arg(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
-    """x, and 1 - pole where x is at the pole (0 or 1) and its weight 0: `weight * log(safe_log_arg(weight, x))` has 0
-    log 0 = 0 and finite derivatives there, to which the term is a constant."""
-    # Replaced before the logarithm and not behind it: derivatives would still meet 0 times infinity there.
+    """x, but 1 - pole where x is at the pole (0 or 1) and its weight 0: then 0 log 0 = 0 in
+    `weight * log(safe_log_arg(weight, x))`, and that term is a constant for derivatives."""
+    # Replaced before the logarithm: behind it, derivatives would still be 0 times infinity.
     at_pole = (weight == 0) & (xp.abs(x - pole) < tiny(x))
     return xp.where(at_pole, 1.0 - pole, x)
 
 
 def signed_margin(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
-    """target * score; a constant where that is infinity, so that a loss which is over there has no derivative of 0
-    times infinity. If `absent`, a target of 0 gives 0 against an infinite score; a nan stays one."""
+    """target * score; a constant where that is +infinity, so that a loss which is 0 there has no derivative of 0 times
+    infinity. If `absent`, a target of 0 gives 0 against an infinite score; nan stays nan."""
     if absent:
         score = xp.where((target == 0) & xp.isinf(score), 0, score)
-    # Replaced before the product: behind it, derivatives would still meet 0 times infinity.
+    # Replaced before the product: behind it, derivatives would still be 0 times infinity.
     product = target * score
     none, won = xp.zeros_like(product), product == math.inf
     return xp.where(won, math.inf, xp.where(won, none, target) * xp.where(won, none, score))
 
 
 def linear(xp: Any, x: Array, weight: Array) -> Array:
-    """The product of each row of x, (..., D), and of a weight, (C, D); infinite entries are 0 to its derivatives."""
+    """(..., C): the products of the rows of x, (..., D), and of a weight, (C, D). Derivatives take infinite entries for
+    0."""
     finite, rows = (xp.where(xp.isinf(a), 0, a) for a in (x, weight))
     known = xp.stop_gradient(xp.matmul(x, xp.matrix_transpose(weight)))
     total = xp.matmul(finite, xp.matrix_transpose(rows))
@@ -79,29 +79,29 @@ def linear(xp: Any, x: Array, weight: Array) -> Array:
 
 
 def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
-    """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
+    """(1 - weight) * x + weight * y, where a weight of 0 times infinity is 0."""
     return xp.zero_times(1 - weight, x) + xp.zero_times(weight, y)
 
 
 def snapshot(xp: Any, x: Array) -> Array:
-    """x, as a constant that keeps its values whatever is written to its source before the backward pass."""
+    """x, as a constant that keeps its values even if its source is overwritten before the backward pass."""
     return xp.stop_gradient(x)
 
 
 def with_derivative(xp: Any, value: Any, pulled: Any, x: Array) -> Array:
-    """value(x), whose derivative takes g, one for each entry of the value, to pulled(x, g): nothing but x is kept for
-    it, where its operations would keep large arrays."""
+    """value(x), whose derivative takes g, one for each entry of the value, to pulled(x, g). It keeps x alone, where the
+    operations of `value` would keep large arrays."""
     return value(x)
 
 
 def one_hot_times(xp: Any, values: Array, labels: Array, like: Array, axis: int) -> Array:
-    """An array like `like`: the value of each sample at its label along `axis`, 0 at the other classes."""
+    """An array like `like`: at the label of each sample along `axis` its value, at other classes 0."""
     at_label = xp.class_range(like, axis) == xp.expand_dims(labels, axis=axis)
     return xp.where(at_label, xp.expand_dims(values, axis=axis), 0)
 
 
 def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
-    """Numbers along `axis`, of length 1 on the others; in the dtype and on the device of `like`."""
+    """Numbers along `axis`, with length 1 on other axes; in the dtype and on the device of `like`."""
     shape = [1] * len(like.shape)
     shape[axis] = -1
     return xp.reshape(xp.constant(values, like), tuple(shape))
@@ -110,8 +110,8 @@ def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
 def step_rows(
     xp: Any, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
 ) -> Array:
-    """rows - scale * total / by, (N, D) each; by: (N, 1), or a scalar, or None. A row stays, bit for bit, where its
-    total is not finite (`finite`: they all are), and all do if the scalar `unless` is True."""
+    """rows - scale * total / by; rows and total: (N, D), by: (N, 1), a scalar or None. A row stays as it is, bit for
+    bit, where its total is not finite (`finite`: all are), and all rows do if the scalar `unless` is True."""
     new = rows - (scale if by is None else scale / by) * total
     if finite:
         return new
@@ -120,15 +120,17 @@ def step_rows(
 
 
 def unique_labels(xp: Any, labels: Array) -> tuple[Array, Array, None]:
-    """The classes among the labels (N,), each once, the place of each label's class among them, and how often each is
-    there; where shapes have to be known beforehand `labels` itself, for each one place that all of its class share,
-    and None."""
+    """The classes among the labels (N,), the place of each label's class among these, and how often each class occurs.
+
+    Where shapes must not depend on values: the labels themselves, for each label a place that all of its class share,
+    and None.
+    """
     return labels, xp.searchsorted(xp.sort(labels), labels), None
 
 
 def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
-    """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once
-    for all of them."""
+    """The last state of `state = step(state, frame)` over the first axis of `frames`; a compiler compiles `step`
+    once."""
     state = start
     for t in range(frames[0].shape[0]):
         state = step(state, tuple(x[t, ...] for x in frames))
@@ -136,14 +138,14 @@ def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]
 
 
 def divisor(xp: Any, size: Array) -> Array:
-    """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
-    # XLA multiplies by the reciprocal, and that of 3e38 is 0 to it, as is the quarter of 1e-38.
+    """A divisor of numbers up to this size, after which their squares neither overflow nor underflow."""
+    # XLA multiplies by the reciprocal, which for 3e38 it takes for 0, as it takes a quarter of 1e-38.
     size = xp.where(size > 1, 0.25 * size, size)
     return xp.where((size > 0) & (size < math.inf), size, 1)
 
 
 def row_scale(xp: Any, x: Array) -> Array:
-    """What each row is divided by, a constant near its largest entry; 1 for a row of 0 or one that is not finite."""
+    """The `divisor` of each row, a constant near its largest entry; 1 for a row of 0 or one that is not finite."""
     return divisor(xp, xp.stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True)))
 
 
@@ -153,14 +155,14 @@ def row_norm(xp: Any, x: Array) -> Array:
     square = xp.sum((x / scale) * (x / scale), axis=-1)
     some = square > 0
     root = xp.sqrt(xp.where(some, square, 1))
-    # nan is no 0 either: it stays.
+    # nan is not above 0, but must stay nan.
     return xp.squeeze(scale, axis=-1) * xp.where(some | xp.isnan(square), xp.where(some, root, square), 0 * square)
 
 
 def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
-    """x divided by its length over the last axis (`row_norm`, where that is known); a row of 0 stays one, with
+    """x divided by its length over the last axis (which is `row_norm(x)`, if known); a row of 0 stays 0, with
     derivative 0."""
-    # The direction is that of x / scale, whose squares neither overflow nor underflow; so are those of its derivative.
+    # x / scale has the same direction, and neither its squares nor those of the derivative over- or underflow.
     u = x / row_scale(xp, x)
     square = xp.sum(u * u, axis=-1, keepdims=True)
     return u / xp.sqrt(xp.where(square == 0, math.inf, square))
@@ -172,12 +174,12 @@ def hinge(xp: Any, x: Array) -> Array:
 
 
 def finite_part(xp: Any, x: Array) -> Array:
-    """x, and 0 where it is infinite; x itself where all of it was read and nothing is."""
+    """x, but 0 where it is infinite."""
     return xp.where(xp.isinf(x), 0, x)
 
 
 def above_zero(xp: Any, x: Array) -> Array:
-    """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
+    """1 where x is above 0 and finite, else 0; nan stays nan. The derivative is 0."""
     nothing = (x <= 0) | xp.isinf(x)
     return xp.where(nothing, 0, xp.ones_like(x) + 0 * xp.where(nothing, 0, x))
 
@@ -186,8 +188,8 @@ _STEPS = {32: (2.0**64, 2.0**32, 2.0**16), 64: (2.0**512, 2.0**256, 2.0**128)}
 
 
 def power_near(xp: Any, size: Array) -> Array:
-    """A power of 2 near a size, 1 for one that is not finite: division by it changes no digit, and numbers up to that
-    size then have squares in range."""
+    """A power of 2 near a size; 1 if that is not finite. Division by it changes no digit, and numbers up to that size
+    have squares in range afterwards."""
     power, size = xp.ones_like(size), xp.where(size < math.inf, size, 1)
     for step in _STEPS[_bits(size)]:
         power = xp.where(size / power > step, power * step, power)
@@ -196,41 +198,41 @@ def power_near(xp: Any, size: Array) -> Array:
 
 
 _STRIDE = 32
-"""How many entries of a row are compared at a time: N x N x 32 numbers are held, not N x N x D."""
+"""How many entries of a row are compared at a time, so that memory holds N x N x 32 numbers and not N x N x D."""
 
 
 def _gaps(xp: Any, x: Array) -> Iterator[Array]:
-    # The differences first, which are exact for close rows, however far from the origin or others they are.
+    # Differences are exact for close rows, however far from the origin these are.
     for start in range(0, x.shape[-1], _STRIDE):
         part = x[:, start : min(start + _STRIDE, x.shape[-1])]
         yield part[:, None, :] - part[None, ...]
 
 
 def pair_squares(xp: Any, x: Array) -> Array:
-    """(N, N): the squared Euclidean distance of each two rows of x, (N, D), from their difference, which is exact for
-    close ones (|x|^2 + |y|^2 - 2xy is not). Squares have to stay in range."""
-    # This and `pair_gaps` take all rows at once, as suits accelerators and torch's compiler. On a CPU that is 10 to 30
-    # times slower on NumPy and JAX than row by row, which stays in the processor's cache, as their adapters have it.
+    """(N, N): the squared Euclidean distances of all pairs of rows of x, (N, D), from their differences, which are
+    exact for close rows (|x|^2 + |y|^2 - 2xy is not). Squares have to stay in range."""
+    # This and `pair_gaps` take all rows at once, as suits accelerators and torch's compiler. On a CPU, NumPy and JAX
+    # are 10 to 30 times faster row by row, which stays in the processor's cache; so do their adapters.
     return sum(xp.sum(gap * gap, axis=-1) for gap in _gaps(xp, x))
 
 
 def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
-    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences."""
+    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from the differences."""
     factor = factor[..., None]
     return xp.concat([xp.sum(factor * gap, axis=1) for gap in _gaps(xp, x)], axis=-1)
 
 
 def log_cosh(xp: Any, x: Array) -> Array:
     """log(cosh(x)), right for small x and for large."""
-    # cosh(x) - 1 = 2 sinh(x/2)^2, so log1p keeps the digits near 0. Beyond 40 it is |x| - log 2 in every dtype, and
-    # what sinh would overflow on is added outside.
+    # cosh(x) - 1 = 2 sinh(x/2)^2, so log1p keeps the digits near 0. Beyond 40, where sinh may overflow, log(cosh(x))
+    # grows like |x| in every dtype.
     near = xp.clip(x, -40.0, 40.0)
     half = xp.sinh(0.5 * near)
     return xp.log1p(2 * half * half) + xp.abs(x - near)
 
 
 def _largest(xp: Any, x: Array, axis: Any) -> Array:
-    """The largest entry over `axis`, which is kept; -inf of none."""
+    """The largest entry over `axis`, which is kept; -inf where there are no entries."""
     if 0 not in x.shape:
         return xp.max(x, axis=axis, keepdims=True)
     axes = (
@@ -244,13 +246,13 @@ def _largest(xp: Any, x: Array, axis: Any) -> Array:
 def logsumexp(xp: Any, x: Array, *, axis: Any, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis`, without overflow."""
     top = _largest(xp, x, axis)
-    top = xp.where(xp.isfinite(top), top, 0)  # a row of -inf, or one with inf, must not become inf - inf
+    top = xp.where(xp.isfinite(top), top, 0)  # a row of -inf, or with inf, must not give inf - inf
     total = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
     return total if keepdims else xp.squeeze(total, axis=tuple(range(len(x.shape))) if axis is None else axis)
 
 
 def log_softmax(xp: Any, x: Array, *, axis: Any) -> Array:
-    """x - logsumexp(x) over `axis`, relative to the largest x: logits of 1e4 keep their digits."""
+    """x - logsumexp(x) over `axis`, relative to the largest x, so that logits of 1e4 keep their digits."""
     shifted = x - _largest(xp, x, axis)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
@@ -273,23 +275,23 @@ def expit(xp: Any, x: Array) -> Array:
 
 
 def constant(xp: Any, values: Any, like: Array) -> Array:
-    """Numbers (of an option) as an array in the dtype of `like`, where that is."""
+    """Numbers (of an option) as an array in the dtype and on the device of `like`."""
     return xp.asarray(values, dtype=like.dtype)
 
 
 def length(xp: Any, x: Array, axis: Any) -> Any:
-    """How many elements `axis` (int, tuple, None) spans, at least 1; divides arrays of x's dtype."""
+    """How many elements `axis` (int, tuple, None) spans, at least 1, as a divisor of arrays of x's dtype."""
     axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return max(math.prod([x.shape[a] for a in axes]), 1)
 
 
 def class_count(xp: Any, x: Array, axis: int) -> Any:
-    """How many classes `axis` has, to compare labels with."""
+    """How many classes `axis` has, as a bound of labels."""
     return x.shape[axis]
 
 
 def class_range(xp: Any, x: Array, axis: int) -> Array:
-    """0, 1, ... along `axis` of x, of length 1 on the others; int64, or the widest there is."""
+    """0, 1, ... along `axis` of x, with length 1 on other axes; in the dtype of labels."""
     shape = [1] * len(x.shape)
     shape[axis] = -1
     return xp.reshape(xp.arange(x.shape[axis]), tuple(shape))
@@ -354,7 +356,7 @@ def _tanh_series(terms: int) -> list[float]:
 
 
 _TANH = {32: _tanh_series(8), 64: _tanh_series(17)}
-"""As many terms as change float32 and float64 below 0.52: each is a tenth of the one before."""
+"""As many terms as change float32 and float64 below 0.52. Each is a tenth of the one before."""
 
 
 _SMALL = 0.52
@@ -375,7 +377,7 @@ _COSH = {bits: [2 / math.factorial(2 * k + 2) for k in range(terms)] for bits, t
 
 
 def log_cosh_by_exp(xp: Any, x: Array) -> Array:
-    """log(cosh(x)) from the exponential that its derivative needs, too: a compiler computes that once."""
+    """log(cosh(x)) from exp(-2|x|), which its derivative needs, too, so that a compiler computes it once."""
     size, small = xp.abs(x), xp.abs(x) < _SMALL
     near = xp.where(small, x, 0)
     square = near * near
@@ -388,11 +390,11 @@ def log_cosh_by_exp(xp: Any, x: Array) -> Array:
 
 
 XLA = {"tanh": tanh, "log_cosh": log_cosh_by_exp}
-"""What takes the place of XLA's own, or of a default, where XLA compiles."""
+"""What replaces XLA's own functions and defaults, for frameworks that compile by XLA."""
 
 
 def log1p(xp: Any, x: Array) -> Array:
-    """log(1 + x) from arguments of 0 and above: near -0.4 XLA's own is 127 units in the last place off in float64."""
+    """log(1 + x), computed from arguments of 0 and above: near -0.4 XLA's own is 127 units in the last place off."""
     negative = x < 0
     value = xp.log1p(xp.where(negative, -x / (1 + x), x))
     return xp.where(negative, -value, value)
