@@ -33,7 +33,7 @@ def sign_or_one(xp: Any, x: Array) -> Array:
 
 
 def zero_times(xp: Any, weight: Array, x: Array) -> Array:
-    """weight * x, where a weight of 0 gives 0 even against an infinite x, a constant there. A nan stays one."""
+    """weight * x, but the constant 0 where the weight is 0 and x infinite; nan stays nan."""
     return weight * xp.where((weight == 0) & xp.isinf(x), 0, x)
 
 
