@@ -1,4 +1,4 @@
-"""Keras 3: no arithmetic of its own. Keras tensors are tensors of the framework it runs on, whose adapter computes."""
+"""Keras 3. Its tensors are those of the framework that it runs on, whose adapter does all arithmetic."""
 
 from __future__ import annotations
 

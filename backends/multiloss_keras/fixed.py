@@ -1,4 +1,4 @@
-"""What of a model with center loss can be assigned, and what cannot."""
+"""Which attributes of a model with center loss can be assigned."""
 
 from __future__ import annotations
 

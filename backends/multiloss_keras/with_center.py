@@ -24,7 +24,7 @@ class WithCenterLoss(FixedModel, keras.Model):
         model: a functional or sequential model with one output.
         features: name of the layer whose output, (N, D), the center loss takes.
         num_classes: number of classes; the targets are labels (N,), (N, 1) or one-hot (N, num_classes).
-        weight: lambda, what the center loss is multiplied with; `model.weight` may be set later, in a callback too.
+        weight: lambda, the factor of the center loss; `model.weight` may be set later, in a callback, too.
         alpha: the step of the centers, in [0, 1]; None: the loss's default.
         loss_options: those of a loss of the family (`loss="island"` and the like), a `weight` of its own among them.
         options: further ones of `multiloss.get("center", ...)`.
@@ -76,7 +76,7 @@ class WithCenterLoss(FixedModel, keras.Model):
         self.center = CenterLoss(name="center", **options, **(loss_options or {}))
         self._num_classes = num_classes
         self._both = keras.Model(ends[0], [ends[1], found])
-        self.center._is_made_anew = True  # what `fit` compiles, by this model
+        self.center._is_made_anew = True  # this model compiles `fit` anew by itself
         self._made_for: dict[str, tuple[int, ...]] = {}
         self._seen: Any = None
         self.built = True
@@ -84,13 +84,13 @@ class WithCenterLoss(FixedModel, keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The output of the model."""
         outputs, features = self._both(inputs, training=training)
-        # `compute_loss` follows in the same step (and trace); Keras hands it outputs only.
+        # For `compute_loss`, which follows in the same step (and trace), and gets outputs only.
         self._seen = features
         return outputs
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
-        """The call itself: under `keras.RematScope` the layers of the model are computed again, each on its own, and
-        what is kept for `compute_loss` is not of a computation that is thrown away."""
+        """The call itself: under `keras.RematScope` each layer of the model is recomputed on its own, and the features
+        kept for `compute_loss` do not come from a recomputation."""
         return layer_call
 
     def compute_loss(
@@ -112,17 +112,17 @@ class WithCenterLoss(FixedModel, keras.Model):
         return base + ops.cast(weight, base.dtype) * ops.cast(value, base.dtype)
 
     def save_own_variables(self, store: Any) -> None:
-        """Nothing: `weight` is in the configuration, and no value that training has found."""
+        """Nothing: `weight` is saved with the configuration."""
 
     def load_own_variables(self, store: Any) -> None:
-        """Nothing, as nothing was saved."""
+        """Nothing."""
 
     def make_train_function(self, force: bool = False) -> Any:
-        """As Keras does; anew where the centers have another shape than when it was made."""
+        """As Keras does; anew if the shape of the centers has changed."""
         return super().make_train_function(force or self._is_stale("train"))
 
     def make_test_function(self, force: bool = False) -> Any:
-        """As Keras does; anew where the centers have another shape than when it was made."""
+        """As Keras does; anew if the shape of the centers has changed."""
         return super().make_test_function(force or self._is_stale("test"))
 
     def _is_stale(self, name: str) -> bool:
@@ -131,7 +131,7 @@ class WithCenterLoss(FixedModel, keras.Model):
         return before.get(name, shape) != shape
 
     def _classes(self) -> Any:
-        """How many there are now; one row for all does not tell."""
+        """The number of classes now, which a single row for all does not tell."""
         return self._num_classes if self.center.options.table.one_row else self.center.options.num_classes
 
     @property

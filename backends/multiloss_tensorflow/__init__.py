@@ -21,9 +21,9 @@ from multiloss_tensorflow.arrays import (
     signature,
     xp,
 )
+from multiloss_tensorflow.compat import refuse_recomputation
 from multiloss_tensorflow.distributed import group, write_rows
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
-from multiloss_tensorflow.recomputation import refuse_recomputation
 
 loss = TensorflowLoss
 center = TensorflowCenter
