@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from multiloss.engine import registry
+from multiloss.engine.loss import FixedOptions
 from multiloss_keras import arrays as be
 from multiloss_keras.center import CenterLoss
-from multiloss_keras.fixed import FixedModel
 from multiloss_keras.step_number import StepNumber
 from multiloss_keras.targets import class_labels
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
-class WithCenterLoss(FixedModel, keras.Model):
+class WithCenterLoss(FixedOptions, keras.Model):
     """A functional model whose training adds `weight` x center loss of one of its layers to the compiled loss.
 
     Args:
@@ -73,13 +73,29 @@ class WithCenterLoss(FixedModel, keras.Model):
         table: Any = registry.TABLES[options.get("loss", "center")].table
         if not table.one_row:
             options |= {"num_classes": num_classes, "feature_dim": found.shape[-1]}
-        self.center = CenterLoss(name="center", **options, **(loss_options or {}))
+        self.center: Any = CenterLoss(name="center", **options, **(loss_options or {}))
         self._num_classes = num_classes
         self._both = keras.Model(ends[0], [ends[1], found])
         self.center._is_made_anew = True  # this model compiles `fit` anew by itself
         self._made_for: dict[str, tuple[int, ...]] = {}
         self._seen: Any = None
         self.built = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "centers":
+            self.center.centers = value
+        else:
+            super().__setattr__(name, value)
+
+    def _fixed(self) -> Collection[str]:
+        center = getattr(self, "center", None)
+        # `weight` is the model's own, and `loss` what it is compiled with.
+        return () if center is None else {*center._fixed(), "features"} - {"weight", "loss"}
+
+    def _instead(self, name: str, value: str) -> str:
+        if name in ("num_classes", "centers_init"):
+            return f"model.{self.center._instead(name, value)}"
+        return f"make a new one: multiloss.keras.WithCenterLoss(model.model, ..., {name}={value})"
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The output of the model."""
