@@ -126,6 +126,23 @@ def unique_labels(xp: Any, labels: Array) -> tuple[Array, Array, None]:
     return labels, xp.searchsorted(xp.sort(labels), labels), None
 
 
+def sums_by_label(xp: Any, values: Array, labels: Array, keep: Array | None) -> tuple[Array, Array, Array]:
+    """The labels (M,), the sum of the values (N, D) of each, and their number; of those in the mask `keep`, if any. Each
+    label is named once or, where shapes have to be known beforehand, as often as it comes."""
+    found, places, counts = xp.unique_labels(labels)
+    if keep is not None:
+        values = xp.where(keep[:, None], values, 0)
+    total = xp.segment_sum(values, places, found)
+    if keep is None and counts is not None:
+        n = xp.astype(counts, values.dtype)
+    else:
+        one = xp.ones_like(values[:, 0]) if keep is None else xp.astype(keep, values.dtype)
+        n = xp.segment_sum(one, places, found)
+    if found is labels:  # the sum of a label is at one of its places
+        total, n = xp.take(total, places, axis=0), xp.take(n, places, axis=0)
+    return found, total, n
+
+
 def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
     """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once
     for all of them."""
