@@ -183,7 +183,7 @@ def words(chosen: CenterOptions, dim: int | None) -> list[str]:
     if len(chosen.table.presets) == 1:  # no preset changes what is computed, so the docstring's first line says it
         about = chosen.definition.doc.partition("\n\n")[0]
         own = ", ".join(f"{name} = {value}" if value is None else f"{name} = {value:g}" for name, value in chosen.own)
-        step = chosen.table.step_in_words if chosen.moves_all or chosen.table.one_row else "Eq. 4 of center loss"
+        step = "a step of its own, of all classes" if chosen.moves_all else chosen.table.step_in_words
         return [about, f"value: {_REDUCTIONS[chosen.reduction]} it, {own}", f"step: {step}, alpha = {chosen.alpha:g}"]
     rule = chosen.rule
     over_d = f" / {dim or 'D'}" if dict(chosen.own)["per_feature"] else ""

@@ -127,7 +127,7 @@ def unique_labels(xp: Any, labels: Array) -> tuple[Array, Array, None]:
 
 
 def sums_by_label(xp: Any, values: Array, labels: Array, keep: Array | None) -> tuple[Array, Array, Array]:
-    """The labels (M,), the sum of the values (N, D) of each, and their number; of those in the mask `keep`, if any. Each
+    """The labels (M,), the sum of the values (N, D) of each, and their number, of those in the mask `keep`. Each
     label is named once or, where shapes have to be known beforehand, as often as it comes."""
     found, places, counts = xp.unique_labels(labels)
     if keep is not None:
