@@ -1,6 +1,6 @@
 """The pages of the losses, made from their docstrings: in `families/` one a family (a module of multiloss.definitions)
-with the curves of its losses. In a page `<!-- table of losses -->` becomes one line a loss; `<!-- center family -->` and
-`<!-- options of center loss -->` are what they say. A new loss is listed by being there.
+with the curves of its losses. In a page `<!-- table of losses -->` becomes one line a loss; `<!-- center family -->`
+and `<!-- options of center loss -->` are what they say. A new loss is listed by being there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The catalogue's reference: each loss's value by its textbook formula, in loops over numbers of 50 digits.
 
-A module a family; each fills `ENTRIES`, and is found by being here. Nothing here imports `multiloss`. A formula says the
-value only: its derivatives are central differences of it, which with 50 digits and a step of 1e-15 are right to 30.
+A module a family; each fills `ENTRIES`, and is found by being here. None imports `multiloss`. A formula says
+the value only: its derivatives are central differences of it, which with 50 digits and a step of 1e-15 are right to 30.
 
 * `element(t, p, **options)` takes two numbers and gives one: elementwise losses, averaged over the last axis.
 * `row(t, p, **options)` takes the vectors of one sample (an integer t is its label) and gives its value.
