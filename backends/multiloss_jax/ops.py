@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from multiloss.engine import numerics
+from multiloss.engine import pairs, xla
 from multiloss_jax import compat
 
 Array = Any
@@ -95,14 +95,14 @@ def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
 def pair_squares(x: Array) -> Array:
     """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
     if jax.default_backend() != "cpu":
-        return numerics.pair_squares(jnp, x)
+        return pairs.pair_squares(jnp, x)
     return _by_row(lambda x, row: jnp.sum(jnp.square(row - x), axis=-1), x, x)
 
 
 def pair_gaps(x: Array, factor: Array) -> Array:
     """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
     if jax.default_backend() != "cpu":
-        return numerics.pair_gaps(jnp, x, factor)
+        return pairs.pair_gaps(jnp, x, factor)
     return _by_row(lambda x, row, weights: jnp.sum(weights[:, None] * (row - x), axis=0), x, x, factor)
 
 
@@ -154,7 +154,7 @@ def log1p(x: Array) -> Array:
 
 @jax.custom_jvp
 def _log1p(x: Array) -> Array:
-    return numerics.log1p(jnp, x)
+    return xla.log1p(jnp, x)
 
 
 @_log1p.defjvp

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from multiloss.center import state
-from multiloss.engine import checks, dispatch, numerics
+from multiloss.engine import checks, dispatch, xla
 from multiloss.engine.layout import Layout, trailing
 from multiloss.engine.options import KERAS_WEIGHTED
 from multiloss.engine.protocol import namespace
@@ -21,7 +21,7 @@ from multiloss_tensorflow.recomputation import refuse_recomputation as refuse_re
 Array = Any
 
 name = "tensorflow"
-xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS, **ops.PAIRS), ops, numerics.XLA)
+xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS, **ops.PAIRS), ops, xla.XLA)
 own_values = kernels.values
 
 

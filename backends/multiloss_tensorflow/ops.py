@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from multiloss.engine import numerics
+from multiloss.engine import numerics, pairs, xla
 from multiloss_tensorflow import by_row
 from multiloss_tensorflow.frames import scan as scan
 
@@ -84,7 +84,7 @@ def log1p(x: Array) -> Array:
 
 @tf.custom_gradient
 def _log1p(x: Array) -> Any:
-    return numerics.log1p(_BASIC, x), lambda g: g / (1 + x)
+    return xla.log1p(_BASIC, x), lambda g: g / (1 + x)
 
 
 def asarray(x: Any, dtype: Any = None) -> Array:
@@ -317,12 +317,12 @@ def gather(table: Array, rows: Array) -> Array:
 
 def pair_squares(x: Array) -> Array:
     """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
-    return numerics.pair_squares(_BASIC, x) if _accelerators() else by_row.pair_squares(x)
+    return pairs.pair_squares(_BASIC, x) if _accelerators() else by_row.pair_squares(x)
 
 
 def pair_gaps(x: Array, factor: Array) -> Array:
     """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
-    return numerics.pair_gaps(_BASIC, x, factor) if _accelerators() else by_row.pair_gaps(x, factor)
+    return pairs.pair_gaps(_BASIC, x, factor) if _accelerators() else by_row.pair_gaps(x, factor)
 
 
 def put_rows(table: Array, rows: Array, values: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from multiloss.engine import numerics
+from multiloss.engine import numerics, pairs
 from multiloss_torch import mode
 
 Array = Any
@@ -35,14 +35,14 @@ def _is_moderate(length: Array) -> bool:
 def pair_squares(xp: Any, x: Array) -> Array:
     """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
     if not _has_cdist(x):
-        return numerics.pair_squares(xp, x)
+        return pairs.pair_squares(xp, x)
     return torch.cdist(x, x, compute_mode=_FROM_DIFFERENCES).square_()
 
 
 def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
     """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
     if not _has_cdist(x):
-        return numerics.pair_gaps(xp, x, factor)
+        return pairs.pair_gaps(xp, x, factor)
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         found = torch.cdist(leaf, x.detach(), compute_mode=_FROM_DIFFERENCES)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from multiloss.engine import numerics
+from multiloss.engine import numerics, xla
 from multiloss_torch import autograd, compat, mode
 
 Array = Any
@@ -187,7 +187,7 @@ def isfinite(x: Array) -> Array:
 
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent."""
-    return numerics.tanh(torch, x) if torch.compiler.is_compiling() else torch.tanh(x)
+    return xla.tanh(torch, x) if torch.compiler.is_compiling() else torch.tanh(x)
 
 
 def linear(x: Array, weight: Array) -> Array:

@@ -1,12 +1,13 @@
-"""Elementary functions over any array namespace: `DEFAULTS` for adapters whose framework has nothing better, `XLA` for
-those whose framework compiles."""
+"""Elementary functions over any array namespace: `DEFAULTS` for adapters whose framework has nothing better."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from fractions import Fraction
+from types import FunctionType
 from typing import Any
+
+from multiloss.engine import pairs
+from multiloss.engine.definition import shared
 
 Array = Any
 
@@ -39,15 +40,15 @@ def zero_times(xp: Any, weight: Array, x: Array) -> Array:
 
 
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
-"""Below it a reciprocal may be infinite."""
 
 
 def tiny(x: Array) -> float:
-    """The smallest normal number of x's dtype."""
-    return _TINY[_bits(x)]
+    """The smallest normal number of x's dtype; the reciprocal of a smaller one may be infinite."""
+    return _TINY[bits(x)]
 
 
-def _bits(x: Array) -> int:
+def bits(x: Array) -> int:
+    """The width of x's dtype."""
     return 64 if "64" in str(x.dtype) else 32
 
 
@@ -57,6 +58,25 @@ def safe_log_arg(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
     # Replaced before the logarithm and not behind it: derivatives would still meet 0 times infinity there.
     at_pole = (weight == 0) & (xp.abs(x - pole) < tiny(x))
     return xp.where(at_pole, 1.0 - pole, x)
+
+
+def floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
+    """log(max(1 - p, epsilon)), by log1p so that a small p keeps its digits. With epsilon 0, and times the weight,
+    0 log 0 is 0."""
+    if epsilon == 0:
+        return xp.log1p(-xp.safe_log_arg(weight, p, 1.0))
+    return xp.clamp_min(xp.log1p(xp.clamp_min(-p, -1.0)), math.log(epsilon))
+
+
+def floored_power(xp: Any, x: Array, p: float) -> Array:
+    """max(x, tiny)^p, of x of 0 or above: finite with p of -1 or above, so that the product with a 0 is 0."""
+    return xp.clamp_min(x, tiny(x)) ** p
+
+
+def power_or_zero(xp: Any, x: Array, p: float) -> Array:
+    """x^p where x is above 0, else the constant 0, whatever p is; nan stays nan."""
+    nothing = x <= 0
+    return xp.where(nothing, 0, xp.where(nothing, 1, x) ** p)
 
 
 def signed_margin(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
@@ -206,35 +226,10 @@ def power_near(xp: Any, size: Array) -> Array:
     """A power of 2 near a size, 1 for one that is not finite: division by it changes no digit, and numbers up to that
     size then have squares in range."""
     power, size = xp.ones_like(size), xp.where(size < math.inf, size, 1)
-    for step in _STEPS[_bits(size)]:
+    for step in _STEPS[bits(size)]:
         power = xp.where(size / power > step, power * step, power)
         power = xp.where(size / power * step < 1, power / step, power)
     return power
-
-
-_STRIDE = 32
-"""How many entries of a row are compared at a time: N x N x 32 numbers are held, not N x N x D."""
-
-
-def _gaps(xp: Any, x: Array) -> Iterator[Array]:
-    # The differences first, which are exact for close rows, however far from the origin or others they are.
-    for start in range(0, x.shape[-1], _STRIDE):
-        part = x[:, start : min(start + _STRIDE, x.shape[-1])]
-        yield part[:, None, :] - part[None, ...]
-
-
-def pair_squares(xp: Any, x: Array) -> Array:
-    """(N, N): the squared Euclidean distance of each two rows of x, (N, D), from their difference, which is exact for
-    close ones (|x|^2 + |y|^2 - 2xy is not). Squares have to stay in range."""
-    # This and `pair_gaps` take all rows at once, as suits accelerators and torch's compiler. On a CPU that is 10 to 30
-    # times slower on NumPy and JAX than row by row, which stays in the processor's cache, as their adapters have it.
-    return sum(xp.sum(gap * gap, axis=-1) for gap in _gaps(xp, x))
-
-
-def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
-    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j), from their differences."""
-    factor = factor[..., None]
-    return xp.concat([xp.sum(factor * gap, axis=1) for gap in _gaps(xp, x)], axis=-1)
 
 
 def log_cosh(xp: Any, x: Array) -> Array:
@@ -278,6 +273,24 @@ def softmax(xp: Any, x: Array, *, axis: Any) -> Array:
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
+def logsumexp_minus(xp: Any, x: Array, y: Array, *, axis: int) -> Array:
+    """logsumexp(x) - y over `axis`, for y one of x: -log softmax(x) there. Both terms are relative to the largest x:
+    logits of 1e4 keep their digits."""
+    top = xp.stop_gradient(xp.max(x, axis=axis, keepdims=True))
+    return xp.log(xp.sum(xp.exp(x - top), axis=axis)) - (y - xp.squeeze(top, axis=axis))
+
+
+def log_add(xp: Any, *xs: Array) -> Array:
+    """log(exp(x) + exp(y) + ...) element by element, of arrays without infinities."""
+    top = xp.stop_gradient(xs[0])
+    for x in xs[1:]:
+        top = xp.maximum(top, xp.stop_gradient(x))
+    total = xp.exp(xs[0] - top)
+    for x in xs[1:]:
+        total = total + xp.exp(x - top)
+    return xp.log(total) + top
+
+
 def softplus(xp: Any, x: Array) -> Array:
     """log(1 + exp(x)), without overflow, right in both tails."""
     return xp.where(x > 0, x, 0 * x) + xp.log1p(xp.exp(-xp.abs(x)))
@@ -287,6 +300,29 @@ def expit(xp: Any, x: Array) -> Array:
     """1 / (1 + exp(-x)), right in both tails."""
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1, e) / (1 + e)
+
+
+@shared
+def _signed_odds(xp: Any, z: Array) -> tuple[Array, Array, Array]:
+    """Whether z is positive, |z|, and exp(-|z|), the odds of the less likely of two outcomes."""
+    sign = xp.sign_or_one(z)  # not `abs`, whose derivative of 0 at 0 would be missing from a second derivative
+    size = sign * z
+    return sign > 0, size, xp.exp(-size)
+
+
+def logistic_loss(xp: Any, z: Array, a: Array, b: Array, *, sums_to_one: bool) -> Array:
+    """-a log sigma(z) - b log sigma(-z), for weights a and b of 0 or above; `sums_to_one`: for b = 1 - a."""
+    # Written without a negative term: softplus(z) - a z cancels for confident and right predictions.
+    positive, size, odds = _signed_odds(xp, z)
+    rest = xp.log1p(odds)
+    return (rest if sums_to_one else (a + b) * rest) + xp.zero_times(xp.where(positive, b, a), size)
+
+
+def logistic_slope(xp: Any, z: Array, a: Array, b: Array) -> Array:
+    """b sigma(z) - a sigma(-z), the derivative of `logistic_loss` by z."""
+    # sigma(|z|) is 1 / (1 + odds) and sigma(-|z|) is odds / (1 + odds), which keeps the digits of its tail.
+    positive, _, odds = _signed_odds(xp, z)
+    return xp.where(positive, b - a * odds, b * odds - a) / (1 + odds)
 
 
 def constant(xp: Any, values: Any, like: Array) -> Array:
@@ -319,97 +355,8 @@ def gather(xp: Any, table: Array, rows: Array) -> Array:
 
 
 DEFAULTS = {
-    f.__name__: f
-    for f in (
-        logsumexp,
-        log_softmax,
-        softmax,
-        softplus,
-        expit,
-        constant,
-        length,
-        class_count,
-        class_range,
-        gather,
-        clamp_min,
-        inf_below,
-        nan_below,
-        sign_or_one,
-        zero_times,
-        safe_log_arg,
-        signed_margin,
-        linear,
-        mix,
-        snapshot,
-        with_derivative,
-        one_hot_times,
-        constants,
-        step_rows,
-        unique_labels,
-        scan,
-        log_cosh,
-        divisor,
-        power_near,
-        row_scale,
-        row_norm,
-        unit_rows,
-        hinge,
-        finite_part,
-        above_zero,
-        pair_squares,
-        pair_gaps,
-    )
+    name: function
+    for name, function in (vars(pairs) | globals()).items()
+    if isinstance(function, FunctionType) and name[0] != "_" and function.__code__.co_varnames[:1] == ("xp",)
 }
-
-
-def _tanh_series(terms: int) -> list[float]:
-    """The Taylor coefficients of tanh(x) / x over x^2, from tanh' = 1 - tanh^2."""
-    c = [Fraction(1)]
-    for n in range(1, terms):
-        c.append(-sum((c[i] * c[n - 1 - i] for i in range(n)), Fraction(0)) / (2 * n + 1))
-    return [float(x) for x in c]
-
-
-_TANH = {32: _tanh_series(8), 64: _tanh_series(17)}
-"""As many terms as change float32 and float64 below 0.52: each is a tenth of the one before."""
-
-
-_SMALL = 0.52
-
-
-def tanh(xp: Any, x: Array) -> Array:
-    """The hyperbolic tangent within 3 units in the last place; XLA's own is 5 (float32) and 7 (float64) off."""
-    u, small = xp.exp(-2 * xp.abs(x)), xp.abs(x) < _SMALL
-    near = xp.where(small, x, 0)  # the series must not overflow where it is not taken
-    series = xp.zeros_like(x)
-    for c in reversed(_TANH[_bits(x)]):
-        series = series * (near * near) + c
-    return xp.where(small, near * series, xp.sign(x) * (1 - u) / (1 + u))
-
-
-_COSH = {bits: [2 / math.factorial(2 * k + 2) for k in range(terms)] for bits, terms in ((32, 4), (64, 8))}
-"""The Taylor coefficients of 2 (cosh(x) - 1) / x^2 over x^2, as many as change float32 and float64 below 0.52."""
-
-
-def log_cosh_by_exp(xp: Any, x: Array) -> Array:
-    """log(cosh(x)) from the exponential that its derivative needs, too: a compiler computes that once."""
-    size, small = xp.abs(x), xp.abs(x) < _SMALL
-    near = xp.where(small, x, 0)
-    square = near * near
-    series = xp.zeros_like(x)
-    for c in reversed(_COSH[_bits(x)]):
-        series = series * square + c
-    # log1p(cosh(x) - 1) keeps the digits near 0, |x| + log(1 + exp(-2|x|)) - log 2 those above.
-    log = xp.log1p(xp.where(small, 0.5 * square * series, xp.exp(-2 * size)))
-    return xp.where(small, log, (size - math.log(2)) + log)
-
-
-XLA = {"tanh": tanh, "log_cosh": log_cosh_by_exp}
-"""What takes the place of XLA's own, or of a default, where XLA compiles."""
-
-
-def log1p(xp: Any, x: Array) -> Array:
-    """log(1 + x) from arguments of 0 and above: near -0.4 XLA's own is 127 units in the last place off in float64."""
-    negative = x < 0
-    value = xp.log1p(xp.where(negative, -x / (1 + x), x))
-    return xp.where(negative, -value, value)
+"""Every function above, and of `pairs`, that takes a namespace first."""

@@ -176,7 +176,7 @@ def namespace(base: Any, primitives: Any, better: Mapping[str, Any] = _NONE) -> 
     Args:
         base: the framework's array API.
         primitives: what it lacks, by name; or the module of the adapter that has these functions.
-        better: functions over the whole, `xp` first, that take the place of defaults (`numerics.XLA`).
+        better: functions over the whole, `xp` first, that take the place of defaults (`xla.XLA`).
     """
     if not isinstance(primitives, Mapping):
         adapter, found = primitives.__name__.partition(".")[0], vars(primitives).items()
