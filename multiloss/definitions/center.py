@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from multiloss.definitions.center_presets import PRESETS
 from multiloss.engine.definition import over_axis
-from multiloss.engine.numerics import sums_by_label
 from multiloss.engine.table import Rule, Table
 
 Array = Any
@@ -73,7 +72,7 @@ def class_sums(xp: Any, c: Array, labels: Array, x: Array, keep: Array | None) -
         The classes, (M,), as `sums_by_label` names them; the sum of c_j - x_i of each, (M, D); its n_j, (M,).
     """
     # The difference comes first: n c - sum(x) loses every digit where x is far larger than c - x.
-    return sums_by_label(xp, c - x, labels, keep)
+    return xp.sums_by_label(c - x, labels, keep)
 
 
 def moved(
