@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from multiloss.center import state
-from multiloss.engine import checks, dispatch, numerics
+from multiloss.engine import checks, dispatch, xla
 from multiloss.engine.protocol import namespace
 from multiloss_jax import ops
 from multiloss_jax.compat import is_traced
@@ -18,7 +18,7 @@ from multiloss_jax.compat import is_traced
 Array = Any
 
 name = "jax"
-xp = namespace(jnp, ops, numerics.XLA)
+xp = namespace(jnp, ops, xla.XLA)
 
 
 def is_native(x: Any) -> bool:

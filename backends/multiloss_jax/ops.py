@@ -1,6 +1,6 @@
 """The primitives that jax.numpy lacks, or that JAX has a better function for.
 
-What each gives is said in `multiloss.engine.numerics` and `multiloss.engine.protocol`, or by the array API standard.
+What each gives is said in `multiloss.engine` (`numerics`, `norms`, `pairs`, `protocol`), or by the array API standard.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from multiloss.engine import numerics
+from multiloss.engine import pairs, xla
 from multiloss_jax import compat
 
 Array = Any
@@ -69,13 +69,13 @@ def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
 
 def pair_squares(x: Array) -> Array:
     if jax.default_backend() != "cpu":
-        return numerics.pair_squares(jnp, x)
+        return pairs.pair_squares(jnp, x)
     return _by_row(lambda x, row: jnp.sum(jnp.square(row - x), axis=-1), x, x)
 
 
 def pair_gaps(x: Array, factor: Array) -> Array:
     if jax.default_backend() != "cpu":
-        return numerics.pair_gaps(jnp, x, factor)
+        return pairs.pair_gaps(jnp, x, factor)
     return _by_row(lambda x, row, weights: jnp.sum(weights[:, None] * (row - x), axis=0), x, x, factor)
 
 
@@ -109,7 +109,7 @@ def log1p(x: Array) -> Array:
 
 @jax.custom_jvp
 def _log1p(x: Array) -> Array:
-    return numerics.log1p(jnp, x)
+    return xla.log1p(jnp, x)
 
 
 @_log1p.defjvp

@@ -1,6 +1,6 @@
 """The primitives that NumPy's array API lacks, or that are quicker this way.
 
-What each gives is said in `multiloss.engine.numerics` and `multiloss.engine.protocol`, or by the array API standard.
+What each gives is said in `multiloss.engine` (`numerics`, `norms`, `pairs`, `protocol`), or by the array API standard.
 """
 
 from __future__ import annotations

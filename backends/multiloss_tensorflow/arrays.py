@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from multiloss.center import state
-from multiloss.engine import checks, dispatch, numerics
+from multiloss.engine import checks, dispatch, xla
 from multiloss.engine.layout import Layout, trailing
 from multiloss.engine.options import KERAS_WEIGHTED
 from multiloss.engine.protocol import namespace
@@ -19,7 +19,7 @@ from multiloss_tensorflow.distributed import group
 Array = Any
 
 name = "tensorflow"
-xp = namespace(SimpleNamespace(), ops, numerics.XLA)
+xp = namespace(SimpleNamespace(), ops, xla.XLA)
 own_values = kernels.values
 
 

@@ -1,6 +1,6 @@
 """A small array-API namespace over TensorFlow (array-api-compat has none), and the primitives.
 
-What each gives is said in `multiloss.engine.numerics` and `multiloss.engine.protocol`, or by the array API standard.
+What each gives is said in `multiloss.engine` (`numerics`, `norms`, `pairs`, `protocol`), or by the array API standard.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from multiloss.engine import numerics
+from multiloss.engine import pairs, xla
 from multiloss_tensorflow import by_row, frames
 
 Array = Any
@@ -98,7 +98,7 @@ def log1p(x: Array) -> Array:
 
 @tf.custom_gradient
 def _log1p(x: Array) -> Any:
-    return numerics.log1p(_BASIC, x), lambda g: g / (1 + x)
+    return xla.log1p(_BASIC, x), lambda g: g / (1 + x)
 
 
 def full_like(x: Array, value: Any) -> Array:
@@ -209,11 +209,11 @@ def class_range(x: Array, axis: int) -> Array:
 
 
 def pair_squares(x: Array) -> Array:
-    return numerics.pair_squares(_BASIC, x) if _accelerators() else by_row.pair_squares(x)
+    return pairs.pair_squares(_BASIC, x) if _accelerators() else by_row.pair_squares(x)
 
 
 def pair_gaps(x: Array, factor: Array) -> Array:
-    return numerics.pair_gaps(_BASIC, x, factor) if _accelerators() else by_row.pair_gaps(x, factor)
+    return pairs.pair_gaps(_BASIC, x, factor) if _accelerators() else by_row.pair_gaps(x, factor)
 
 
 def put_rows(table: Array, rows: Array, values: Array) -> Array:

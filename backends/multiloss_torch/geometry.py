@@ -1,4 +1,4 @@
-"""Lengths of rows and distances of pairs of rows, where torch has something quicker than `numerics`."""
+"""Lengths of rows and distances of pairs of rows, where torch has something quicker than `norms` and `pairs`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from multiloss.engine import numerics
+from multiloss.engine import norms, pairs
 from multiloss_torch import mode
 
 Array = Any
@@ -14,12 +14,12 @@ Array = Any
 
 def row_norm(xp: Any, x: Array) -> Array:
     length = torch.linalg.vector_norm(x, dim=-1)
-    return length if _is_moderate(length) else numerics.row_norm(xp, x)
+    return length if _is_moderate(length) else norms.row_norm(xp, x)
 
 
 def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
     length = torch.linalg.vector_norm(x, dim=-1) if length is None else length
-    return x / length.unsqueeze(-1) if _is_moderate(length) else numerics.unit_rows(xp, x)
+    return x / length.unsqueeze(-1) if _is_moderate(length) else norms.unit_rows(xp, x)
 
 
 def _is_moderate(length: Array) -> bool:
@@ -32,13 +32,13 @@ def _is_moderate(length: Array) -> bool:
 
 def pair_squares(xp: Any, x: Array) -> Array:
     if not _has_cdist(x):
-        return numerics.pair_squares(xp, x)
+        return pairs.pair_squares(xp, x)
     return torch.cdist(x, x, compute_mode=_FROM_DIFFERENCES).square_()
 
 
 def pair_gaps(xp: Any, x: Array, factor: Array) -> Array:
     if not _has_cdist(x):
-        return numerics.pair_gaps(xp, x, factor)
+        return pairs.pair_gaps(xp, x, factor)
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         found = torch.cdist(leaf, x.detach(), compute_mode=_FROM_DIFFERENCES)

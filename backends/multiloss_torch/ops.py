@@ -1,6 +1,6 @@
 """The primitives that torch's array API lacks, or that torch has a better function for.
 
-What each gives is said in `multiloss.engine.numerics` and `multiloss.engine.protocol`, or by the array API standard.
+What each gives is said in `multiloss.engine` (`numerics`, `norms`, `pairs`, `protocol`), or by the array API standard.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from multiloss.engine import numerics
+from multiloss.engine import numerics, xla
 from multiloss_torch import autograd, compat, mode
 
 Array = Any
@@ -157,7 +157,7 @@ def isfinite(x: Array) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    return numerics.tanh(torch, x) if torch.compiler.is_compiling() else torch.tanh(x)
+    return xla.tanh(torch, x) if torch.compiler.is_compiling() else torch.tanh(x)
 
 
 def linear(x: Array, weight: Array) -> Array:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from multiloss.engine import options as read
@@ -78,7 +79,6 @@ class Definition:
         self.name = name or value.__name__
         self.aliases = tuple(aliases)
         self.family = value.__module__.rpartition(".")[2]
-        self.doc = inspect.getdoc(value) or ""
         self.domain = domain or (lambda options: {})
         self.axis = axis
         self.symmetric = symmetric
@@ -92,6 +92,7 @@ class Definition:
         self.kernel: str | None = self.name
         """The name by which adapters look for kernels of their framework; None for a registered loss."""
         self.options = _defaults(value, shapes)
+        self.doc = _with_meanings(value, self.options)
         self.integer_targets = self.has_labels or self.domain(self.options).get("y_true") is LABEL_SETS
         """Whether `y_true` holds integers: a label a sample, or sets of them."""
         parameters = inspect.signature(value).parameters
@@ -198,6 +199,19 @@ def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, An
         if p.name in ("reduction", "validate", "backend", "name"):
             raise TypeError(f"option {p.name!r} of {value.__name__} is every loss's own; choose another name")
     return {p.name: p.default for p in keywords}
+
+
+def _with_meanings(value: Function, options: Iterable[str]) -> str:
+    """The docstring; options that it leaves to their annotations are explained at the end of its arguments."""
+    doc = inspect.getdoc(value) or ""
+    meanings = {name: read.meaning_of(value, name) for name in options if f"    {name}: " not in doc}
+    lines = [
+        textwrap.fill(f"{name}: {meaning}", 118, initial_indent=" " * 4, subsequent_indent=" " * 8)
+        for name, meaning in meanings.items()
+        if meaning
+    ]
+    arguments, returns, rest = doc.partition("\n\nReturns:")
+    return "\n".join([arguments, *lines]) + returns + rest
 
 
 def _with_what_it_takes(function: Function) -> Function:

@@ -255,6 +255,12 @@ def as_declared(function: Callable[..., Any], option: str, value: Any) -> Any:
     return reader_of(function, option)(option, value)
 
 
+def meaning_of(function: Callable[..., Any], option: str) -> str:
+    """What an option of `function` means, if its annotation says it: `Annotated[bool, "divide by the length"]`."""
+    hint = _resolved(function, option, inspect.signature(function).parameters[option].annotation)
+    return next((part for part in getattr(hint, "__metadata__", ()) if isinstance(part, str)), "")
+
+
 def _resolved(function: Callable[..., Any], option: str, annotation: Any) -> Any:
     """One annotation, evaluated if it is a string; None if it cannot be."""
     function = inspect.unwrap(function)

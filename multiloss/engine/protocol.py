@@ -179,7 +179,7 @@ def namespace(base: Any, primitives: Any, better: Mapping[str, Any] = _NONE) -> 
         base: the framework's array API.
         primitives: what it lacks, by name; or the adapter's module of them: its functions, and the framework's own
             functions under our names in its dictionary `SAME`.
-        better: functions that take the whole namespace as `xp`, in place of defaults (`numerics.XLA`).
+        better: functions that take the whole namespace as `xp`, in place of defaults (`xla.XLA`).
     """
     if not isinstance(primitives, Mapping):
         adapter, found = primitives.__name__.partition(".")[0], vars(primitives)

@@ -69,5 +69,5 @@ class Table:
     it."""
     moves_all: Callable[[Options], bool] = lambda own: False
     """Whether a step may move classes that the batch lacks, too, by what `Definition.own_step` adds."""
-    step_in_words: str = ""
-    """The step in words, if it is not Eq. 4 of center loss."""
+    step_in_words: str = "Eq. 4 of center loss"
+    """What `describe()` says of the step where not all classes move."""
