@@ -6,6 +6,7 @@ slower way, or an error that says what to do. They are used through the function
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -54,23 +55,22 @@ def _reads_masks(reader: Any) -> bool:
 def _mask_by_layer(x: Any) -> Any:
     if not keras.ops.is_tensor(x):
         return None
-    layer = _TakesMask()
+    layer = _Probe(lambda mask: mask)
     layer(x)
     found, layer.found = layer.found, None
     return found
 
 
-class _TakesMask(keras.layers.Layer):
-    """Keeps the mask that Keras hands it."""
+class _Probe(keras.layers.Layer):
+    """A layer that keeps what `look` finds inside of its call, given the mask that Keras hands it."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[Any], Any]) -> None:
         super().__init__(name="multiloss_probe", autocast=False)
         self.supports_masking = True
-        self.found: Any = None
+        self._look, self.found = look, None
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        """The inputs, as they came."""
-        self.found = mask
+        self.found = self._look(mask)
         return inputs
 
 
@@ -97,20 +97,9 @@ def _is_set(read: Any, layer: Any) -> bool:
 @functools.cache
 def _sees_calls(read: Any) -> bool:
     """Whether a call is seen from inside a layer; tried once."""
-    layer = _LooksOut(read)
+    layer = _Probe(lambda mask: _is_set(read, None))
     layer(keras.ops.ones((1,)))
-    return layer.seen
-
-
-class _LooksOut(keras.layers.Layer):
-    def __init__(self, read: Any) -> None:
-        super().__init__(name="multiloss_probe")
-        self._read, self.seen = read, False
-
-    def call(self, inputs: Any) -> Any:
-        """The inputs, as they came."""
-        self.seen = _is_set(self._read, None)
-        return inputs
+    return bool(layer.found)
 
 
 def in_stateless_scope() -> bool | None:

@@ -18,7 +18,7 @@ class StepNumber:
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        self._name, self._given, self._variable = name, f"_{name}_as_given", f"_{name}_variable"
 
     def __get__(self, model: Any, owner: Any = None) -> Any:
         if model is None:
@@ -50,14 +50,6 @@ class StepNumber:
         compat.sync(model)
         self.variable(model).assign(number)
         model.__dict__[self._given] = number
-
-    @property
-    def _given(self) -> str:
-        return f"_{self._name}_as_given"
-
-    @property
-    def _variable(self) -> str:
-        return f"_{self._name}_variable"
 
     def variable(self, model: Any) -> Any:
         """The variable, which steps compute with."""
