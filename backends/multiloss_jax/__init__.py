@@ -20,24 +20,5 @@ from multiloss_jax.arrays import (
 )
 from multiloss_jax.objects import JaxCenter, JaxLoss
 
-__all__ = [
-    "asarray",
-    "cast_like",
-    "center",
-    "centers_array",
-    "closed_form",
-    "compute",
-    "dtype_kind",
-    "host",
-    "is_native",
-    "labels",
-    "labels_fit",
-    "loss",
-    "name",
-    "shape",
-    "signature",
-    "xp",
-]
-
 loss = JaxLoss
 center = JaxCenter

@@ -1,4 +1,4 @@
-"""What the engine asks about JAX's arrays."""
+"""What the engine asks about JAX's arrays (`multiloss.engine.protocol.Adapter` says it)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from multiloss.center import state
-from multiloss.engine import checks, dispatch, numerics
+from multiloss.engine import checks, dispatch, xla
 from multiloss.engine.protocol import namespace
 from multiloss_jax import ops
 from multiloss_jax.compat import is_traced
@@ -18,16 +18,15 @@ from multiloss_jax.compat import is_traced
 Array = Any
 
 name = "jax"
-xp = namespace(jnp, ops, numerics.XLA)
+xp = namespace(jnp, ops, xla.XLA)
 
 
 def is_native(x: Any) -> bool:
-    """Whether x is an array or a tracer."""
     return isinstance(x, jax.Array)
 
 
 def asarray(x: Any, like: Array | None, name: str) -> Array:
-    """A JAX array; jit moves uncommitted ones to the device of the committed, and refuses two devices itself."""
+    # jit itself moves uncommitted arrays to the device of committed ones, and refuses two devices.
     if isinstance(x, jax.Array):
         return x
     array = dispatch.to_numpy(x, name, "jax")
@@ -42,39 +41,33 @@ def asarray(x: Any, like: Array | None, name: str) -> Array:
 
 
 def shape(x: Array) -> tuple[int, ...]:
-    """The shape."""
     return tuple(x.shape)
 
 
 def dtype_kind(x: Array) -> str:
-    """NumPy's letter of the dtype."""
     return "f" if x.dtype.kind == "V" else str(x.dtype.kind)
 
 
 def signature(x: Array) -> Any:
-    """Shape and dtype; None of a tracer."""
     return None if is_traced(x) else (x.shape, x.dtype)
 
 
 def compute(x: Array) -> Array:
-    """float32 for half precision, JAX's default float for integers."""
     if x.dtype in (jnp.float32, jnp.float64):
         return x
     return x.astype(jnp.float32 if dtype_kind(x) == "f" else jnp.result_type(float))
 
 
 def cast_like(x: Array, like: Array) -> Array:
-    """x in the dtype of `like`."""
     return x.astype(like.dtype)
 
 
 def labels(x: Array) -> Array:
-    """Labels as int64, or int32 where JAX has no int64."""
     return x.astype(jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
 
 
 def host(x: Array) -> Any:
-    """The values of an array on the CPU; None for tracers, accelerators and arrays that are not all here."""
+    # None for tracers, on accelerators, and for arrays that are partly in other processes.
     if is_traced(x) or not isinstance(x, jax.Array):
         return x if isinstance(x, np.ndarray) else None
     if not _is_here(x.sharding):
@@ -84,7 +77,6 @@ def host(x: Array) -> Any:
 
 
 def labels_fit(x: Array, classes: int) -> bool:
-    """Whether all labels can be read, and are in range."""
     if is_traced(x) or x.dtype.kind != "i" or not _is_here(x.sharding):
         return False
     labels = np.asarray(x)
@@ -99,12 +91,11 @@ _FEW = 256
 
 @lru_cache(maxsize=64)
 def _is_here(sharding: Any) -> bool:
-    """Whether all of such arrays is in this process, on a CPU."""
+    """Whether arrays with this sharding are in this process as a whole, on a CPU."""
     return sharding.is_fully_addressable and next(iter(sharding.device_set)).platform == "cpu"
 
 
 def closed_form(value: Any, gradients: Any, *arrays: Array) -> Array:
-    """value(*arrays), with its derivatives in closed form by those that have one; by others that of the expression."""
 
     @jax.custom_jvp
     def function(*arrays: Array) -> Array:
@@ -137,6 +128,5 @@ def closed_form(value: Any, gradients: Any, *arrays: Array) -> Array:
 
 
 def centers_array(centers: Any, like: Array | None = None) -> Array:
-    """A table of centers: float32, or float64 for features in double precision (or by default under x64)."""
     dtype = compute(like).dtype if like is not None else jnp.result_type(float)
     return jnp.zeros(centers.shape, dtype) if state.is_zeros(centers) else jnp.array(centers, dtype=dtype)

@@ -25,10 +25,10 @@ _TRACED = (
 def _run(
     chosen: CenterOptions, run: Any, table: Any, spare: Any, lag: Any, labels: Any, features: Any, *rest: Any
 ) -> Any:
-    """`run` of these; on a mesh with axes of type Explicit with those of type Auto.
+    """`run(...)`, which gives (value, gradient or None, table or None, lag or None).
 
-    XLA shall find the communication of the gather, the sums and the scatter, as it does for arrays over Auto axes.
-    `run` gives (value, gradient or None, table or None, lag or None), which are placed as what went in.
+    Arrays on a mesh with axes of type Explicit run as over Auto axes, where XLA finds the communication for the gather,
+    the sums and the scatter. The results are placed as the arguments are.
     """
     arrays = table, spare, lag, labels, features, *rest
     mesh = next(filter(None, map(compat.explicit_mesh, jax.tree.leaves(arrays))), None)
@@ -42,9 +42,10 @@ def _run(
 
 @lru_cache(maxsize=None)
 def _compiled(chosen: CenterOptions, updates: bool, labels_checked: bool, differentiate: bool) -> Any:
-    """Value, gradient or None, and where the centers move: the new table, and which rows the old one now lags behind.
+    """A compiled function that gives value, gradient or None, and if the centers move: the new table, and the rows
+    where the old one differs from it.
 
-    The new table is made in place of `spare` (which is donated): the same one but for the rows of `lag`.
+    The new table takes the memory of `spare`, which is donated: a table that differs from `table` in the rows of `lag`.
     """
 
     def run(table: Any, spare: Any, lag: Any, *arrays: Any) -> tuple[Any, Any, Any, Any]:
@@ -62,7 +63,8 @@ def _compiled(chosen: CenterOptions, updates: bool, labels_checked: bool, differ
 
 
 def _lag_length(rows: int) -> int:
-    """A power of two, filled up with class 0, so that batches of many lengths compile few programs."""
+    """The length of `lag`: a power of two, filled up with class 0, so that batches of many lengths compile few
+    programs."""
     return 1 << max(rows - 1, 0).bit_length()
 
 
@@ -77,17 +79,17 @@ class JaxCenter(HostCenter):
 
     _own: Any = None
     _spare: Any = None
-    """A second table, and in which rows it lags behind the first. A step reads one table and writes into the other,
-    which JAX takes from us for that; then they change places. So wherever a step is interrupted, one is whole."""
+    """A second table, and the rows where it differs from the first. A step reads the first table and donates the second
+    one to JAX for the result; then they change places. So one table is whole wherever a step is interrupted."""
 
     def _begin(self, dim: int | None = None) -> None:
-        """Not yet: the pure `step`, and the module of Flax, keep a table of their own."""
+        """Make no table yet: the pure `step` and the module of Flax have their own."""
 
     @property
     def _table(self) -> Any:
-        """The centers, once known: made when they are asked for."""
+        """The centers, made when they are first needed."""
         if self._own is None:
-            with jax.ensure_compile_time_eval():  # not as a part of what is traced now
+            with jax.ensure_compile_time_eval():  # outside of what is traced now
                 super()._begin()
         return self._own
 
@@ -112,7 +114,7 @@ class JaxCenter(HostCenter):
         sample_weight: Any = None,
         mask: Any = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The pure core, as on every backend. Arrays may be sharded over a mesh; the state stays as it is placed."""
+        """The pure core, as on every backend. Arrays may be sharded over a mesh; the state stays where it is."""
 
         def run(table: Any, _spare: Any, _lag: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Any:
             value, new = HostCenter.step(
@@ -148,7 +150,7 @@ class JaxCenter(HostCenter):
     def _compute(
         self, arrays: list[Any], updates: bool, labels_checked: bool, group: Any, differentiate: bool
     ) -> tuple[Any, None, None]:
-        """The centers have moved, in whole or not at all; no rows are left to commit."""
+        """The centers move as a whole or not at all, so no rows are left to commit."""
         table, run = self._table, _compiled(self.options, updates, labels_checked, differentiate)
         spare = lag = None
         if updates:
@@ -156,7 +158,7 @@ class JaxCenter(HostCenter):
                 jnp.array(table),
                 jnp.zeros(_lag_length(arrays[0].size), be.labels(arrays[0]).dtype),
             )
-            self._spare = None  # if this call does not come to its end, the next one makes another copy
+            self._spare = None  # if this call is interrupted, the next one makes another copy
         value, gradient, new, new_lag = run(table, spare, lag, *arrays)
         self._refuse_traced(value)
         if updates:
@@ -165,16 +167,16 @@ class JaxCenter(HostCenter):
         return (value, gradient) if differentiate else value, None, None
 
     def __copy__(self) -> JaxCenter:
-        """With a table of its own: a call donates the buffer, and the other would read what is gone."""
+        """A copy with a table of its own, since a call donates the buffer."""
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__getstate__())
         copied._own = None if self._own is None else jnp.array(self._own)
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the second table, which the next step makes anew."""
+        """The state without the second table, which the next step makes anew."""
         return {**self.__dict__, "_spare": None}
 
     def _refuse_traced(self, x: Any) -> None:
-        if compat.is_traced(x):  # of constants, inside `jit`
+        if compat.is_traced(x):  # constants as arguments, inside `jit`
             raise RuntimeError(_TRACED.format("the center loss is"))

@@ -1,7 +1,5 @@
-"""The names that JAX and Flax do not promise, or have in some versions only: what for, and what happens without.
-
-All else that this adapter uses of JAX is in its documentation.
-"""
+"""The names that JAX and Flax do not promise, or that only some versions have: their purpose, and what replaces
+them."""
 
 from __future__ import annotations
 
@@ -14,9 +12,9 @@ import numpy as np
 
 
 def tracer_types() -> tuple[type, ...]:
-    """What is an array without values, inside a transformation: `jax.core.Tracer`.
+    """The class of arrays without values inside a transformation: `jax.core.Tracer`.
 
-    Where JAX has no such name: the classes that what `jit`, `vmap` and `jvp` hand to a function have in common, and an
+    Where JAX has no such name: the classes that the arguments under `jit`, `vmap` and `jvp` have in common, and that an
     ordinary array does not have.
     """
     known = getattr(jax.core, "Tracer", None)
@@ -49,15 +47,12 @@ def is_traced(x: Any) -> bool:
 
 
 SEARCH: str | None = "sort" if jax.__version_info__ < (0, 7) else None
-"""The method of `jnp.searchsorted`; None: the one that suits the device. Before JAX 0.7 all others fail in
-`shard_map`."""
+"""The method of `jnp.searchsorted` before JAX 0.7, where all others fail in `shard_map`; None: any."""
 
 
 def explicit_mesh(x: Any) -> Any:
-    """The mesh of an array that is sharded over an axis of type Explicit; else None.
-
-    A JAX without `auto_axes` (before 0.7) refuses the gather of rows of such arrays by itself.
-    """
+    """The mesh of an array that is sharded over an axis of type Explicit; else None. JAX without `auto_axes` (before
+    0.7) refuses the gather of rows of such arrays itself."""
     if not hasattr(jax.sharding, "auto_axes"):
         return None
     mesh = jax.typeof(x).sharding.mesh
@@ -65,12 +60,13 @@ def explicit_mesh(x: Any) -> Any:
 
 
 def on_auto_axes(run: Callable[..., Any], placed: Any) -> Callable[..., Any]:
-    """`run` over axes of type Auto, whose results are `placed`; asked for where there is an `explicit_mesh` only."""
+    """`run` over axes of type Auto, with `placed` as the shardings of its results; used with an `explicit_mesh`
+    only."""
     return jax.sharding.auto_axes(run, out_sharding=placed)
 
 
 def hidden_from_nnx(x: Any) -> Any:
-    """What a Flax module shall hold as it is; a Flax without `nnx.static` (before 0.12) holds any object so."""
+    """x as static data of a Flax module. Flax without `nnx.static` (before 0.12) takes any object as static."""
     from flax import nnx
 
     return nnx.static(x) if hasattr(nnx, "static") else x

@@ -15,16 +15,14 @@ class Axis:
         self.name = name
 
     def _size(self) -> int:
-        """How many devices: a sum of constants is one. (`jax.lax.axis_size` is not in every version.)"""
+        """The number of devices, known while tracing. (Not every version has `jax.lax.axis_size`.)"""
         return int(jax.lax.psum(1, self.name))
 
     def gathers(self, classes: int, dim: int, samples: int) -> bool:
-        """Whether the batch travels (its rows to every device), and not one sum a class (there and back)."""
         return self._size() * samples <= 2 * classes
 
     def gather(self, x: Any) -> Any:
-        """The batches of all devices, one after the other."""
-        # Not `all_gather`: its result counts as different on each device, and a replicated output would be refused.
+        # Not by `all_gather`, whose result counts as different on each device, and may not become a replicated output.
         if x.dtype == jnp.bool_:
             return self.gather(x.astype(jnp.int32)) > 0
         n = x.shape[0]
@@ -33,5 +31,4 @@ class Axis:
         return jax.lax.psum(jax.lax.dynamic_update_slice_in_dim(place, x, first, 0), self.name)
 
     def sum(self, x: Any) -> Any:
-        """The sum over all devices."""
         return jax.lax.psum(x, self.name)

@@ -1,4 +1,4 @@
-"""Center loss as a Flax NNX module: the centers are an `nnx.Variable` that no optimizer filter for `nnx.Param` sees."""
+"""Center loss as a Flax NNX module: the centers are an `nnx.Variable`, so optimizers of `nnx.Param` do not see them."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class CenterLoss(FixedOptions, nnx.Module):
     def _run(self, labels: Any, features: Any, sample_weight: Any, mask: Any, updates: bool) -> Any:
         table = jnp.asarray(self.centers[...])
         wanted = self._pure.options.num_classes, self._pure.options.feature_dim
-        if table.shape != wanted:  # somebody has replaced the variable
+        if table.shape != wanted:  # the variable was replaced
             raise ValueError(f"the variable holds centers of shape {table.shape}, but these are of shape {wanted}")
-        state = {"centers": table}
+        labels = be.asarray(labels, None, "labels")
         value, state = self._pure.step(
-            state, be.asarray(labels, None, "labels"), features, updates, sample_weight=sample_weight, mask=mask
+            {"centers": table}, labels, features, updates, sample_weight=sample_weight, mask=mask
         )
         if updates:
             self.centers[...] = state["centers"]

@@ -1,4 +1,4 @@
-"""Losses that own their weight, as Flax NNX modules."""
+"""Losses with a learned weight, as Flax NNX modules."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from multiloss_jax.objects import JaxLoss
 
 
 class WithWeight(owners.FixedSize, nnx.Module):
-    """A loss of labels and features that owns its weight, one row a class, as an `nnx.Param`.
+    """A loss of labels and features with a learned weight, one row for each class, as an `nnx.Param`.
 
     The weight is drawn Glorot-uniform, in float32, and computed with in float32 at least. `ArcFace`, `CosFace`,
     `SphereFace`, `ProxyNCA`, `ProxyAnchor` and `LinearCrossEntropy` are this class with its first argument given.
 
     Args:
-        loss: its name: "arcface", "cosface", "sphereface", "proxy_nca", "proxy_anchor", "linear_cross_entropy".
+        loss: its name, such as "arcface".
         num_classes: C, the number of classes.
         feature_dim: D, the length of a feature vector.
         bias: whether there is a bias (C,), too, zero at first (`linear_cross_entropy` only).
@@ -32,7 +32,7 @@ class WithWeight(owners.FixedSize, nnx.Module):
         given: options of the loss, as of `multiloss.get`: scale, margin, reduction, ...
 
     Raises:
-        ValueError: an unknown loss, or one that owns no weight; a size below 1; an option out of range.
+        ValueError: an unknown loss, or one without such a weight; a size below 1; an option out of range.
         TypeError: an unknown option; a size that is no integer; `rngs` that are none.
 
     Example:

@@ -45,13 +45,13 @@ def _compiled_derivatives(spec: Spec, labels_checked: bool) -> Any:
 
 
 class JaxLoss(LossBase):
-    """A loss as a pure callable: static under `jit`, and for `grad`, `vmap`, `jvp`, `shard_map` just a function."""
+    """A loss as a pure callable: static under `jit`, an ordinary function for `grad`, `vmap`, `jvp` and `shard_map`."""
 
     backend = "jax"
     be = be
 
     def _is_like_before(self, y_true: Any, y_pred: Any) -> bool:
-        """Whether arrays like these passed all checks, and labels are in range: small ones take less time than that."""
+        """Whether arrays like these passed all checks before, and their labels are in range."""
         if not isinstance(y_true, jax.Array) or not isinstance(y_pred, jax.Array) or y_pred.dtype.kind != "f":
             return False
         if ((y_true.shape, y_true.dtype), (y_pred.shape, y_pred.dtype)) not in self._checked.passed:

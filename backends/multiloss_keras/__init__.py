@@ -1,4 +1,4 @@
-"""Keras 3: no arithmetic of its own. Keras tensors are tensors of the framework it runs on, whose adapter computes."""
+"""Keras 3. Its tensors are those of the framework that it runs on, whose adapter does all arithmetic."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from multiloss_keras.arrays import (
     asarray,
     cast_like,
     centers_array,
-    choice,
     closed_form,
     compute,
     dtype_kind,
     group,
     host,
-    inner,
     is_compiling,
     is_native,
     labels,
     labels_fit,
     name,
-    of_replica,
     refuse_recomputation,
     shape,
     signature,
@@ -27,33 +24,6 @@ from multiloss_keras.arrays import (
 )
 from multiloss_keras.objects import CenterLoss, KerasLoss
 from multiloss_keras.with_center import WithCenterLoss
-
-__all__ = [
-    "WithCenterLoss",
-    "asarray",
-    "cast_like",
-    "center",
-    "centers_array",
-    "choice",
-    "closed_form",
-    "compute",
-    "dtype_kind",
-    "group",
-    "host",
-    "inner",
-    "is_compiling",
-    "is_native",
-    "labels",
-    "labels_fit",
-    "loss",
-    "name",
-    "of_replica",
-    "refuse_recomputation",
-    "shape",
-    "signature",
-    "write_rows",
-    "xp",
-]
 
 loss = KerasLoss
 center = CenterLoss.of

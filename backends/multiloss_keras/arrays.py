@@ -1,4 +1,4 @@
-"""What the engine asks about tensors of Keras: they are tensors of the framework it runs on, whose adapter computes."""
+"""What the engine asks about tensors of Keras: the adapter of the framework that Keras runs on answers."""
 
 from __future__ import annotations
 
@@ -35,18 +35,16 @@ refuse_recomputation = getattr(inner, "refuse_recomputation", lambda: None)
 
 
 def is_native(x: Any) -> bool:
-    """Whether x is a Keras variable or a tensor of the framework that Keras runs on."""
     return isinstance(x, keras.Variable) or inner.is_native(x)
 
 
 def asarray(x: Any, like: Any, name: str) -> Any:
-    """A tensor of the framework that Keras runs on; Keras variables give their value."""
     return inner.asarray(_value(x), _value(like), name)
 
 
 def of_replica(value: Any) -> Any:
-    """A mean as Keras wants it from each replica of a `tf.distribute` strategy, which it sums: divided by how many
-    there are."""
+    """A mean, divided by the number of replicas of a `tf.distribute` strategy: Keras adds the values of the
+    replicas."""
     if _RUNS_ON != "tensorflow":
         return value
     import tensorflow as tf

@@ -17,7 +17,7 @@ from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
 
 _HAS_GRAPHS = keras.backend.backend() == "tensorflow"
-"""A graph keeps to the variable that it was traced with."""
+"""Whether code is compiled to graphs, which keep the variable that they were traced with."""
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
@@ -48,6 +48,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         self._in_graph = False
         self._is_made_anew = False
         self._agreed = False
+        """Whether all processes have the same centers, for all that is known (torch's `distributed.py`)."""
         self._bad_input: BaseException | None = None
         chosen = self.options
         if chosen.process_group is not None and be.choice is None:
@@ -64,7 +65,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return cls(**given, process_group=chosen.process_group)
 
     def build(self, labels_shape: Any, features_shape: Any = None) -> None:
-        """Make the table where the number of classes is known. (Features of length 0 the call refuses.)"""
+        """Make the table if the number of classes is known. (The call refuses features of length 0.)"""
         if self._table is None:
             self._begin(features_shape[-1])
         self.built = True
@@ -78,7 +79,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         *,
         training: bool | None = None,
     ) -> Any:
-        """The value; `training=None` is the mode of the model it is in, or True outside of any."""
+        """The value; `training=None` is the mode of the model around it, or True outside of any."""
         given = {"sample_weight": sample_weight, "mask": mask, "training": self._mode(training)}
         if not isinstance(labels, keras.KerasTensor):
             try:
@@ -86,12 +87,12 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             except BaseException as error:
                 arrays = [*self._in_place_of_bad_input(error)]
             labels, features, given["sample_weight"], given["mask"] = arrays
-        # An explicit training=None would hide the mode of the model it is in.
+        # An explicit training=None would hide the mode of the model around it.
         return super().__call__(labels, features, **{name: x for name, x in given.items() if x is not None})
 
     def _in_place_of_bad_input(self, error: BaseException) -> tuple[Any, ...]:
-        """An empty batch, whose call raises the error: in all processes of a group, if the centers move with one. Only
-        the call knows whether they do."""
+        """An empty batch, whose call raises the error, in all processes of a group if the centers move: only the call
+        knows whether they do."""
         if self._choice is None or be.group(None, self._choice) is None:
             raise error
         self._bad_input = error
@@ -102,9 +103,9 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             return training
         if compat.in_stateless_scope() is False:
             return True
-        if compat.in_symbolic_scope():  # Keras only looks for shapes
+        if compat.in_symbolic_scope():  # Keras only asks for shapes
             return None
-        # Keras on JAX runs `model.call` itself, without the context that tells inner layers the mode.
+        # Keras on JAX runs `model.call` without the context that tells inner layers the mode.
         raise ValueError(
             "the center loss cannot see whether the model trains (Keras on JAX does not tell inner layers); "
             "pass it on in the model's call: center(labels, features, training=training)"
@@ -117,11 +118,11 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return self._run((labels, features, sample_weight, mask), bool(training) and self.options.update == "auto")
 
     def _alone(self) -> Any:
-        """As ever; none in code that is traced, nor for replicas that wait for each other."""
+        """The lock, but for traced code, and for replicas, which wait for each other."""
         return contextlib.nullcontext() if compat.in_stateless_scope() is not False or be.is_compiling() else self._turn
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
-        """None: the value is of the whole batch."""
+        """No mask: the value is that of the whole batch."""
 
     def compute_output_spec(self, labels: Any, features: Any, *args: Any, **keywords: Any) -> Any:
         """A scalar, or one value per sample with `reduction="none"`."""
@@ -129,7 +130,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return keras.KerasTensor(features.shape[:-1] if per_sample else (), dtype="float32")
 
     def _native(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Any]:
-        """Without a mask the one is used that Keras layers attached to the features."""
+        """The arguments as native arrays; without a mask, that which Keras layers attached to the features is used."""
         bad, self._bad_input = self._bad_input, None
         if bad is not None:
             raise bad
@@ -141,24 +142,15 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     def _together(self) -> Any:
         be.refuse_recomputation()
         table = getattr(self._table, "value", None)
-        # In such a scope Keras on torch only looks for shapes, of tensors without values.
+        # In such a scope Keras on torch only asks for shapes, of tensors without values.
         for_shapes = compat.in_stateless_scope() or getattr(table, "is_meta", False)
         return None if for_shapes else be.group(table, self._choice)
 
     def _ready(self, given: Any, group: Any = None) -> tuple[list[Any], bool]:
-        """In all processes of a group, or in none."""
+        """As everywhere; in a group all processes are ready, or none is."""
         if not hasattr(group, "check"):
             return super()._ready(given)
-        checked = group.check(
-            self.options,
-            lambda: self._ready(given),
-            lambda: self._table.value,
-            self._shape,
-            lambda: be.inner.checksum(self._host_centers()),
-            self._agreed,
-        )
-        self._agreed = True
-        return checked
+        return group.check(self, lambda: self._ready(given))
 
     def _compute(self, arrays: list[Any], *how: Any) -> tuple[Any, Any, Any]:
         self._in_graph = self._in_graph or (_HAS_GRAPHS and be.host(arrays[0]) is None)
@@ -168,7 +160,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         return ops.convert_to_tensor(self._table)
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
-        """The call itself: under `keras.RematScope` a layer that moves its centers is not computed twice."""
+        """The call itself: a layer that moves its centers must not be computed twice under `keras.RematScope`."""
         return layer_call
 
     def _commit(self, labels: Any, rows: Any) -> None:
@@ -181,7 +173,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
             self._choice.exchanged()
 
     def load_own_variables(self, store: Any) -> None:
-        """As Keras does; the processes of a group then compare their centers once more."""
+        """As Keras does; then the processes of a group have to compare their centers again."""
         self._agreed = False
         super().load_own_variables(store)
 
@@ -219,7 +211,7 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
     @property
     def centers(self) -> Any:
         """A copy of the centers, (num_classes, feature_dim), as a tensor; (0, 0) until known. `center.centers = array`
-        sets them. (Not a write into the copy, which torch, without read-only tensors, would let happen.)"""
+        sets them; writing into the copy does not."""
         if self._table is None:
             return ops.zeros((0, 0))
         with self._alone():

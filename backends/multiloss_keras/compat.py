@@ -1,13 +1,12 @@
-"""Every name of Keras that Keras does not promise, here and nowhere else in this adapter.
-
-Each says what it is for, and what happens on a version of Keras where it is missing or behaves otherwise: a slower way
-that is right, or an error that says what to do. What `tests/test_keras_compat.py` takes away is looked up at each call
-through the functions below, never imported elsewhere.
+"""The names that Keras does not promise: their purpose, and what replaces one that is missing or behaves otherwise: a
+slower way, or an error that says what to do. They are used through the functions below only, so that
+`tests/test_keras_compat.py` can take them away.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,7 +16,7 @@ if keras.backend.backend() == "torch":
 
 
 def _found(module: str, name: str) -> Any:
-    """An attribute of a module inside Keras; None where this version has none of that name."""
+    """An attribute of a module inside Keras; None if this version lacks it."""
     try:
         return getattr(__import__(f"keras.src.{module}", fromlist=[name]), name, None)
     except ImportError:
@@ -32,7 +31,7 @@ _auto_name = _found("utils.naming", "auto_name")
 
 
 def _is_compiling() -> bool:
-    """Whether torch.compile is tracing. It cannot trace a new layer, so what is asked once waits for an eager call."""
+    """Whether torch.compile is tracing. It cannot trace a new layer, so trials wait for an eager call."""
     return keras.backend.backend() == "torch" and bool(torch.compiler.is_compiling())
 
 
@@ -40,11 +39,8 @@ def _is_compiling() -> bool:
 
 
 def mask_of(x: Any) -> Any:
-    """The mask that Keras layers attached to a tensor, or None.
-
-    Without Keras' own reader a layer is called with the tensor: Keras promises to hand it the mask, but that takes a
-    hundred times as long.
-    """
+    """The mask that Keras layers attached to a tensor, or None. Without Keras' own reader a layer is called, which gets
+    the mask by promise; that takes a hundred times as long."""
     if _get_keras_mask is not None and (_is_compiling() or _reads_masks(_get_keras_mask)):
         return _get_keras_mask(x)
     return _mask_by_layer(x)
@@ -52,30 +48,29 @@ def mask_of(x: Any) -> Any:
 
 @functools.cache
 def _reads_masks(reader: Any) -> bool:
-    """Whether the reader finds the mask of a Masking layer; asked once."""
+    """Whether the reader finds the mask of a Masking layer; tried once."""
     return reader(keras.layers.Masking(name="multiloss_probe")(keras.ops.ones((1, 1, 1)))) is not None
 
 
 def _mask_by_layer(x: Any) -> Any:
     if not keras.ops.is_tensor(x):
         return None
-    layer = _TakesMask()
+    layer = _Probe(lambda mask: mask)
     layer(x)
     found, layer.found = layer.found, None
     return found
 
 
-class _TakesMask(keras.layers.Layer):
-    """Keeps the mask that Keras hands it."""
+class _Probe(keras.layers.Layer):
+    """A layer that keeps what `look` finds inside of its call, given the mask that Keras hands it."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[Any], Any]) -> None:
         super().__init__(name="multiloss_probe", autocast=False)
         self.supports_masking = True
-        self.found: Any = None
+        self._look, self.found = look, None
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        """The inputs, as they came."""
-        self.found = mask
+        self.found = self._look(mask)
         return inputs
 
 
@@ -83,10 +78,8 @@ class _TakesMask(keras.layers.Layer):
 
 
 def inside_a_call(layer: Any) -> bool:
-    """Whether a layer or model around `layer` is being called, which then tells the layers in it whether it trains.
-
-    RuntimeError where this version of Keras does not show it: `training` then has to be given.
-    """
+    """Whether a layer or model around `layer` is being called, which then tells inner layers the mode. RuntimeError if
+    this version of Keras does not show it: then `training` has to be given."""
     if _get_global_attribute is None or not (_is_compiling() or _sees_calls(_get_global_attribute)):
         raise RuntimeError(
             f"Keras {keras.__version__} does not show whether the center loss is called inside a model; "
@@ -97,41 +90,30 @@ def inside_a_call(layer: Any) -> bool:
 
 def _is_set(read: Any, layer: Any) -> bool:
     context = read("current_call_ctx")
-    # One that the layer has opened itself was left behind by a call of it that was interrupted.
+    # A context of the layer itself is left over from an interrupted call.
     return context is not None and getattr(context, "entry_layer", None) is not layer
 
 
 @functools.cache
 def _sees_calls(read: Any) -> bool:
-    """Whether a call is seen from inside a layer; asked once."""
-    layer = _LooksOut(read)
+    """Whether a call is seen from inside a layer; tried once."""
+    layer = _Probe(lambda mask: _is_set(read, None))
     layer(keras.ops.ones((1,)))
-    return layer.seen
-
-
-class _LooksOut(keras.layers.Layer):
-    def __init__(self, read: Any) -> None:
-        super().__init__(name="multiloss_probe")
-        self._read, self.seen = read, False
-
-    def call(self, inputs: Any) -> Any:
-        """The inputs, as they came."""
-        self.seen = _is_set(self._read, None)
-        return inputs
+    return bool(layer.found)
 
 
 def in_stateless_scope() -> bool | None:
     """Whether variables may only be read and assigned by Keras' own methods (`keras.StatelessScope`).
 
-    None where this version of Keras does not show it. The center loss then asks for `training`, assigns the whole
-    table and never writes rows in place, and takes a table without values for a call that looks for shapes.
+    None if this version of Keras does not show it. Then the center loss asks for `training`, assigns the whole table
+    instead of writing rows, and takes a table without values for a call that only asks for shapes.
     """
     return None if _in_stateless_scope is None else bool(_in_stateless_scope())
 
 
 def in_symbolic_scope() -> bool:
-    """Whether Keras only looks for shapes. False where that is not shown: on JAX the center loss then asks for
-    `training` one step earlier, when the model is built."""
+    """Whether Keras only asks for shapes. False if that is not shown: then the center loss on JAX asks for `training`
+    one step earlier, when the model is built."""
     return _in_symbolic_scope is not None and bool(_in_symbolic_scope())
 
 
@@ -139,16 +121,12 @@ def in_symbolic_scope() -> bool:
 
 
 def numbered(name: str) -> str | None:
-    """A layer name that is not taken: "arcface_1". None, which is Keras' own choice, where it makes no names of a
-    given one."""
+    """A free name for a layer, such as "arcface_1"; None, for which Keras chooses a name, if it cannot number one."""
     return None if _auto_name is None else _auto_name(name)
 
 
 def unlock(layer: Any) -> None:
-    """Let a layer that was called before take another variable, or take one away.
-
-    RuntimeError where this version of Keras does not let it.
-    """
+    """Let a built layer get or lose a variable; RuntimeError if this version of Keras does not."""
     tracker: Any = getattr(layer, "_tracker", None)
     if hasattr(tracker, "unlock"):
         tracker.unlock()
@@ -157,7 +135,7 @@ def unlock(layer: Any) -> None:
 
 
 def forget(layer: Any, variable: Any) -> None:
-    """Take a variable away from a layer; RuntimeError where this version of Keras does not let it."""
+    """Take a variable from a layer; RuntimeError if this version of Keras does not let it."""
     if not hasattr(layer, "_untrack_variable"):
         raise _cannot_change("lose")
     layer._untrack_variable(variable)
@@ -171,6 +149,6 @@ def _cannot_change(what: str) -> RuntimeError:
 
 
 def sync(model: Any) -> None:
-    """Give the variables of a model the values that they have in the middle of an epoch, where `fit` on JAX keeps
-    these elsewhere. Without that method, which only Keras on JAX has, variables are where they are."""
+    """Update the variables of a model within an epoch: Keras on JAX keeps their values elsewhere during `fit`. Other
+    backends lack the method, and need none."""
     getattr(model, "jax_state_sync", lambda: None)()

@@ -1,4 +1,4 @@
-"""Losses that own their weight, as Keras layers."""
+"""Losses with a learned weight, as Keras layers."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from multiloss_keras.shapes import squeeze_trailing
 
 @keras.saving.register_keras_serializable(package="multiloss")
 class WithWeight(owners.FixedSize, keras.layers.Layer):
-    """A loss of labels and features that owns its weight, one row a class: a layer called with `(labels, features)`.
+    """A loss of labels and features with a learned weight, one row for each class: a layer called with `(labels,
+    features)`.
 
-    It gives the loss; or, with `loss_weight`, it adds loss_weight x loss to the losses of the model that it is in and
-    gives the features, as they came: so it stands in a functional model, which then needs no other loss.
+    It gives the loss. With `loss_weight` it adds loss_weight x loss to the losses of the model around it instead, and
+    gives the features as they came: such a layer of a functional model needs no other loss.
 
     The weight is drawn Glorot-uniform, in float32 (float64 where that is the layer's dtype), and computed with in
     float32 at least, under mixed precision too. `ArcFace`, `CosFace`, `SphereFace`, `ProxyNCA`, `ProxyAnchor` and
     `LinearCrossEntropy` are this class with its first argument given.
 
     Args:
-        loss: its name: "arcface", "cosface", "sphereface", "proxy_nca", "proxy_anchor", "linear_cross_entropy".
+        loss: its name, such as "arcface".
         num_classes: C, the number of classes.
         feature_dim: D, the length of a feature vector; None takes it from the first features.
         bias: whether there is a bias (C,), too, zero at first (`linear_cross_entropy` only).
-        loss_weight: lambda, what the loss is multiplied with and added to the model's; None: the layer gives the loss.
+        loss_weight: lambda, the factor with which the loss is added to the model's; None: the layer gives the loss.
         seed: what the weight is drawn with; None: Keras' own generator (`keras.utils.set_random_seed`).
         given: options of the loss, as of `multiloss.get`: scale, margin, reduction, ...
 
     Raises:
-        ValueError: an unknown loss, or one that owns no weight; a size below 1; an option out of range.
+        ValueError: an unknown loss, or one without such a weight; a size below 1; an option out of range.
         TypeError: an unknown option; a size that is no integer.
 
     Example:
@@ -71,7 +72,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         self.supports_masking = True
         self.made = made
         self._loss_weight = options.as_declared(WithWeight.__init__, "loss_weight", loss_weight)
-        # A bound method: a module of torch's, which the native loss may be, Keras would wrap.
+        # The bound method, since Keras would wrap a module of torch, which the native loss may be.
         self._native = make(made.spec, be.inner.name).__call__
         self.weight: Any = None
         """The variable, (num_classes, feature_dim); None until the features are known."""
@@ -81,7 +82,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
 
     @property
     def loss_weight(self) -> float | None:
-        """Lambda, fixed when the layer is made: a compiled step would keep to the number that it was traced with."""
+        """Lambda. It is fixed when the layer is made, since a compiled step keeps the number of its trace."""
         return self._loss_weight
 
     @loss_weight.setter
@@ -98,7 +99,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         return () if self._spec() is None else (*super()._fixed(), "seed")
 
     def build(self, labels_shape: Any, features_shape: Any) -> None:
-        """Draw the weight, where its width was not known before."""
+        """Draw the weight, if its width was not known before."""
         if self.weight is None:
             if not features_shape or features_shape[-1] is None:
                 raise ValueError(f"features must have a known last axis, or pass feature_dim; got {features_shape}")
@@ -130,7 +131,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
             TypeError: labels that are no integers.
         """
         given = {"labels": labels, "features": features, "sample_weight": sample_weight, "mask": mask}
-        # As tensors, before Keras sees them: it would cast labels and take lists apart.
+        # As tensors now, since Keras would cast labels and take lists apart.
         ready = {
             name: x if isinstance(x, keras.KerasTensor) else be.asarray(x, None, name)
             for name, x in given.items()
@@ -154,7 +155,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         return features
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
-        """None: the value is of the whole batch."""
+        """No mask: the value is that of the whole batch."""
 
     def compute_output_spec(self, labels: Any, features: Any, *args: Any, **keywords: Any) -> Any:
         """The features with `loss_weight`; else a scalar, or one value per sample with `reduction="none"`."""

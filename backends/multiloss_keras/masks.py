@@ -1,4 +1,4 @@
-"""The masks that Keras layers (Masking, Embedding) attach to what a loss gets: which samples they leave out."""
+"""The masks that Keras layers (Masking, Embedding) attached to the inputs of a loss: which samples they leave out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def of_prediction(y_pred: Any, aligned: Any, axis: Any) -> Any:
     Args:
         y_pred: the tensor as it came.
         aligned: the same, with the rank that the loss sees.
-        axis: what the loss takes together.
+        axis: the axes that the loss consumes.
 
     Raises:
-        ValueError: the mask is over an axis that the loss takes together, so no sample is masked or kept as a whole.
+        ValueError: the mask is over an axis that the loss consumes, so it does not keep or leave out whole samples.
     """
     mask = compat.mask_of(y_pred)
     if mask is None:
@@ -37,10 +37,8 @@ def of_prediction(y_pred: Any, aligned: Any, axis: Any) -> Any:
 
 
 class Steps:
-    """A loss of sequences with a mask over their steps: the kept ones are moved to the front, and counted.
-
-    A step that is masked is left out wherever it stands, as a recurrent layer of Keras skips it.
-    """
+    """The order that moves the kept steps of sequences to the front, and their number. So masked steps are left out
+    wherever they are, as recurrent layers of Keras do."""
 
     def __init__(self, mask: Any) -> None:
         place = keras.ops.cumsum(keras.ops.ones_like(mask, dtype="int32"), axis=1)
@@ -52,7 +50,7 @@ class Steps:
         return _taken(x, self._order)
 
     def back(self, gradient: Any) -> Any:
-        """What belongs to the moved steps, where these stood before."""
+        """A gradient by the moved steps, for the steps in their first order."""
         return _taken(gradient, keras.ops.argsort(self._order, axis=1))
 
 
@@ -67,21 +65,21 @@ def _taken(x: Any, order: Any) -> Any:
 
 
 def of_inputs(spec: Spec, rank: int, given: list[Any], ready: list[Any], mask: Any) -> tuple[Any, dict[int, Steps]]:
-    """The mask of the samples of a loss of other inputs, which layers attached to any of these.
+    """The mask of the samples, for a loss of other inputs: layers may have attached it to any of these.
 
     Args:
         spec: the loss.
         rank: how many axes its samples have.
         given: its inputs as they came, in order; None for those that are left out.
-        ready: the same, aligned. Where a mask is over the steps of a sequence, the sequence and its lengths are
-            replaced by those that are kept.
-        mask: the mask that the call was given: it wins over those of samples.
+        ready: the same, aligned. If a mask is over the steps of a sequence, the kept steps and their number replace the
+            sequence and its length.
+        mask: the mask of the call, which wins over those of samples.
 
     Returns:
-        The mask of the samples, and by the position of an input what happened to its steps.
+        The mask of the samples, and the moved steps by the position of their input.
 
     Raises:
-        ValueError: a mask over an axis that is neither of samples nor of steps which the loss can leave out.
+        ValueError: a mask is over an axis neither of samples nor of steps that the loss can leave out.
     """
     definition = spec.definition
     steps: dict[int, Steps] = {}
@@ -98,7 +96,7 @@ def of_inputs(spec: Spec, rank: int, given: list[Any], ready: list[Any], mask: A
         lengths = _lengths_of(definition, shape) if len(own.shape) == rank + 1 else None
         if lengths is not None:
             steps[i] = _keep(ready, i, lengths, own)
-            own = keras.ops.any(own, axis=1)  # a sample of which no step is left is not there
+            own = keras.ops.any(own, axis=1)  # a sample without kept steps is masked
         own = squeeze_trailing(own, rank)
         if len(own.shape) > rank:
             raise _over_an_axis(name, own, f"has samples of shape {tuple(be.shape(ready[i])[:rank])}")
@@ -107,7 +105,7 @@ def of_inputs(spec: Spec, rank: int, given: list[Any], ready: list[Any], mask: A
 
 
 def _lengths_of(definition: Definition, shape: InputShape) -> int | None:
-    """The position of the optional input that says how many of the steps of such sequences (N, T, ...) count."""
+    """The position of the optional input with the lengths of such sequences, (N, T, ...)."""
     for i, name in enumerate(definition.inputs):
         lengths = definition.shapes[name]
         if name in definition.optional and lengths.inclusive and shape.letters[:2] == ("N", lengths.below):
@@ -116,7 +114,7 @@ def _lengths_of(definition: Definition, shape: InputShape) -> int | None:
 
 
 def _keep(ready: list[Any], i: int, lengths: int, mask: Any) -> Steps:
-    """Replace the steps of input `i` and its lengths by those that the mask, and the lengths that were given, keep."""
+    """Replace input `i` and its lengths by the steps that the mask and the given lengths keep."""
     given = ready[lengths]
     if given is None:
         steps = Steps(mask)
@@ -126,7 +124,7 @@ def _keep(ready: list[Any], i: int, lengths: int, mask: Any) -> Steps:
         most = keras.ops.cast(keras.ops.expand_dims(given, 1), "int32")
         steps = Steps(keras.ops.logical_and(mask, place <= most))
         fits = (given >= 0) & (given <= keras.ops.shape(mask)[1])
-        # Lengths that there are none of stay, to be refused.
+        # Impossible lengths stay, and are refused later.
         ready[lengths] = keras.ops.where(fits, keras.ops.cast(steps.lengths, given.dtype), given)
     ready[i] = steps.moved(ready[i])
     return steps

@@ -28,7 +28,7 @@ _KERAS_REDUCTIONS = {
 
 @keras.saving.register_keras_serializable(package="multiloss", name="Loss")
 class KerasLoss(LossObject, keras.losses.Loss):
-    """A loss for `compile` and custom loops, in Keras' dtype; labels are read before Keras would cast them."""
+    """A loss for `compile` and custom loops, in Keras' dtype. It reads labels before Keras would cast them."""
 
     backend = "keras"
 
@@ -40,11 +40,11 @@ class KerasLoss(LossObject, keras.losses.Loss):
         self._native = make(spec, be.inner.name)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
-        """The loss of its inputs, by place or by name; masks that Keras layers attached to them are used where none is
-        given.
+        """The loss of its inputs, by place or by name; without a mask, those that Keras layers attached to them are
+        used.
 
-        A loss of two inputs and optional ones, such as `ctc`, is called as Keras' trainers call one: what comes third
-        by place, and last, is `sample_weight`. The optional inputs go by name then.
+        For a loss of two inputs and optional ones, such as `ctc`, a third argument by place is `sample_weight`, as
+        Keras' trainers give it; optional inputs go by name.
         """
         (*ready, weight, mask), *_ = self._ready(self._bound(inputs, named))
         value = self._native(*ready, sample_weight=weight, mask=mask)
@@ -56,7 +56,7 @@ class KerasLoss(LossObject, keras.losses.Loss):
         return make(dataclasses.replace(self.spec, reduction="none"), be.inner.name)(*ready[:-2])
 
     def _bound(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
-        """The inputs, weights and mask. Keras' trainers give weights third, behind targets and predictions."""
+        """The inputs, weights and mask. Keras' trainers give weights as the third argument."""
         definition = self.spec.definition
         if definition.kind == "of_inputs" and named.get("sample_weight") is None:
             as_trainers_do = len(inputs) == 3 and len(definition.inputs) - len(definition.optional) == 2
@@ -65,8 +65,8 @@ class KerasLoss(LossObject, keras.losses.Loss):
         return bound(definition, inputs, named)
 
     def _ready(self, arrays: list[Any]) -> tuple[list[Any], list[Any], dict[int, Any]]:
-        """What the loss of the framework takes, in Keras' dtype and aligned; the inputs as tensors as they came; and
-        the steps that masks of layers have moved."""
+        """The arguments of the native loss, in Keras' dtype and aligned; the inputs as tensors, as they came; and the
+        steps that masks have moved."""
         *given, weight, mask = arrays
         steps: dict[int, Any] = {}
         if self.spec.definition.kind == "of_inputs":
@@ -86,8 +86,7 @@ class KerasLoss(LossObject, keras.losses.Loss):
         return [*ready, weight, mask], tensors, steps
 
     def _aligned_inputs(self, given: list[Any]) -> tuple[list[Any], list[Any], int]:
-        """Inputs as tensors; the same, real ones in Keras' dtype, without a trailing axis of 1 that is too many; how
-        many axes the samples have."""
+        """The inputs as tensors; the same, in Keras' dtype and aligned; and how many axes the samples have."""
         definition = self.spec.definition
         tensors, ready = [], []
         for name, x in zip(definition.inputs, given, strict=True):
@@ -102,15 +101,15 @@ class KerasLoss(LossObject, keras.losses.Loss):
         return tensors, ready, rank
 
     def _aligned(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-        """Both as tensors, `y_pred` in Keras' dtype, with a trailing axis of 1 as Keras has it."""
+        """Both as tensors, `y_pred` in Keras' dtype, and aligned."""
         y_true, y_pred = _tensors(y_true, y_pred)
         if self.spec.definition.integer_targets:
             y_true = whole_labels(y_true)
-        # Half precision is computed in float32 anyhow, and the checks allow for its rounding where they see it.
+        # Half precision stays, so that the checks allow for its rounding; it is computed in float32 anyhow.
         widened = self.dtype == "float32" and keras.backend.standardize_dtype(y_pred.dtype) in _HALF
-        if be.dtype_kind(y_pred) == "f" and not widened:  # the rest is refused, not cast
+        if be.dtype_kind(y_pred) == "f" and not widened:  # other kinds are not cast, and refused later
             y_pred = keras.ops.cast(y_pred, self.dtype)
-        elif be.dtype_kind(y_pred) in "iu":  # integers of any size, which half precision does not hold
+        elif be.dtype_kind(y_pred) in "iu":  # half precision would not hold large integers
             y_pred = keras.ops.cast(y_pred, "float32" if self.dtype in _HALF else self.dtype)
         y_true, y_pred = align(y_true, y_pred, self.spec)
         checks.axis_fits(self.spec.axis, be.shape(y_pred), "y_pred")
@@ -122,7 +121,7 @@ class KerasLoss(LossObject, keras.losses.Loss):
         (*ready, weight, mask), given, steps = self._ready(self._bound(inputs, named))
         asked = [self.spec.definition.inputs[i] for i in positions]
         value, gradients = self._native.value_and_grad(*ready, sample_weight=weight, mask=mask, wrt=asked)
-        # In the order, rank and dtype of what was given, before it was aligned.
+        # In the order, rank and dtype in which the inputs came.
         gradients = [
             _as_given(steps[i].back(gradient) if i in steps else gradient, given[i])
             for i, gradient in zip(positions, gradients, strict=True)
@@ -136,11 +135,11 @@ class KerasLoss(LossObject, keras.losses.Loss):
         return _as_given(gradient, given), _as_given(second, given)
 
     def __reduce__(self) -> Any:
-        # Keras' own goes by the name, which may mean another loss by now.
+        # Keras' own method uses the name, which may mean another loss by now.
         return type(self), (self.spec,), {"source": self.source, "notes": self.notes}
 
 
-# What was saved while losses of other inputs had a class of their own names that one.
+# Older saved files name the former class of losses of other inputs.
 keras.saving.get_custom_objects()["multiloss>General"] = KerasLoss
 # `compile` takes these, too.
 keras.saving.register_keras_serializable(package="multiloss", name="AnyLoss")(Loss)
@@ -148,12 +147,12 @@ keras.saving.register_keras_serializable(package="multiloss", name="NativeLoss")
 
 
 def _tensors(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Both as tensors, in the shape and dtype that they came in; `y_pred` is where Keras puts it."""
+    """Both as tensors, in the shape and dtype in which they came; `y_pred` on the device that Keras chooses."""
     if not be.is_native(y_pred):
         array = dispatch.to_numpy(y_pred, "y_pred", "keras")
-        # Python numbers have no dtype: theirs is Keras' default.
+        # Python numbers have no dtype, and get Keras' default.
         untyped = array.dtype == "float64" and dispatch.framework_of(y_pred) is None
-        # Made by the framework first: of integers Keras on JAX makes float32, where floatx is bfloat16.
+        # By the framework first, since Keras on JAX makes float32 of integers where floatx is bfloat16.
         y_pred = array if untyped else be.asarray(array, None, "y_pred")
         y_pred = keras.ops.convert_to_tensor(y_pred, dtype=keras.config.floatx() if untyped else None)
     y_pred = be.asarray(y_pred, None, "y_pred")
@@ -161,6 +160,6 @@ def _tensors(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def _as_given(gradient: Any, given: Any) -> Any:
-    """A gradient in the shape of what was given, before it was aligned, and in its dtype, if that is real."""
+    """A gradient in the shape of the input as it came, and in its dtype, if that is real."""
     gradient = unalign(gradient, len(given.shape))
     return be.cast_like(gradient, given) if be.dtype_kind(given) == "f" else gradient

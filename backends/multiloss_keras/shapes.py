@@ -10,8 +10,8 @@ from multiloss.engine.definition import Definition
 
 
 def align(y_true: Any, y_pred: Any, spec: Any) -> tuple[Any, Any]:
-    """Both with one rank, where their ranks differ by a trailing 1: the one of higher rank is squeezed, and only a 1-D
-    one expanded, as Keras does. Labels (N, 1) become (N,)."""
+    """Both with the same rank, if their ranks differ by a trailing 1. As in Keras, the one of higher rank is squeezed,
+    and only a 1-D one is expanded. Labels (N, 1) become (N,)."""
     more = len(y_true.shape) - len(y_pred.shape)
     if spec.definition.has_labels:
         return squeeze_trailing(y_true, len(y_pred.shape) - 1), y_pred
@@ -27,7 +27,7 @@ def align(y_true: Any, y_pred: Any, spec: Any) -> tuple[Any, Any]:
 
 
 def align_inputs(definition: Definition, inputs: list[Any]) -> tuple[list[Any], int]:
-    """The inputs of a loss of other inputs, without a trailing 1 that is too many; how many axes the samples have."""
+    """The inputs of a loss of other inputs, without a surplus trailing 1; and how many axes the samples have."""
     wanted = [definition.shapes[name] for name in definition.inputs]
     ranks = [
         len(x.shape) - len(shape.letters)
@@ -44,14 +44,14 @@ def align_inputs(definition: Definition, inputs: list[Any]) -> tuple[list[Any], 
 
 
 def unalign(gradient: Any, rank: int) -> Any:
-    """The gradient of what `align` aligned, in the rank that it had before."""
+    """A gradient by an aligned input, in the rank that this had before."""
     if len(gradient.shape) > rank:
         return keras.ops.squeeze(gradient, -1)
     return keras.ops.expand_dims(gradient, -1) if len(gradient.shape) < rank else gradient
 
 
 def squeeze_trailing(x: Any, rank: int) -> Any:
-    """Labels, weights or a mask (N, 1) for samples (N,)."""
+    """Labels, weights or a mask without a trailing 1, for samples of this rank."""
     if len(x.shape) == rank + 1 and x.shape[-1] == 1:
         return keras.ops.squeeze(x, -1)
     return x

@@ -1,4 +1,4 @@
-"""A number of a model that every step reads anew, whatever was compiled before."""
+"""A number of a model that compiled steps read anew."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from multiloss_keras import compat
 
 
 class StepNumber:
-    """An attribute that may be set at any time, in a callback too.
+    """An attribute that may be set at any time, in a callback, too.
 
-    A compiled step would keep to a Python number as it was when the step was traced, so the number is a variable of the
-    model that is not trained. It is part of the configuration and not of the saved weights.
+    A compiled step would keep the Python number of its trace, so this one is an untrained variable of the model. It is
+    saved with the configuration, not with the weights.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        self._name, self._given, self._variable = name, f"_{name}_as_given", f"_{name}_variable"
 
     def __get__(self, model: Any, owner: Any = None) -> Any:
         if model is None:
@@ -28,7 +28,7 @@ class StepNumber:
         compat.sync(model)
         given = model.__dict__[self._given]
         held = keras.ops.convert_to_numpy(self.variable(model))
-        # The variable has it rounded, but may have been assigned another one.
+        # The variable holds the number rounded to its dtype, unless another one was assigned to it.
         return given if held == held.dtype.type(given) else float(held)
 
     def __set__(self, model: Any, number: Any) -> None:
@@ -51,14 +51,6 @@ class StepNumber:
         self.variable(model).assign(number)
         model.__dict__[self._given] = number
 
-    @property
-    def _given(self) -> str:
-        return f"_{self._name}_as_given"
-
-    @property
-    def _variable(self) -> str:
-        return f"_{self._name}_variable"
-
     def variable(self, model: Any) -> Any:
-        """What a step computes with."""
+        """The variable, which steps compute with."""
         return model.__dict__[self._variable]

@@ -1,4 +1,4 @@
-"""The classes that the targets of a model name."""
+"""Class labels from the targets of a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multiloss_keras import arrays as be
 
 
 def class_labels(y: Any, classes: int | None) -> Any:
-    """Integer labels of the targets: labels as they are, one-hot ones by argmax; soft ones are refused."""
+    """Integer labels: labels stay, one-hot targets become labels, soft targets are refused."""
     y = be.asarray(y, None, "y")
     if len(y.shape) == 2 and y.shape[-1] == classes != 1:
         y = ops.cast(y, "int32") if be.dtype_kind(y) == "b" else y
@@ -22,7 +22,7 @@ def class_labels(y: Any, classes: int | None) -> Any:
             raise ValueError(
                 "center loss needs the class of each sample: y must be labels or one-hot, got soft targets"
             )
-        # Where values cannot be read, a soft target becomes an impossible label: the value is nan, no center moves.
+        # If values cannot be read, a soft target becomes the label -1, so the value is nan and no center moves.
         return ops.where(one_hot, ops.cast(ops.argmax(y, axis=-1), "int32"), -1)
     y = whole_labels(y)
     if be.dtype_kind(y) not in "iu":

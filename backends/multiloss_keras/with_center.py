@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from multiloss.engine import registry
+from multiloss.engine.loss import FixedOptions
 from multiloss_keras import arrays as be
 from multiloss_keras.center import CenterLoss
-from multiloss_keras.fixed import FixedModel
 from multiloss_keras.step_number import StepNumber
 from multiloss_keras.targets import class_labels
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
-class WithCenterLoss(FixedModel, keras.Model):
+class WithCenterLoss(FixedOptions, keras.Model):
     """A functional model whose training adds `weight` x center loss of one of its layers to the compiled loss.
 
     Args:
         model: a functional or sequential model with one output.
         features: name of the layer whose output, (N, D), the center loss takes.
         num_classes: number of classes; the targets are labels (N,), (N, 1) or one-hot (N, num_classes).
-        weight: lambda, what the center loss is multiplied with; `model.weight` may be set later, in a callback too.
+        weight: lambda, the factor of the center loss; `model.weight` may be set later, in a callback, too.
         alpha: the step of the centers, in [0, 1]; None: the loss's default.
         loss_options: those of a loss of the family (`loss="island"` and the like), a `weight` of its own among them.
         options: further ones of `multiloss.get("center", ...)`.
@@ -73,24 +73,40 @@ class WithCenterLoss(FixedModel, keras.Model):
         table: Any = registry.TABLES[options.get("loss", "center")].table
         if not table.one_row:
             options |= {"num_classes": num_classes, "feature_dim": found.shape[-1]}
-        self.center = CenterLoss(name="center", **options, **(loss_options or {}))
+        self.center: Any = CenterLoss(name="center", **options, **(loss_options or {}))
         self._num_classes = num_classes
         self._both = keras.Model(ends[0], [ends[1], found])
-        self.center._is_made_anew = True  # what `fit` compiles, by this model
+        self.center._is_made_anew = True  # this model compiles `fit` anew by itself
         self._made_for: dict[str, tuple[int, ...]] = {}
         self._seen: Any = None
         self.built = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "centers":
+            self.center.centers = value
+        else:
+            super().__setattr__(name, value)
+
+    def _fixed(self) -> Collection[str]:
+        center = getattr(self, "center", None)
+        # `weight` is the model's own, and `loss` what it is compiled with.
+        return () if center is None else {*center._fixed(), "features"} - {"weight", "loss"}
+
+    def _instead(self, name: str, value: str) -> str:
+        if name in ("num_classes", "centers_init"):
+            return f"model.{self.center._instead(name, value)}"
+        return f"make a new one: multiloss.keras.WithCenterLoss(model.model, ..., {name}={value})"
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The output of the model."""
         outputs, features = self._both(inputs, training=training)
-        # `compute_loss` follows in the same step (and trace); Keras hands it outputs only.
+        # For `compute_loss`, which follows in the same step (and trace), and gets outputs only.
         self._seen = features
         return outputs
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **keywords: Any) -> Any:
-        """The call itself: under `keras.RematScope` the layers of the model are computed again, each on its own, and
-        what is kept for `compute_loss` is not of a computation that is thrown away."""
+        """The call itself: under `keras.RematScope` each layer of the model is recomputed on its own, and the features
+        kept for `compute_loss` do not come from a recomputation."""
         return layer_call
 
     def compute_loss(
@@ -116,17 +132,17 @@ class WithCenterLoss(FixedModel, keras.Model):
         self.model.export(filepath, *given, **options)
 
     def save_own_variables(self, store: Any) -> None:
-        """Nothing: `weight` is in the configuration, and no value that training has found."""
+        """Nothing: `weight` is saved with the configuration."""
 
     def load_own_variables(self, store: Any) -> None:
-        """Nothing, as nothing was saved."""
+        """Nothing."""
 
     def make_train_function(self, force: bool = False) -> Any:
-        """As Keras does; anew where the centers have another shape than when it was made."""
+        """As Keras does; anew if the shape of the centers has changed."""
         return super().make_train_function(force or self._is_stale("train"))
 
     def make_test_function(self, force: bool = False) -> Any:
-        """As Keras does; anew where the centers have another shape than when it was made."""
+        """As Keras does; anew if the shape of the centers has changed."""
         return super().make_test_function(force or self._is_stale("test"))
 
     def _is_stale(self, name: str) -> bool:
@@ -135,7 +151,7 @@ class WithCenterLoss(FixedModel, keras.Model):
         return before.get(name, shape) != shape
 
     def _classes(self) -> Any:
-        """How many there are now; one row for all does not tell."""
+        """The number of classes now, which a single row for all does not tell."""
         return self._num_classes if self.center.options.table.one_row else self.center.options.num_classes
 
     @property

@@ -19,23 +19,5 @@ from multiloss_numpy.arrays import (
 )
 from multiloss_numpy.objects import NumpyCenter, NumpyLoss
 
-__all__ = [
-    "asarray",
-    "cast_like",
-    "center",
-    "centers_array",
-    "closed_form",
-    "compute",
-    "dtype_kind",
-    "host",
-    "is_native",
-    "labels",
-    "loss",
-    "name",
-    "shape",
-    "signature",
-    "xp",
-]
-
 loss = NumpyLoss
 center = NumpyCenter

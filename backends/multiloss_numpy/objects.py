@@ -1,4 +1,4 @@
-"""What NumPy users hold: a callable with the closed-form gradient."""
+"""What NumPy users hold: callables, for losses and for center loss."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NumpyLoss(LossBase):
         return self._call(inputs, named)
 
     def _value(self, arrays: list[Any], labels_checked: bool) -> Any:
-        with np.errstate(all="ignore"):  # inf and nan show in the value, as in every backend
+        with np.errstate(all="ignore"):  # inf and nan show in the value
             return pipeline.evaluate(be, self.spec, *arrays, labels_checked=labels_checked)
 
     def _value_and_gradients(
@@ -61,7 +61,7 @@ def _cast(gradient: Any, like: Any) -> Any:
 def _by_autograd(
     spec: Spec, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
 ) -> tuple[Any, tuple[Any, ...]]:
-    """For a definition without a closed form (a user's own): the `autograd` package."""
+    """Value and gradients of a definition without closed forms, such as a user's, by the `autograd` package."""
     if importlib.util.find_spec("autograd") is None:
         raise NotImplementedError(
             f"{spec.name} has no closed-form gradient with respect to what was asked; on NumPy it needs the autograd "
@@ -79,8 +79,8 @@ class NumpyCenter(HostCenter):
 
     @property
     def centers(self) -> Any:
-        """A copy of the centers, (num_classes, feature_dim); (0, 0) until known. Not to be written to, since that would
-        change nothing; `center.centers = array` sets them."""
+        """A read-only copy of the centers, (num_classes, feature_dim); (0, 0) until known. `center.centers = array`
+        sets them."""
         with self._alone():
             centers = self._host_centers()
         centers.flags.writeable = False

@@ -1,4 +1,7 @@
-"""The primitives that NumPy's array API lacks."""
+"""The primitives that NumPy's array API lacks, or that are quicker this way.
+
+What each gives is said in `multiloss.engine` (`numerics`, `norms`, `pairs`, `protocol`), or by the array API standard.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,18 @@ import numpy as np
 
 Array = Any
 
+SAME = {"cumulative_sum": np.cumsum}  # NumPy 2.0 has no cumulative_sum
+
 
 def stop_gradient(x: Array) -> Array:
-    """x: NumPy records no gradients."""
-    return x
+    return x  # NumPy records no gradients
 
 
 def astype(x: Array, dtype: Any) -> Array:
-    """x in another dtype."""
     return np.asarray(x).astype(dtype, copy=False)
 
 
 def lgamma(x: Array) -> Array:
-    """log |Gamma(x)|."""
     return np.asarray(_lgamma(x), x.dtype)
 
 
@@ -48,28 +50,20 @@ def digamma(x: Array) -> Array:
     return np.asarray(np.where(low, found - math.pi / np.tan(math.pi * exact), found), x.dtype)
 
 
-def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
-    """The running sum."""
-    return np.cumsum(x, axis=axis)  # NumPy 2.0 has no cumulative_sum
-
-
 def clamp_min(x: Array, bound: float) -> Array:
-    """max(x, bound)."""
     return np.maximum(x, np.asarray(bound, x.dtype))
 
 
 def signed_margin(target: Array, score: Array, absent: bool = False) -> Array:
-    """target * score (NumPy has no derivatives to keep from nan); if `absent`, 0 where it is 0 by infinity."""
+    # The default also keeps derivatives from nan, of which NumPy has none.
     return target * (np.where((target == 0) & np.isinf(score), 0, score).astype(score.dtype) if absent else score)
 
 
 def linear(x: Array, weight: Array) -> Array:
-    """The product of each row of x and each of a weight; as above."""
     return x @ weight.T
 
 
 def pair_squares(x: Array) -> Array:
-    """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
     found = np.empty((len(x), len(x)), x.dtype)
     for i, row in enumerate(x):
         gap = row - x[i:]
@@ -78,21 +72,18 @@ def pair_squares(x: Array) -> Array:
 
 
 def pair_gaps(x: Array, factor: Array) -> Array:
-    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
     # Not `weights @ gap`: threads that wait for each other at each row cost more than they save.
     gaps = (np.einsum("j,jd->d", weights, row - x) for row, weights in zip(x, factor, strict=True))
     return np.stack(list(gaps))
 
 
 def put_rows(table: Array, rows: Array, values: Array) -> Array:
-    """A table with some rows replaced; the table given stays."""
     table = table.copy()
     table[rows] = values
     return table
 
 
 def segment_sum(values: Array, segments: Array, like: Array) -> Array:
-    """Sums of the values of each segment; as many segments as `like` has rows."""
     sums = np.zeros((len(like), *values.shape[1:]), values.dtype)
     np.add.at(sums, segments, values)
     return sums

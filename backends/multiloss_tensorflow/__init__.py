@@ -11,45 +11,19 @@ from multiloss_tensorflow.arrays import (
     compute,
     dtype_kind,
     fitted,
-    group,
     host,
     is_compiling,
     is_native,
     labels,
     name,
     own_values,
-    refuse_recomputation,
     shape,
     signature,
-    write_rows,
     xp,
 )
+from multiloss_tensorflow.compat import refuse_recomputation
+from multiloss_tensorflow.distributed import group, write_rows
 from multiloss_tensorflow.objects import TensorflowCenter, TensorflowLoss
-
-__all__ = [
-    "apart",
-    "asarray",
-    "cast_like",
-    "center",
-    "centers_array",
-    "closed_form",
-    "compute",
-    "dtype_kind",
-    "fitted",
-    "group",
-    "host",
-    "is_compiling",
-    "is_native",
-    "labels",
-    "loss",
-    "name",
-    "own_values",
-    "refuse_recomputation",
-    "shape",
-    "signature",
-    "write_rows",
-    "xp",
-]
 
 loss = TensorflowLoss
 center = TensorflowCenter

@@ -1,4 +1,4 @@
-"""What the engine asks about tensors of TensorFlow."""
+"""What the engine asks about tensors of TensorFlow (`multiloss.engine.protocol.Adapter` says it)."""
 
 from __future__ import annotations
 
@@ -9,29 +9,25 @@ import numpy as np
 import tensorflow as tf
 
 from multiloss.center import state
-from multiloss.engine import checks, dispatch, numerics
+from multiloss.engine import checks, dispatch, xla
 from multiloss.engine.layout import Layout, trailing
 from multiloss.engine.options import KERAS_WEIGHTED
 from multiloss.engine.protocol import namespace
 from multiloss_tensorflow import kernels, ops
-from multiloss_tensorflow.distributed import group as group
-from multiloss_tensorflow.distributed import write_rows as write_rows
-from multiloss_tensorflow.recomputation import refuse_recomputation as refuse_recomputation
+from multiloss_tensorflow.distributed import group
 
 Array = Any
 
 name = "tensorflow"
-xp = namespace(SimpleNamespace(**ops.SAME, **ops.REDUCTIONS, **ops.PAIRS), ops, numerics.XLA)
+xp = namespace(SimpleNamespace(), ops, xla.XLA)
 own_values = kernels.values
 
 
 def is_native(x: Any) -> bool:
-    """Whether x is a tensor or variable."""
     return isinstance(x, tf.Tensor | tf.Variable)
 
 
 def asarray(x: Any, like: Array | None, name: str) -> Array:
-    """A tensor; eager tensors on two devices are refused, but for those that TensorFlow itself keeps on the host."""
     if isinstance(x, tf.Variable):
         return tf.convert_to_tensor(x)
     if isinstance(x, tf.Tensor):
@@ -45,51 +41,46 @@ def asarray(x: Any, like: Array | None, name: str) -> Array:
 
 
 def apart(device: str, wanted: str) -> bool:
-    """Whether tensors on these devices are refused together."""
-    # With a GPU, int32 tensors and what tf.data yields are on the host all the same; TensorFlow copies them.
+    """Whether tensors on these devices may not meet in a call."""
+    # On a machine with a GPU, int32 tensors and those of tf.data are still on the host; TensorFlow copies them.
     return device != wanted and not (device.endswith("CPU:0") and "CPU" not in wanted)
 
 
 def shape(x: Array) -> tuple[int | None, ...]:
-    """The static shape; None for what is not known while tracing."""
     if x.shape.rank is None:
         raise ValueError("a tensor of unknown rank cannot be checked; give it a shape with tf.ensure_shape")
     return tuple(x.shape)
 
 
 def dtype_kind(x: Array) -> str:
-    """NumPy's letter of the dtype."""
     dtype = x.dtype
     return "f" if dtype.is_floating else "b" if dtype.is_bool else "i" if dtype.is_integer else "c"
 
 
 def signature(x: Array) -> Any:
-    """Shape, dtype and device; None while tracing, and of a variable."""
     return (x.shape, x.dtype, x.device) if isinstance(x, tf.Tensor) and tf.executing_eagerly() else None
 
 
 def compute(x: Array) -> Array:
-    """float32 for half precision and integers."""
     return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
 
 
 def cast_like(x: Array, like: Array) -> Array:
-    """x in the dtype of `like`."""
     return x if x.dtype == like.dtype else tf.cast(x, like.dtype)
 
 
 def labels(x: Array) -> Array:
-    """Labels as int64."""
     return x if x.dtype == tf.int64 else tf.cast(x, tf.int64)
 
 
 def is_compiling() -> bool:
-    """Whether this is traced now; replicas of a strategy count, too, since they wait for each other."""
+    """Whether this is traced now, or run by a replica of a strategy. Replicas wait for each other, so they take no
+    lock."""
     return not tf.executing_eagerly() or group() is not None
 
 
 def host(x: Array) -> Any:
-    """The values of an eager tensor on the CPU; None while tracing or on an accelerator."""
+    # None while tracing, and on an accelerator.
     if not hasattr(x, "numpy") or not tf.executing_eagerly() or "CPU" not in x.device:
         return None
     return (tf.cast(x, tf.float32) if x.dtype in (tf.bfloat16, tf.float16) else x).numpy()
@@ -98,12 +89,12 @@ def host(x: Array) -> Any:
 def fitted(
     spec: Any, how: Layout, inputs: dict[str, Array], weight: Array | None, mask: Array | None
 ) -> tuple[dict[str, Array], Array | None, Array | None]:
-    """The arrays, made to fit by lengths that are not known yet: TensorFlow would broadcast them."""
+    # TensorFlow would broadcast arrays whose lengths turn out to differ at run time.
     if all(x is None or None not in x.shape for x in (*inputs.values(), weight, mask)):
         return inputs, weight, mask
     lengths: dict[Any, Any] = {}
     names = {name: how.names(name, x.shape.rank) for name, x in inputs.items()}
-    # The second input comes first: of unknown lengths, it says what the others have to be.
+    # The second input comes first, so that it says what unknown lengths of the others have to be.
     main = spec.definition.inputs[1]
     for name in sorted(inputs, key=lambda one: one != main):
         x = inputs[name]
@@ -115,7 +106,7 @@ def fitted(
         if None not in x.shape:
             return x
         full = tf.stack([lengths[axis] for axis in names[name]])
-        # XLA drops assertions, but not a reshape to another size.
+        # Both, as XLA drops assertions, but not a reshape to another size.
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), full, f"{name} does not fit {main}")]):
             return tf.ensure_shape(tf.reshape(x, full), x.shape)
 
@@ -127,7 +118,7 @@ def fitted(
 
     def spread(x: Array) -> Array:
         x = trailing(x, x.shape.rank, len(outer))
-        # Weights are summed as they came: one for several values stays one.
+        # Keras sums weights as they came, so one weight for several values stays one.
         ones = tf.constant([spec.reduction == KERAS_WEIGHTED and length == 1 for length in x.shape], tf.bool)
         return tf.broadcast_to(x, tf.where(ones, 1, samples))
 
@@ -137,7 +128,6 @@ def fitted(
 
 
 def closed_form(value: Any, gradients: Any, *arrays: Array) -> Array:
-    """value(*arrays), with its derivatives in closed form by those that have one; by others that of the expression."""
 
     @tf.custom_gradient
     def function(*arrays: Array) -> Any:
@@ -168,6 +158,5 @@ def _expand(g: Array, axes: tuple[int, ...]) -> Array:
 
 
 def centers_array(centers: Any, like: Array | None = None) -> Array:
-    """A table of centers: float64 for features in double precision, else float32."""
     dtype = tf.float32 if like is None else compute(like).dtype
     return tf.zeros(centers.shape, dtype) if state.is_zeros(centers) else tf.constant(centers, dtype=dtype)

@@ -1,5 +1,5 @@
-"""Distances of all pairs, row by row, for the CPU: what is compared stays in the processor's cache, and never N x N x D
-numbers are held, as XLA does of what is written for all rows at once."""
+"""Distances of all pairs, row by row, for the CPU: the rows stay in the processor's cache, and memory never holds the
+N x N x D numbers that XLA makes for all rows at once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ Array = Any
 
 
 def pair_squares(x: Array) -> Array:
-    """(N, N): the squared Euclidean distance of each two rows of x, (N, D)."""
     return _of_each(lambda row: tf.reduce_sum(tf.square(row - x), -1), x)
 
 
-# The derivatives of these two are loops over rows, too: what TensorFlow's own derivative of a loop keeps cannot leave a
-# function that XLA compiled. They use copies, which are of the graph at work: called within a derivative, they get
-# tensors of the graph that is differentiated, and the next derivative would not find those.
+# The derivatives of these two are loops over rows, too, since TensorFlow's own derivative of a loop keeps tensors that
+# cannot leave a function compiled by XLA. `tf.identity` makes tensors of the present graph: inside of a derivative the
+# arguments belong to the graph that is differentiated, where the next derivative would not find them.
 @tf.custom_gradient
 def pair_gaps(x: Array, factor: Array) -> Any:
-    """(N, D): for each row x_i the sum over j of factor_ij (x_i - x_j)."""
     x, factor = tf.identity(x), tf.identity(factor)
     found = _of_each(lambda row, weights: tf.reduce_sum(weights[:, None] * (row - x), 0), x, factor)
     return found, lambda g: (_turned(factor, g), _along_gaps(x, g))
@@ -28,7 +26,7 @@ def pair_gaps(x: Array, factor: Array) -> Any:
 
 @tf.custom_gradient
 def _along_gaps(x: Array, g: Array) -> Any:
-    """(N, N): the product of g_i and x_i - x_j."""
+    """(N, N): the inner product of g_i and x_i - x_j."""
     x, g = tf.identity(x), tf.identity(g)
     found = _of_each(lambda row, along: tf.reduce_sum(along * (row - x), -1), x, g)
     return found, lambda h: (_turned(h, g), pair_gaps(x, h))
@@ -43,6 +41,6 @@ def _turned(factor: Array, g: Array) -> Array:
 
 def _of_each(function: Any, *arrays: Array) -> Array:
     """function(row, ...) of each row of the arrays."""
-    # One row more than there are: TensorFlow does not stack nothing.
+    # With one more row, since TensorFlow cannot stack an empty list.
     longer = [tf.pad(x, [[0, 1], [0, 0]]) for x in arrays]
     return tf.map_fn(lambda rows: function(*rows), longer, fn_output_signature=arrays[0].dtype)[:-1]

@@ -1,4 +1,4 @@
-"""Center loss for TensorFlow: the centers are a `tf.Variable` that no tape watches."""
+"""Center loss for TensorFlow: the centers are a `tf.Variable` that is not trained."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from multiloss.center.objects import HostCenter
 from multiloss_tensorflow import arrays as be
+from multiloss_tensorflow.compat import refuse_recomputation
+from multiloss_tensorflow.distributed import group, write_rows
 
 
 class TensorflowCenter(HostCenter, tf.Module):
@@ -33,7 +35,7 @@ class TensorflowCenter(HostCenter, tf.Module):
             return tf.zeros((0, 0)) if self._table is None else tf.convert_to_tensor(self._table)
 
     def _alone(self) -> Any:
-        """As ever; none in a `tf.function`, nor for the replicas of a strategy, which wait for each other."""
+        """The lock, but for a `tf.function`, and for replicas of a strategy, which wait for each other."""
         return contextlib.nullcontext() if be.is_compiling() else self._turn
 
     def _set(self, centers: np.ndarray, like: Any) -> None:
@@ -60,8 +62,8 @@ class TensorflowCenter(HostCenter, tf.Module):
             )
 
     def _together(self) -> Any:
-        be.refuse_recomputation()
-        return be.group()
+        refuse_recomputation()
+        return group()
 
     def _compute(self, *arguments: Any) -> tuple[Any, Any, Any]:
         self._traced = self._traced or not tf.executing_eagerly()
@@ -73,4 +75,4 @@ class TensorflowCenter(HostCenter, tf.Module):
         return HostCenter.__call__(self, *arrays, **keywords)
 
     def _commit(self, labels: Any, rows: Any) -> None:
-        be.write_rows(self._table, labels, rows)
+        write_rows(self._table, labels, rows)

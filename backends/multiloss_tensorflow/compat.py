@@ -1,7 +1,4 @@
-"""The names that TensorFlow does not promise: what each is for, and what happens where it is missing or another.
-
-All else that this adapter uses of TensorFlow is in its documentation.
-"""
+"""The names that TensorFlow does not promise: their purpose, and what happens where one is missing or changed."""
 
 from __future__ import annotations
 
@@ -15,23 +12,30 @@ import tensorflow as tf
 
 
 def without_retracing_warning(compiled: Any) -> Any:
-    """A `tf.function` that does not warn of many tracings: those of different losses are counted as one function's.
-
-    `_omit_frequent_tracing_warning` is TensorFlow's own; without it the warning comes, and nothing else changes.
-    """
+    """A `tf.function` that does not warn of many traces, which TensorFlow counts over all losses. Without the private
+    attribute the warning comes, and nothing else changes."""
     if hasattr(compiled, "_omit_frequent_tracing_warning"):
         compiled._omit_frequent_tracing_warning = True
     return compiled
 
 
 def is_recomputed() -> bool:
-    """Whether this runs inside a function of `tf.recompute_grad`, in its first pass or in the second.
+    """Whether this runs inside a function of `tf.recompute_grad`, in its first or second pass.
 
-    TensorFlow does not tell, but the Python stack does: `recompute_grad` has two inner functions there. Where a small
-    trial, once a process, shows that they are called otherwise in this version, the tape tells: the first pass
-    records nothing. (Nor does what is inside `tf.init_scope()` where no graph is, which is then refused, too.)
+    The Python stack shows it, by two inner functions of `recompute_grad`. A small trial, once a process, tells whether
+    they have these names in this version. If not, the tape shows it: the first pass records nothing. (Neither does an
+    eager `tf.init_scope()`, which is then refused, too.)
     """
     return _seen_on_stack() if _stack_tells() else _nothing_is_recorded()
+
+
+def refuse_recomputation() -> None:
+    """RuntimeError inside `tf.recompute_grad`, which has no place to keep the rows of the first pass for the second."""
+    if is_recomputed():
+        raise RuntimeError(
+            "tf.recompute_grad would compute the center loss again, and move the centers twice; call the loss "
+            "outside of the recomputed function, or with training=False"
+        )
 
 
 def _seen_on_stack() -> bool:
@@ -57,7 +61,7 @@ def _nothing_is_recorded() -> bool:
 
 @lru_cache(maxsize=1)
 def _stack_tells() -> bool:
-    """Whether both passes of a small function are seen, and what is outside of it is not."""
+    """Whether the stack shows both passes of a small function, and nothing outside of it."""
     seen = []
 
     def look(x: Any) -> Any:
@@ -72,7 +76,7 @@ def _stack_tells() -> bool:
             y = tf.recompute_grad(look)(x)
         tape.gradient(y, x)
 
-    # A thread has a stack, a tape and an eager mode of its own, whatever this call is inside of.
+    # A new thread has its own stack and tape, and is in eager mode.
     thread = threading.Thread(target=trial)
     thread.start()
     thread.join()

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 _MOST_SUMS = 1024
-"""Up to so many classes one sum a class travels, else the batch."""
+"""Up to so many classes the sums of classes travel, else the batch."""
 
 
 class Replicas:
@@ -17,24 +17,21 @@ class Replicas:
         self.context = context
 
     def gathers(self, classes: int, dim: int, samples: Any) -> bool:
-        """Whether the batch travels (its rows to every replica), and not one sum a class (there and back)."""
-        # Not by the length of the batch, which may be another on each replica: all have to decide the same.
+        # The length of the batch does not count: it may differ between replicas, and all have to decide the same.
         return classes > _MOST_SUMS
 
     def gather(self, x: Any) -> Any:
-        """The batches of all replicas, one after the other."""
         if x.dtype == tf.bool:
             return self.gather(tf.cast(x, tf.int32)) > 0
-        # A row of zeros each, which counts nowhere: TensorFlow dies where all batches are empty.
+        # Every replica adds one zero row, which counts nowhere: all_gather crashes if all batches are empty.
         return self.context.all_gather(tf.concat([x, tf.zeros([1, *x.shape[1:]], x.dtype)], 0), axis=0)
 
     def sum(self, x: Any) -> Any:
-        """The sum over all replicas."""
         return self.context.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
 
 def write_rows(table: Any, labels: Any, rows: Any) -> None:
-    """Rows of a variable in place; under a strategy in the copy of each replica."""
+    """Write rows into a variable in place, under a strategy into the copy of each replica."""
 
     def write(copy: Any, labels: Any, rows: Any) -> None:
         copy.scatter_update(tf.IndexedSlices(rows, labels))
@@ -56,6 +53,6 @@ def write_rows(table: Any, labels: Any, rows: Any) -> None:
 
 
 def group(table: Any = None, chosen: Any = None) -> Replicas | None:
-    """Those of the strategy that this runs under; None where there is one only."""
+    """The replicas of the strategy that this runs under; None if there is only one."""
     context = tf.distribute.get_replica_context()
     return Replicas(context) if context is not None and context.num_replicas_in_sync > 1 else None

@@ -1,4 +1,4 @@
-"""A loop over the frames of sequences, with a derivative that XLA compiles."""
+"""`numerics.scan`, a loop over the frames of sequences, with a derivative that XLA compiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ Array = Any
 
 
 def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
-    """The last state of state = step(state, frame), over the first axis of `frames`."""
     if frames[0].shape[0] == 0:  # tf.scan refuses it
         return start
     return tuple(x[-1] for x in _states(step, start, frames))
@@ -18,8 +17,8 @@ def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tupl
 
 def _states(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
     """All states of `scan`, stacked."""
-    # The derivative is a loop of this kind, too, over the states as plain tensors: what TensorFlow's own derivative of
-    # a loop keeps cannot leave a function that XLA compiled, for a tape outside.
+    # The derivative is a loop of this kind, too, over the states as plain tensors: TensorFlow's own derivative of a
+    # loop keeps tensors that cannot leave a function compiled by XLA.
     kept: list[Any] = []
 
     @tf.custom_gradient
@@ -37,7 +36,7 @@ def _states(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> t
             return tuple(tape.gradient(last, by, slopes, unconnected_gradients="zero"))
 
         def gradient(*upstream: Array) -> Any:
-            # `kept` and not the states of this loop: what has the derivative given here has a second one.
+            # `kept`, and not the states of the inner loop, has the derivative given here, and so a second one.
             before = [tf.concat([a[None], b[:-1]], 0) for a, b in zip(first, kept, strict=True)]
             none = [tf.zeros_like(x) for x in (*first, *(xs[i][0] for i in real))]
             reverse = tuple(tf.reverse(x, [0]) for x in (*upstream, *before, *xs))

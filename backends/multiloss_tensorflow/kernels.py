@@ -1,4 +1,4 @@
-"""TensorFlow's own kernels, and what is better left to XLA; both measured by benchmarks/speed.py."""
+"""Losses for which TensorFlow has its own kernel, or XLA is faster; both are measured by benchmarks/speed.py."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import tensorflow as tf
 Array = Any
 
 CLUSTERED = frozenset({"log_cosh", "categorical_crossentropy"})
-"""Losses of so many operations that in a graph, too, one XLA cluster of value and gradient is faster than op by op."""
+"""Losses of many operations: in a graph, too, one XLA program for value and gradient is faster than single
+operations."""
 
 
 def values(spec: Any, y_true: Array, y_pred: Array, *others: Array) -> Array | None:
-    """The value per sample by a kernel that computes its gradient along with it; None where there is none."""
+    """The values by a kernel that also computes their gradient; None: there is none."""
     options = spec.kwargs
     if not options.get("from_logits") or spec.axis not in (-1, len(y_pred.shape) - 1):
         return None

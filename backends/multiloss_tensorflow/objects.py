@@ -17,14 +17,14 @@ __all__ = ["TensorflowCenter", "TensorflowLoss"]
 
 
 def _function(function: Any) -> Any:
-    # One trace serves all batch sizes; XLA then compiles a program a shape.
+    # One trace serves all batch sizes; XLA then compiles a program for each shape.
     compiled = tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
     return compat.without_retracing_warning(compiled)
 
 
 def _inner_shapes(spec: Spec, arrays: list[Any]) -> tuple[Any, ...]:
-    # TensorFlow would generalise over ranks as over lengths, to a trace that knows no rank; and of losses of other
-    # inputs it would forget how many features and classes there are.
+    # A key of the trace, since TensorFlow would otherwise generalise to unknown ranks, and for losses of other inputs
+    # to unknown numbers of features and classes.
     if spec.definition.kind != "of_inputs":
         return tuple(None if x is None else x.shape.rank for x in arrays)
     return tuple(None if x is None else (x.shape.rank, *x.shape[1:]) for x in arrays)
@@ -32,7 +32,7 @@ def _inner_shapes(spec: Spec, arrays: list[Any]) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=None)
 def _compiled(spec: Spec, labels_checked: bool, ranks: Any) -> Any:
-    """One compiled function a spec and ranks: equal losses share it."""
+    """The compiled function of a spec and ranks, which equal losses share."""
     return _function(partial(pipeline.evaluate, be, spec, labels_checked=labels_checked))
 
 
@@ -42,7 +42,7 @@ def _compiled_pair(spec: Spec, labels_checked: bool, ranks: Any) -> Any:
 
 
 def _clustered(spec: Spec, labels_checked: bool, arrays: list[Any]) -> Any:
-    """The reduced loss in a graph, its closed-form gradient from the same XLA program: what both need, once."""
+    """The reduced loss in a graph, with its closed-form gradient from the same XLA program."""
     inputs = [x for x in arrays if x is not None]
 
     @tf.custom_gradient
@@ -52,7 +52,7 @@ def _clustered(spec: Spec, labels_checked: bool, arrays: list[Any]) -> Any:
         value, gradients = _compiled_pair(spec, labels_checked, _inner_shapes(spec, arrays))(*now)
 
         def backward(g: Any) -> list[Any]:
-            with tf.GradientTape() as tape:  # by targets and weights; the graph drops what nobody asks for
+            with tf.GradientTape() as tape:  # by targets and weights; the graph drops it if nobody asks for it
                 tape.watch(inputs)
                 again = pipeline.evaluate(be, spec, *now, labels_checked=labels_checked)
             others = tape.gradient(again, inputs, output_gradients=g)
@@ -91,7 +91,7 @@ class TensorflowLoss(LossBase):
     backend = "tensorflow"
     be = be
 
-    @tf.autograph.experimental.do_not_convert  # no Python control flow on tensors here: tracing is faster without
+    @tf.autograph.experimental.do_not_convert  # tracing is faster, and there is no Python control flow on tensors
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The loss of its inputs, by place or by name: tensors, lists or numbers."""
         return self._call(inputs, named)

@@ -1,4 +1,4 @@
-"""What the engine asks about tensors of torch."""
+"""What the engine asks about tensors of torch (`multiloss.engine.protocol.Adapter` says it)."""
 
 from __future__ import annotations
 
@@ -13,37 +13,28 @@ from multiloss.engine import checks, dispatch
 from multiloss.engine.protocol import namespace
 from multiloss_torch import finite, geometry, kernels, mode, ops
 from multiloss_torch.autograd import closed_form as closed_form
-from multiloss_torch.checkpointing import refuse_recomputation as refuse_recomputation
-from multiloss_torch.distributed import Choice as Choice
-from multiloss_torch.distributed import checksum as checksum
-from multiloss_torch.distributed import group as group
 
 name = "torch"
 xp = namespace(array_api, ops, finite.BETTER | geometry.BETTER)
-
+is_compiling = torch.compiler.is_compiling
 
 _HALF = (torch.float16, torch.bfloat16)
 _SIGNED = (torch.int64, torch.int32, torch.int16, torch.int8)
 
 
-def _is_packed(x: torch.Tensor) -> bool:
-    """Whether a tensor of dense layout holds its numbers in another way: operations on it fail late, or drop some."""
-    return x.is_nested or x.is_quantized or isinstance(x, torch.masked.MaskedTensor)
-
-
 def is_native(x: Any) -> bool:
-    """Whether x is a tensor."""
     return isinstance(x, torch.Tensor)
 
 
 def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
-    """A tensor on the device of `like`."""
     if isinstance(x, torch.Tensor):
         if x.layout is not torch.strided:
             raise checks.not_dense(name, f"a tensor of layout {x.layout}")
-        if not torch.compiler.is_compiling() and _is_packed(x):
+        # Operations on these fail late, or leave out some numbers.
+        packed = not is_compiling() and (x.is_nested or x.is_quantized or isinstance(x, torch.masked.MaskedTensor))
+        if packed:
             raise checks.not_dense(name, "a nested, quantized or masked tensor")
-        if hasattr(type(x), "full_tensor"):  # a DTensor: torch's own mean of parts of unequal length is wrong
+        if hasattr(type(x), "full_tensor"):  # a DTensor, whose own mean is wrong for parts of unequal length
             raise checks.distributed(name, x.placements)
         if like is not None and x.device != like.device and x.ndim:
             raise checks.two_devices(name, x.device, like.device)
@@ -55,12 +46,10 @@ def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
 
 
 def shape(x: torch.Tensor) -> tuple[int, ...]:
-    """The shape."""
     return tuple(x.shape)
 
 
 def dtype_kind(x: torch.Tensor) -> str:
-    """NumPy's letter of the dtype."""
     dtype = x.dtype
     if dtype.is_floating_point:
         return "f"
@@ -68,12 +57,11 @@ def dtype_kind(x: torch.Tensor) -> str:
 
 
 def signature(x: torch.Tensor) -> Any:
-    """Shape, dtype and device; None while compiling, under torch.func, of subclasses, and on the meta device."""
+    # None while compiling, under torch.func, for subclasses, and on the meta device.
     return (x.shape, x.dtype, x.device) if mode.is_plain(x) else None
 
 
 def compute(x: torch.Tensor) -> torch.Tensor:
-    """float32 for half precision; for integers torch's default, float32 at least."""
     if x.dtype in (torch.float32, torch.float64):
         return x
     return x.to(torch.float32 if x.dtype.is_floating_point else _default_float())
@@ -86,22 +74,15 @@ def _default_float() -> torch.dtype:
 
 
 def cast_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """x in the dtype of `like`."""
     return x.to(like.dtype)
 
 
 def labels(x: torch.Tensor) -> torch.Tensor:
-    """Labels as int64."""
     return x.to(torch.int64)
 
 
-def is_compiling() -> bool:
-    """Whether this is compiled now, and not run."""
-    return torch.compiler.is_compiling()
-
-
 def host(x: torch.Tensor) -> Any:
-    """The values of a real tensor on the CPU; None while compiling, under torch.func, fake, or on an accelerator."""
+    # None while compiling, under torch.func, for fake tensors, and on an accelerator.
     if not mode.can_read(x):
         return None
     x = x.detach()
@@ -109,13 +90,11 @@ def host(x: torch.Tensor) -> Any:
 
 
 def own_value(spec: Any, *inputs: torch.Tensor) -> torch.Tensor | None:
-    """The loss by torch's own kernels, where all samples count alike."""
     kernel = kernels.REDUCED.get(spec.definition.kernel)
     return None if kernel is None else kernel(spec.kwargs, spec.reduction, *inputs)
 
 
 def labels_fit(x: torch.Tensor, classes: int) -> bool:
-    """Whether all labels can be read, and are in range."""
     if not mode.can_read(x) or x.dtype not in _SIGNED:
         return False
     if x.numel() == 0:
@@ -125,15 +104,12 @@ def labels_fit(x: torch.Tensor, classes: int) -> bool:
 
 
 def centers_array(centers: Any, like: torch.Tensor | None = None) -> torch.Tensor:
-    """A table of centers on the device of `like`: float64 for features in double precision, else float32."""
-    dtype = compute(like).dtype if like is not None else _default_float()
-    device = None if like is None else like.device
+    dtype, device = (_default_float(), None) if like is None else (compute(like).dtype, like.device)
     if state.is_zeros(centers):
         return torch.zeros(centers.shape, dtype=dtype, device=device)
     return torch.tensor(centers, dtype=dtype, device=device)
 
 
 def write_rows(table: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor) -> None:
-    """Rows of a table in place."""
     with torch.no_grad():
         table[labels] = rows.detach()

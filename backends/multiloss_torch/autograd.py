@@ -13,8 +13,10 @@ _UNKNOWN = object()
 
 
 class _ClosedForm(torch.autograd.Function):
-    """value(*arrays), whose derivative is the one given by arrays that have one, and by others that of the expression.
-    All are recorded, so second derivatives follow."""
+    """value(*arrays), with the derivatives that are given (`protocol.Adapter.closed_form`).
+
+    They are computed by recorded operations, so second derivatives follow from them.
+    """
 
     generate_vmap_rule = True
 
@@ -44,7 +46,7 @@ class _ClosedForm(torch.autograd.Function):
 
 
 class _ClosedFormWithJvp(_ClosedForm):
-    """The same with forward mode, which torch.compile cannot trace."""
+    """The same, with forward mode, too. torch.compile cannot trace this one."""
 
     generate_vmap_rule = True
 
@@ -70,20 +72,19 @@ def _of_one(value: Any, arrays: Any, i: int) -> Any:
 
 
 def _along(function: Any, x: Tensor, tangent: Tensor) -> Tensor:
-    """The derivative of function(x) along a tangent, by two reverse passes: forward mode does not nest."""
+    """The derivative of function(x) along a tangent, by two reverse passes, since forward mode does not nest."""
     out, pull = torch.func.vjp(function, x)
     return torch.func.vjp(lambda g: pull(g)[0], torch.ones_like(out))[1](tangent)[0]
 
 
 def _expand(g: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The axes that the value consumed, back with length 1."""
+    """g with the axes that the value lacks, of length 1."""
     for axis in axes:
         g = g.unsqueeze(axis)
     return g
 
 
 def closed_form(value: Any, gradients: Any, *arrays: Tensor) -> Tensor:
-    """value(*arrays), with its derivatives in closed form by those that have one; by others that of the expression."""
     closed = [arrays[i] for i, gradient in gradients.items() if gradient is not None]
     if torch.compiler.is_compiling():
         if not any(x.requires_grad for x in closed):
@@ -119,7 +120,7 @@ class _PulledBack(torch.autograd.Function):
 
 
 def pulled_back(value: Any, pulled: Any, x: Tensor) -> Tensor:
-    """value(x), whose derivative takes g to pulled(x, g); compiled, that of its operations."""
+    """`numerics.with_derivative`; compiled code has the derivative of the operations."""
     if torch.compiler.is_compiling() or not _is_recorded(x) or compat.nests_forward_mode():
         return value(x)
     return _PulledBack.apply(x, value, pulled)

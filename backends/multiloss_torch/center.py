@@ -1,4 +1,4 @@
-"""Center loss as an `nn.Module`: the centers are a buffer that no optimizer and no autograd ever sees."""
+"""Center loss as an `nn.Module`: the centers are a buffer, which no optimizer and no autograd sees."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class TorchCenter(CenterMethods, compat.Table):
     backend = "torch"
     centers: Tensor
     _takes_over = False
-    """Whether torch itself assigns the centers now: the very tensor, and not the values of an array."""
+    """Whether torch assigns the centers now, so that the tensor itself is taken. Of what users assign, values are
+    copied."""
 
     def __init__(self, chosen: CenterOptions) -> None:
         compat.Table.__init__(self)
@@ -35,8 +36,9 @@ class TorchCenter(CenterMethods, compat.Table):
         self._turn = Lock()
         self._choice = distributed.Choice(chosen.process_group)
         self._agreed = False
+        """Whether all processes have the same centers, for all that is known (`distributed.Processes.check`)."""
         self._seen: set[Any] = set()
-        """Kinds of batches that `fast_center` takes: shapes and dtypes that went through all checks once."""
+        """Kinds of batches that went through all checks once, and that `fast_center` takes."""
         self.register_buffer("centers", torch.zeros(0, 0))
         self._begin()
 
@@ -65,11 +67,11 @@ class TorchCenter(CenterMethods, compat.Table):
             return value
 
     def _alone(self) -> Any:
-        """As ever; none in compiled code."""
+        """The lock, which compiled code goes without."""
         return contextlib.nullcontext() if torch.compiler.is_compiling() else self._turn
 
     def _steps_alone(self) -> bool:
-        """Whether this call moves the centers, outside of checkpointed regions and process groups."""
+        """Whether this call moves the centers, and is outside of checkpointed regions and process groups."""
         if not (self.training and torch.is_grad_enabled() and self.options.update == "auto"):
             return False
         return not checkpointing.is_possible(True) and self._choice.processes(self.centers.device) is None
@@ -77,7 +79,7 @@ class TorchCenter(CenterMethods, compat.Table):
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` and the mode say."""
         if checkpointing.is_possible() and checkpointing.regions()[1] is not None:
-            return  # the first pass of the region has moved them
+            return  # recomputed: the first pass of the region has moved them
         with self._alone(), torch.no_grad():
             _, where_to, rows, _ = self._step((labels, features, None, mask), True)
             self._commit(where_to, rows)
@@ -89,7 +91,6 @@ class TorchCenter(CenterMethods, compat.Table):
         return super().value_and_grad(labels, features, sample_weight, mask, training=self.training, wrt=wrt)
 
     def _run(self, given: Any, updates: bool, differentiate: bool = False) -> tuple[Tensor, Tensor]:
-        """The value and its gradient."""
         recorded = torch.is_grad_enabled()
         with torch.enable_grad():
             with self._alone():
@@ -113,8 +114,8 @@ class TorchCenter(CenterMethods, compat.Table):
     def _evaluate(
         self, given: tuple[Any, ...], leaf: bool = False, recorded: bool | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The value and the features (a new leaf of autograd on request); in training mode the centers move, where the
-        caller's gradients are `recorded`."""
+        """The value and the features (as a new `leaf` of autograd, if wanted). In training mode the centers move, if
+        gradients of the caller are `recorded`."""
         recorded = torch.is_grad_enabled() if recorded is None else recorded
         may_move = self.training and self.options.update == "auto"
         updates = may_move and recorded
@@ -131,7 +132,7 @@ class TorchCenter(CenterMethods, compat.Table):
         return value, features
 
     def _remember(self, centers: Tensor, labels: Tensor, labels_checked: bool, first_passes: Sequence[Any]) -> None:
-        """Keep what is read now for the recomputation of checkpointed regions."""
+        """Keep what this call reads, for the recomputation of the regions."""
         if self.options.table.compares:
             table, places = centers.clone(), None
         else:
@@ -144,7 +145,7 @@ class TorchCenter(CenterMethods, compat.Table):
     def _recompute(
         self, given: tuple[Any, ...], leaf: bool, first_passes: list[Any], read: checkpointing.Read
     ) -> tuple[Tensor, Tensor]:
-        """The value of a first pass again, with what was read then; nothing moves, and all was checked then."""
+        """The value of a first pass again, with what that read. It checked everything, too, and moved the centers."""
         checkpointing.remember(first_passes, self, read)
         labels, features, *rest = super()._native(*given)
         features = _leaf_of(features) if leaf else features
@@ -158,13 +159,10 @@ class TorchCenter(CenterMethods, compat.Table):
         self, given: tuple[Any, ...], updates: bool, leaf: bool = False, first_passes: Sequence[Any] = ()
     ) -> tuple[Any, Any, Any, Tensor]:
         group = self._choice.processes(self.centers.device) if updates else None
-        if group is None:
-            checked, labels_checked = self._checked(given, leaf, may_grow=not torch.compiler.is_compiling())
-        else:
-            checked, labels_checked = self._checked_everywhere(group, given, leaf)
+        checked, labels_checked = self._checked(given, leaf, group)
         centers = self.centers
         if self.options.table.one_row and group is not None and bool(centers.isnan()):
-            # The start of that row takes all processes; a recomputation, which has one, shall read what they found.
+            # All processes together find the first value of that row. A recomputation is alone, and reads it.
             labels, x, _, mask = checked
             centers = one_row(be, self.options.table, centers, labels, x, mask, group)[1]
         if first_passes:
@@ -175,7 +173,7 @@ class TorchCenter(CenterMethods, compat.Table):
         return *done, checked[1]
 
     def _native(self, labels: Any, features: Any, sample_weight: Any, mask: Any) -> list[Any]:
-        """Where the table is; lists and NumPy arrays go there."""
+        """On the device of the table, where lists and NumPy arrays are put."""
         table = self.centers.device if self.centers.numel() else None
         if table is not None and not be.is_native(features):
             features = be.asarray(features, None, "features").to(table)
@@ -189,32 +187,18 @@ class TorchCenter(CenterMethods, compat.Table):
         checkpointing.check_regions()
         return arrays
 
-    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
-        """Arrays that can be computed, a table that fits them, and whether the labels are known to be in range."""
-        (labels, features, *rest), labels_checked = self._ready(given)
-        return (labels, _leaf_of(features) if leaf else features, *rest), labels_checked
-
-    def _checked_everywhere(self, group: Any, given: tuple[Any, ...], leaf: bool) -> tuple[Any, bool]:
-        """The same in all processes: what one refuses, all do, and none has changed."""
+    def _checked(self, given: tuple[Any, ...], leaf: bool, group: Any = None) -> tuple[tuple[Any, ...], bool]:
+        """Checked arrays, with a table that fits them, and whether the labels are known to be in range. What one
+        process of a group refuses, all do, and no table has changed."""
+        if group is None:
+            (labels, features, *rest), labels_checked = self._ready(given)
+            return (labels, _leaf_of(features) if leaf else features, *rest), labels_checked
         before = self.centers
         try:
-            checked = group.check(
-                self.options,
-                lambda: self._checked(given, leaf, may_grow=False),
-                lambda: self.centers,
-                self._shape,
-                self._checksum,
-                self._agreed,
-            )
+            return group.check(self, lambda: self._checked(given, leaf))
         except BaseException:
             self._hold(before)
             raise
-        self._agreed = True
-        return checked
-
-    def _checksum(self) -> int:
-        """Of centers that came from outside, which have to be the same in all processes; once is enough."""
-        return distributed.checksum(self._host_centers())
 
     def _synchronisation(self) -> str:
         group = self._choice.processes(self.centers.device)
@@ -226,18 +210,18 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def _set(self, centers: np.ndarray, like: Tensor | None) -> None:
         self._agreed, old = False, self.centers
-        with torch.inference_mode(False):  # whose tensors could not be written to in training
+        with torch.inference_mode(False):  # a tensor made in inference mode could not be written to in training
             new = be.centers_array(centers, old if old.numel() else like)
             new = new.to(old.device) if like is None else new
             alike = all(getattr(old, name) == getattr(new, name) for name in ("shape", "dtype", "device"))
             if alike and not old.is_meta and not old.is_inference():
                 with torch.no_grad():
-                    old.copy_(new)  # who shares the buffer (other processes, a CUDA graph) sees it
+                    old.copy_(new)  # in place, for other processes and CUDA graphs that share the buffer
             else:
                 self._hold(new)
 
     def _hold(self, centers: Tensor) -> None:
-        """This very tensor as the buffer."""
+        """Take this tensor itself as the buffer."""
         compat.Table.__setattr__(self, "centers", centers)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -247,7 +231,7 @@ class TorchCenter(CenterMethods, compat.Table):
             super().__setattr__(name, value)
 
     def _replicated(self) -> Any:
-        """For `nn.DataParallel`, which gives each replica the centers on its own device."""
+        """`nn.DataParallel` assigns each replica the centers on its own device."""
         replica = super()._replicated()
         replica._takes_over = True
         return replica
@@ -283,11 +267,10 @@ def _leaf_of(features: Tensor) -> Tensor:
 
 
 def keep_out_of_broadcast(model: torch.nn.Module) -> torch.nn.Module:
-    """Before `DistributedDataParallel(model)`: it shall not broadcast the centers in every forward pass.
+    """Keep `DistributedDataParallel(model)` from broadcasting the centers in every forward pass; call it before that.
 
-    The centers are the same in all processes after every step, so the broadcast of a large table is time for nothing.
-    DistributedDataParallel offers no other way for a module that is part of the model; a center loss that stands
-    outside of it, as criteria do, needs nothing.
+    The centers are the same in all processes after every step, so the broadcast of a large table is wasted time. A
+    center loss outside of the model, as criteria are, is not broadcast anyway.
 
     Args:
         model: holds one center loss or more.

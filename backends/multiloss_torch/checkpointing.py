@@ -1,14 +1,14 @@
-"""Activation checkpointing (`torch.utils.checkpoint`): what is computed twice must move the centers once.
+"""Activation checkpointing (`torch.utils.checkpoint`): a call that is computed twice must move the centers once.
 
-The first pass of a checkpointed region remembers the rows that each call of a center loss read, whether it moves them
-or not (another call may, before the backward pass); the recomputation reads those and moves nothing. There are two ways
-to know a region and its recomputation:
+In the first pass of a checkpointed region each call of a center loss keeps the rows that it reads, since other calls
+may move them before the backward pass. The recomputation reads those rows and moves nothing. There are two ways to know
+a region and its recomputation:
 
-* `checkpoint_contexts`, which the user hands to `torch.utils.checkpoint.checkpoint` as its `context_fn`: torch enters
-  one context in the first pass, the other one in each recomputation. It rests on nothing but torch's documentation.
-* Without it, what torch's frames on the Python stack show (`compat.look_for_regions`). Another version may call things
-  otherwise there, so small regions are tried first (`frames_are_right`), once a process. Where they come out wrong,
-  calls inside of checkpointing are refused, and the message names the other way.
+* The user passes `checkpoint_contexts` to `torch.utils.checkpoint.checkpoint` as `context_fn`: torch enters one context
+  in the first pass, the other one in each recomputation. This rests on torch's documentation alone.
+* Without it, torch's frames on the Python stack show them (`compat.look_for_regions`). Other versions may have other
+  names there, so this is tried on small regions, once a process (`frames_are_right`). If that fails, calls inside of
+  checkpointing are refused, and the message names the first way.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from torch.utils.module_tracker import ModuleTracker
 from multiloss_torch import compat
 
 _backward = ModuleTracker()
-"""Its `is_bw` says whether a backward pass is under way."""
+"""Its `is_bw` is True during a backward pass."""
 
 
 class _Here(threading.local):
-    """What this thread is in: the marked regions and recomputations, from the outside in."""
+    """The marked regions and recomputations that this thread is in, from the outside in."""
 
     entered: tuple[Region | compat.Recomputation, ...] = ()
 
@@ -43,11 +43,11 @@ _here = _Here()
 
 
 class Region:
-    """A region that the user marked, and the context of its first pass: `remember` keeps here what that read."""
+    """A region that the user marked, as the context of its first pass. `remember` keeps here what that read."""
 
     was_entered = False
     forward_completed = False
-    """Whether that pass has ended; named as torch's own regions do."""
+    """Whether that pass has ended. torch's own regions have the same attribute."""
 
     def __enter__(self) -> None:
         if self.was_entered:
@@ -79,10 +79,9 @@ class _Again(NamedTuple):
 def checkpoint_contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """The `context_fn` of `torch.utils.checkpoint.checkpoint` for regions that a center loss is called in.
 
-    With it, center losses rest on nothing but torch's documentation to know what is computed again: the centers move
-    once, in the first pass, and each recomputation reads the rows of that pass. Without it they look at torch's own
-    frames, and are refused in a version of torch where these do not show it. `use_reentrant=True` takes no
-    `context_fn`.
+    The centers move once, in the first pass, and each recomputation reads the rows of that pass. Without it center
+    losses recognise recomputations by torch's frames, and are refused in a version of torch where these do not show
+    them. `use_reentrant=True` takes no `context_fn`.
 
     Returns:
         The context of the first pass, and that of its recomputations; new ones at each call.
@@ -103,10 +102,10 @@ def checkpoint_contexts() -> tuple[AbstractContextManager[None], AbstractContext
 
 
 def is_possible(recorded: bool | None = None) -> bool:
-    """Whether this call might be inside a checkpointed region: a few cheap questions before the stack is looked at.
+    """Whether this call might be inside a checkpointed region. It is cheap, and asked before the stack is looked at.
 
     Args:
-        recorded: whether the caller's gradients are; None: whether gradients are now.
+        recorded: whether gradients of the caller are recorded; None: whether they are now.
     """
     if torch.compiler.is_compiling():
         return False
@@ -115,20 +114,21 @@ def is_possible(recorded: bool | None = None) -> bool:
 
 
 def regions() -> tuple[list[Any], compat.Recomputation | None]:
-    """The regions whose first pass this is, from the inside out, and what is recomputed around them (or None)."""
+    """The regions whose first pass this is, from the inside out, and the recomputation around them (or None)."""
     first_passes, recomputed = _split(_here.entered[::-1])
     seen = compat.look_for_regions()
     if seen and frames_are_right():
         shown, again = _split(seen)
         first_passes += shown
-        # Of both, as torch shows marked regions, too, this is the inner one; but it may not have shown its first pass.
+        # torch shows marked regions, too, so the one that it shows is the inner one. But its first pass may not have
+        # been seen.
         if again is not None and (recomputed is None or hasattr(again.region, "multiloss_reads")):
             recomputed = again
     return first_passes, recomputed
 
 
 def _split(entered: Sequence[Any]) -> tuple[list[Any], compat.Recomputation | None]:
-    """The regions up to the first recomputation, and that."""
+    """The regions before the first recomputation, and that recomputation."""
     first_passes = list(takewhile(lambda x: not isinstance(x, compat.Recomputation), entered))
     recomputed = next(iter(entered[len(first_passes) :]), None)
     return [x for x in first_passes if x is not None], recomputed
@@ -136,9 +136,11 @@ def _split(entered: Sequence[Any]) -> tuple[list[Any], compat.Recomputation | No
 
 @cache
 def frames_are_right() -> bool:
-    """Whether torch's frames show the same region in both of its passes, and each recomputation as another one. Tried
-    in a thread of its own, which starts without hooks, modes, autocast, default device or level of `torch.func`, and
-    whose graph is nobody's; nothing is drawn in it."""
+    """Whether torch's frames show the same region in both of its passes, and each recomputation as another one.
+
+    It is tried in a new thread, which has no hooks, modes, autocast, default device or level of `torch.func`, and draws
+    no random numbers.
+    """
     found: list[Any] = []
 
     def part(x: Tensor) -> Tensor:
@@ -159,13 +161,13 @@ def frames_are_right() -> bool:
     try:
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(probe).result()
-    except Exception:  # whatever torch lacks, or one more thread
+    except Exception:  # whatever a version of torch raises; or no thread can be started
         return False
 
 
 def check_regions() -> None:
-    """RuntimeError inside a region where nothing tells what is computed again. It is asked where bad input is, so that
-    what one process refuses is an error in all of its group."""
+    """RuntimeError inside a region whose recomputation could not be recognised. It is checked together with the input,
+    so that it becomes an error in all processes of a group."""
     if not is_possible():
         return
     if compat.replays_results():
@@ -174,7 +176,8 @@ def check_regions() -> None:
             "loss computes otherwise in the recomputation; call it outside of the region, or checkpoint without "
             "create_selective_checkpoint_contexts"
         )
-    # What records nothing gets the right value; if it is recorded after all, the recomputation comes here.
+    # A call that records nothing gets the right value. If it is recomputed after all, the recomputation is checked
+    # here.
     is_recorded = torch.is_grad_enabled() or _backward.is_bw
     is_marked = any(isinstance(x, compat.Recomputation) or not _backward.is_bw for x in _here.entered)
     if is_recorded and not is_marked and not frames_are_right():
@@ -186,7 +189,7 @@ def check_regions() -> None:
 
 
 def refuse_recomputation() -> None:
-    """RuntimeError inside a checkpointed region, for what keeps nothing for the recomputation (Keras' layer)."""
+    """RuntimeError inside a checkpointed region; for Keras' layer, which keeps nothing for the recomputation."""
     if not is_possible():
         return
     if _here.entered or compat.look_for_regions() or (is_possible(True) and not frames_are_right()):
@@ -197,22 +200,22 @@ def refuse_recomputation() -> None:
 
 
 def is_trained(first_passes: list[Any]) -> bool:
-    """Whether a reentrant region, whose first pass records nothing, will be differentiated."""
+    """Whether one of these is a reentrant region that will be differentiated. Its first pass records nothing."""
     return any(any(getattr(region, "needs_input_grad", ())) for region in first_passes)
 
 
 class Read(NamedTuple):
-    """What a call read in the first pass."""
+    """What a call of a center loss read in the first pass."""
 
     table: Tensor
     """The rows of the batch, or the whole table."""
     places: Tensor | None
-    """Where in it each sample finds its row, -1: nowhere; None: at its label."""
+    """The row of each sample in it, -1 if it has none; None: its label."""
     labels_checked: bool
 
 
 def remember(first_passes: Sequence[Any], owner: Any, read: Read) -> None:
-    """Keep it for the recomputation of these regions."""
+    """Keep what was read for the recomputation of these regions."""
     for region in first_passes:
         if not hasattr(region, "multiloss_reads"):
             region.multiloss_reads = defaultdict(list)
@@ -220,8 +223,9 @@ def remember(first_passes: Sequence[Any], owner: Any, read: Read) -> None:
 
 
 def recall(recomputed: compat.Recomputation, owner: Any) -> Read | None:
-    """What the call that is recomputed read: the calls come in the order of the first pass. None where a first pass
-    is recomputed before its end (by `value_and_grad` in it): what comes of that call is not used."""
+    """What the call that is recomputed read in the first pass; the calls come in the same order. None where a region is
+    recomputed before its first pass has ended, by `value_and_grad` inside of it: the result of that call is not
+    used."""
     region, number = recomputed
     kept: dict[int, list[Read]] = getattr(region, "multiloss_reads", {})
     if getattr(region, "multiloss_number", None) is not number:
@@ -238,7 +242,7 @@ def recall(recomputed: compat.Recomputation, owner: Any) -> Read | None:
 
 @torch.library.custom_op("multiloss::in_first_pass", mutates_args=())
 def in_first_pass(labels: torch.Tensor) -> torch.Tensor:
-    """The labels of a compiled step that moves centers; refused where the step is computed again."""
+    """The labels of a compiled step that moves centers. It raises when checkpointing recomputes the step."""
     if _backward.is_bw:
         raise RuntimeError(
             "activation checkpointing computes a compiled center loss again, with centers that have moved; call the "

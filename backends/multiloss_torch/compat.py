@@ -1,9 +1,8 @@
-"""All that this adapter takes from torch without torch's promise: names that begin with an underscore, and frames.
+"""All names that this adapter takes from torch without torch's promise: those with an underscore, and frames.
 
-Each stands here once, with what it is for, and with what takes its place where it is missing or answers otherwise than
-it should: a slower way by promised names, or an error that says what to do. Which it is, is tried when this module is
-imported (`_answers`), on a few numbers; what only matters inside `torch.func` or inside activation checkpointing is
-tried when it first matters (`nests_forward_mode`, `checkpointing.py`).
+Each comes with its purpose, and with what replaces it where it is missing or behaves otherwise: a slower way by
+promised names, or an error that says what to do. Most are tried on a few numbers when this module is imported
+(`_answers`), those of `torch.func` and activation checkpointing when they are first needed.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from torch.nn.modules import module as _modules
 
 
 def _answers(probe: Callable[[], Any]) -> bool:
-    """Whether a name is there and answers as it should."""
+    """Whether a name exists and behaves as it should."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -36,8 +35,8 @@ def _answers(probe: Callable[[], Any]) -> bool:
             return False
 
 
-# 1. torch.func: under its transformations no fast way is taken and nothing is read. No promised name tells. In their
-# place: a Function without `setup_context`, which torch refuses there; asking costs some microseconds a call.
+# 1. torch.func: under its transformations no kernel is chosen and no value is read. No promised name shows them. The
+# replacement is a Function without `setup_context`, which torch refuses there; trying costs some microseconds a call.
 
 
 class _OnlyOutside(torch.autograd.Function):
@@ -69,14 +68,14 @@ transform: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack if _an
 
 
 def is_transformed(x: Tensor) -> bool:
-    """Whether a tensor is one of `torch.func`'s, which have no memory to point at."""
+    """Whether a tensor is one of `torch.func`'s, which have no address in memory."""
     return transform() is not None and _is_refused(x.data_ptr)
 
 
 def nests_forward_mode() -> bool:
-    """Whether forward mode runs over forward mode (`jacfwd` of `jacfwd`), where the `jvp` of a Function, of all torch
-    versions so far, counts as a constant. Where nobody can tell: True under any transformation, so that the formula
-    itself is differentiated, as it is where forward mode nests."""
+    """Whether forward mode runs over forward mode (`jacfwd` of `jacfwd`). There all torch versions so far take the
+    `jvp` of a Function for a constant, so the formula itself is differentiated. If levels cannot be counted, True under
+    any transformation."""
     return transform() is not None and (not _counts_levels() or _forward_levels() > 1)
 
 
@@ -87,7 +86,7 @@ def _forward_levels() -> int:
 
 @cache
 def _counts_levels() -> bool:
-    """Asked first under a transformation: forward mode takes a second to import."""
+    """Tried under the first transformation, since forward mode takes a second to import."""
     one = (torch.ones((), device="cpu"),)
 
     def probe() -> bool:
@@ -128,8 +127,8 @@ def is_recorded() -> bool:
     return proxies is not None and proxies.get_proxy_mode() is not None
 
 
-# 3. Forward mode: what is computed in one pass has no derivative along a tangent. Promised is that nothing can be made
-# dual outside of it, which takes longer to ask.
+# 3. Forward mode: values and gradients that are computed together have no derivative along a tangent. What torch
+# promises is that no dual tensor can be made outside of it; trying that takes longer.
 
 
 def _has_level() -> bool:
@@ -141,7 +140,7 @@ def _makes_dual() -> bool:
 
 
 def _knows_level() -> bool:
-    with forward_ad.dual_level():  # refused where this module is imported inside of one: then it is asked the slow way
+    with forward_ad.dual_level():  # fails if this module is imported inside of a level: then the slow way is taken
         inside = _has_level()
     return inside and not _has_level()
 
@@ -150,12 +149,12 @@ in_forward_mode: Callable[[], bool] = _has_level if _answers(_knows_level) else 
 """Whether a level of `torch.autograd.forward_ad` is open."""
 
 
-# 4. Kernels below `torch.nn.functional`, whose functions check and broadcast what was checked here already. Those stand
-# in for each that is missing or gives another number.
+# 4. Kernels below `torch.nn.functional`, whose functions check and broadcast what was checked here already. Those
+# functions replace a kernel that is missing or gives another number.
 
 
 def _of(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
-    """A promised function with the arguments of the kernel, by place, of which `reduction` is a number."""
+    """A promised function that takes the arguments of the kernel: by place, and `reduction` as a number."""
     number = names.index("reduction")
     return lambda *given: function(
         **dict(zip(names, given, strict=True)) | {"reduction": ("none", "mean", "sum")[given[number]]}
@@ -181,7 +180,7 @@ _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
     ),
     "cross_entropy_loss": (_of(F.cross_entropy, *_WEIGHTED, *_MORE), (_X, _LABELS, None, 1, -7, 0.25)),
 }
-"""name -> the promised function with the same arguments, and arguments to try both with."""
+"""name -> the promised function, as above, and arguments to try both with."""
 
 
 def _is_twin(name: str) -> bool:
@@ -200,14 +199,14 @@ nn_kernels: Any = (
 """torch's kernels of losses by the names of `torch._C._nn`."""
 
 
-# 5. `nn.Module`: a loss without hooks, which was not compiled by `.compile()`, need not go through torch's `__call__`.
-# Where that cannot be told, every call does.
+# 5. `nn.Module`: a loss without hooks that was not compiled by `.compile()` need not go through torch's `__call__`.
+# Where hooks are not shown, every call does.
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def _may_have_hooks(module: nn.Module) -> bool:
-    """Whether there are hooks of it or of all modules; True where torch keeps them elsewhere."""
+    """Whether this module or all modules have hooks; True where torch keeps hooks elsewhere."""
     of_all = (getattr(_modules, f"_global{name}", True) for name in _HOOKS)
     return any(of_all) or any(getattr(module, name, True) for name in _HOOKS)
 
@@ -226,8 +225,8 @@ def is_wrapped(module: nn.Module) -> bool:
     return not _hooks_are_shown or _may_have_hooks(module) or getattr(module, "_compiled_call_impl", True) is not None
 
 
-# 6. `nn.Module` again: center losses keep their table in float32 at least, and take the shape of a checkpoint. Modules
-# say so by overriding these methods. Where torch does not call them, no center loss can be made.
+# 6. `nn.Module` again: center losses keep their table in float32 at least, and take the shape of a checkpoint, by
+# overriding these methods. Where torch does not call them, no center loss can be made.
 
 
 def _asks_modules() -> bool:
@@ -245,8 +244,8 @@ _is_asked = _answers(_asks_modules)
 
 
 class Table(nn.Module):
-    """A module that says itself how its tensors are converted (`.to()`, `.half()` and the like), loaded out of a state
-    dict, and replicated by `nn.DataParallel`: by overriding these, which do what torch does."""
+    """A module whose subclasses say how its tensors are converted (`.to()`, `.half()` and the like), loaded from a
+    state dict, and replicated by `nn.DataParallel`. These methods do what torch does."""
 
     _converted: Any = getattr(nn.Module, "_apply", None)
     _loaded: Any = getattr(nn.Module, "_load_from_state_dict", None)
@@ -271,8 +270,8 @@ class Table(nn.Module):
 
 
 def keep_out_of_broadcast(model: nn.Module, names: Iterable[str]) -> None:
-    """Before `DistributedDataParallel(model)`: it shall not broadcast these tensors. There is no promised way to say so
-    of a module that is part of the model, so where it does not listen this is an error."""
+    """Keep `DistributedDataParallel(model)` from broadcasting these tensors. For a module that is part of the model
+    there is no promised way, so it is an error where torch ignores this one."""
     wanted = {*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *names}
     try:
         nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*wanted])
@@ -286,8 +285,8 @@ def keep_out_of_broadcast(model: nn.Module, names: Iterable[str]) -> None:
         )
 
 
-# 7. Operators of the registry `torch.ops.aten` that no function of torch's stands for. A loss whose operator is missing
-# (None) is computed by its definition.
+# 7. Operators of the registry `torch.ops.aten` that no function of torch calls alone. Where one is missing (None), the
+# definition computes the loss.
 
 
 def _operator(name: str) -> Any:
@@ -299,26 +298,26 @@ multilabel_margin_loss_forward: Any = _operator("multilabel_margin_loss_forward"
 multilabel_margin_loss_backward: Any = _operator("multilabel_margin_loss_backward")
 
 
-# 8. A loop as one operation, for torch.compile. Without it the loop is unrolled, which takes the compiler minutes.
+# 8. A loop as one operation, for torch.compile. Without it the loop is unrolled, and compiling takes minutes.
 
 COMPILES_LOOPS: bool = torch.__version__ >= (2, 13) and _answers(
     lambda: importlib.util.find_spec("torch._higher_order_ops.scan")
 )
-"""Whether torch's own scan is there and has derivatives: the first version where this was tried."""
+"""Whether torch has a scan with derivatives. It was tried from this version on."""
 
 
 def compiled_scan(step: Any, start: tuple[Tensor, ...], frames: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The last state of state = step(state, frame), where `COMPILES_LOOPS`."""
     from torch._higher_order_ops.scan import scan
 
-    # It refuses what it was given as a result, so what a step passes on is copied.
+    # It refuses an argument as a result, so the states are copied.
     last, _ = scan(lambda state, x: (tuple(y.clone() for y in step(state, x)), ()), start, frames)
     return tuple(last)
 
 
-# 9. Activation checkpointing: what both passes of a region see is an object in the frames of `torch.utils.checkpoint`
-# on the Python stack. Whether these look as they should `checkpointing.py` tries on small regions; where they do not,
-# its `checkpoint_contexts` are the way.
+# 9. Activation checkpointing: both passes of a region have the same object in the frames of `torch.utils.checkpoint` on
+# the Python stack. `checkpointing.py` tries on small regions whether these look as expected; where they do not, users
+# pass its `checkpoint_contexts`.
 
 
 def _shows_top_hooks() -> bool:
@@ -335,22 +334,23 @@ def _sees_hooks() -> bool:
 
 
 has_saved_tensor_hooks: Callable[[], bool] = _shows_top_hooks if _answers(_sees_hooks) else _refuses_to_disable_hooks
-"""Whether something, as checkpointing, keeps what autograd saves its own way. Promised: it cannot be disabled then."""
+"""Whether hooks, such as those of checkpointing, handle what autograd saves. torch promises that saving hooks cannot be
+disabled then."""
 
 
 class Recomputation(NamedTuple):
-    """One recomputation of a region: a retained graph may have several, and a region that is left early is not run to
-    its end."""
+    """One recomputation of a region. A retained graph may have several, and not each of them runs to the region's
+    end."""
 
     region: Any
     """The autograd context of a reentrant region, the `_CheckpointFrame` of another, or what the user marked."""
     number: Any
-    """An object that no other recomputation of this region has."""
+    """An object that tells this recomputation of the region from others."""
 
 
 def look_for_regions() -> list[Any]:
     """What `torch.utils.checkpoint` runs around this call, from the inside out: the region of a first pass, or a
-    `Recomputation`; None for what does not show which it is."""
+    `Recomputation`; None if it does not show which of them it is."""
     found: list[Any] = []
     frame = inspect.currentframe()
     while frame is not None:
@@ -369,8 +369,8 @@ def look_for_regions() -> list[Any]:
 
 
 def replays_results() -> bool:
-    """Whether selective checkpointing runs, which keeps results of operations by their order. Untold, it may in any
-    region."""
+    """Whether selective checkpointing runs, which keeps results of operations by their order. Where that is not shown,
+    any region counts."""
     try:
         modes = importlib.import_module("torch.utils._python_dispatch")._get_current_dispatch_mode_stack()
     except (ImportError, AttributeError):
@@ -379,5 +379,6 @@ def replays_results() -> bool:
 
 
 def has_ended(region: Any) -> bool:
-    """Whether a first pass has: gradients asked for in it recompute it before. Untold, that is refused."""
+    """Whether the first pass has ended. Gradients asked for inside of it recompute the region before that. Where this
+    is not shown, it counts as ended."""
     return bool(getattr(region, "forward_completed", True))

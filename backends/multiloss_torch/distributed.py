@@ -1,10 +1,10 @@
-"""Center loss over the processes of `torch.distributed`: what travels, and that bad input is an error everywhere.
+"""Center loss over the processes of `torch.distributed`: what travels, and how bad input becomes an error everywhere.
 
-Nothing here is specific to a communication backend: tensors travel on the device of the centers.
+Tensors travel on the device of the centers, by any communication backend.
 
-Each updating call starts with one small message of every process to all (`Processes._told`): what failed there, or
-the facts that have to be the same everywhere. So an error of one process's batch, whatever it is, is an error of all,
-and so are calls of different center losses (`Agreed.refusal`) and tables that are not the same any more (`alike`).
+At the start of each updating call every process sends all others one small message (`Processes._told`): the error that
+its batch raised, or facts that have to be the same everywhere. So all processes raise an error where one fails, where
+they call different center losses (`Agreed.refusal`), and where their tables are not the same any more (`alike`).
 """
 
 from __future__ import annotations
@@ -23,46 +23,45 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from multiloss.center import CenterOptions
 from multiloss_torch import mode
 
 _LENGTH = 2048
-"""Bytes of a message. Facts with as many digits as there are need some 800, a text of the longest characters 850."""
+"""Bytes of a message. The longest facts need some 800, the longest text of an error 850."""
 _TEXT = 200
-"""What is sent of an error's text."""
+"""Characters of an error that are sent."""
 _CHECKSUM = "checksum_of_centers"
 _PART = 4096
-"""So many numbers of the table are compared at each step, the next ones at the next step: this costs the same for a
-table of any size, and finds what was changed in one process after at most size / _PART steps."""
+"""How many numbers of the table are compared at each step, the next ones at the next step. This costs the same for any
+table, and finds a change in one process after at most size / _PART steps."""
 _SUMS = 32
-"""As so many sums, whose rounding hides less than that of one would."""
+"""How many sums these numbers are compared by. The rounding of one sum would hide more."""
 _ROUNDING = 1e-5
-"""Sums that differ by less, measured by the largest sum of magnitudes, are the same: the last digits of a step may
-differ between GPUs or processors."""
+"""Sums that differ by less than this part of the largest sum of magnitudes are the same: GPUs and processors may round
+a step differently."""
 _WEIGHTS = mode.Kept(
     lambda length, dtype, device: (torch.from_numpy(1 + np.arange(length) * ((5**0.5 - 1) / 2) % 1).to(device, dtype),)
 )
-"""Numbers from 1 to 2, all different, and neighbours far from each other."""
+"""A weight from 1 to 2 for each number, all different, neighbours far apart: so a swap of two numbers is seen."""
 _Told = list[dict[str, Any]]
 
 
 class Agreed:
-    """What the processes of one group have agreed on so far: the same in all of them."""
+    """What the processes of one group have agreed on so far. It is the same in all of them."""
 
     def __init__(self) -> None:
         self.under_way = False
-        """Whether an exchange has begun and not ended; if so when the next one begins, it broke off."""
+        """Whether an exchange has begun and not ended. If it still is when the next one begins, it broke off."""
         self.places: dict[int, list[int]] = {}
-        """As which one each process made a center loss that they call together, by the number of that; nothing of one
-        that was replaced in some processes."""
+        """For the number of each center loss that they call together: its `Choice.place` in each process; empty if some
+        processes have replaced it."""
 
     def refusal(self, told: _Told) -> str | None:
-        """Why this step cannot be one of all processes: they call different center losses, or of different options.
+        """Why this step cannot be one of all processes: they call different center losses, or with different options.
 
-        A copy that took the place of the old one in some processes has no number there. Where none has one, they are
-        told apart by the order in which they were made: where all processes have made the same ones so far, it is the
-        same for all; where some have made more, such as one to evaluate with, two that exchange still follow each
-        other. Those that only evaluate, or only in one process, never come here.
+        Center losses that have exchanged before are told apart by their numbers; a copy that replaced one in some
+        processes has none there. New ones are told apart by the order in which they were made. That is the same in all
+        processes if these have made the same ones so far. If some have made more, such as one to evaluate with, the
+        order of any two that exchange is still the same.
         """
         numbers, places, histories = ([said[name] for said in told] for name in ("number", "place", "history"))
         if any(numbers):
@@ -81,7 +80,7 @@ class Agreed:
         return next(filter(None, (_difference(facts, name) for name in facts[0])), None)
 
     def settle(self, choice: Choice, told: _Told) -> None:
-        """Note which center loss it was: its number is its place in the first process."""
+        """Number the center loss, by its place in the first process."""
         numbers, places = ([said[name] for said in told] for name in ("number", "place"))
         choice.number = max(numbers) or places[0]
         choice.steps = max(said["steps"] for said in told) + 1
@@ -95,14 +94,14 @@ _GROUPS: weakref.WeakKeyDictionary[Any, Agreed] = weakref.WeakKeyDictionary()
 class Choice:
     """The `process_group` that one center loss's user chose: None finds the default one, False is none.
 
-    Copies choose the same group; a pickled loss finds the default one again, since a group belongs to its process. Each
-    center loss, a copy too, has a choice of its own, by which it is told from the others.
+    Copies choose the same group; a pickled loss finds the default one again, since a group belongs to its process.
+    Every center loss, copies too, has a choice of its own, which identifies it.
     """
 
     count = 0
-    """How many there are so far that may exchange; of each, when it was made, its `place`."""
+    """How many there are so far that may exchange. The count when one is made is its `place`."""
     history = 0
-    """A checksum of how each of them came to be."""
+    """A checksum of how each of them came to be: made, copied or unpickled."""
 
     def __init__(self, group: Any, origin: str = "made") -> None:
         if group is not None and group is not False and not isinstance(group, dist.ProcessGroup):
@@ -121,7 +120,7 @@ class Choice:
         return Choice, (False if self.group is False else None, "unpickled")
 
     def processes(self, device: torch.device) -> Processes | None:
-        """The processes to update with; None where this one is alone.
+        """The processes to update with; None if this process is alone.
 
         Raises:
             RuntimeError: the group that was chosen has been destroyed.
@@ -155,9 +154,8 @@ class Choice:
         """
         agreed = _GROUPS.setdefault(dist.group.WORLD if self.group is None else self.group, Agreed())
         if agreed is not self._agreed:
-            # Which one it is of those that the processes call together (0: a new one), how many steps it has taken, and
-            # whether the whole tables were equal when they were compared, and nothing told otherwise since.
-            self._agreed, self.number, self.steps, self.same = agreed, 0, 0, False
+            # Which center loss of the group this is (0: a new one), and how many steps it has taken there.
+            self._agreed, self.number, self.steps = agreed, 0, 0
         if agreed.under_way:
             raise RuntimeError(
                 "an exchange of a center loss with the other processes broke off in this process (it was "
@@ -167,7 +165,7 @@ class Choice:
         return agreed
 
     def exchanged(self) -> None:
-        """Note that an exchange has ended with all that it was for: the centers have moved."""
+        """Note that an exchange has ended, and the centers have moved."""
         if self._agreed is not None:
             self._agreed.under_way = False
 
@@ -180,14 +178,8 @@ def _difference(told: _Told, name: str, hint: str = "") -> str | None:
     return f"{name} must be the same in all processes, got {', '.join(map(str, values))}{hint}"
 
 
-def checksum(centers: np.ndarray) -> int:
-    """Of a table."""
-    return zlib.crc32(np.ascontiguousarray(centers).data)
-
-
 def part(table: Tensor, step: int) -> list[float]:
-    """Sums over some rows, other ones at each step, in which every number has a weight of its own; at the end the
-    largest such sum of magnitudes."""
+    """Weighted sums over some rows, other ones at each step; then the largest weighted sum of magnitudes."""
     rows = max(1, _PART // table.shape[1])
     first = step % -(-len(table) // rows) * rows
     x = table.detach()[first : first + rows].reshape(-1)
@@ -198,7 +190,7 @@ def part(table: Tensor, step: int) -> list[float]:
 
 
 def alike(parts: list[list[float]]) -> bool:
-    """Whether what `part` gives is the same in all processes, but for rounding; nan and infinity have to be."""
+    """Whether `part` gave the same in all processes, but for rounding."""
     scale = max(each[-1] for each in parts)
     least = _ROUNDING * scale if math.isfinite(scale) else 0.0
     return np.allclose(parts, parts[0], rtol=0, atol=least, equal_nan=True)
@@ -213,12 +205,12 @@ class Processes:
         self.lengths: list[int] = []
 
     def _told(self, say: Callable[[], dict[str, Any]], refusal: Callable[[_Told], str | None]) -> _Told:
-        """What `say` gives in each process, by rank. What fails in one process, or what `refusal` says of it all, is an
-        error in all of them, and ends the exchange."""
+        """What `say` gives in each process, by rank. If it fails in one process, or `refusal` finds a reason, all of
+        them raise an error, and the exchange has ended."""
         error: BaseException | None = None
         try:
             said = say()
-        except BaseException as caught:  # an interrupt, too: the others shall not wait for this process
+        except BaseException as caught:  # interrupts, too, or the others would wait for this process
             error, did = caught, "refused" if isinstance(caught, Exception) else "broke off"
             text = "".join(traceback.format_exception_only(caught)).strip()
             said = {"error": f"{did} its batch: {text[:_TEXT]}"}
@@ -242,30 +234,25 @@ class Processes:
 
     def check(
         self,
-        chosen: CenterOptions,
+        center: Any,
         check: Callable[[], tuple[tuple[Any, ...], bool]],
-        table: Callable[[], Tensor],
-        shape: Callable[[], tuple[int, int]],
-        checksum: Callable[[], int],
-        agreed: bool,
     ) -> tuple[tuple[Any, ...], bool]:
         """What `check` gives, in all processes or in none.
 
         The exchange is under way from here on until `Choice.exchanged()`.
 
         Args:
-            chosen: the options.
-            check: gives the arrays of a call, labels first, and whether these are known to be in range.
-            table: the centers here, once they are checked. shape: that of the whole table.
-            checksum: of all centers here.
-            agreed: whether the processes have compared that since these centers came from outside.
+            center: the center loss. Its `_agreed` becomes True once all processes are known to have the same centers;
+                where it is False, or a part of the table differs, the whole tables are compared.
+            check: gives the arrays of a call, labels first, and whether these are known to be in range. The table fits
+                the batch then.
         """
         if torch.compiler.is_compiling():  # in all processes: they run one program
             raise RuntimeError(
                 "a center loss cannot update with other processes inside a compiled function; call it outside of that "
                 "(a group of processes needs num_classes, too), or pass process_group=False"
             )
-        self._agreed, choice = self._choice.begin(), self._choice
+        self._agreed, choice, chosen = self._choice.begin(), self._choice, center.options
         checked: tuple[Any, ...] = ()
 
         def say() -> dict[str, Any]:
@@ -278,13 +265,12 @@ class Processes:
             checked, labels_checked = check()
             facts = {
                 "loss": chosen.loss,
-                "num_classes": shape()[0],
-                "feature_dim": shape()[1],
+                **dict(zip(("num_classes", "feature_dim"), center._shape(), strict=True)),
                 "alpha": chosen.alpha,
                 "preset": chosen.preset,
                 "sharded": chosen.sharded,
                 "moves_all": chosen.moves_all,
-                "float_bits": torch.finfo(table().dtype).bits,
+                "float_bits": torch.finfo(center._held().dtype).bits,
                 **dict(chosen.own),
             }
             return {
@@ -295,28 +281,29 @@ class Processes:
                 "steps": choice.steps,
                 "place": choice.place,
                 "history": Choice.history,
-                # Of classes that are shared out, each process holds another block.
-                "same": chosen.sharded or (agreed and choice.same),
-                "part": [] if chosen.sharded else part(table(), choice.steps),
+                # Where the classes are divided among the processes, each holds another block.
+                "same": chosen.sharded or (center._agreed and choice.number > 0),
+                "part": [] if chosen.sharded else part(center._held(), choice.steps),
             }
 
         told = self._told(say, self._agreed.refusal)
         self.lengths = [said["length"] for said in told]
         same = chosen.sharded or alike([said["part"] for said in told])
-        choice.same = same and all(said["same"] for said in told)
-        if not choice.same:  # until it is known
+        center._agreed = same and all(said["same"] for said in told)
+        if not center._agreed:
             hint = "; load the same centers in all of them, and change them in none alone"
-            self._told(lambda: {_CHECKSUM: checksum()}, lambda told: _difference(told, _CHECKSUM, hint))
-            choice.same = True
+            self._told(
+                lambda: {_CHECKSUM: zlib.crc32(np.ascontiguousarray(center._host_centers()).data)},
+                lambda told: _difference(told, _CHECKSUM, hint),
+            )
+            center._agreed = True
         self._agreed.settle(choice, told)
         return checked, all(said["labels_checked"] for said in told)
 
     def gathers(self, classes: int, dim: int, samples: int) -> bool:
-        """Whether the batch travels (its rows to every process), and not one sum a class (there and back)."""
         return sum(self.lengths) <= 2 * classes
 
     def gather(self, x: Tensor) -> Tensor:
-        """The batches of all processes, one after the other."""
         if x.dtype == torch.bool:
             return self.gather(x.to(torch.uint8)).to(torch.bool)
         padded = x.new_zeros((max(self.lengths), *x.shape[1:]))
@@ -326,12 +313,11 @@ class Processes:
         return torch.cat([part[:n] for part, n in zip(parts, self.lengths, strict=True)])
 
     def sum(self, x: Tensor) -> Tensor:
-        """The sum over all processes."""
         total = x.detach().clone()
         dist.all_reduce(total, group=self.group)
         return total
 
 
 def group(table: Any = None, chosen: Any = None) -> Processes | None:
-    """The processes that a table moves together with, for Keras' layer; `chosen` is its `Choice`."""
+    """The processes that Keras' layer moves its table with; `chosen` is its `Choice`."""
     return chosen.processes(torch.device("cpu") if table is None else table.device)

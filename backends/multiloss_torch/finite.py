@@ -1,4 +1,4 @@
-"""Primitives that are shorter where all values are finite, which a look at them tells where they can be read."""
+"""Primitives that take fewer operations where all values are finite. Where values can be read, a look tells that."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 
-from multiloss.engine import numerics
+from multiloss.engine import numerics, xla
 from multiloss_torch import mode
 
 Array = Any
 
 
 def nan_below(xp: Any, x: Array, bound: float) -> Array | None:
-    """A constant factor: 1, and nan where x is below the bound, or nan itself; None where all are 1."""
     try:
         fine = mode.can_read(x) and (not x.numel() or x.detach().min().item() >= bound)
     except RuntimeError:  # traced by make_fx, which refuses to read
@@ -27,41 +26,34 @@ def nan_below(xp: Any, x: Array, bound: float) -> Array | None:
 
 
 def log_cosh(xp: Any, x: Array) -> Array:
-    """log(cosh(x)), right for small x and for large."""
-    return numerics.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(xp, x)
+    return xla.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(xp, x)
 
 
 def zero_times(xp: Any, weight: Array, x: Array) -> Array:
-    """weight * x, where a weight of 0 gives 0 against an infinite x."""
     product = weight * x
     return product if mode.is_finite(product) else numerics.zero_times(xp, weight, x)
 
 
 def signed_margin(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
-    """target * score, a constant where it is infinity; if `absent`, 0 where the target is 0 and the score infinite."""
     product = target * score
     return product if mode.is_finite(product) else numerics.signed_margin(xp, target, score, absent)
 
 
 def mix(xp: Any, x: Array, y: Array, weight: Array) -> Array:
-    """(1 - weight) * x + weight * y, where a weight of 0 gives 0 against what is infinite."""
     # One pass, and it takes the nearer end as base: exact at weights 0 and 1, no digits lost between.
     mixed = torch.lerp(x, y, weight)
     return mixed if mode.is_finite(mixed) else numerics.mix(xp, x, y, weight)
 
 
 def hinge(xp: Any, x: Array) -> Array:
-    """max(0, x), whose derivative at 0 is 0; nan stays nan."""
     return torch.relu(x) if mode.is_finite(x) else numerics.hinge(xp, x)
 
 
 def finite_part(xp: Any, x: Array) -> Array:
-    """x, and 0 where it is infinite."""
     return x if mode.is_finite(x) else numerics.finite_part(xp, x)
 
 
 def above_zero(xp: Any, x: Array) -> Array:
-    """1 where x is above 0, else 0, also where it is infinite; nan stays nan. Its derivative is 0."""
     if x.requires_grad or not mode.is_finite(x):
         return numerics.above_zero(xp, x)
     return torch.heaviside(x, torch.zeros((), dtype=x.dtype, device=x.device))

@@ -1,4 +1,4 @@
-"""Losses that own their weight, as `nn.Module`s."""
+"""Losses with a learned weight, as `nn.Module`s."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from multiloss_torch.objects import TorchLoss
 
 
 class WithWeight(owners.FixedSize, nn.Module):
-    """A loss of labels and features that owns its weight, one row a class, as an `nn.Parameter`.
+    """A loss of labels and features with a learned weight, one row for each class, as an `nn.Parameter`.
 
     The weight is drawn Xavier-uniform, in float32 (float64 where that is the default dtype), and computed with in
     float32 at least, under autocast too. `ArcFace`, `CosFace`, `SphereFace`, `ProxyNCA`, `ProxyAnchor` and
     `LinearCrossEntropy` are this class with its first argument given.
 
     Args:
-        loss: its name: "arcface", "cosface", "sphereface", "proxy_nca", "proxy_anchor", "linear_cross_entropy".
+        loss: its name, such as "arcface".
         num_classes: C, the number of classes.
         feature_dim: D, the length of a feature vector.
         bias: whether there is a bias (C,), too, zero at first (`linear_cross_entropy` only).
@@ -33,7 +33,7 @@ class WithWeight(owners.FixedSize, nn.Module):
         given: options of the loss, as of `multiloss.get`: scale, margin, reduction, ...
 
     Raises:
-        ValueError: an unknown loss, or one that owns no weight; a size below 1; an option out of range.
+        ValueError: an unknown loss, or one without such a weight; a size below 1; an option out of range.
         TypeError: an unknown option; a size that is no integer.
 
     Example:
@@ -76,7 +76,7 @@ class WithWeight(owners.FixedSize, nn.Module):
         """Draw the weight anew; the bias becomes zero."""
         with torch.no_grad():
             generator = None if self.seed is None else torch.Generator().manual_seed(self.seed)
-            # On the CPU, so that a seed means the same weight on every device.
+            # With a seed on the CPU, so that it gives the same weight on every device.
             drawn = torch.empty_like(self.weight, device=None if generator is None else "cpu")
             self.weight.copy_(nn.init.xavier_uniform_(drawn, generator=generator))
         if self.bias is not None:

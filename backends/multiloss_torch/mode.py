@@ -1,4 +1,4 @@
-"""What may be done with a tensor before its values are used: whether it has any, and whether they can be looked at."""
+"""Whether a tensor has values, and whether they can be read without a wait."""
 
 from __future__ import annotations
 
@@ -18,31 +18,30 @@ _transformed = compat.transform
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether x is a dense tensor with values: not while compiling, not under torch.func, `make_fx` or
-    `torch.jit.trace`, no subclass, not meta, not nested."""
+    """Whether x is a dense tensor with values: neither traced nor transformed, no subclass, not meta, not nested."""
     if torch.compiler.is_compiling() or type(x) not in _TENSORS or x.layout is not _DENSE or x.is_meta or x.is_nested:
         return False
     return _transformed() is None and not compat.is_recorded()
 
 
 def is_eager(*arrays: Tensor | None) -> bool:
-    """Whether these are plain, and not in forward mode: value and gradients may be computed at once."""
+    """Whether these are plain, outside forward mode: value and gradients may then be computed together."""
     return not compat.in_forward_mode() and all(x is None or is_plain(x) for x in arrays)
 
 
 def can_read(x: Tensor) -> bool:
-    """Whether x has values that cost no wait: on the CPU, and plain."""
+    """Whether the values of x can be read without a wait: it is plain, and on the CPU."""
     return x.device.type == "cpu" and is_plain(x)
 
 
 def is_finite(x: Tensor) -> bool:
-    """Whether the values can be read and none is infinite or nan: then there is nothing to replace."""
+    """Whether the values can be read, and none is infinite or nan."""
     return can_read(x) and math.isfinite(x.detach().sum().item())
 
 
 def kind_of(arrays: Sequence[Any]) -> Any:
-    """The same for arrays for which a kernel does the same; None where tensors are traced, and of others. Not for use
-    while compiling."""
+    """A key that is equal for arrays which the same kernel or plan serves; None for arrays that are not plain. Never
+    called while compiling."""
     found: list[Any] = []
     for x in arrays:
         if x is None:
@@ -67,17 +66,16 @@ _MOST_KEPT = 256
 
 
 class Kept(dict[Any, tuple[Tensor, ...]]):
-    """Constant tensors by a key, made when they are first asked for and kept if they are plain.
+    """Constant tensors by a key, made when they are first asked for, and kept if they are plain.
 
-    The first call may be under `FakeTensorMode` or `torch.func`, or on another default device: what is made there must
-    not be what later calls get.
+    The first call may be under `FakeTensorMode` or `torch.func`: what is made there must not reach later calls.
     """
 
     def __init__(self, make: Callable[..., tuple[Tensor, ...]]) -> None:
-        self._make = make  # of the key's parts; it names the device
+        self._make = make  # takes the parts of the key, and names the device, whatever the default one is
 
     def __missing__(self, key: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        with torch.inference_mode(False):  # what is made in inference mode cannot be saved for a backward pass
+        with torch.inference_mode(False):  # a tensor made in inference mode cannot be saved for a backward pass
             made = self._make(*key)
         if all(map(is_plain, made)):
             if len(self) >= _MOST_KEPT:
@@ -99,11 +97,11 @@ def _hashable(values: Any) -> Any:
 
 
 _CONSTANTS = Kept(lambda values, dtype, device: (torch.tensor(values, dtype=dtype, device=device),))
-"""A copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph."""
+"""Kept, since a copy to an accelerator waits for all that was sent there before, and cannot be in a CUDA graph."""
 
 
 @lru_cache
 def before(bound: float, dtype: torch.dtype) -> float:
-    """The largest number of that dtype below `bound`, itself rounded to it."""
+    """The largest number of that dtype below `bound`, which is first rounded to the dtype."""
     kind = np.float32 if dtype == torch.float32 else np.float64
     return float(np.nextafter(kind(bound), kind(-np.inf)))

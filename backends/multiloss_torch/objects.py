@@ -22,15 +22,15 @@ _MOST_KINDS = 64
 _AUTOCAST = frozenset(
     kind for kind in ("cpu", "cuda", "xpu", "mps", "hpu", "mtia", "xla") if torch.amp.is_autocast_available(kind)
 )
-"""Asked once: some versions of torch.compile cannot trace the question."""
+"""Determined once, since some versions of torch.compile cannot trace `is_autocast_available`."""
 _is_compiling = torch.compiler.is_compiling
 
 
 class TorchLoss(LossBase, nn.Module):
     """A loss as an `nn.Module` without parameters: `loss(y_true, y_pred)` is a differentiable tensor.
 
-    Losses are equal by value, so a module that holds two equal ones lists one of them in `named_modules()`; they hold
-    nothing that could be missed there.
+    Losses are equal by value, so `named_modules()` of a module that holds two equal ones lists only one of them. That
+    hides nothing, as they have no parameters.
     """
 
     backend = "torch"
@@ -46,10 +46,11 @@ class TorchLoss(LossBase, nn.Module):
         self._kernel = kernels.MEAN.get(name) if means else None
         self._anywhere: Any = self._kernel if name in kernels.ANYWHERE else None
         self._direct: dict[Any, kernels.Call] = {}
-        """Kernels that took arrays like these before: such arrays go to them at once."""
+        """The kernel or plan that served arrays of a kind before; further ones go to it without checks."""
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()  # without what `.compile()` made, which is no data
+        # Without kernels and without what `.compile()` made, which are functions and cannot be pickled.
+        state = super().__getstate__()
         return {key: x for key, x in state.items() if key not in ("_kernel", "_anywhere", "_direct")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -57,7 +58,7 @@ class TorchLoss(LossBase, nn.Module):
         self._choose_kernels()
 
     def _is_bare(self) -> bool:
-        """Whether a call does nothing but the `forward` below: no hooks, no other one of a subclass or this object."""
+        """True if no hooks are registered and `forward` is not overridden."""
         return not compat.is_wrapped(self) and getattr(self.forward, "__func__", None) is _FORWARD
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
@@ -76,7 +77,7 @@ class TorchLoss(LossBase, nn.Module):
         return self._value(*self._checked(be, bound(self.spec.definition, inputs, named)), key)
 
     def _kind(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-        """What arrays of one kind share, for `_direct`; None for a call with more than the inputs, or by names."""
+        """The key of `_direct` for these arrays; None for a call with more than the inputs, or by names."""
         return mode.kind_of(inputs) if len(inputs) == len(self.spec.definition.inputs) and not named else None
 
     def _value(self, arrays: list[Any], labels_checked: bool, key: Any = None) -> Tensor:
@@ -94,7 +95,7 @@ class TorchLoss(LossBase, nn.Module):
         return value
 
     def _keep(self, key: Any, call: kernels.Call) -> None:
-        """Send arrays of this kind to `call` at once from now on; it gives None where they have to be checked."""
+        """Let `call` serve arrays of this kind from now on, without checks; it gives None where these are needed."""
         if key is not None and not self.spec.validate:
             if len(self._direct) >= _MOST_KINDS:
                 self._direct.clear()
@@ -103,12 +104,12 @@ class TorchLoss(LossBase, nn.Module):
     def _by_definition(self, arrays: list[Any], labels_checked: bool) -> Tensor:
         device = arrays[1].device.type
         if device in _AUTOCAST and torch.is_autocast_enabled(device):
-            with torch.autocast(device, enabled=False):  # which would make half-precision products of float32 inputs
+            with torch.autocast(device, enabled=False):  # it would compute products of float32 inputs in half precision
                 return pipeline.evaluate(be, self.spec, *arrays, labels_checked=labels_checked)
         return pipeline.evaluate(be, self.spec, *arrays, labels_checked=labels_checked)
 
     def _traced(self, given: list[Any]) -> Tensor:
-        """Under torch.compile, which looks at every name that was used here again at every call: as few as can be."""
+        """Under torch.compile, which checks every name that is used here again at each call: so few are."""
         arrays, labels_checked = self._checked(be, given, first=True)
         true, pred, *_ = arrays
         plain = self._anywhere is not None and arrays[-1] is None and arrays[-2] is None
@@ -119,7 +120,7 @@ class TorchLoss(LossBase, nn.Module):
         return self._by_definition(arrays, labels_checked)
 
     def _native(self, inputs: list[Any], labels_checked: bool, key: Any) -> Tensor | None:
-        """The loss by torch's own kernel, where it has one for such a call; remembered for arrays of the kind `key`."""
+        """The loss by a kernel of torch, or None; the kernel is remembered for arrays of the kind `key`."""
         spec = self.spec
         whole = sequence.KERNELS.get(spec.definition.kernel)
         if whole is not None:
@@ -136,7 +137,7 @@ class TorchLoss(LossBase, nn.Module):
         return value
 
     def _kernel_of(self, y_pred: Tensor, labels_checked: bool) -> kernels.Call | None:
-        """torch's own kernel for a call without weights and mask."""
+        """The kernel of torch for a call without weights and mask, or None."""
         if self._kernel is None or y_pred.dtype not in _PLAIN or not y_pred.numel():
             return None
         # Under torch.func some of torch's kernels have no forward over reverse mode.

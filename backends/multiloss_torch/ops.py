@@ -1,4 +1,7 @@
-"""The primitives that torch's array API lacks, or that torch has a better function for."""
+"""The primitives that torch's array API lacks, or that torch has a better function for.
+
+What each gives is said in `multiloss.engine` (`numerics`, `norms`, `pairs`, `protocol`), or by the array API standard.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from multiloss.engine import numerics
+from multiloss.engine import numerics, xla
 from multiloss_torch import autograd, compat, mode
 
 Array = Any
 
+SAME = {"expit": torch.sigmoid, "constant": mode.constant, "with_derivative": autograd.pulled_back}
+
 
 def stop_gradient(x: Array) -> Array:
-    """x, as a constant."""
     return x.detach()
 
 
@@ -30,140 +34,110 @@ def _(x: torch.Tensor) -> torch.Tensor:
 
 
 def snapshot(x: Array) -> Array:
-    """x, as a constant that keeps its values whatever is written to its source."""
-    # A compiled backward pass reads the buffer again, once it has moved, unless an operation that it cannot look
-    # into stands between.
+    # A compiled backward pass would read the buffer again after it has moved. The compiler cannot look into this
+    # operation, so the copy is made before.
     return _held(x.detach()) if torch.compiler.is_compiling() else x.detach()
 
 
 def astype(x: Array, dtype: torch.dtype) -> Array:
-    """x in another dtype."""
     return x.to(dtype)
 
 
 def where(condition: Array, x: Any, y: Any) -> Array:
-    """x where the condition holds, else y; either may be a number."""
     if isinstance(x, int | float) and torch.is_tensor(y) and y.is_floating_point():
-        return y.masked_fill(condition, x)  # an operation less: torch.where makes an array of the number
+        return y.masked_fill(condition, x)  # torch.where would make an array of the number first
     return torch.where(condition, x, y)
 
 
+# Of axis=() torch would reduce everything; by the standard it leaves x as it is.
+
+
 def sum(x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A001
-    """The sum over `axis`; () leaves x as it is (torch would sum everything)."""
     if axis == ():
         return x
     return torch.sum(x) if axis is None and not keepdims else torch.sum(x, dim=axis, keepdim=keepdims)
 
 
 def prod(x: Array, *, axis: Any) -> Array:
-    """The product over `axis`; torch takes no tuple."""
-    if not isinstance(axis, int):
+    if not isinstance(axis, int):  # torch takes no tuple
         axes = range(x.ndim) if axis is None else axis
         x, axis = x.movedim(tuple(axes), tuple(range(len(axes)))).flatten(0, len(axes) - 1), 0
     return torch.prod(x, dim=axis)
 
 
 def mean(x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:
-    """The mean over `axis`."""
     if axis == ():
         return x
     return torch.mean(x) if axis is None and not keepdims else torch.mean(x, dim=axis, keepdim=keepdims)
 
 
 def logsumexp(x: Array, *, axis: Any, keepdims: bool = False) -> Array:
-    """log(sum(exp(x))) over `axis`, without overflow; () leaves x as it is (torch would sum everything)."""
     if axis == ():
         return x
-    axes = tuple(range(x.ndim)) if axis is None else axis
-    return torch.logsumexp(x, dim=axes, keepdim=keepdims)
+    return torch.logsumexp(x, dim=tuple(range(x.ndim)) if axis is None else axis, keepdim=keepdims)
 
 
 def log_softmax(x: Array, *, axis: int) -> Array:
-    """x - logsumexp(x) over `axis`."""
     return F.log_softmax(x, dim=axis)
 
 
 def softmax(x: Array, *, axis: int) -> Array:
-    """exp(x) divided by its sum over `axis`."""
     return F.softmax(x, dim=axis)
 
 
 def softplus(x: Array) -> Array:
-    """log(1 + exp(x)), right in both tails."""
     # The default threshold of 20 is too low for float64: exp(-20) is 2e-9.
     return F.softplus(x, threshold=40.0)
 
 
-def expit(x: Array) -> Array:
-    """1 / (1 + exp(-x)), right in both tails."""
-    return torch.sigmoid(x)
-
-
-def lgamma(x: Array) -> Array:
-    """log |Gamma(x)|."""
-    return torch.lgamma(x)
-
-
-def constant(values: Any, like: Array) -> Array:
-    """Numbers in the dtype of `like`, on its device."""
-    return mode.constant(values, like)
-
-
-# Whatever makes a boolean tensor takes as long as a logarithm on the CPU; these have no need of one.
+# On the CPU an operation that makes a boolean tensor takes as long as a logarithm; `threshold` makes none.
 
 
 def clamp_min(x: Array, bound: float) -> Array:
-    """max(x, bound)."""
     if torch.compiler.is_compiling():
         return numerics.clamp_min(torch, x, bound)
     return torch.threshold(x, mode.before(bound, x.dtype), bound)  # a nan passes its derivative on, which clamp makes 0
 
 
 def inf_below(x: Array, bound: float) -> Array:
-    """x, and infinity where x < bound."""
     if torch.compiler.is_compiling():
         return numerics.inf_below(torch, x, bound)
     return torch.threshold(x, mode.before(bound, x.dtype), math.inf)
 
 
 def sign_or_one(x: Array) -> Array:
-    """1 with the sign of x."""
     return torch.copysign(torch.ones((), dtype=x.dtype, device=x.device), x.detach())
 
 
 def abs(x: Array) -> Array:  # noqa: A001
-    """|x|, whose derivative at nan is nan; that of torch.abs is 0."""
-    if not x.requires_grad and mode.is_plain(x):
+    # The derivative at nan must be nan; that of torch.abs is 0.
+    if (not x.requires_grad and mode.is_plain(x)) or mode.is_finite(x):
         return torch.abs(x)
-    if mode.is_finite(x):
-        return torch.abs(x)
-    return torch.where(x == 0, torch.abs(x), x * sign(x.detach()))  # that of -0 is 0
+    return torch.where(x == 0, torch.abs(x), x * sign(x.detach()))  # |-0| is 0
 
 
 def sign(x: Array) -> Array:
-    """-1, 0 or 1; nan stays nan, which torch.sign makes 0."""
+    # nan stays nan, which torch.sign makes 0.
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         return torch.where(isnan(x), x.detach(), torch.sign(x))
     return torch.sign(x) if mode.is_finite(x) else torch.sign(x) + 0 * x.clamp(-1, 1)
 
 
 def minimum(x: Array, y: Any) -> Array:
-    """The smaller of both; one may be a number."""
     return torch.minimum(x, y) if torch.is_tensor(x) and torch.is_tensor(y) else _bounded(x, y, "max")
 
 
 def maximum(x: Array, y: Any) -> Array:
-    """The larger of both; one may be a number."""
     return torch.maximum(x, y) if torch.is_tensor(x) and torch.is_tensor(y) else _bounded(x, y, "min")
 
 
 def _bounded(x: Any, y: Any, side: str) -> Array:
+    """Where one of both is a number."""
     tensor, number = (x, y) if torch.is_tensor(x) else (y, x)
     return torch.clamp(tensor, **{side: number})
 
 
 def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
-    """x, at least min and at most max."""
     return torch.clamp(x, min, max)
 
 
@@ -171,27 +145,22 @@ def clip(x: Array, min: Any = None, max: Any = None) -> Array:  # noqa: A002
 
 
 def isnan(x: Array) -> Array:
-    """Whether x is nan."""
     return x != x if torch.compiler.is_compiling() else torch.isnan(x)
 
 
 def isinf(x: Array) -> Array:
-    """Whether x is infinite."""
     return torch.abs(x) == math.inf if torch.compiler.is_compiling() else torch.isinf(x)
 
 
 def isfinite(x: Array) -> Array:
-    """Whether x is neither nan nor infinite."""
     return torch.abs(x) < math.inf if torch.compiler.is_compiling() else torch.isfinite(x)
 
 
 def tanh(x: Array) -> Array:
-    """The hyperbolic tangent."""
-    return numerics.tanh(torch, x) if torch.compiler.is_compiling() else torch.tanh(x)
+    return xla.tanh(torch, x) if torch.compiler.is_compiling() else torch.tanh(x)
 
 
 def linear(x: Array, weight: Array) -> Array:
-    """The product of each row of x and each of a weight; infinite entries are 0 to its derivatives."""
     product = x @ weight.mT
     if mode.is_finite(product):
         return product
@@ -200,34 +169,19 @@ def linear(x: Array, weight: Array) -> Array:
     return torch.where(isfinite(known), finite @ rows.mT, known)
 
 
-def with_derivative(value: Any, pulled: Any, x: Array) -> Array:
-    """value(x), whose derivative takes g to pulled(x, g)."""
-    return autograd.pulled_back(value, pulled, x)
-
-
 def power_near(size: Array) -> Array:
-    """A power of 2 near a size; 1 for one that is not finite."""
     exponent = torch.frexp(size).exponent.clamp(-120 if size.dtype == torch.float32 else -1000)
     return torch.ldexp(torch.ones_like(size), torch.where(size.isfinite(), exponent - 1, 0))
 
 
 def one_hot_times(values: Array, labels: Array, like: Array, axis: int) -> Array:
-    """The value of each sample at its label, 0 at the other classes."""
-    if torch.compiler.is_compiling():  # one pass with what follows; a scatter is one of its own
+    if torch.compiler.is_compiling():  # a comparison joins the pass of what follows; a scatter is a pass of its own
         at_label = class_range(like, axis).to(torch.int32) == labels.unsqueeze(axis).to(torch.int32)
         return torch.where(at_label, values.unsqueeze(axis), 0.0)
     return torch.zeros_like(like).scatter(axis, labels.unsqueeze(axis), values.unsqueeze(axis))
 
 
-def constants(values: Any, like: Array, axis: int) -> Array:
-    """Numbers along `axis`, as an array like `like`."""
-    shape = [1] * like.ndim
-    shape[axis] = -1
-    return constant(values, like).reshape(shape)
-
-
 def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
-    """The entries of x at `indices` along `axis`."""
     return torch.gather(x, axis, indices)
 
 
@@ -235,74 +189,52 @@ def take_along_axis(x: Array, indices: Array, *, axis: int) -> Array:
 
 
 def take(x: Array, indices: Array, *, axis: int) -> Array:
-    """The entries of x at `indices` of one axis."""
     return torch.index_select(x, axis, indices)
 
 
 def sort(x: Array, *, axis: int = -1) -> Array:
-    """x in ascending order."""
     return torch.sort(x, dim=axis)[0]
 
 
 def argsort(x: Array, *, axis: int = -1, stable: bool = True) -> Array:
-    """The order that sorts x."""
     return torch.argsort(x, dim=axis, stable=stable)
 
 
 def cumulative_sum(x: Array, *, axis: int = 0) -> Array:
-    """The running sum."""
     return torch.cumsum(x, dim=axis)
 
 
 def permute_dims(x: Array, axes: Any) -> Array:
-    """The axes in another order."""
     return torch.permute(x, axes)
 
 
 def searchsorted(x: Array, values: Array) -> Array:
-    """Where each value starts in the sorted x."""
     return torch.searchsorted(x, values.contiguous())
 
 
 def concat(arrays: Any, *, axis: int = 0) -> Array:
-    """Arrays one after the other."""
     return torch.cat(arrays, dim=axis)
 
 
 def all(x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:  # noqa: A001
-    """Whether all entries over `axis` are true."""
     return torch.all(x) if axis is None else torch.all(x, dim=axis, keepdim=keepdims)
 
 
-def length(x: Array, axis: Any) -> int:
-    """How many elements `axis` spans, at least 1."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return max(math.prod([x.shape[a] for a in axes]), 1)
-
-
-def class_count(x: Array, axis: int) -> int:
-    """The number of classes."""
-    return x.shape[axis]
-
-
 def class_range(x: Array, axis: int) -> Array:
-    """0, 1, ... along `axis`."""
     shape = [1] * x.ndim
     shape[axis] = -1
     return torch.arange(x.shape[axis], device=x.device).reshape(shape)
 
 
 def gather(table: Array, rows: Array) -> Array:
-    """The rows of a table, as a copy."""
     # `table[rows]` costs five times as much.
     return table.index_select(0, rows.reshape(-1)).reshape((*rows.shape, *table.shape[1:]))
 
 
 def step_rows(rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool) -> Array:
-    """rows - scale * total / by; a row stays, bit for bit, where its total is not finite, all if `unless` is True."""
     if by is None:
         new = torch.sub(rows, total, alpha=scale)
-    elif scale <= 1:  # it multiplies before it divides
+    elif scale <= 1:  # addcdiv multiplies before it divides, so a larger scale could overflow
         new = torch.addcdiv(rows, total, by, value=-scale)
     else:
         new = rows - scale / by * total
@@ -311,34 +243,31 @@ def step_rows(rows: Array, total: Array, scale: float, by: Array | None, unless:
     if torch.compiler.is_compiling():  # inductor takes a product with 0 for 0
         moves = isfinite(total).all(-1, keepdim=True)
     elif mode.is_plain(total) and not mode.can_read(total):
-        # Fewer operations, which on the CPU take five times as long. A row whose step leaves the range stays, too.
+        # On an accelerator: fewer operations, which on the CPU take five times as long. A row whose step leaves the
+        # range stays, too.
         moves = torch.linalg.vector_norm(new, math.inf, dim=-1, keepdim=True) < math.inf
-    else:  # A nan otherwise; `isfinite` and `all` cost five times as much.
+    else:  # 0 times nan or infinity is nan; `isfinite` and `all` cost five times as much
         moves = (total * 0).sum(-1, keepdim=True) == 0
     return torch.where(moves if unless is None else moves & ~unless, new, rows)
 
 
 def put_rows(table: Array, rows: Array, values: Array) -> Array:
-    """A table with some rows replaced; the table given stays."""
     return table.index_put((rows,), values)
 
 
 def scan(step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
-    """The last state of state = step(state, frame), over the first axis of `frames`."""
     if torch.compiler.is_compiling() and compat.COMPILES_LOOPS and frames[0].shape[0]:
         return compat.compiled_scan(step, start, frames)
     return numerics.scan(torch, step, start, frames)
 
 
 def unique_labels(labels: Array) -> tuple[Array, Array, Array | None]:
-    """The classes among the labels, each once, where each label's is among them, and how often each is there."""
-    if not mode.can_read(labels):  # their number is not known there, or costs a wait
+    if not mode.can_read(labels):  # how many classes there are is unknown there, or costs a wait
         return labels, searchsorted(torch.sort(labels).values, labels), None
     classes, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     return classes, places, counts
 
 
 def segment_sum(values: Array, segments: Array, like: Array) -> Array:
-    """Sums of the values of each segment; as many segments as `like` has rows."""
     sums = values.new_zeros((like.shape[0], *values.shape[1:]))
     return sums.index_add_(0, segments, values) if mode.is_plain(values) else sums.index_add(0, segments, values)

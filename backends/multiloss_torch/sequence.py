@@ -1,4 +1,4 @@
-"""ctc by torch's own kernel, forwards and backwards in one call, where it gives what the definition gives."""
+"""ctc by torch's own kernel, value and gradient in one call, where it gives what the definition gives."""
 
 from __future__ import annotations
 
@@ -13,18 +13,9 @@ from multiloss.engine import pipeline
 from multiloss_torch import arrays as be
 from multiloss_torch import mode
 
-_REDUCED: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda values: values,
-    "sum": lambda values: values.sum(),
-    "mean": lambda values: values.mean(),
-    "weighted_mean": lambda values: values.mean(),
-    "keras.weighted_mean": lambda values: values.mean(),
-    "batchmean": lambda values: values.mean(),
-}
-
 
 class _Ctc(torch.autograd.Function):
-    """torch's kernel has no second derivative; the definition has."""
+    """The values, with the gradient that the kernel gave; second derivatives are those of the definition."""
 
     @staticmethod
     def forward(ctx: Any, spec: Any, found: tuple[Tensor, Tensor], y_pred: Tensor, *others: Any) -> Tensor:
@@ -53,16 +44,17 @@ def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
     if y_pred.dtype not in (torch.float32, torch.float64) or not y_pred.numel() or not y_true.numel():
         return None
     options, (n, frames, _) = spec.kwargs, y_pred.shape
-    here = y_pred.device  # and not the default device
+    here = y_pred.device  # the default device may be another one
     lengths = torch.full((n,), y_true.shape[1], device=here) if label_lengths is None else label_lengths.long()
     until = torch.full((n,), frames, device=here) if input_lengths is None else input_lengths.long()
     read = torch.arange(y_true.shape[1], device=here) < lengths[:, None]
-    # A blank among the labels has no alignment here; what stands behind a length may be nan, and stay out.
+    # The definition has no alignment for a blank among the labels, where torch has one, and does not read what is
+    # behind a length, which may be nan.
     if ((y_true == options["blank"]) & read).any() or not until.min() > 0 or not y_pred.isfinite().all():
         return None
     asked = y_pred.requires_grad and torch.is_grad_enabled()
     with torch.set_grad_enabled(asked):
-        # In float64: the kernel adds logarithms that grow with the frames, and loses digits by them.
+        # In float64, since the kernel adds logarithms that grow with the number of frames, and loses digits by that.
         leaf = y_pred.detach().double().requires_grad_(asked)
         log_p = torch.log_softmax(leaf, -1).transpose(0, 1)
         values = torch.nn.functional.ctc_loss(
@@ -73,11 +65,16 @@ def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
         if options["normalize"] is not None:
             values = values / lengths.clamp(min=1)
     if not asked:
-        return reduced(values.to(y_pred.dtype))
+        return _reduced(spec, values.to(y_pred.dtype))
     (slope,) = torch.autograd.grad(values.sum(), leaf)
     found = values.detach().to(y_pred.dtype), slope.to(y_pred.dtype)
     each = dataclasses.replace(spec, reduction="none")
-    return reduced(_Ctc.apply(each, found, y_pred, y_true, label_lengths, input_lengths))
+    return _reduced(spec, _Ctc.apply(each, found, y_pred, y_true, label_lengths, input_lengths))
+
+
+def _reduced(spec: Any, values: Tensor) -> Tensor:
+    """Without weights and mask the other reductions are all the mean."""
+    return values if spec.reduction == "none" else values.sum() if spec.reduction == "sum" else values.mean()
 
 
 KERNELS: dict[str | None, Callable[[Any, list[Any]], Tensor | None]] = {"ctc": ctc}

@@ -1,4 +1,4 @@
-"""Center loss whose classes are shared out over the processes of a group: for tables that one device cannot hold."""
+"""Center loss whose classes are divided among the processes of a group, for tables that one device cannot hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from multiloss_torch.center import TorchCenter
 class ShardedCenter(TorchCenter):
     """Each process owns a block of classes: `centers` holds rows `first` to `first + len(centers)` of the table.
 
-    Only rows of the batch travel. Rows are needed for every value, so evaluation is a call of all processes too.
+    Only rows of the batch travel. Every value needs rows of other processes, so evaluation, too, is a call of all.
     """
 
     def __init__(self, chosen: CenterOptions) -> None:
@@ -31,12 +31,11 @@ class ShardedCenter(TorchCenter):
                 raise ValueError(f"sharded centers need {name}: multiloss.get('center', sharded=True, {name}=...)")
         super().__init__(chosen)
         block = self.centers
-        del self.centers  # no buffer any more: DistributedDataParallel would send rank 0's block to all
+        del self.centers  # no buffer: DistributedDataParallel would send rank 0's block to all
         self._hold(block)
         self.register_state_dict_post_hook(_save_block)
 
     def _converted(self, fn: Any, recurse: bool) -> Any:
-        """`.to()`, `.half()` and the like: the centers move, but stay float32 at least."""
         moved = fn(self.centers)
         compat.Table._converted(self, fn, recurse)
         self._hold(self.centers.to(moved.device) if moved.dtype in (torch.float16, torch.bfloat16) else moved)
@@ -45,7 +44,7 @@ class ShardedCenter(TorchCenter):
     def _loaded(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
     ) -> None:
-        """Take the block of this process; another one is refused."""
+        """Take the block of this process; the block of another one is refused."""
         names = [f"{prefix}{name}" for name in ("centers", "block")]
         unexpected += [key for key in state_dict if strict and key.startswith(prefix) and key not in names]
         saved, block = (state_dict.get(name) for name in names)
@@ -63,7 +62,7 @@ class ShardedCenter(TorchCenter):
                 self.centers.copy_(saved)
 
     def _block(self) -> tuple[int, int]:
-        """The classes of this process, from the first one to before the last one."""
+        """The first class of this process, and the one after its last."""
         group, classes = self._choice.processes(torch.device("cpu")), int(self.options.num_classes or 0)
         size, rank = (1, 0) if group is None else (group.size, group.rank)
         length = -(-classes // size)
@@ -72,10 +71,10 @@ class ShardedCenter(TorchCenter):
     def _set(self, centers: np.ndarray, like: Tensor | None) -> None:
         super()._set(centers, like)
         self._owned = self._block()
-        """The classes whose centers the table holds; the group may be another one later."""
+        """The block that the table holds. `_block` is another one once the group has changed."""
 
     def _own_block(self) -> tuple[int, int]:
-        """The classes of this process, where the table holds them."""
+        """`_block`, if it is the one that the table holds."""
         (first, stop), (held, until) = self._block(), self._owned
         if (first, stop) != (held, until):
             raise RuntimeError(
@@ -85,9 +84,10 @@ class ShardedCenter(TorchCenter):
             )
         return first, stop
 
-    def _checked(self, given: tuple[Any, ...], leaf: bool, may_grow: bool) -> tuple[tuple[Any, ...], bool]:
-        self._own_block()
-        return super()._checked(given, leaf, may_grow)
+    def _checked(self, given: tuple[Any, ...], leaf: bool, group: Any = None) -> tuple[tuple[Any, ...], bool]:
+        if group is None:
+            self._own_block()
+        return super()._checked(given, leaf, group)
 
     @property
     def first(self) -> int:
@@ -109,7 +109,7 @@ class ShardedCenter(TorchCenter):
         group = self._choice.processes(self.centers.device)
         if group is None:
             return super()._step(given, updates, leaf, first_passes)
-        (labels, features, sample_weight, mask), _ = self._checked_everywhere(group, given, leaf)
+        (labels, features, sample_weight, mask), _ = self._checked(given, leaf, group)
         (classes, dim), (first, stop) = self._shape(), self._owned
         with torch.no_grad():
             everyone = group.gather(labels.to(torch.int64).reshape(-1))
@@ -118,10 +118,10 @@ class ShardedCenter(TorchCenter):
             own = everyone[mine] - first
             rows = self.centers.new_zeros(len(everyone), dim)
             rows[mine] = self.centers[own]
-            rows = group.sum(rows).where(known[:, None], torch.nan)  # all but the owner's are zeros
+            rows = group.sum(rows).where(known[:, None], torch.nan)  # each row is that of its owner, plus zeros
         table = rows[sum(group.lengths[: group.rank]) :][: labels.numel()]
         place = torch.arange(labels.numel(), device=labels.device).reshape(labels.shape)
-        if first_passes:  # the recomputation, which has no other processes, reads the rows that came
+        if first_passes:  # a recomputation is alone, and reads the rows that came
             checkpointing.remember(first_passes, self, checkpointing.Read(table, place, True))
         rest = features, sample_weight, mask
         value, _, _ = step(be, self.options, table, place, *rest, training=False, labels_checked=True)
@@ -131,7 +131,7 @@ class ShardedCenter(TorchCenter):
         with torch.no_grad():
             keep = torch.ones_like(labels, dtype=torch.bool)
             keep = group.gather((keep if mask is None else keep & trailing(mask, mask.ndim, keep.ndim)).reshape(-1))
-            keep = keep & (known | ~keep).all()  # one label of no class, and no center moves
+            keep = keep & (known | ~keep).all()  # no center moves if one label is out of range
             x = group.gather(features.to(rows.dtype).reshape(-1, dim))
             moving, total, n = formula.class_sums(be.xp, rows[mine], own, x[mine], keep[mine])
             count, before = keep.sum().to(rows.dtype), self.centers[moving]
@@ -148,7 +148,7 @@ class ShardedCenter(TorchCenter):
         with self._alone():
             block = self._host_centers()
         group, drawn = self._choice.processes(self.centers.device), secrets.randbits(48)
-        if group is not None:  # a new number, the same in all processes
+        if group is not None:  # one number for all processes
             drawn = int(group.sum(torch.tensor(drawn, device=self.centers.device)))
         files.save_piece(path, first, self._shape()[0], block, f"{drawn:016x}")
 
@@ -176,6 +176,6 @@ class ShardedCenter(TorchCenter):
 
 
 def _save_block(center: ShardedCenter, state_dict: Any, prefix: str, metadata: Any) -> None:
-    """Put the block into a state dict, and which one of how many classes it is."""
+    """Put the block into a state dict: the centers, and which of all classes they are."""
     state_dict[f"{prefix}centers"] = center.centers.detach()
     state_dict[f"{prefix}block"] = torch.tensor([*center._owned, center._shape()[0]])

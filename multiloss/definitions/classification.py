@@ -1,21 +1,31 @@
-"""Losses of classes: probabilities or logits over the class axis, targets as distributions or integer labels."""
+"""Cross entropies: predictions are probabilities or logits of classes, targets are distributions or integer labels."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from multiloss.definitions.divergence import floored_log, log_divisor, normalized, normalized_gradient
+from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.engine.checks import LOG_PROBABILITY, PROBABILITY
 from multiloss.engine.definition import elementwise, over_axis, over_labels, per_class, shared
+from multiloss.engine.numerics import floored_log, floored_log1m, log_divisor, logistic_loss, logistic_slope
 from multiloss.engine.options import BelowHalf, UnitInterval, Vector, non_negative, one_or_each, single_axis
 
 Array = Any
 
+FromLogits = Annotated[bool, "whether `y_pred` holds logits, of which nothing is floored."]
+LabelSmoothing = Annotated[UnitInterval, "s, in [0, 1]."]
+ClassWeight = Annotated[
+    Vector | None,
+    "one weight per class; multiplies the sample weight by weight_y (of targets t: by sum_k t_k weight_k).",
+]
+IgnoreIndex = Annotated[int | None, "samples with this label are masked, in the count too."]
+Epsilon = Annotated[BelowHalf, "floor of each logarithm's argument, for probabilities; below it the gradient is 0."]
+Normalize = Annotated[bool, "divide the probabilities by their sum over `axis` first, as Keras does."]
+
 
 def domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Probabilities as targets, and as predictions where these are neither logits nor to be normalised."""
+    """Targets are probabilities; so are predictions that are neither logits nor normalised first."""
     raw = options["from_logits"] or options.get("normalize")
     return {"y_true": PROBABILITY, **({} if raw else {"y_pred": PROBABILITY})}  # torch.compile of 2.7 knows no `|`
 
@@ -26,7 +36,7 @@ def label_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def undershoot(options: Mapping[str, Any], weights: Any = None) -> float | None:
-    """That of -log p (see `Definition`), whose slope at p = 1 is -1, times weights; negative ones leave it no range."""
+    """The `undershoot` of -log p, whose slope at p = 1 is -1, times weights. None for logits and negative weights."""
     each = weights if isinstance(weights, tuple) else (weights or 0.0,)
     return None if options["from_logits"] or min(each) < 0 else max(1.0, *each)
 
@@ -34,7 +44,7 @@ def undershoot(options: Mapping[str, Any], weights: Any = None) -> float | None:
 def log_probabilities(
     xp: Any, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool, weight: Array | None = None
 ) -> Array:
-    """log p over the classes; `weight` is what it is to be multiplied with (see `floored_log`)."""
+    """log p over the classes, which will be multiplied by `weight` (see `floored_log`)."""
     if from_logits:
         return xp.log_softmax(y_pred, axis=axis)
     return floored_log(xp, normalized(xp, y_pred, axis) if normalize else y_pred, epsilon, weight)
@@ -50,19 +60,18 @@ def smooth(xp: Any, y_true: Array, axis: int, label_smoothing: float) -> Array:
 def class_gradient(
     xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
 ) -> Array:
-    """The derivative of -sum_k t_k log p_k, t as smoothed."""
+    """The derivative of -sum_k t_k log p_k by p or, from logits, by z."""
     if from_logits:
         return xp.sum(t, axis=axis, keepdims=True) * xp.softmax(y_pred, axis=axis) - t
-    if not normalize:
-        return -t / log_divisor(xp, y_pred, epsilon, t)
-    p = normalized(xp, y_pred, axis)
-    return normalized_gradient(xp, y_pred, -t / log_divisor(xp, p, epsilon, t), axis)
+    p = normalized(xp, y_pred, axis) if normalize else y_pred
+    by_p = -t / log_divisor(xp, p, epsilon, t)
+    return normalized_gradient(xp, y_pred, by_p, axis) if normalize else by_p
 
 
 def class_hessian(
     xp: Any, t: Array, y_pred: Array, axis: int, from_logits: bool, epsilon: float, normalize: bool
 ) -> Array:
-    """The diagonal of the second derivative of -sum_k t_k log p_k."""
+    """The diagonal of its second derivative."""
     if from_logits:
         p = xp.softmax(y_pred, axis=axis)
         return xp.sum(t, axis=axis, keepdims=True) * p * (1 - p)
@@ -79,11 +88,11 @@ def categorical_crossentropy(
     y_pred: Array,
     *,
     axis: int = -1,
-    from_logits: bool = False,
-    label_smoothing: UnitInterval = 0.0,
-    class_weight: Vector | None = None,
-    epsilon: BelowHalf = 1e-7,
-    normalize: bool = False,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
+    class_weight: ClassWeight = None,
+    epsilon: Epsilon = 1e-7,
+    normalize: Normalize = False,
 ) -> Array:
     """Cross entropy of a target distribution and a prediction over the classes, in nats.
 
@@ -93,11 +102,6 @@ def categorical_crossentropy(
         y_true: one-hot or soft targets t, the shape of `y_pred`.
         y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
         axis: the axis of the classes.
-        from_logits: whether `y_pred` holds logits.
-        label_smoothing: s in [0, 1].
-        class_weight: one weight per class; multiplies the sample weight by sum_k t_k weight_k.
-        epsilon: floor of each logarithm's argument for probabilities; below it the gradient is 0.
-        normalize: divide the probabilities by their sum over `axis` first, as Keras does.
 
     Returns:
         One value per sample, in nats.
@@ -113,22 +117,26 @@ def categorical_crossentropy(
     """
     t = smooth(xp, y_true, axis, label_smoothing)
     log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
-    # A logit of -inf has the logarithm -inf, which no floor stops.
+    # log p of a logit of -inf is -inf, and has no floor.
     return -xp.sum(xp.zero_times(t, log_p) if from_logits else t * log_p, axis=axis)
 
 
 @categorical_crossentropy.gradient
 def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, **how: Any
-) -> Array:
-    return class_gradient(xp, smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, from_logits: bool, label_smoothing: float, epsilon: float,
+    normalize: bool,
+) -> Array:  # fmt: skip
+    t = smooth(xp, y_true, axis, label_smoothing)
+    return class_gradient(xp, t, y_pred, axis, from_logits, epsilon, normalize)
 
 
 @categorical_crossentropy.hessian
 def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, **how: Any
-) -> Array:
-    return class_hessian(xp, smooth(xp, y_true, axis, label_smoothing), y_pred, axis, **how)
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, from_logits: bool, label_smoothing: float, epsilon: float,
+    normalize: bool,
+) -> Array:  # fmt: skip
+    t = smooth(xp, y_true, axis, label_smoothing)
+    return class_hessian(xp, t, y_pred, axis, from_logits, epsilon, normalize)
 
 
 @over_labels(aliases=("scce",), domain=label_domain, undershoot=undershoot)
@@ -138,12 +146,12 @@ def sparse_categorical_crossentropy(
     y_pred: Array,
     *,
     axis: int = -1,
-    from_logits: bool = False,
-    label_smoothing: UnitInterval = 0.0,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
-    epsilon: BelowHalf = 1e-7,
-    normalize: bool = False,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
+    epsilon: Epsilon = 1e-7,
+    normalize: Normalize = False,
 ) -> Array:
     """Cross entropy of integer labels and a prediction over the classes, in nats.
 
@@ -153,12 +161,6 @@ def sparse_categorical_crossentropy(
         y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
         y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
         axis: the axis of the classes (1 for torch's N, C, H, W).
-        from_logits: whether `y_pred` holds logits.
-        label_smoothing: s in [0, 1].
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
-        ignore_index: samples with this label are masked, in the count too.
-        epsilon: floor of each logarithm's argument for probabilities; below it the gradient is 0.
-        normalize: divide the probabilities by their sum over `axis` first, as Keras does.
 
     Returns:
         One value per sample, in nats.
@@ -176,22 +178,18 @@ def sparse_categorical_crossentropy(
         >>> f"{loss([0], [[3.1, 3.0, 3.0]]):.6f}"
         '1.033069'
     """
-    if from_logits and label_smoothing == 0:
-        # log_softmax at the label alone. Both terms are taken relative to the largest logit: the difference of
-        # logsumexp(z) and z_y would lose the digits of logits like 1e4.
-        top = xp.stop_gradient(xp.max(y_pred, axis=axis, keepdims=True))
-        rest = xp.log(xp.sum(xp.exp(y_pred - top), axis=axis))
-        return rest - (picked(xp, y_true, y_pred, axis=axis) - xp.squeeze(top, axis=axis))
-    if label_smoothing == 0:
-        p = normalized(xp, y_pred, axis) if normalize else y_pred
-        return with_nan(xp, -floored_log(xp, picked(xp, y_true, p, axis=axis), epsilon), p, axis)
-    log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
-    of_label = -picked(xp, y_true, log_p, axis=axis)
-    return (1 - label_smoothing) * of_label - label_smoothing * xp.mean(log_p, axis=axis)
+    if label_smoothing > 0:
+        log_p = log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize)
+        of_label = -(1 - label_smoothing) * picked(xp, y_true, log_p, axis=axis)
+        return of_label - label_smoothing * xp.mean(log_p, axis=axis)
+    if from_logits:
+        return xp.logsumexp_minus(y_pred, picked(xp, y_true, y_pred, axis=axis), axis=axis)
+    p = normalized(xp, y_pred, axis) if normalize else y_pred
+    return with_nan(xp, -floored_log(xp, picked(xp, y_true, p, axis=axis), epsilon), p, axis)
 
 
 def with_nan(xp: Any, values: Array, y_pred: Array, axis: int) -> Array:
-    """The values of samples, nan where any class of theirs is: that of the label alone would hide it."""
+    """One value per sample, of the label's entry alone; nan where another entry of `y_pred` is."""
     wrong = xp.isnan(xp.sum(y_pred, axis=axis))
     return xp.where(wrong, float("nan"), values)
 
@@ -210,24 +208,25 @@ def one_hot(xp: Any, labels: Array, like: Array, axis: int, label_smoothing: flo
 
 @sparse_categorical_crossentropy.gradient
 def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, ignore_index: Any,
-    **how: Any,
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, from_logits: bool, label_smoothing: float, epsilon: float,
+    normalize: bool,
 ) -> Array:  # fmt: skip
-    if label_smoothing == 0 and not how["from_logits"] and not how["normalize"]:
-        p = picked(xp, y_true, y_pred, axis=axis)
-        return xp.one_hot_times(-1 / log_divisor(xp, p, how["epsilon"]), y_true, y_pred, axis)
+    if label_smoothing == 0 and not from_logits and not normalize:  # -1 / p_y at the label, 0 elsewhere
+        p_y = picked(xp, y_true, y_pred, axis=axis)
+        return xp.one_hot_times(-1 / log_divisor(xp, p_y, epsilon), y_true, y_pred, axis)
     t = one_hot(xp, y_true, y_pred, axis, label_smoothing)
-    if how["from_logits"]:
-        return xp.softmax(y_pred, axis=axis) - t  # the targets sum to 1
-    return class_gradient(xp, t, y_pred, axis, **how)
+    if from_logits:
+        return xp.softmax(y_pred, axis=axis) - t
+    return class_gradient(xp, t, y_pred, axis, from_logits, epsilon, normalize)
 
 
 @sparse_categorical_crossentropy.hessian
 def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, ignore_index: Any,
-    **how: Any,
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, from_logits: bool, label_smoothing: float, epsilon: float,
+    normalize: bool,
 ) -> Array:  # fmt: skip
-    return class_hessian(xp, one_hot(xp, y_true, y_pred, axis, label_smoothing), y_pred, axis, **how)
+    t = one_hot(xp, y_true, y_pred, axis, label_smoothing)
+    return class_hessian(xp, t, y_pred, axis, from_logits, epsilon, normalize)
 
 
 @over_labels(domain=lambda _: {"y_pred": LOG_PROBABILITY}, undershoot=lambda _: 1.0)
@@ -237,8 +236,8 @@ def nll(
     y_pred: Array,
     *,
     axis: int = -1,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
 ) -> Array:
     """Negative log-likelihood of integer labels, in nats.
 
@@ -250,7 +249,6 @@ def nll(
         axis: the axis of the classes (1 for torch's N, C, H, W).
         class_weight: one weight per class; multiplies the sample weight by weight_y (torch's mean with weights is
             `reduction="weighted_mean"`).
-        ignore_index: samples with this label are masked, in the count too.
 
     Returns:
         One value per sample, in nats.
@@ -285,8 +283,8 @@ def binary_crossentropy(
     y_true: Array,
     y_pred: Array,
     *,
-    from_logits: bool = False,
-    label_smoothing: UnitInterval = 0.0,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
     epsilon: BelowHalf = 1e-7,
     pos_weight: Annotated[float | tuple[float, ...], one_or_each(non_negative)] | None = None,
     axis: Any = -1,
@@ -298,8 +296,6 @@ def binary_crossentropy(
     Args:
         y_true: probabilities t of the outcome 1 (or labels 0 and 1), any shape.
         y_pred: probabilities p, or logits z with p = 1 / (1 + exp(-z)); the shape of `y_true`.
-        from_logits: whether `y_pred` holds logits.
-        label_smoothing: s in [0, 1].
         epsilon: floor of p and of 1 - p, each on its own, for probabilities; below it the gradient is 0.
         pos_weight: w, what an outcome of 1 counts, 0 or above (torch's); None is 1. A list has one number per class,
             along `axis` (where that is `()` or None, the last, as torch's).
@@ -319,25 +315,8 @@ def binary_crossentropy(
     t = smooth_pair(y_true, label_smoothing)
     a, b = _weighed(xp, pos_weight, t, axis), 1 - t
     if from_logits:
-        # No term is negative: softplus(z) - t z would cancel for confident, right predictions.
-        positive, size, m = _tail(xp, y_pred)
-        rest = xp.log1p(m)
-        wrong = xp.zero_times(xp.where(positive, b, a), size)
-        return (rest if pos_weight is None else (a + b) * rest) + wrong
-    return -a * floored_log(xp, y_pred, epsilon, a) - b * _floored_log1m(xp, y_pred, epsilon, b)
-
-
-@shared
-def _tail(xp: Any, z: Array) -> tuple[Array, Array, Array]:
-    """Whether z is positive, |z|, and exp(-|z|)."""
-    sign = xp.sign_or_one(z)  # and not `abs`, whose derivative at 0 would be lost to a second one
-    size = sign * z
-    return sign > 0, size, xp.exp(-size)
-
-
-def _weighed(xp: Any, pos_weight: Any, t: Array, axis: Any) -> Array:
-    """What an outcome of 1 counts, times its probability."""
-    return t if pos_weight is None else per_class(xp, "pos_weight", pos_weight, t, axis) * t
+        return logistic_loss(xp, y_pred, a, b, sums_to_one=pos_weight is None)
+    return -a * floored_log(xp, y_pred, epsilon, a) - b * floored_log1m(xp, y_pred, epsilon, b)
 
 
 def smooth_pair(t: Array, label_smoothing: float) -> Array:
@@ -345,11 +324,9 @@ def smooth_pair(t: Array, label_smoothing: float) -> Array:
     return t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / 2
 
 
-def _floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
-    """log(max(1 - p, epsilon)), by log1p so that a small p keeps its digits."""
-    if epsilon == 0:
-        return xp.log1p(-xp.safe_log_arg(weight, p, 1.0))
-    return xp.clamp_min(xp.log1p(xp.clamp_min(-p, -1.0)), math.log(epsilon))
+def _weighed(xp: Any, pos_weight: Any, t: Array, axis: Any) -> Array:
+    """w t."""
+    return t if pos_weight is None else per_class(xp, "pos_weight", pos_weight, t, axis) * t
 
 
 @binary_crossentropy.gradient
@@ -359,12 +336,9 @@ def pair_gradient(
 ) -> Array:  # fmt: skip
     """The derivative of `binary_crossentropy`."""
     t = smooth_pair(y_true, label_smoothing)
-    a = _weighed(xp, pos_weight, t, axis)
+    a, b = _weighed(xp, pos_weight, t, axis), 1 - t
     if from_logits:
-        # sigmoid(z) - t with the tail kept: sigmoid(|z|) is 1 / (1 + m), and sigmoid(-|z|) is m / (1 + m).
-        (positive, _, m), b = _tail(xp, y_pred), 1 - t
-        return xp.where(positive, b - a * m, b * m - a) / (1 + m)
-    b = 1 - t
+        return logistic_slope(xp, y_pred, a, b)
     return b / log_divisor(xp, 1 - y_pred, epsilon, b) - a / log_divisor(xp, y_pred, epsilon, a)
 
 
@@ -377,9 +351,8 @@ def pair_hessian(
     if from_logits and pos_weight is None:
         return xp.expit(y_pred) * xp.expit(-y_pred)
     t = smooth_pair(y_true, label_smoothing)
-    a = _weighed(xp, pos_weight, t, axis)
+    a, b = _weighed(xp, pos_weight, t, axis), 1 - t
     if from_logits:
-        return (a + (1 - t)) * xp.expit(y_pred) * xp.expit(-y_pred)
-    b = 1 - t
+        return (a + b) * xp.expit(y_pred) * xp.expit(-y_pred)
     p, q = log_divisor(xp, y_pred, epsilon, a), log_divisor(xp, 1 - y_pred, epsilon, b)
     return a / p / p + b / q / q

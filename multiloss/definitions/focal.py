@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from multiloss.definitions import classification as ce
-from multiloss.definitions.divergence import log_divisor, normalized, normalized_gradient
+from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.definitions.margin import step
 from multiloss.engine.definition import elementwise, over_axis, over_labels, per_class
-from multiloss.engine.numerics import tiny
+from multiloss.engine.numerics import log_divisor, tiny
 from multiloss.engine.options import BelowHalf, NonNegative, OneOrEach, UnitInterval, Vector, single_axis
 
 Array = Any

@@ -1,5 +1,5 @@
-"""What comes into a call, once for every kind of loss: bound to the inputs, native arrays, checked; labels and domains
-are read where they can be read."""
+"""The arguments of a call, for every kind of loss: bound to the inputs, made native arrays, checked. Labels and domains
+are checked where values can be read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _EVERY_CALL = ("sample_weight", "mask")
 
 
 def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
-    """The inputs in their order, `sample_weight` and `mask`, from arguments by place and by name; None for what is left
-    out. Of (y_true, y_pred) those two may come by place, as in Keras."""
+    """The inputs in their order, then `sample_weight` and `mask`; None for those that are left out. Behind
+    (y_true, y_pred) these two may come by place, as in Keras."""
     inputs = definition.inputs
     places = inputs if definition.kind == "of_inputs" else inputs + _EVERY_CALL
     if len(given) > len(places):
@@ -56,19 +56,19 @@ def argnums(wrt: Any, definition: Definition) -> tuple[int, ...]:
 
 
 class Call:
-    """Converts and checks what each call of one loss gets, and remembers what passed.
+    """Converts and checks the arguments of each call of one loss, and remembers the kinds of arrays that passed.
 
-    In a training loop shapes and dtypes repeat: of arrays like ones that passed before, only labels are looked at.
+    In a training loop shapes and dtypes repeat. Of arrays that are like earlier ones only the labels are checked.
     """
 
     def __init__(self, spec: Any) -> None:
         self.spec = spec
         self._first = True
         self.passed: set[Any] = set()
-        """Signatures of inputs that need no checks any more, but of labels."""
+        """Signatures of inputs of which only labels still need a check."""
 
     def signature(self, be: Any, arrays: list[Any]) -> Any:
-        """Of a call without weights and mask whose inputs are plain arrays of the framework; None of others."""
+        """The signatures of inputs that are plain native arrays, without weights and mask; None for other calls."""
         if arrays[-1] is not None or arrays[-2] is not None:
             return None
         found = []
@@ -82,15 +82,15 @@ class Call:
         return tuple(found)
 
     def __call__(self, be: Any, arrays: list[Any], *, first: bool | None = None) -> tuple[list[Any], bool]:
-        """Native arrays (the inputs, sample_weight, mask), and whether all labels were seen to be in range.
-        Whether this is the `first` call it knows itself, where it may look."""
+        """Native arrays (the inputs, sample_weight, mask), and whether all labels were seen to be in range. `first`:
+        whether to check as at the first call; None: if this is the first one."""
         spec = self.spec
         like_before = self.signature(be, arrays)
         if like_before is not None and like_before in self.passed:
             return arrays, not spec.definition.has_classes or self._trusted(be, arrays)
         arrays = convert(be, spec.definition.inputs, arrays)
         labels_checked = check(be, spec, arrays, first=self._first if first is None else first)
-        # While compiling `first` is given: torch.compile would compile anew once what it looked at here has changed.
+        # While compiling `first` is given, so that torch.compile does not depend on `_first`, which changes.
         if like_before is not None or (first is None and self._first and have_values(be, arrays)):
             self._first = False
         if like_before is not None and not spec.validate:
@@ -105,13 +105,13 @@ class Call:
 
 
 def have_values(be: Any, arrays: Iterable[Any]) -> bool:
-    """Whether none of these is a meta, fake, symbolic or traced array. A call with such a one is not the first call,
-    which checks what can only be read of values."""
+    """Whether none of these is a meta, fake, symbolic or traced array. A call with such an array does not count as the
+    first one, which checks values."""
     return all(x is None or be.signature(x) is not None for x in arrays)
 
 
 def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
-    """Inputs of these names, sample_weight and mask as native arrays, on the device of the second input."""
+    """The inputs, sample_weight and mask as native arrays, on the device of the second input."""
     names = (*inputs, *_EVERY_CALL)
     main, first = arrays[1], next((x for x in arrays[:-2] if x is not None and be.is_native(x)), None)
     main = be.asarray(main, main if be.is_native(main) else first, names[1])
@@ -122,14 +122,14 @@ def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
 
 
 def arranged(be: Any, spec: Any, arrays: list[Any]) -> dict[str, Array]:
-    """The inputs that are there, by name, with their axes where the shapes of the definition have them."""
+    """The given inputs by name, with their axes in the order of the definition's shapes."""
     definition = spec.definition
     found = definition.arrange(be.xp, arrays[:-2], spec.kwargs)
     return {name: x for name, x in zip(definition.inputs, found, strict=True) if x is not None}
 
 
 def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
-    """Refuse what cannot be computed. Returns whether all labels were seen to be in range."""
+    """Refuse arguments that the loss is not defined for. Returns whether all labels were seen to be in range."""
     definition, given = spec.definition, dict(zip(spec.definition.inputs, arrays, strict=False))
     if definition.kind == "of_inputs":
         for name, x in given.items():
@@ -195,7 +195,7 @@ def check_weights(be: Any, sample_weight: Array | None, mask: Array | None, samp
 
 
 def _check_labels(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], mask: Array | None) -> bool:
-    """Whether all labels with a range are known to be in it."""
+    """Whether all labels (and lengths) are known to be in their range; known ones out of range are refused."""
     labels_checked, quick = True, getattr(be, "labels_fit", None)
     for name, x in inputs.items():
         if not how.has_range(name):
@@ -221,7 +221,7 @@ def _check_labels(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
 
 
 def _way_out(spec: Any, how: Layout, name: str) -> str | None:
-    """What a loss without `ignore_index` has for labels such as -1."""
+    """The advice for a label such as -1 to a loss without `ignore_index`."""
     if isinstance(how, ByAxis) or "ignore_index" in spec.kwargs:
         return None
     if len(how.definition.shapes[name].letters) == 1:
@@ -239,7 +239,7 @@ def _check_domain(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
     keep = None if mask is None else be.host(mask)
     labels = None if ignored is None else be.host(next(x for name, x in inputs.items() if how.has_range(name)))
     if (mask is not None and keep is None) or (ignored is not None and labels is None):
-        return  # which samples count cannot be read
+        return  # it cannot be read which samples count
     keep = None if keep is None else spread_host(keep, how.samples)
     if labels is not None:
         counted = labels != ignored
@@ -272,5 +272,5 @@ def spread_host(keep: Any, samples: Any) -> Any:
 
 
 def _over(how: Layout, keep: Any, name: str, values: Any) -> Any:
-    """A mask of the samples on the host, for each entry of an input."""
+    """A mask of the samples on the host, spread over the entries of an input."""
     return np.broadcast_to(how.over(keep, name, values.ndim), values.shape)

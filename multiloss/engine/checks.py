@@ -1,4 +1,4 @@
-"""What bad input gets. Every message names the argument, what came and what was wanted."""
+"""All messages about bad input. Each names the argument, what came and what was wanted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ Shape = Sequence[int | None]
 
 @dataclass(frozen=True)
 class Domain:
-    """The closed or half-open interval that an input must lie in, and what to say when it does not.
-
-    With `values` it must be one of these, exactly.
-    """
+    """The interval that an input must lie in (or the `values` that it must have), and the words of the error."""
 
     low: float
     high: float
@@ -28,7 +25,7 @@ class Domain:
 
 PROBABILITY = Domain(0.0, 1.0, "probabilities in [0, 1]", "these look like logits: pass from_logits=True")
 MEMBERSHIP = Domain(0.0, 1.0, "probabilities in [0, 1]")
-"""The same of single elements, which sum to nothing in particular."""
+"""Probabilities that need not sum to 1."""
 NON_NEGATIVE = Domain(0.0, np.inf, "values of 0 or above")
 POSITIVE = Domain(0.0, np.inf, "values above 0", open_low=True)
 LOG_PROBABILITY = Domain(
@@ -48,15 +45,15 @@ ABOVE_MINUS_ONE = Domain(-1.0, np.inf, "values above -1 (log(1 + x) is taken)", 
 
 
 def rounding(dtype: Any) -> float:
-    """By how much probabilities of that dtype, and their sums, may be off by rounding."""
+    """How far rounding may take probabilities of that dtype, and their sums, off."""
     return next((x for half, x in (("bfloat16", 2.0**-6), ("float16", 2.0**-9)) if half in str(dtype)), 1e-3)
 
 
 def in_domain(
     name: str, values: np.ndarray, domain: Domain, has_logits: bool, dtype: Any, *, always: bool = False
 ) -> None:
-    """Refuse values outside `domain`, which came as `dtype`; nan passes (it shows in the loss). Functions `always`
-    check."""
+    """Refuse values outside `domain`, given in `dtype`; nan passes, as it shows in the loss. `always`: the check cannot
+    be switched off."""
     if values.size == 0:
         return
     off = "" if always else " (validate=False switches this check off)"
@@ -75,7 +72,7 @@ def in_domain(
 
 
 def label_sets(name: str, values: np.ndarray, classes: int | None) -> None:
-    """Refuse what is no class number in [0, classes) and no padding of -1."""
+    """Refuse entries that are neither a class in [0, classes) nor the padding -1."""
     wrong = (values < -1) | (False if classes is None else values >= classes)
     if wrong.any():
         raise ValueError(
@@ -85,8 +82,7 @@ def label_sets(name: str, values: np.ndarray, classes: int | None) -> None:
 
 
 def sums_to_one(name: str, values: np.ndarray, axis: Any, keep: np.ndarray | None, dtype: Any, way_out: str) -> None:
-    """Refuse distributions, which came as `dtype`, whose sum over `axis` is not 1 (`validate=True` only); `way_out` is
-    what makes it 1."""
+    """Refuse distributions, given in `dtype`, whose sum over `axis` is not 1; `way_out` says how to make it 1."""
     sums = values.sum(axis=axis, dtype=np.float64)
     sums = sums if keep is None else sums[keep]
     off = np.abs(sums - 1)
@@ -100,7 +96,7 @@ def labels_fit(labels: np.ndarray, classes: int) -> bool:
     """Whether all labels are in [0, classes)."""
     if labels.size == 0:
         return True
-    # One pass: seen as unsigned, a negative label is larger than any number of classes.
+    # In one pass: as an unsigned number a negative label is larger than any number of classes.
     unsigned = labels.view(f"u{labels.dtype.itemsize}") if labels.dtype.kind == "i" else labels
     return bool(unsigned.max() < classes)
 
@@ -113,8 +109,8 @@ def labels_in_range(
     name: str = "y_true",
     way_out: str | None = None,
 ) -> None:
-    """Refuse labels outside [0, classes) that are neither ignored nor masked, naming the first one; `way_out` is what a
-    loss without `ignore_index` has for labels such as -1."""
+    """Refuse labels outside [0, classes) that are neither ignored nor masked, naming the first one; `way_out` is the
+    advice for labels such as -1, if the loss has no `ignore_index`."""
     counted = True if ignore_index is None else labels != ignore_index
     bad = labels[((labels < 0) | (labels >= classes)) & counted & (True if keep is None else keep)]
     if bad.size:
@@ -124,7 +120,7 @@ def labels_in_range(
 
 
 def lengths_in_range(name: str, lengths: np.ndarray, most: int, of: str, keep: np.ndarray | None) -> None:
-    """Refuse lengths outside [0, most] that are not masked, naming the first one; `of` says what `most` is."""
+    """Refuse lengths outside [0, most] that are not masked, naming the first one; `of` says in words what `most` is."""
     bad = ((lengths < 0) | (lengths > most)) & (True if keep is None else keep)
     if bad.any():
         at = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -133,12 +129,12 @@ def lengths_in_range(name: str, lengths: np.ndarray, most: int, of: str, keep: n
 
 
 def same(a: Shape, b: Shape) -> bool:
-    """Whether two shapes are equal, as far as they are known."""
+    """Whether two shapes are equal. An unknown length (None) fits any."""
     return len(a) == len(b) and all(x is None or y is None or x == y for x, y in zip(a, b, strict=True))
 
 
 def equal_shapes(y_true: Shape, y_pred: Shape) -> None:
-    """Refuse different shapes: nothing is broadcast silently. An unknown length (None) fits any."""
+    """Refuse different shapes: nothing is broadcast silently."""
     if same(y_true, y_pred):
         return
     a, b = tuple(y_true), tuple(y_pred)
@@ -148,7 +144,7 @@ def equal_shapes(y_true: Shape, y_pred: Shape) -> None:
 
 
 def label_shape(y_true: Shape, y_pred: Shape, axis: int, loss: str) -> None:
-    """Refuse labels of this loss that do not have the shape of `y_pred` without the class axis."""
+    """Refuse labels that do not have the shape of `y_pred` without the class axis."""
     wanted = [n for i, n in enumerate(y_pred) if i != axis % len(y_pred)]
     if same(y_true, wanted):
         return
@@ -177,7 +173,7 @@ def axis_fits(axis: Any, shape: Shape, name: str) -> None:
 
 
 def weight_shape(name: str, weight: Shape, samples: Shape, y_pred: Shape) -> None:
-    """Refuse weights or masks that are not broadcastable to the per-sample values from the left."""
+    """Refuse weights or masks that cannot be broadcast to the per-sample values from the left."""
     if len(weight) <= len(samples) and all(
         a is None or b is None or a == b or a == 1 for a, b in zip(weight, samples[: len(weight)], strict=True)
     ):
@@ -207,7 +203,7 @@ def lengths_differ(name: str, wanted: str, shape: Shape, letter: str, before: An
 
 
 def empty_length(name: str, wanted: str, shape: Shape, letter: str) -> ValueError:
-    """The error for an axis of length 0 of what is no sample."""
+    """The error for an axis of length 0 that is not one of samples."""
     return ValueError(f"{name} of shape ({wanted}) must have {letter} of at least 1, got {tuple(shape)}")
 
 
@@ -217,12 +213,12 @@ def missing_input(loss: str, name: str, names: tuple[str, ...]) -> TypeError:
 
 
 def surplus_input(loss: str, what: str, names: tuple[str, ...]) -> TypeError:
-    """The error for an argument too many, or given twice, or of a name that there is none of."""
+    """The error for a surplus or unknown argument, or one that is given twice."""
     return TypeError(f"{loss} takes ({', '.join(names)}), sample_weight and mask; {what}")
 
 
 def whole_batch(loss: str, shape: Shape) -> ValueError:
-    """The error for weights of a loss that has one value for a batch."""
+    """The error for weights to a loss that has one value for a batch."""
     return ValueError(
         f"sample_weight must have the shape () of the one value that {loss} has for a batch, got {tuple(shape)}; "
         f"a mask may leave samples out, where it takes one"
@@ -242,7 +238,7 @@ def mask_dtype(dtype: Any) -> TypeError:
 
 
 def real_dtype(name: str, dtype: Any) -> TypeError:
-    """The error for complex, boolean or other values where real numbers are wanted."""
+    """The error for dtypes other than real numbers."""
     return TypeError(f"{name} must hold real numbers, got dtype {dtype}")
 
 
@@ -253,7 +249,7 @@ def two_frameworks(found: Mapping[str, str]) -> TypeError:
 
 
 def masked_array(name: str) -> TypeError:
-    """The error for `numpy.ma`, whose True leaves out and whose mask has one entry an element."""
+    """The error for `numpy.ma`, whose mask has one entry for each element, and where True leaves out."""
     return TypeError(
         f"{name} is a NumPy masked array, whose mask would be lost; give a loss its data, and as mask= which samples "
         f"to keep (True keeps)"
@@ -269,7 +265,7 @@ def foreign(name: str, backend: str, framework: str) -> TypeError:
 
 
 def placeholder(name: str) -> TypeError:
-    """The error for what a functional Keras model is made of."""
+    """The error for the symbolic tensors of a functional Keras model."""
     return TypeError(
         f"{name} is a KerasTensor, a placeholder without values; give the loss to model.compile(loss=...), or call it "
         f"in the call() of a layer"

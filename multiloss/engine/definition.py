@@ -1,19 +1,19 @@
 """What a loss is: a pure function over an array namespace, its derivatives, and what the pipeline must know of it.
 
-Three decorators say which axis a loss consumes; they add no behaviour:
+Four decorators say what a loss takes:
 
-* `elementwise`: the function gives one value per element; the pipeline averages over `axis`.
-* `over_axis`: the function takes `axis` and gives one value per sample (it sums, or takes a root of a mean, itself).
+* `elementwise`: the function gives one value per element, and the pipeline averages over `axis`.
+* `over_axis`: the function takes `axis` and gives one value per sample.
 * `over_labels`: the same with integer labels, of the shape of `y_pred` without `axis`.
-
-A fourth, `of_inputs`, is for every loss whose inputs are others: it names them and their shapes (`engine.shapes`).
+* `of_inputs`: a loss of other inputs; the decorator names them and their shapes (`engine.shapes`).
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from multiloss.engine import options as read
@@ -35,21 +35,21 @@ class Definition:
         domain: `options -> {input name: Domain}`, what the first call checks.
         axis: reader of the `axis` option.
         symmetric: whether swapping the arguments leaves the value (used by the property tests).
-        residual: `(xp, y_true, y_pred) -> how far each prediction is from the one of least loss`, where a parabola with
-            the curvature slope / residual leads there: gradient boosting steps by it. Losses of p - t alone, say, whose
-            slope over p - t is finite at 0 and never grows with |p - t|.
-        shapes: of the inputs of a loss "of_inputs", by name.
+        residual: `(xp, y_true, y_pred) -> distance of each prediction from the one of least loss`, for a loss where a
+            parabola of the curvature slope / residual leads there: gradient boosting takes such steps. The quotient
+            must be finite at 0 and never grow with the distance.
+        shapes: the shapes of the inputs of a loss "of_inputs", by name.
         whole_batch: whether a loss "of_inputs" has one value for a batch, and not one for each sample.
-        holds_constant: whether its gradient takes parts of the formula as constants, and so is no difference of values.
-        arrange: `(xp, inputs, options) -> inputs` as `shapes` has them, where an option lets them come otherwise.
-        example: inputs for the property tests, from a NumPy generator, where shapes and domains do not say enough.
-        classes: whether `axis` holds the classes of a sample, of which there must be some.
+        holds_constant: whether its gradient takes parts of the formula as constants, and so is not that of the value.
+        arrange: `(xp, inputs, options) -> inputs` as `shapes` has them, if an option lets them come otherwise.
+        example: inputs for the property tests, from a NumPy generator, if shapes and domains do not say enough.
+        classes: whether `axis` holds the classes of a sample, of which there must be at least one.
         may_be_empty: letters of `shapes` whose length may be 0 (that of the samples always may).
-        undershoot: `options -> number`, of a loss that is 0 or above for probabilities: how much its value falls below
-            0 at most, for each unit by which one exceeds 1; None where the options allow other values. A value that
-            falls lower is nan, so that logits taken for probabilities do not train.
+        undershoot: `options -> number`, for a loss that is never negative for probabilities: by how much at most its
+            value falls below 0 for each unit by which one exceeds 1; None if the options allow negative values. A lower
+            value becomes nan, so that logits taken for probabilities do not train.
         is_root: whether it is a root of a mean over `axis`, which over one element is an absolute value.
-        table: what a loss that holds a table of centers says of it.
+        table: the table of centers of a loss that has one.
     """
 
     def __init__(
@@ -79,7 +79,6 @@ class Definition:
         self.name = name or value.__name__
         self.aliases = tuple(aliases)
         self.family = value.__module__.rpartition(".")[2]
-        self.doc = inspect.getdoc(value) or ""
         self.domain = domain or (lambda options: {})
         self.axis = axis
         self.symmetric = symmetric
@@ -91,9 +90,9 @@ class Definition:
         self.has_labels = kind == "over_labels"
         """Whether `y_true` holds one integer label a sample."""
         self.kernel: str | None = self.name
-        """The name by which adapters look for kernels of their framework; a registered loss, whatever its name, has
-        none."""
+        """The name by which adapters look for kernels of their framework; None for a registered loss."""
         self.options = _defaults(value, shapes)
+        self.doc = _with_meanings(value, self.options)
         self.integer_targets = self.has_labels or self.domain(self.options).get("y_true") is LABEL_SETS
         """Whether `y_true` holds integers: a label a sample, or sets of them."""
         parameters = inspect.signature(value).parameters
@@ -131,10 +130,8 @@ class Definition:
         return self.gradients.get(self.inputs[1])
 
     def gradient(self, function: Function | str) -> Function:
-        """Register the closed-form derivative with respect to the second input, of the value that each element takes
-        part in: `@loss.gradient`. `@loss.gradient("var")` registers the one by another input.
-
-        The function takes those of the options that it names.
+        """Register the closed-form derivative of each value with respect to each element of the second input:
+        `@loss.gradient`; of another input: `@loss.gradient("var")`. The function takes the options that it names.
         """
         if isinstance(function, str):
             return functools.partial(self._register, function)
@@ -144,7 +141,7 @@ class Definition:
         if name not in self.inputs or self.is_integer(name):
             real = ", ".join(repr(one) for one in self.inputs if not self.is_integer(one))
             raise ValueError(f"a gradient of {self.name} must be by one of {real}, got {name!r}")
-        if self.arranges:  # it would be by the arranged input, and not by the one that came
+        if self.arranges:  # it would be the derivative by the arranged input, not by the one that came
             raise TypeError(f"{self.name} arranges its inputs, so its derivatives are left to the framework")
         self.gradients[name] = _with_what_it_takes(function)
         return function
@@ -155,16 +152,17 @@ class Definition:
         return function
 
     def counting(self, function: Function) -> Function:
-        """Register how many each value counts for in a mean, 1 or 0 (by targets alone: it has no derivative)."""
+        """Register how many each value counts for in a mean, 1 or 0. It depends on targets alone, not on
+        predictions."""
         self.counts = _with_what_it_takes(function)
         return function
 
     def stepping(self, function: Function) -> Function:
         """Register what a loss adds to the step of its table: `(xp, Compared, features, sums, **options)`.
 
-        It gives which samples the step of center loss counts, and what each center moves by besides, (C, D).
-        `sums(labels, rows, keep)` has the sum of row - feature over the samples of each class, and their number, of all
-        processes.
+        It gives which samples the step of center loss counts, and what is added to each center, (C, D).
+        `sums(labels, rows, keep)` gives for each class the sum of row - feature over its samples, and their number,
+        both over all processes.
         """
         self.own_step = _with_what_it_takes(function)
         return function
@@ -177,12 +175,13 @@ class Definition:
         return f"<definition {self.name}>"
 
     def __deepcopy__(self, memo: Any) -> Definition:
-        # The copy of a loss is the same loss, whatever its name has come to mean.
+        # A copy of a loss keeps its definition, even if that name was registered anew.
         return self
 
 
 def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, Any]:
-    """The keyword-only parameters are the options; all but `axis` and `keep`, which the pipeline hands in."""
+    """The options and their defaults: the keyword-only parameters, but for `axis` and `keep`, which the pipeline
+    gives."""
     parameters = list(inspect.signature(value).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("axis", "keep")]
@@ -202,8 +201,21 @@ def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, An
     return {p.name: p.default for p in keywords}
 
 
+def _with_meanings(value: Function, options: Iterable[str]) -> str:
+    """The docstring; options that it leaves to their annotations are explained at the end of its arguments."""
+    doc = inspect.getdoc(value) or ""
+    meanings = {name: read.meaning_of(value, name) for name in options if f"    {name}: " not in doc}
+    lines = [
+        textwrap.fill(f"{name}: {meaning}", 118, initial_indent=" " * 4, subsequent_indent=" " * 8)
+        for name, meaning in meanings.items()
+        if meaning
+    ]
+    arguments, returns, rest = doc.partition("\n\nReturns:")
+    return "\n".join([arguments, *lines]) + returns + rest
+
+
 def _with_what_it_takes(function: Function) -> Function:
-    """The function, which is handed all options of a loss and gets those that it names."""
+    """A function that is called with all options of a loss, and passes on those that `function` names."""
     parameters = inspect.signature(function).parameters.values()
     names = frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -229,14 +241,14 @@ def shared(part: Function) -> Function:
             return part(xp, *arrays, **options)
         key = (part, *map(id, arrays), *sorted(options.items()))
         if key not in memo:
-            memo[key] = part(xp, *arrays, **options), arrays  # held, so that their ids stay theirs
+            memo[key] = part(xp, *arrays, **options), arrays  # kept alive, so that no other array gets their ids
         return memo[key][0]
 
     return once
 
 
 def per_class(xp: Any, name: str, numbers: Any, like: Any, axis: Any) -> Any:
-    """An option that is one number, or one per class along `axis` (of `()` and None: the last), as a factor."""
+    """An option that is one number, or one per class along `axis` (the last, if that is `()` or None), as a factor."""
     if not isinstance(numbers, tuple):
         return numbers
     axes = axis if isinstance(axis, tuple) and axis else (axis if isinstance(axis, int) else -1,)
@@ -247,15 +259,15 @@ def per_class(xp: Any, name: str, numbers: Any, like: Any, axis: Any) -> Any:
 
 
 def elementwise(**about: Any) -> Callable[[Function], Definition]:
-    """A loss of single elements, averaged over `axis` by the pipeline; it may take `axis`, for options of classes."""
+    """A loss of single elements, averaged over `axis` by the pipeline. It may take `axis`, for options by class."""
     return lambda value: Definition(value, kind="elementwise", **about)
 
 
 def over_axis(**about: Any) -> Callable[[Function], Definition]:
     """A loss that consumes `axis` itself; `y_true` has the shape of `y_pred`.
 
-    With a parameter `keep` it gets the mask (of the samples, or None), for what it reads of the whole batch; such a
-    loss has no closed-form gradient, which would be taken in parts of a batch.
+    A parameter `keep` is the mask (of the samples, or None), for a loss that looks at the whole batch. It has no
+    closed-form gradient, since those are computed in parts of a batch.
     """
     return lambda value: Definition(value, kind="over_axis", **about)
 
@@ -266,11 +278,10 @@ def over_labels(**about: Any) -> Callable[[Function], Definition]:
 
 
 def of_inputs(shapes: Mapping[str, str], **about: Any) -> Callable[[Function], Definition]:
-    """A loss of the inputs named, with these shapes (see `engine.shapes`); one that may be left out has the default
-    None.
+    """A loss of the named inputs, with these shapes (see `engine.shapes`). An optional input has the default None.
 
     The function gives one value per sample, or a pair: what each sample adds to the sum, and how many it counts for in
-    a mean. With a parameter `keep` it gets the mask (of the shape of the samples, or None), and leaves those samples
-    out of everything itself: out of every pair, out of every statistic.
+    a mean. A parameter `keep` is the mask (of the shape of the samples, or None); the function itself then leaves
+    masked samples out of every pair and every statistic.
     """
     return lambda value: Definition(value, kind="of_inputs", shapes=shapes, axis=None, **about)

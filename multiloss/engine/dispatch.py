@@ -1,4 +1,4 @@
-"""Which backend: by name, or from the arrays. No framework is imported on the library's own account."""
+"""The backend of a call: by name, or from the arrays. No framework is imported before it is asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from multiloss.engine import checks
 
-# Each is called as the framework that it needs, and as the extra that installs that.
+# Each has the name of the framework that it needs, which is also that of the extra.
 _OURS = ("numpy", "torch", "tensorflow", "jax", "keras")
 _adapters: dict[str, Any] = {}
 
@@ -40,7 +40,7 @@ def _load_ours(name: str) -> Any:
         )
     if name == "keras":
         _import_keras()
-    if name == "torch":  # torch.compile traces this statement, and no importlib
+    if name == "torch":  # a statement, since torch.compile cannot trace importlib
         import multiloss_torch
 
         return multiloss_torch
@@ -85,8 +85,8 @@ def list_backends() -> dict[str, bool]:
 
 
 def framework_of(x: Any) -> str | None:
-    """The framework that x is a tensor of, or the backend of somebody else that is in use; None for lists, numbers and
-    what none of them made."""
+    """The framework that x is a tensor of, or the loaded backend of a third party; None for lists, numbers and
+    others."""
     # torch first, and no unions of types: torch.compile traces this.
     modules = sys.modules
     torch = modules.get("torch")
@@ -95,7 +95,7 @@ def framework_of(x: Any) -> str | None:
     if isinstance(x, (np.ndarray, np.generic)):
         return "numpy"
     jax, tensorflow, keras = (modules.get(name) for name in ("jax", "tensorflow", "keras"))
-    # A framework that is still being imported lacks its names: then x cannot be one of its tensors.
+    # A framework that is still being imported lacks some names. Then x cannot be one of its tensors.
     if keras is not None and hasattr(keras, "KerasTensor") and isinstance(x, (keras.KerasTensor, keras.Variable)):
         return "keras"
     if jax is not None and isinstance(x, getattr(jax, "Array", ())):
@@ -108,13 +108,13 @@ def framework_of(x: Any) -> str | None:
 
 
 def backend_of(arrays: Mapping[str, Any]) -> str:
-    """The backend of arguments: that of the framework tensors among them, else NumPy; two frameworks are refused."""
+    """The backend of arguments: the framework of the tensors among them, else NumPy; two frameworks are refused."""
     found: dict[str, str] = {}
     for name, x in arrays.items():
         framework = framework_of(x)
         if framework not in (None, "numpy"):
             found.setdefault(str(framework), name)
-    if "keras" in found:  # its tensors are those of the framework that it runs on, and its variables go with them
+    if "keras" in found:  # its variables may come together with tensors of the framework that it runs on
         found.pop(sys.modules["keras"].backend.backend(), None)
     if len(found) > 1:
         raise checks.two_frameworks(found)
@@ -122,8 +122,8 @@ def backend_of(arrays: Mapping[str, Any]) -> str:
 
 
 def native_arrays(arrays: Mapping[str, Any], kinds: str = "fiu") -> tuple[Any, dict[str, Any]]:
-    """The adapter of arguments, and them as its arrays, where the first tensor among them is; TypeError for one that
-    holds no numbers of these kinds."""
+    """The adapter for arguments, and these as its arrays, on the device of the first tensor among them; TypeError if
+    one holds no numbers of these kinds."""
     be = backend(backend_of(arrays))
     like = next((x for x in arrays.values() if be.is_native(x)), None)
     found = {name: be.asarray(x, like, name) for name, x in arrays.items()}
@@ -134,7 +134,7 @@ def native_arrays(arrays: Mapping[str, Any], kinds: str = "fiu") -> tuple[Any, d
 
 
 def quiet(be: Any) -> AbstractContextManager[Any]:
-    """Where NumPy does not warn of the nan and inf that come out; torch.compile traces no errstate."""
+    """A context in which NumPy does not warn of nan and inf; for NumPy only, as torch.compile cannot trace errstate."""
     return np.errstate(all="ignore") if be.name == "numpy" else nullcontext()
 
 
@@ -151,7 +151,7 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"{name} must be an array or a regular nested list of numbers: {error}") from None
-    if array.dtype.kind == "O" and getattr(x, "dtype", array.dtype) != array.dtype:  # numbers, but in no array
+    if array.dtype.kind == "O" and getattr(x, "dtype", array.dtype) != array.dtype:  # a sparse or ragged tensor
         raise checks.not_dense(name, type(x).__name__)
     if array.dtype.kind in "OUSM":
         raise checks.real_dtype(name, array.dtype)
@@ -159,12 +159,12 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         array = array.astype(np.float64)
     elif not array.dtype.isnative:  # read from a file in the other byte order
         array = array.astype(array.dtype.newbyteorder("="))
-    # torch takes no view that runs backwards (x[::-1]).
+    # torch takes no view with negative strides, such as x[::-1].
     return array.copy() if min(array.strides, default=0) < 0 else array
 
 
 def to_host(x: Any) -> Any:
-    """The values of any framework's tensor in NumPy, wherever they are; other things as they are."""
+    """A tensor of any framework and device as a NumPy array; anything else as it is."""
     framework = framework_of(x)
     if framework in (None, "numpy"):
         return x

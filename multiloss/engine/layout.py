@@ -1,7 +1,7 @@
-"""How the samples of a call lie in its arrays. That is all in which losses differ to the evaluation (`pipeline`).
+"""Which axes of the inputs are those of the samples. It is the only difference between losses for the `pipeline`.
 
-A loss of (y_true, y_pred) takes some axes of `y_pred` together (`ByAxis`); a loss of other inputs says in letters what
-the axes of each are (`ByLetters`, see `shapes`). Both answer the same questions, for an input by its name.
+A loss of (y_true, y_pred) consumes `axis` of `y_pred` (`ByAxis`); a loss of other inputs says in letters what the axes
+of each are (`ByLetters`, see `shapes`). Both answer the same questions, for an input by its name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Shape = tuple[Any, ...]
 
 
 def axes_of(axis: Any, rank: int) -> tuple[int, ...]:
-    """The option `axis` as numbers of axes, in order."""
+    """The option `axis` as a sorted tuple of axes from 0."""
     if axis is None:
         return tuple(range(rank))
     return tuple(sorted(item % rank for item in (axis if isinstance(axis, tuple) else (axis,))))
@@ -31,7 +31,7 @@ def sample_shape(shape: Sequence[Any], axis: Any) -> Shape:
 
 
 def expand(x: Array, axes: tuple[int, ...], rank: int) -> Array:
-    """An array per sample with the axes that were taken together back, of length 1."""
+    """An array per sample with the consumed axes back, of length 1."""
     if not axes:
         return x
     index: list[Any] = [slice(None)] * (rank - len(axes))
@@ -41,7 +41,7 @@ def expand(x: Array, axes: tuple[int, ...], rank: int) -> Array:
 
 
 def trailing(x: Array, have: int, want: int) -> Array:
-    """Axes of length 1 added at the end: weights are broadcast from the left, batch first."""
+    """x with axes of length 1 added at the end: weights are broadcast from the left, batch first."""
     return x[(...,) + (None,) * (want - have)] if want > have else x
 
 
@@ -56,7 +56,7 @@ class ByAxis:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """What a sample takes together."""
+        """The axes within a sample, which the loss consumes."""
         return axes_of(self.axis, len(self.shape))
 
     @property
@@ -81,17 +81,17 @@ class ByAxis:
         return x if self.is_label(name) else expand(x, self.axes, rank)
 
     def most(self, be: Any, name: str, inputs: Mapping[str, Array]) -> Any:
-        """What the labels of an input must be below; None: any may be."""
+        """The number that the labels of an input must be below; None: there is none."""
         return be.xp.class_count(inputs["y_pred"], self.axis) if self.is_label(name) else None
 
     has_range = is_label
 
     def known_most(self, name: str) -> tuple[int | None, str]:
-        """The number, if it is known while tracing; and in words what lengths are measured by, where it holds these."""
+        """The same as a number, None if it is not known; and for lengths, the name of what they are the length of."""
         return self.shape[self.axis], ""
 
     def names(self, name: str, rank: int) -> Sequence[Any]:
-        """What each axis of an input is called; the same name is the same length."""
+        """A name for each axis of an input; axes of the same name have the same length."""
         if not self.is_label(name):
             return range(rank)
         return sample_shape(range(rank + 1), self.axis)
@@ -103,7 +103,7 @@ class ByLetters:
 
     definition: Definition
     lengths: Mapping[str, Any]
-    """What each letter stands for in this call, and `...`."""
+    """The length of each letter in this call, and the shape of `...`."""
 
     @property
     def samples(self) -> Shape:
@@ -128,7 +128,7 @@ class ByLetters:
         return trailing(x, len(self.samples), rank)
 
     def most(self, be: Any, name: str, inputs: Mapping[str, Array]) -> Any:
-        """What the labels of an input must be below; None: any may be."""
+        """The number that the labels of an input must be below; None: there is none."""
         shape = self.definition.shapes[name]
         if shape.below is None:
             return None
@@ -142,17 +142,16 @@ class ByLetters:
         return self.definition.shapes[name].below is not None
 
     def known_most(self, name: str) -> tuple[int | None, str]:
-        """The number, if it is known while tracing; and in words what lengths are measured by, where it holds these."""
+        """The same as a number, None if it is not known; and for lengths, the name of what they are the length of."""
         shapes = self.definition.shapes
         shape, letter = shapes[name], str(shapes[name].below)
         length = self.lengths[letter]
         owner = next(one for one in shapes if letter in shapes[one].letters)
-        return None if length is None else length + int(
-            shape.inclusive
-        ), f"{letter} of {owner}" if shape.inclusive else ""
+        most = None if length is None else length + shape.inclusive
+        return most, f"{letter} of {owner}" if shape.inclusive else ""
 
     def names(self, name: str, rank: int) -> Sequence[Any]:
-        """What each axis of an input is called; the same name is the same length."""
+        """A name for each axis of an input; axes of the same name have the same length."""
         letters = self.definition.shapes[name].letters
         return [*range(rank - len(letters)), *letters]
 
@@ -161,7 +160,7 @@ Layout = ByAxis | ByLetters
 
 
 def layout(be: Any, spec: Any, inputs: Mapping[str, Array]) -> Layout:
-    """Of arrays by name, those that are there; ValueError that names one that does not fit the shapes."""
+    """The layout of the given inputs, by name; ValueError names one that does not fit the shapes."""
     definition = spec.definition
     if definition.kind != "of_inputs":
         return ByAxis(definition, spec.axis, tuple(be.shape(inputs["y_pred"])))

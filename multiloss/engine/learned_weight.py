@@ -1,8 +1,8 @@
-"""Losses with a weight of their own: which losses these are, and what their modules need to know before they draw it.
+"""Losses with a learned weight: which losses these are, and the arguments of the modules that hold the weight.
 
-The pure form takes the weight, one row a class, as an argument: `arcface(labels, features, weight)`. The modules
-(`multiloss.torch.WithWeight`, `multiloss.keras.WithWeight`, `multiloss.flax.WithWeight`) hold it as a parameter that is
-trained. They know a loss by the names and shapes of its inputs, so a new one with such inputs needs no code.
+The loss takes the weight, one row for each class, as an argument: `arcface(labels, features, weight)`. The modules
+(`multiloss.torch.WithWeight`, `multiloss.keras.WithWeight`, `multiloss.flax.WithWeight`) hold it as a trained
+parameter, for every loss whose inputs have these names and shapes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _INPUTS = ("features", "weight")
 
 @dataclasses.dataclass(frozen=True)
 class Owner:
-    """A loss, and the size of the weight that it is to own: `feature_dim` is None where the features will tell."""
+    """A loss, and the size of its weight; `feature_dim` is None if the first features tell it."""
 
     spec: Spec
     num_classes: Count
@@ -31,10 +31,10 @@ class Owner:
 
 
 class FixedSize(FixedOptions):
-    """The modules: neither the options of the loss nor what the weight was made of can be assigned."""
+    """The base of the modules: neither options of the loss nor arguments of the weight can be assigned."""
 
     def _spec(self) -> Spec | None:
-        """That of the loss; None while the module is being made."""
+        """The spec of the loss; None while the module is being made."""
         raise NotImplementedError
 
     def _fixed(self) -> Collection[str]:
@@ -74,14 +74,14 @@ def read(
         num_classes: rows of the weight.
         feature_dim: columns of the weight.
         given: the options of the loss, as of `multiloss.get`.
-        bias: whether it also owns a bias, (num_classes,).
-        seed: what the first weight is drawn with; None: the framework's own generator.
+        bias: whether there is also a bias, (num_classes,).
+        seed: the seed of the first weight; None: the framework's own generator.
 
     Returns:
-        What the module is made of.
+        The same, checked.
 
     Raises:
-        TypeError: an option that there is none of, or a size that is no integer.
+        TypeError: an unknown option, or a size that is no integer.
         ValueError: an unknown loss, one that owns no weight or no bias, a size below 1, an option out of range.
     """
     definition = registry.find(loss)

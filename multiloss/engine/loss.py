@@ -1,5 +1,5 @@
-"""What every loss object shares: the spec (definition and options), its config, equality, and the way to another
-backend; and the loss that takes its backend from the arrays of each call."""
+"""What all loss objects share: the spec (definition and options), config, equality, the way to another backend; and the
+loss without a backend, which takes that of the arrays at each call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multiloss.engine.definition import Definition
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """A definition with its options, normalised. Hashable, compared by value; says nothing about a backend."""
+    """A definition and its normalised options, without a backend. Hashable, compared by value."""
 
     definition: Definition
     own: tuple[tuple[str, Any], ...]
@@ -34,7 +34,7 @@ class Spec:
         return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Made anew: the hash of a string is another in another process.
+        # Made anew, since strings have other hashes in another process.
         return Spec, (self.definition, self.own, self.reduction, self.axis, self.validate)
 
     @property
@@ -79,10 +79,10 @@ COMMON = ("reduction", "axis", "validate")
 
 
 class FixedOptions:
-    """Refuses to have an option assigned. It is read when the object is made, so a change would be ignored."""
+    """Refuses the assignment of an option, which would be ignored: options are read when the object is made."""
 
     def _fixed(self) -> Collection[str]:
-        """The names of the options; none while the object is being made, when frameworks assign some of their own."""
+        """The names of the options; none while the object is being made, since frameworks assign some of them then."""
         raise NotImplementedError
 
     def _instead(self, name: str, value: str) -> str:
@@ -90,20 +90,20 @@ class FixedOptions:
         raise NotImplementedError
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name in self._fixed():  # what a call assigns has an underscore
+        if not name.startswith("_") and name in self._fixed():  # calls assign names with an underscore only
             raise checks.fixed_option(name, self._instead(name, " ".join(reprlib.repr(value).split())))
         super().__setattr__(name, value)
 
 
 class LossObject(FixedOptions):
-    """The methods that every native loss has besides its call. `spec` and `backend` are all they need."""
+    """The methods that every native loss has besides its call. They need `spec` and `backend`."""
 
     spec: Spec
     backend: str | None
     source: str | None = None
-    """What it was ported from (`multiloss.port`), as a written form."""
+    """The written form that it was ported from (`multiloss.port`)."""
     notes: tuple[str, ...] = ()
-    """In which conventions that source differs."""
+    """The conventions in which that source differs."""
 
     def _fixed(self) -> Collection[str]:
         spec = self.__dict__.get("spec")
@@ -150,10 +150,9 @@ class LossObject(FixedOptions):
 
 
 class LossBase(LossObject):
-    """What the loss objects of all frameworks share: a call is bound, converted and checked, then evaluated.
+    """The base of the loss objects of adapters: a call is bound, converted and checked, then evaluated.
 
-    An adapter's class says `backend` and `be` (the adapter), and how arrays that were checked become a value and
-    gradients.
+    A subclass has `backend`, `be` (the adapter), and the methods that turn checked arrays into a value and gradients.
     """
 
     be: Any
@@ -163,7 +162,7 @@ class LossBase(LossObject):
         self._checked = Call(spec)
 
     def _call(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """The loss of its inputs, by place or by name; what `__call__` does, unless the framework has its own."""
+        """The loss of its inputs, by place or by name: `__call__`, where the framework has none of its own."""
         return self._value(*self._checked(self.be, bound(self.spec.definition, inputs, named)))
 
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
@@ -196,7 +195,7 @@ class LossBase(LossObject):
 
 
 class Loss(LossObject):
-    """A loss without a backend: each call takes the backend of its arrays; lists and NumPy arrays go to NumPy."""
+    """A loss without a backend: each call takes that of its arrays; lists go to NumPy."""
 
     backend = None
 
@@ -207,7 +206,7 @@ class Loss(LossObject):
             self._native["torch"] = make(spec, "torch")
 
     def _of(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The loss in the framework of the arrays, and what it is called with, by name."""
+        """The loss in the framework of the arrays, and its arguments by name."""
         definition = self.spec.definition
         names = (*definition.inputs, "sample_weight", "mask")
         given = dict(zip(names, bound(definition, inputs, named), strict=True))

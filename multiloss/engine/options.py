@@ -1,9 +1,8 @@
-"""How an option of a loss is read: normalised to plain JSON data once, when the loss is made, or refused by name.
+"""How an option of a loss is read when the loss is made: normalised to plain JSON data, or refused by name.
 
 A reader takes `(name, value)` and returns a bool, int, float, str, tuple or None. So a config is plain data, two specs
-are equal when their options are, and `1` and `1.0` make one jit cache entry.
-
-An option says how it is read by its annotation, where it stands: `delta: Positive = 1.0`. `reader_of` finds the reader.
+are equal when their options are, and `1` and `1.0` make one jit cache entry. The annotation of an option chooses its
+reader: `delta: Positive = 1.0` (`reader_of`).
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ def _plain_array(value: Any) -> Any:
 
 REDUCTIONS = ("mean", "weighted_mean", "sum", "batchmean", "none")
 KERAS_WEIGHTED = "keras.weighted_mean"
-"""Keras' `mean_with_sample_weight`, which ported losses have: the sum over that of the weights in the shape in which
-they came, so that a weight that stands for several values counts once in it."""
+"""Keras' `mean_with_sample_weight`, of ported losses: it divides by the sum of the weights in the shape in which they
+came, where a weight that stands for several values counts once."""
 _FOREIGN_REDUCTIONS = {
     "sum_over_batch_size": "mean",
     "mean_with_sample_weight": "weighted_mean",
@@ -64,8 +63,8 @@ def _any_real(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
 
 
-def _which(reader: Reader, fits: Callable[[Any], bool], must: str, doc: str) -> Reader:
-    """A reader of the numbers of another one that fit; of the rest the error says what a number must be."""
+def _which(reader: Reader, fits: Callable[[Any], bool], must: str) -> Reader:
+    """`reader`, restricted to the numbers that fit; the error for others says what a number must be."""
 
     def read(name: str, value: Any) -> Any:
         number = reader(name, value)
@@ -73,32 +72,21 @@ def _which(reader: Reader, fits: Callable[[Any], bool], must: str, doc: str) -> 
             raise ValueError(f"{name} {must}, got {number if isinstance(number, int) else format(number, 'g')}")
         return number
 
-    read.__doc__ = doc
+    read.__doc__ = f"{str(reader.__doc__).removesuffix('.')} that {must}."
     return read
 
 
-positive = _which(real, lambda x: x > 0, "must be positive", "A real number above 0.")
-non_negative = _which(real, lambda x: x >= 0, "must not be negative", "A real number, 0 or above.")
-unit_interval = _which(real, lambda x: 0 <= x <= 1, "must be in [0, 1]", "A real number in [0, 1].")
-open_unit = _which(real, lambda x: 0 < x <= 1, "must be in (0, 1]", "A real number in (0, 1].")
-below_half = _which(
-    real,
-    lambda x: 0 <= x < 0.5,
-    "must be in [0, 0.5)",
-    "A floor for probabilities: in [0, 0.5), so that p and 1 - p are never both floored.",
-)
-angle = _which(
-    real,
-    lambda x: 0 <= x <= math.pi,
-    "is an angle in radians and must be in [0, pi]",
-    "An angle in radians, in [0, pi].",
-)
+positive = _which(real, lambda x: x > 0, "must be positive")
+non_negative = _which(real, lambda x: x >= 0, "must not be negative")
+unit_interval = _which(real, lambda x: 0 <= x <= 1, "must be in [0, 1]")
+open_unit = _which(real, lambda x: 0 < x <= 1, "must be in (0, 1]")
+below_half = _which(real, lambda x: 0 <= x < 0.5, "must be in [0, 0.5)")  # so that p and 1 - p are never both floored
+angle = _which(real, lambda x: 0 <= x <= math.pi, "is an angle in radians and must be in [0, pi]")
 
 
 def between(low: float, high: float) -> Reader:
     """A reader of real numbers above `low` and below `high`."""
-    must = f"must be above {low:g} and below {high:g}"
-    return _which(real, lambda x: low < x < high, must, f"A real number that {must}.")
+    return _which(real, lambda x: low < x < high, f"must be above {low:g} and below {high:g}")
 
 
 def integer(name: str, value: Any) -> int:
@@ -111,8 +99,8 @@ def integer(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
-count = _which(integer, lambda n: n >= 1, "must be at least 1", "An integer of at least 1.")
-non_negative_integer = _which(integer, lambda n: n >= 0, "must not be negative", "An integer, 0 or above.")
+count = _which(integer, lambda n: n >= 1, "must be at least 1")
+non_negative_integer = _which(integer, lambda n: n >= 0, "must not be negative")
 
 
 def _list_of(reader: Reader, what: str = "a list", *, may_be_empty: bool = True) -> Reader:
@@ -199,7 +187,7 @@ def reduction(name: str, value: Any) -> str:
 
 
 def reduction_of_port(name: str, value: Any) -> str:
-    """The same, or that of Keras."""
+    """One of the five, or `KERAS_WEIGHTED`."""
     return KERAS_WEIGHTED if value == KERAS_WEIGHTED else reduction(name, value)
 
 
@@ -251,11 +239,11 @@ Axis = Annotated[int | tuple[int, ...] | None, axis]
 
 
 def reader_of(function: Callable[..., Any], option: str) -> Reader:
-    """The reader of an option of `function`: what its annotation says, else that of its default's type (`like`).
+    """The reader of an option of `function`, by its annotation, or without one by the type of its default (`like`).
 
-    `Annotated` is read by the first callable beside the type, `Literal` takes its values, `float`, `int`, `bool` and
-    `str` take such, and `X | None` None besides. An annotation that cannot be resolved where the function stands (an
-    alias local to another function, under `from __future__ import annotations`) says nothing.
+    The reader is the first callable of an `Annotated`; `Literal` takes its values, `float`, `int`, `bool` and `str`
+    such values, and `X | None` also None. An annotation that cannot be resolved where the function stands (an alias
+    local to another function, under `from __future__ import annotations`) is ignored.
     """
     parameter = inspect.signature(function).parameters[option]
     hint = _resolved(function, option, parameter.annotation)
@@ -263,17 +251,23 @@ def reader_of(function: Callable[..., Any], option: str) -> Reader:
 
 
 def as_declared(function: Callable[..., Any], option: str, value: Any) -> Any:
-    """The value given for an option, read as `function` declares it, or refused."""
+    """A value for an option of `function`, read by its reader."""
     return reader_of(function, option)(option, value)
 
 
+def meaning_of(function: Callable[..., Any], option: str) -> str:
+    """What an option of `function` means, if its annotation says it: `Annotated[bool, "divide by the length"]`."""
+    hint = _resolved(function, option, inspect.signature(function).parameters[option].annotation)
+    return next((part for part in getattr(hint, "__metadata__", ()) if isinstance(part, str)), "")
+
+
 def _resolved(function: Callable[..., Any], option: str, annotation: Any) -> Any:
-    """One annotation, evaluated if it is a string; None if it cannot be. Those of the other parameters are not read."""
+    """One annotation, evaluated if it is a string; None if it cannot be."""
     function = inspect.unwrap(function)
     closure = {}
     free = getattr(getattr(function, "__code__", None), "co_freevars", ())
     for name, cell in zip(free, getattr(function, "__closure__", None) or (), strict=False):
-        with contextlib.suppress(ValueError):  # not assigned yet, as its own name is while a function is decorated
+        with contextlib.suppress(ValueError):  # not assigned yet: the name of a function that is being decorated
             closure[name] = cell.cell_contents
     one = types.SimpleNamespace(__annotations__={option: annotation})
     try:
@@ -319,8 +313,7 @@ def like(default: Any) -> Reader:
 
 
 def _number(name: str, value: Any) -> int | float:
-    # An option whose default is written `2` takes 2.5 as well; a whole number is an int, however it is given, so that
-    # the loss can count with it.
+    # An option with the default 2 takes 2.5, too. A whole number becomes an int, so that the loss can count with it.
     value = _plain_array(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -1,8 +1,9 @@
-"""Everything around a definition, once, for every kind of loss: dtypes, masks, values, weights, reduction; the same for
+"""Everything around a definition, for every kind of loss: dtypes, masks, values, weights, reduction; and the same for
 the derivatives.
 
-All of it is pure and can be traced; what came was converted and checked before (`call`). `be` is an adapter, `xp` its
-namespace. `options` are those of the call: a value and a derivative get them as arguments, so that one may be an array.
+All functions are pure and can be traced; the arguments were converted and checked before (`call`). `be` is an adapter,
+`xp` its namespace. `options` are those of the call: values and derivatives get them as arguments, so one may be an
+array.
 """
 
 from __future__ import annotations
@@ -26,15 +27,19 @@ class Samples:
     how: Layout
     options: Mapping[str, Any]
     inputs: dict[str, Array]
-    """Those that are there, by name."""
+    """The given ones, by name."""
     weight: Array | None
     keep: Array | None
     invalid: Array | None
-    """Where a label that could not be read on the host is out of range: the sample's value becomes nan."""
+    """Where a label that could not be read on the host is out of range: the value of the sample becomes nan."""
     lowest: float | None = None
-    """A value below it is that of no probability, and becomes nan with its gradient; None: any value may be."""
+    """A lower value cannot come from probabilities, and becomes nan with its gradient; None: there is no such bound."""
     one_for_all: bool = False
     """Whether `sample_weight` came without axes."""
+
+    def over(self, x: Array, name: str) -> Array:
+        """An array per sample, to be broadcast over an input."""
+        return self.how.over(x, name, len(self.inputs[name].shape))
 
 
 def prepare(
@@ -55,12 +60,12 @@ def prepare(
     given = definition.arrange(xp, given, options)
     inputs = {name: x for name, x in zip(definition.inputs, given, strict=True) if x is not None}
     how = layout(be, spec, inputs)
-    rank, one_for_all = len(how.samples), weight is not None and not len(be.shape(weight))
+    rank, one_for_all = len(how.samples), weight is not None and not len(weight.shape)
     if hasattr(be, "fitted"):
         inputs, weight, mask = be.fitted(spec, how, inputs, weight, mask)
     low = lowest(spec, inputs[definition.inputs[1]].dtype)
     main = be.compute(inputs[definition.inputs[1]])
-    keep = None if mask is None else trailing(mask, len(be.shape(mask)), rank)
+    keep = None if mask is None else _to_rank(mask, rank)
     weight = None if weight is None else be.cast_like(weight, main)
     invalid = None
     ignored = options.get("ignore_index")
@@ -76,34 +81,38 @@ def prepare(
         if not labels_checked:
             inputs[name] = xp.clip(x, 0, most - 1)
             wrong = x != inputs[name]
-            inner = how.inner(name, len(be.shape(x)))
+            inner = how.inner(name, len(x.shape))
             wrong = xp.any(wrong, axis=inner) if inner else wrong
             invalid = wrong if invalid is None else invalid | wrong
     if keep is not None and definition.takes_keep:
-        keep = xp.logical_and(keep, xp.ones_like(_one_each(be, how, inputs), dtype=xp.bool))
+        keep = xp.logical_and(keep, xp.ones_like(_one_each(how, inputs), dtype=xp.bool))
     invalid = invalid if invalid is None or keep is None else invalid & keep
     for name, x in inputs.items():
         label = how.is_label(name)
         x = x if label else main if name == definition.inputs[1] else be.cast_like(x, main)
         if keep is not None and how.has_samples(name):
-            # What is masked is replaced before any formula sees it: nan there reaches neither value nor gradient.
+            # Masked entries are replaced before any formula sees them, so nan there reaches neither value nor gradient.
             harmless = xp.zeros_like(x) if label else xp.full_like(x, 0.5)
-            x = xp.where(how.over(keep, name, len(be.shape(x))), x, harmless)
+            x = xp.where(how.over(keep, name, len(x.shape)), x, harmless)
         inputs[name] = x
     if options.get("class_weight") is not None and isinstance(how, ByAxis):
         of_class = _class_weight(be, how, options["class_weight"], **inputs)
-        weight = of_class if weight is None else trailing(weight, len(be.shape(weight)), rank) * of_class
+        weight = of_class if weight is None else _to_rank(weight, rank) * of_class
     if weight is not None and keep is not None and not definition.whole_batch:
-        weight = trailing(weight, len(be.shape(weight)), rank)
-        weight = xp.where(keep, weight, 0)
+        weight = xp.where(keep, _to_rank(weight, rank), 0)
     return Samples(how, options, inputs, weight, keep, invalid, low, one_for_all)
 
 
 def lowest(spec: Any, dtype: Any) -> float | None:
-    """The lowest value that the loss has for probabilities of that dtype, off by rounding; None: any may be."""
+    """The lowest value of the loss for probabilities of that dtype, with their rounding; None: there is no bound."""
     undershoot = spec.definition.undershoot
     most = None if undershoot is None or spec.validate is False else undershoot(spec.kwargs)
     return None if most is None else -most * checks.rounding(dtype)
+
+
+def _to_rank(x: Array, rank: int) -> Array:
+    """x with axes of length 1 added at the end."""
+    return trailing(x, len(x.shape), rank)
 
 
 def _class_weight(be: Any, how: ByAxis, weights: Any, y_true: Array, y_pred: Array) -> Array:
@@ -116,28 +125,28 @@ def _class_weight(be: Any, how: ByAxis, weights: Any, y_true: Array, y_pred: Arr
     return be.xp.sum(y_true * table, axis=axis)
 
 
-def _one_each(be: Any, how: Layout, inputs: Mapping[str, Array]) -> Array:
+def _one_each(how: Layout, inputs: Mapping[str, Array]) -> Array:
     """An array of the samples' shape."""
     name, x = next(item for item in inputs.items() if how.has_samples(item[0]))
-    rank = len(be.shape(x))
+    rank = len(x.shape)
     inner = how.inner(name, rank)
     return x[tuple(0 if i in inner else slice(None) for i in range(rank))] if inner else x
 
 
 def _call(spec: Any, s: Samples) -> tuple[list[Any], dict[str, Any]]:
-    """What the definition takes: all inputs in order, and the options of this call."""
+    """The arguments of the definition: all inputs in order, and the options of this call."""
     definition = spec.definition
     options = dict(s.options)
     if definition.takes_axis:
         options["axis"] = spec.axis
-    if definition.takes_keep:  # what reads the whole batch leaves out itself what is masked
+    if definition.takes_keep:
         options["keep"] = s.keep
     return [s.inputs.get(name) for name in definition.inputs], options
 
 
 def _values(be: Any, spec: Any, s: Samples, xp: Any) -> tuple[Array, Array | None]:
-    """What the definition gives, one value per element of an elementwise loss, else per sample; and how many each value
-    counts for in a mean (None: each for one)."""
+    """The values of the definition, one per element of an elementwise loss, else per sample; and how many each counts
+    for in a mean (None: each for one)."""
     inputs, options = _call(spec, s)
     own = getattr(be, "own_values", None)
     found = None if own is None else own(spec, *inputs)
@@ -149,10 +158,10 @@ def _values(be: Any, spec: Any, s: Samples, xp: Any) -> tuple[Array, Array | Non
 
 
 def _differentiable(be: Any, spec: Any, s: Samples, xp: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
-    """The value, with the derivatives that the definition gives as the framework's."""
+    """The value, with the closed-form derivatives of the definition as those of the framework."""
     definition, names = spec.definition, tuple(s.inputs)
-    # Of what compares with a whole table (`Compared`) the derivative is the framework's.
     closed = [name for name in definition.gradients if name in names]
+    # An input that holds a whole table (`Compared`) is no array; the framework then differentiates the expression.
     if not closed or not all(be.is_native(x) for x in s.inputs.values()):
         return definition.value(xp, *inputs, **options)
     arrays = {name: x for name, x in options.items() if name != "keep" and be.is_native(x)}
@@ -171,83 +180,81 @@ def _differentiable(be: Any, spec: Any, s: Samples, xp: Any, inputs: list[Any], 
         def by_it(*given: Array) -> Array:
             inputs, options = call(given)
             found = definition.gradients[name](xp, *inputs, **options)
-            for weight in given[len(names) : first]:  # a derivative that left the range, times a weight of 0, is nan
-                weight = trailing(weight, len(be.shape(weight)), len(s.how.samples))
-                nothing = s.how.over(weight == 0, name, len(found.shape))
+            for weight in given[len(names) : first]:  # an infinite derivative times a weight of 0 would be nan
+                nothing = s.how.over(_to_rank(weight, len(s.how.samples)) == 0, name, len(found.shape))
                 found = xp.where(nothing & xp.isinf(found), 0, found)
             return found
 
         return by_it
 
     each = definition.kind == "elementwise"
-    gradients: dict[int, Any] = dict.fromkeys(range(len(names), first))  # by weights the value has no derivative
+    gradients: dict[int, Any] = dict.fromkeys(range(len(names), first))  # the value does not depend on weights
     for name in closed:
-        axes = () if each else s.how.inner(name, len(be.shape(s.inputs[name])))
+        axes = () if each else s.how.inner(name, len(s.inputs[name].shape))
         gradients[names.index(name)] = gradient(name), axes
     return be.closed_form(value, gradients, *s.inputs.values(), *weights, *arrays.values())
 
 
 def _range_factor(spec: Any, s: Samples, xp: Any, values: Array) -> Array | None:
-    """What multiplies each value, and each of its derivatives: 1, and nan in samples that have a value below the loss's
-    range; None: all are 1."""
+    """A factor of each value and of its derivatives: nan in samples with a value below `lowest`, else 1; None: all
+    1."""
     factor = None if s.lowest is None else xp.nan_below(values, s.lowest)
     if factor is None or spec.definition.kind != "elementwise" or spec.axis == ():
         return factor
-    return s.how.over(xp.prod(factor, axis=spec.axis), "y_pred", len(factor.shape))
+    return s.over(xp.prod(factor, axis=spec.axis), "y_pred")
 
 
-def _of_samples(be: Any, spec: Any, s: Samples, xp: Any, values: Array) -> Array:
-    """One value per sample, of what the definition gave."""
+def _of_samples(spec: Any, s: Samples, xp: Any, values: Array) -> Array:
+    """One value per sample, from the values of the definition."""
     if spec.definition.kind == "elementwise" and spec.axis != ():
         values = xp.sum(values, axis=spec.axis) / xp.length(values, spec.axis)
     if s.invalid is None:
         return values
-    wrong = xp.any(s.invalid) if spec.definition.whole_batch else _spread(be, s.invalid, values)
-    # `where` against a constant, not a product with nan, which would make every gradient nan.
+    wrong = xp.any(s.invalid) if spec.definition.whole_batch else _spread(s.invalid, values)
+    # `where` against a constant, since a product with nan would make every gradient nan.
     return xp.where(wrong, math.nan, values)
 
 
-def _spread(be: Any, x: Array, values: Array) -> Array:
-    return trailing(x, len(be.shape(x)), len(be.shape(values)))
+def _spread(x: Array, values: Array) -> Array:
+    return _to_rank(x, len(values.shape))
 
 
-def _weighted(be: Any, spec: Any, s: Samples, values: Array) -> Array:
-    weighted = values if s.weight is None else values * _spread(be, s.weight, values)
+def _weighted(xp: Any, spec: Any, s: Samples, values: Array) -> Array:
+    weighted = values if s.weight is None else values * _spread(s.weight, values)
     if s.keep is None or spec.definition.whole_batch:
         return weighted
-    return be.xp.where(_spread(be, s.keep, values), weighted, be.xp.zeros_like(weighted))
+    return xp.where(_spread(s.keep, values), weighted, xp.zeros_like(weighted))
 
 
 def _denominator(be: Any, spec: Any, s: Samples, values: Array, counts: Array | None) -> Any:
-    """What the sum of weighted values is divided by; 1 where nothing is left, so that the result is 0."""
+    """The divisor of the sum of weighted values, or None; 1 where nothing is left, so that the result is 0."""
     xp, reduction = be.xp, spec.reduction
     keep = None if spec.definition.whole_batch else s.keep
     if reduction in ("sum", "none"):
         return None
     if reduction == "batchmean":
-        return xp.length(values, 0) if len(be.shape(values)) else None
+        return xp.length(values, 0) if len(values.shape) else None
     if reduction == KERAS_WEIGHTED and not (s.weight is None and keep is None):
-        amounts = be.cast_like(keep, values) if s.weight is None else _spread(be, s.weight, values)
+        amounts = be.cast_like(keep, values) if s.weight is None else _spread(s.weight, values)
         return _as_keras_divides(be, values, amounts if counts is None else amounts * counts, s.one_for_all)
     if reduction == "weighted_mean" and s.weight is not None:
-        amounts = _spread(be, s.weight, values) + xp.zeros_like(values)
+        amounts = _spread(s.weight, values) + xp.zeros_like(values)
         amounts = amounts if counts is None else amounts * counts
     elif keep is None and counts is None:
         return xp.length(values, None)
     else:
         amounts = xp.ones_like(values) if counts is None else counts
-    amounts = amounts if keep is None else xp.where(_spread(be, keep, values), amounts, 0)
-    total = xp.sum(amounts)
-    return xp.where(xp.any(amounts != 0), total, 1)
+    amounts = amounts if keep is None else xp.where(_spread(keep, values), amounts, 0)
+    return xp.where(xp.any(amounts != 0), xp.sum(amounts), 1)
 
 
 def _as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool) -> Any:
-    """What `mean_with_sample_weight` divides by: the sum of the weights as they came, not one for each value.
+    """The divisor of `mean_with_sample_weight`: the sum of the weights in the shape in which they came.
 
-    A single value is not divided, and neither is that of a batch of one under a weight without axes, which Keras takes
-    for the same. A sum of 0 gives 0.
+    A single value is not divided, nor is the value of a batch of one whose weight has no axes: to Keras both are the
+    same. A sum of 0 gives 0.
     """
-    xp, rank = be.xp, len(be.shape(values))
+    xp, rank = be.xp, len(values.shape)
     if not rank:
         return None
     total = xp.sum(amounts)
@@ -262,7 +269,7 @@ def _as_keras_divides(be: Any, values: Array, amounts: Array, one_for_all: bool)
 
 def _reduce(be: Any, spec: Any, s: Samples, values: Array, counts: Array | None) -> Array:
     """The weighted values, reduced."""
-    weighted = _weighted(be, spec, s, values)
+    weighted = _weighted(be.xp, spec, s, values)
     if spec.reduction == "none":
         return weighted
     total = be.xp.sum(weighted)
@@ -271,14 +278,14 @@ def _reduce(be: Any, spec: Any, s: Samples, values: Array, counts: Array | None)
 
 
 def _of_nothing(be: Any, spec: Any, s: Samples) -> Array:
-    """0, of an empty batch; for no reduction an empty array. Its derivative by everything that was given is zeros."""
+    """The value of an empty batch: 0, or an empty array without reduction. Its gradient by every input is zeros."""
     main, rank = s.inputs[spec.definition.inputs[1]], len(s.how.samples)
     inner = be.shape(main)[rank:]
     nothing = main[(..., *([0] * len(inner)))] if math.prod(inner) else main
     if spec.reduction != "none" or spec.definition.whole_batch:
         nothing = be.xp.sum(main)
     for x in (*s.inputs.values(), s.weight):
-        if x is not None and x is not main and be.dtype_kind(x) == "f":  # no entry of it, so that no nan comes in
+        if x is not None and x is not main and be.dtype_kind(x) == "f":  # no entry of it, which might be nan
             nothing = nothing + be.xp.sum(be.xp.reshape(x, (-1,))[:0])
     return nothing
 
@@ -286,13 +293,13 @@ def _of_nothing(be: Any, spec: Any, s: Samples) -> Array:
 def evaluate(
     be: Any, spec: Any, *arrays: Any, labels_checked: bool = False, options: Mapping[str, Any] | None = None
 ) -> Array:
-    """The loss of its inputs, `sample_weight` and `mask`. Pure, traceable."""
+    """The loss of its inputs, `sample_weight` and `mask`."""
     return value_of(be, spec, prepare(be, spec, *arrays, labels_checked=labels_checked, options=options))
 
 
 def value_of(be: Any, spec: Any, s: Samples) -> Array:
-    """The loss of what `prepare` made."""
-    definition = spec.definition
+    """The loss of prepared samples."""
+    xp, definition = be.xp, spec.definition
     if definition.kind == "of_inputs" and 0 in s.how.samples:
         return _of_nothing(be, spec, s)
     own = getattr(be, "own_value", None)
@@ -300,12 +307,12 @@ def value_of(be: Any, spec: Any, s: Samples) -> Array:
         value = own(spec, *(s.inputs.get(name) for name in definition.inputs))
         if value is not None:
             return value
-    values, counts = _values(be, spec, s, be.xp)
-    factor = _range_factor(spec, s, be.xp, values)
-    values = _of_samples(be, spec, s, be.xp, values if factor is None else values * factor)
-    if definition.whole_batch and None in s.how.samples:  # an empty batch whose length shows at run time only
-        length = be.xp.class_count(_one_each(be, s.how, s.inputs), 0)
-        values = be.xp.where(length == 0, be.xp.zeros_like(values), values)
+    values, counts = _values(be, spec, s, xp)
+    factor = _range_factor(spec, s, xp, values)
+    values = _of_samples(spec, s, xp, values if factor is None else values * factor)
+    if definition.whole_batch and None in s.how.samples:  # the batch may be empty at run time
+        length = xp.class_count(_one_each(s.how, s.inputs), 0)
+        values = xp.where(length == 0, xp.zeros_like(values), values)
     return _reduce(be, spec, s, values, counts)
 
 
@@ -317,88 +324,70 @@ def value_and_gradients(
     labels_checked: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[Array, dict[str, Array]]:
-    """The loss and its gradients (of the sum for `reduction="none"`) by the closed forms of the definition."""
-    return value_and_gradients_of(
-        be, spec, prepare(be, spec, *arrays, labels_checked=labels_checked, options=options), wrt
-    )
+    """The loss and its gradients (of the sum for `reduction="none"`) by the closed forms of the definition, which all
+    inputs of `wrt` must have."""
+    samples = prepare(be, spec, *arrays, labels_checked=labels_checked, options=options)
+    return value_and_gradients_of(be, spec, samples, wrt)
 
 
 def value_and_gradients_of(be: Any, spec: Any, s: Samples, wrt: tuple[str, ...]) -> tuple[Array, dict[str, Array]]:
-    """The same of what `prepare` made; each name of `wrt` has a closed form."""
-    xp = be.xp
-    values, counts, found = _values_and_derivatives(be, spec, s, wrt)
-    # What divides is one factor, rounded as automatic differentiation rounds it.
+    """The same for prepared samples."""
+    # What value and derivatives share is computed once. The derivatives come first: shared parts are then recorded for
+    # second derivatives, as they might not be inside of `closed_form`, which `_values` calls.
+    xp = be.xp.sharing()
+    inputs, options = _call(spec, s)
+    found = {name: spec.definition.gradients[name](xp, *inputs, **options) for name in wrt}
+    values, counts = _values(be, spec, s, xp)
+    factor = _range_factor(spec, s, xp, values)
+    if factor is not None:
+        found = {name: x * _by_element(spec, s, factor, name) for name, x in found.items()}
+        values = values * factor
+    values = _of_samples(spec, s, xp, values)
+    # One factor for both divisions, rounded as automatic differentiation rounds it.
     by = _denominator(be, spec, s, values, counts)
     scale = None if by is None else 1 / by
     if spec.definition.kind == "elementwise" and spec.axis != ():
         scale = (1 if scale is None else scale) / xp.length(s.inputs["y_pred"], spec.axis)
     gradients = {}
     for name, gradient in found.items():
-        # What multiplies each sample's value in the reduction multiplies its gradient.
         if s.weight is not None or s.keep is not None:
-            factor = s.how.over(_weighted(be, spec, s, xp.ones_like(values)), name, len(be.shape(s.inputs[name])))
-            # By `zero_times`: a derivative that left the range, times a weight of 0, would be nan where the value is 0.
-            gradient = xp.zero_times(factor, gradient)
-        gradients[name] = _counted(be, s, name, gradient if scale is None else gradient * scale)
+            # By `zero_times`, since an infinite derivative times a weight of 0 would be nan.
+            gradient = xp.zero_times(s.over(_weighted(xp, spec, s, xp.ones_like(values)), name), gradient)
+        gradients[name] = _counted(xp, s, name, gradient if scale is None else gradient * scale)
     return _reduce(be, spec, s, values, counts), gradients
 
 
-def _values_and_derivatives(
-    be: Any, spec: Any, s: Samples, wrt: tuple[str, ...]
-) -> tuple[Array, Array | None, dict[str, Array]]:
-    """One value per sample, how many it counts for, and its derivative by each element; what these share is computed
-    once."""
-    xp = be.xp.sharing()
-    # The derivatives first: what is shared is then recorded where a second derivative is asked for; in `closed_form`,
-    # under `_values`, it might not be.
-    found = {name: derivative(spec, s, xp, name) for name in wrt}
-    values, counts = _values(be, spec, s, xp)
-    factor = _range_factor(spec, s, xp, values)
-    if factor is not None:
-        values, found = values * factor, {name: x * _by_element(be, spec, s, factor, name) for name, x in found.items()}
-    return _of_samples(be, spec, s, xp, values), counts, found
+def _by_element(spec: Any, s: Samples, x: Array, name: str) -> Array:
+    """A factor of each value, for each element of an input."""
+    return x if spec.definition.kind == "elementwise" else s.over(x, name)
 
 
-def _by_element(be: Any, spec: Any, s: Samples, x: Array, name: str) -> Array:
-    """What there is one of for each value, as a factor for each element."""
-    return x if spec.definition.kind == "elementwise" else s.how.over(x, name, len(be.shape(s.inputs[name])))
-
-
-def _counted(be: Any, s: Samples, name: str, gradient: Array) -> Array:
-    """Exactly 0 where the sample is masked, or its value the constant nan."""
-    xp = be.xp
+def _counted(xp: Any, s: Samples, name: str, gradient: Array) -> Array:
+    """The gradient, exactly 0 where the sample is masked, or its value the constant nan."""
     for counts in (s.keep, None if s.invalid is None else ~s.invalid):
         if counts is not None:
-            spread = s.how.over(counts, name, len(be.shape(s.inputs[name])))
-            gradient = xp.where(spread, gradient, 0)
+            gradient = xp.where(s.over(counts, name), gradient, 0)
     return gradient
-
-
-def derivative(spec: Any, s: Samples, xp: Any, name: str, second: bool = False) -> Array:
-    """The closed-form derivative of each value with respect to each element of an input, unreduced."""
-    inputs, options = _call(spec, s)
-    function = spec.definition.hess if second else spec.definition.gradients[name]
-    return function(xp, *inputs, **options)
 
 
 def grad_and_hess(
     be: Any, spec: Any, y_true: Array, y_pred: Array, labels_checked: bool = False
 ) -> tuple[Array, Array]:
-    """First and second derivative per element, unreduced; where a label is ignored, 0."""
+    """First and second derivative per element, unreduced; 0 where a label is ignored."""
     s = prepare(be, spec, y_true, y_pred, None, None, labels_checked=labels_checked)
-    xp = be.xp.sharing()
-    found = [derivative(spec, s, xp, "y_pred", second) for second in (False, True)]
+    xp, definition = be.xp.sharing(), spec.definition
+    inputs, options = _call(spec, s)
+    pair = [function(xp, *inputs, **options) for function in (definition.grad, definition.hess)]
     if s.lowest is not None:
         factor = _range_factor(spec, s, xp, _values(be, spec, s, xp)[0])
-        found = found if factor is None else [x * _by_element(be, spec, s, factor, "y_pred") for x in found]
-    pair = tuple(_counted(be, s, "y_pred", x) for x in found)
-    if s.weight is not None:
-        weight = s.how.over(s.weight, "y_pred", len(be.shape(y_pred)))  # that of the classes
-        pair = tuple(x * weight for x in pair)
+        pair = pair if factor is None else [x * _by_element(spec, s, factor, "y_pred") for x in pair]
+    pair = [_counted(xp, s, "y_pred", x) for x in pair]
+    if s.weight is not None:  # that of the classes
+        pair = [x * s.over(s.weight, "y_pred") for x in pair]
     return pair[0], pair[1]
 
 
 def require_derivatives(spec: Any) -> None:
-    """Refuse `grad_and_hess` of a loss that has no closed forms."""
+    """Refuse `grad_and_hess` of a loss without closed forms."""
     if spec.definition.grad is None or spec.definition.hess is None:
         raise NotImplementedError(f"{spec.name} has no closed-form first and second derivative per element")

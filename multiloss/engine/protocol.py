@@ -1,7 +1,7 @@
 """What an adapter must offer. `multiloss_numpy` is the shortest one to read.
 
-An adapter is a module (`backends/multiloss_X`) with the names below. `xp` is the array namespace that definitions are
-written over: the framework's array API plus the primitives of `Namespace`.
+An adapter is a module (`backends/multiloss_X`) with the names of `Adapter`. Its `xp` is the array namespace that
+definitions are written over: the framework's array API, the primitives of `Namespace`, and those of `numerics`.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Namespace(Protocol):
-    """The array API of the framework, and what it lacks and every adapter gives. All other primitives are in
-    `multiloss.engine.numerics`, each in a form over any namespace that an adapter may replace by a better one."""
+    """The primitives that every adapter has to give besides the array API. All others are in
+    `multiloss.engine.numerics`, each over any namespace; an adapter may replace them by better ones."""
 
     def stop_gradient(self, x: Array) -> Array:
         """x, as a constant."""
 
     def lgamma(self, x: Array) -> Array:
-        """The logarithm of |Gamma(x)|, infinite at the poles; that of x! is `lgamma(x + 1)`."""
+        """log |Gamma(x)|, infinite at the poles; log(x!) is `lgamma(x + 1)`."""
 
     def put_rows(self, table: Array, rows: Array, values: Array) -> Array:
-        """A table with some rows replaced; a row named twice must come with the same value."""
+        """A copy of the table with some rows replaced. A row that is named twice has the same values both times."""
 
     def segment_sum(self, values: Array, segments: Array, like: Array) -> Array:
-        """Sums of the values of each segment, in as many rows as `like` has."""
+        """The sum of the values of each segment, as an array with as many rows as `like`."""
 
 
 class Group(Protocol):
     """The processes (or devices) that one updating call of a center loss runs on; see `multiloss.center.step`."""
 
     def gathers(self, classes: int, dim: int, samples: int) -> bool:
-        """Whether the batches travel, and not one sum a class: what moves fewer bytes."""
+        """Whether the batches travel (each to all), and not one sum for each class (there and back): what is less."""
 
     def gather(self, x: Array) -> Array:
-        """The arrays of all processes, one after the other along the first axis."""
+        """The arrays of all processes, concatenated along the first axis."""
 
     def sum(self, x: Array) -> Array:
         """The sum over all processes."""
 
 
 class Adapter(Protocol):
-    """What `multiloss_X` has: `loss` and `center`, and what the engine asks about arrays (its `arrays.py`)."""
+    """What `multiloss_X` has: `loss` and `center`, and what the engine asks about arrays, in its `arrays.py`."""
 
     name: str
     """The backend's name, `multiloss.get(..., backend=name)`."""
@@ -62,24 +62,24 @@ class Adapter(Protocol):
         """Optional: the native object of a loss that holds centers."""
 
     def asarray(self, x: Any, like: Array | None, name: str) -> Array:
-        """A native array: lists, numbers and NumPy arrays go to `like`'s device; native ones stay as they are, those on
-        another device and other frameworks' are refused (`name` is the argument's)."""
+        """A native array of the argument `name`. Lists, numbers and NumPy arrays go to the device of `like`; native
+        arrays stay as they are, and are refused on another device, as are those of other frameworks."""
 
     def is_native(self, x: Any) -> bool:
         """Whether x is one of the framework's arrays."""
 
     def shape(self, x: Array) -> tuple[int | None, ...]:
-        """The static shape; None where a traced length is not known."""
+        """The shape; a length that is not known while tracing is None."""
 
     def dtype_kind(self, x: Array) -> str:
-        """'b' bool, 'i' signed or 'u' unsigned integer, 'f' real, 'c' complex: NumPy's letters; '?' anything else."""
+        """NumPy's letter: 'b' bool, 'i' signed or 'u' unsigned integer, 'f' real, 'c' complex; '?' anything else."""
 
     def signature(self, x: Array) -> Any:
-        """Shape, dtype and device, hashable; None while x is traced, or where it is more than a plain array."""
+        """Shape, dtype and device, hashable; None for a traced x, or one that is not a plain array."""
 
     def compute(self, x: Array) -> Array:
-        """x in the dtype that losses are computed in: float32 for half precision, for integers the default float, but
-        float32 at least."""
+        """x in the dtype that losses are computed in: float32 for half precision; for integers the default float, at
+        least float32."""
 
     def cast_like(self, x: Array, like: Array) -> Array:
         """x in the dtype of `like`."""
@@ -88,48 +88,50 @@ class Adapter(Protocol):
         """Integer labels, widened to int64 (JAX without x64: int32)."""
 
     def host(self, x: Array) -> Any:
-        """x as a NumPy array where its values can be read at little cost, else None (traced, fake, on an
-        accelerator)."""
+        """x as a NumPy array, or None where its values cannot be read without a wait: traced, fake, on an
+        accelerator."""
 
     differentiates: bool
-    """Optional: False of a framework without automatic differentiation; gradients are those of closed forms then."""
+    """Optional: False for a framework without automatic differentiation, where only closed forms give gradients."""
     has_half: bool
-    """Optional: False of one without float16."""
+    """Optional: False for a framework without float16."""
 
     def own_value(self, spec: Any, *inputs: Array | None) -> Array | None:
-        """Optional: the reduced loss by a kernel of the framework, where it has one for all samples alike."""
+        """Optional: the reduced loss by a kernel of the framework, for samples that all count alike; None: no
+        kernel."""
 
     def own_values(self, spec: Any, *inputs: Array | None) -> Array | None:
-        """Optional: the value of each sample by a kernel of the framework, where it has one."""
+        """Optional: the value of each sample by a kernel of the framework; None: no kernel."""
 
     def labels_fit(self, x: Array, classes: int) -> bool:
-        """Optional: whether all labels can be read and are in [0, classes), where this is quicker than by `host`."""
+        """Optional: whether all labels can be read and are in [0, classes), if this is quicker than `host`."""
 
     def fitted(
         self, spec: Any, how: Any, inputs: dict[str, Array], weight: Array | None, mask: Array | None
     ) -> tuple[dict[str, Array], Array | None, Array | None]:
-        """Optional: inputs by name, weights and mask that must fit each other by lengths not known yet, made to fit;
-        `how` says which lengths are the same (`multiloss.engine.layout.Layout.names`)."""
+        """Optional, for lengths that are not known while tracing: inputs by name, weights and mask, made to fit each
+        other at run time. `how.names` says which lengths are the same (`multiloss.engine.layout`)."""
 
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
-        """A table of centers: float32, or float64 where `like` (features) is in double precision."""
+        """A table of centers on the device of `like` (features): float64 if that is in double precision, else
+        float32."""
 
     def group(self, table: Any = None, chosen: Any = None) -> Group | None:
-        """Optional: what an updating call of a table runs together with, where the framework tells (`tf.distribute`,
-        `torch.distributed`); `chosen` is what the user chose."""
+        """Optional: the processes that an updating call runs together with (`tf.distribute`, `torch.distributed`), or
+        None; `chosen` is the user's choice."""
 
     def write_rows(self, table: Any, labels: Array, rows: Array) -> None:
-        """Optional: rows of the framework's variable in place, where it has one."""
+        """Optional: write rows into a variable of the framework in place."""
 
     def refuse_recomputation(self) -> None:
-        """Optional: RuntimeError where this call will be computed twice (activation checkpointing)."""
+        """Optional: raise RuntimeError if activation checkpointing will compute this call twice."""
 
     def closed_form(self, value: Any, gradients: Mapping[int, Any], *arrays: Array) -> Array:
         """`value(*arrays)`, whose derivative by `arrays[i]` is in closed form where `gradients` has i.
 
-        There is a pair: the function of all arrays that gives it, itself differentiable, and the axes of the array
-        that the value lacks, as they were taken together; or None, where the value does not depend on it. By any other
-        array the derivative is that of the expression.
+        `gradients[i]` is a pair: the function of all arrays that gives the derivative, itself differentiable, and the
+        axes of the array that the value lacks. Or it is None: the value does not depend on that array. By any other
+        array the framework differentiates the expression.
         """
 
 
@@ -145,14 +147,14 @@ OLD_NAMES = {
     "distinct": "unique_labels",
     "descended": "step_rows",
 }
-"""What primitives were called before, which losses of users may call them still."""
+"""Earlier names of primitives, which losses of users may still call."""
 
 
 class Combined:
-    """An array namespace together with an adapter's own names, which win, and the defaults of `numerics`."""
+    """An array namespace with the primitives of an adapter, which come first, and the defaults of `numerics`."""
 
     memo: dict[Any, Any] | None = None
-    """What `shared` parts gave in one evaluation; None where nothing is kept (`sharing`)."""
+    """The results of `shared` parts in one evaluation; None where nothing is kept (`sharing`)."""
 
     def __init__(self, base: Any, primitives: Mapping[str, Any], better: Mapping[str, Any] = _NONE) -> None:
         self.__dict__.update(primitives)
@@ -164,21 +166,23 @@ class Combined:
         return getattr(self, OLD_NAMES[name]) if name in OLD_NAMES else getattr(self._base, name)
 
     def sharing(self) -> Any:
-        """The same names, for one evaluation in which what is `shared` is computed once."""
+        """The same names, for one evaluation that computes each `shared` part once."""
         other = object.__new__(Combined)
         other.__dict__.update(self.__dict__, memo={})
         return other
 
 
 def namespace(base: Any, primitives: Any, better: Mapping[str, Any] = _NONE) -> Any:
-    """The names of an array namespace, together with those of its adapter.
+    """An array namespace with the primitives of its adapter.
 
     Args:
         base: the framework's array API.
-        primitives: what it lacks, by name; or the module of the adapter that has these functions.
-        better: functions over the whole, `xp` first, that take the place of defaults (`numerics.XLA`).
+        primitives: what it lacks, by name; or the adapter's module of them: its functions, and the framework's own
+            functions under our names in its dictionary `SAME`.
+        better: functions that take the whole namespace as `xp`, in place of defaults (`xla.XLA`).
     """
     if not isinstance(primitives, Mapping):
-        adapter, found = primitives.__name__.partition(".")[0], vars(primitives).items()
-        primitives = {n: f for n, f in found if callable(f) and f.__module__.partition(".")[0] == adapter}
+        adapter, found = primitives.__name__.partition(".")[0], vars(primitives)
+        own = {n: f for n, f in found.items() if callable(f) and f.__module__.partition(".")[0] == adapter}
+        primitives = found.get("SAME", {}) | own
     return Combined(base, primitives, better)

@@ -1,4 +1,4 @@
-"""Names: which loss a name means, what else it is called, and what to answer to a name that is none."""
+"""Which loss a name means, its aliases, and the error for a name that means none."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from multiloss.engine import options as read
 from multiloss.engine.definition import Definition, Function
 
 CENTER: dict[str, str] = {}
-"""What the losses with a table are called, aliases too: they are made by `multiloss.center`, and their names are nobody
-else's."""
+"""The names and aliases of losses with a table, which no other loss may have: `multiloss.center` makes these losses."""
 TABLES: dict[str, Definition] = {}
 """Those losses by their canonical names."""
 
@@ -28,14 +27,14 @@ _AMBIGUOUS = dict.fromkeys(
     ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy"),
 )
 
-# What is no loss of `get`, but is looked for there.
+# No losses, but names that users look for in `get`.
 _ELSEWHERE = {
     "fenchel_young": "a function of a function: multiloss.fenchel_young(max_fun, scores, targets)",
     "smooth_labels": "a function of targets: multiloss.smooth_labels(y_true, smoothing)",
     "pos_weight": "an option of binary_crossentropy",
 }
 
-# Other libraries' option names, with the name here.
+# Names of options in other libraries, with the name here.
 _FOREIGN_OPTIONS = {
     "ignore_class": "ignore_index",
     "where": "mask, given to the call",
@@ -51,18 +50,18 @@ _FOREIGN_OPTIONS = {
 
 
 def look_in(finder: Callable[[str], Definition | None]) -> None:
-    """Ask `finder` for names that are no loss of this library: formulas of others, in a room above this one."""
+    """Ask `finder` for names that are unknown here: formulas of other libraries (`porting`, in a room above)."""
     _finders.append(finder)
 
 
 def add_table(definition: Definition) -> None:
-    """Make a loss with a table known."""
+    """Register a loss with a table."""
     TABLES[definition.name] = definition
     CENTER.update(dict.fromkeys((definition.name, *definition.aliases), definition.name))
 
 
 def add(definition: Definition, *, replace: bool = False) -> Definition:
-    """Make a definition known under its name and aliases. A taken name is an error unless `replace`."""
+    """Register a definition under its name and aliases. A taken name is an error unless `replace`."""
     names = (definition.name, *definition.aliases)
     for name in names:
         if name in CENTER:
@@ -75,7 +74,7 @@ def add(definition: Definition, *, replace: bool = False) -> Definition:
         raise ValueError(f"the name {taken[0]!r} is taken by {owner}; pass replace=True to replace it")
     for name in names:
         _aliases.pop(name, None)
-        # A loss that lost its name to an alias is no loss any more; what else it was called means the new one.
+        # A loss whose name is taken is gone, and its aliases mean the new one.
         if _definitions.pop(name, None) is not None:
             _aliases.update({alias: definition.name for alias, of in _aliases.items() if of == name})
     _definitions[definition.name] = definition
@@ -98,13 +97,13 @@ def register(
         kind: "elementwise" (one value per element), "over_axis" (takes `axis`, one value per sample) or
             "over_labels" (the same with integer labels). Default: "over_axis" if the function takes `axis`.
         aliases: further names.
-        options: option name -> reader, the older form of an annotation: where both are given, this one reads.
+        options: option name -> reader, the older form of an annotation, which it overrides.
         replace: replace a loss of that name.
 
     Returns:
         A decorator that turns the function `(xp, y_true, y_pred, *, option=default)` into its `Definition`. An option
-        is read as its annotation says (`delta: Positive = 1.0`, see `multiloss.options`), without one by its default's
-        type. The definition takes closed-form derivatives by `@definition.gradient` and `@definition.hessian`.
+        is read as its annotation says (`delta: Positive = 1.0`, see `multiloss.options`), or as the type of its default
+        does. `@definition.gradient` and `@definition.hessian` register closed-form derivatives.
 
     Raises:
         ValueError: the name is taken, or no identifier.
@@ -131,7 +130,7 @@ def register(
         definition = Definition(function, kind=chosen, name=name, aliases=aliases, axis=axis)
         for option, default in definition.options.items():
             reader = (options or {}).get(option) or definition.readers[option]
-            reader(option, default)  # one that nothing can read is refused now, not at the first `get`
+            reader(option, default)  # a default that cannot be read is refused now, not at the first `get`
             definition.readers[option] = reader
         definition.family, definition.kernel = "registered", None
         return add(definition, replace=replace)
@@ -166,7 +165,7 @@ def find(name: str) -> Definition:
 def has(definition: Definition) -> bool:
     """Whether its name still means this definition."""
     try:
-        return find(definition.name) is definition  # a variant of another library's loss too
+        return find(definition.name) is definition  # which also knows the formulas of other libraries
     except ValueError:
         return False
 
@@ -187,7 +186,7 @@ def unknown_option(loss: str, option: str, known: list[str]) -> TypeError:
 
 
 def _by_name(definition: Definition) -> tuple[Any, ...]:
-    """How a definition is pickled: a loss finds its definition again by the name, and its pickle carries no code."""
+    """Pickle a definition as its name, so that the pickle of a loss carries no code."""
     if not has(definition):
         raise pickle.PicklingError(
             f"a pickle of a loss holds its name, but {definition.name!r} is no longer the loss that it was when this "

@@ -1,8 +1,8 @@
 """The shapes of a loss's inputs, written as they are in its docstring: `"N D"`, `"... "`, `"N L int<C"`.
 
-Letters are lengths, the same letter the same length in every input of a call; `...` any leading axes, the same in every
-input that has them. `int` marks integer labels, `int<C` labels in [0, C), `int<=L` numbers in [0, L]. The axes of
-samples, which weights and masks have, are `...`, or else the first letter.
+A letter is a length, the same one in every input of a call; `...` are any leading axes, the same ones in every input
+that has them. `int` marks integer labels, `int<C` labels in [0, C), `int<=L` numbers in [0, L]. The axes of samples,
+which weights and masks have, are `...`, or else the first letter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHAPE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class InputShape:
-    """One input's shape: whether it has leading axes, the letters after them, whether it is integer, and below what."""
+    """The shape of one input: the letters after any `leading` axes, and which letter integers must be `below`."""
 
     text: str
     leading: bool
@@ -49,7 +49,7 @@ def parse(text: str) -> InputShape:
 
 
 def lengths(shapes: Mapping[str, InputShape], given: Mapping[str, Shape]) -> dict[str, Any]:
-    """What each letter (and `...`, a tuple) stands for in a call; ValueError that names the input that does not fit."""
+    """What each letter (and `...`, a tuple) stands for in a call. ValueError names an input that does not fit."""
     known: dict[str, Any] = {}
     source: dict[str, str] = {}
     for name, shape in given.items():
@@ -70,7 +70,7 @@ def lengths(shapes: Mapping[str, InputShape], given: Mapping[str, Shape]) -> dic
 
 
 def not_empty(shapes: Mapping[str, InputShape], given: Mapping[str, Shape], may_be: str) -> None:
-    """Refuse lengths of 0, but of samples and of the letters `may_be`; ValueError that names the input."""
+    """Refuse lengths of 0, except those of samples and of the letters in `may_be`; ValueError names the input."""
     for name, shape in given.items():
         letters = shapes[name].letters
         for letter, length in zip(letters, shape[len(shape) - len(letters) :], strict=True):
