@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from multiloss.engine.checks import LOG_PROBABILITY, NON_NEGATIVE, PROBABILITY
 from multiloss.engine.definition import over_axis, shared
@@ -13,6 +13,8 @@ from multiloss.engine.numerics import floored_log, log_divisor
 from multiloss.engine.options import BelowHalf, Increasing, single_axis
 
 Array = Any
+LogInput = Annotated[bool, "whether `y_pred` holds logarithms, as in Optax."]
+LogTarget = Annotated[bool, "whether `y_true` holds logarithms."]
 
 
 def normalized(xp: Any, p: Array, axis: Any) -> Array:
@@ -44,8 +46,8 @@ def kl_divergence(
     axis: Any = -1,
     epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
-    log_input: bool = False,
-    log_target: bool = False,
+    log_input: LogInput = False,
+    log_target: LogTarget = False,
 ) -> Array:
     """Kullback-Leibler divergence of the prediction from the target, in nats.
 
@@ -58,8 +60,6 @@ def kl_divergence(
         epsilon: floor of each logarithm's argument; below it the gradient is 0. 0 is the bare formula, in which
             0 log 0 is a constant: its infinite derivative by t is left out. Logarithms that are given have no floor.
         normalize: divide both by their sum over `axis` first. With `log_input` the prediction may then be logits.
-        log_input: whether `y_pred` holds logarithms, as in torch and Optax.
-        log_target: whether `y_true` holds logarithms.
 
     Returns:
         One value per sample, in nats; never negative for distributions, but for rounding and `epsilon`.
@@ -172,8 +172,8 @@ def generalized_kl_divergence(
     *,
     axis: Any = -1,
     epsilon: BelowHalf = 1e-7,
-    log_input: bool = False,
-    log_target: bool = False,
+    log_input: LogInput = False,
+    log_target: LogTarget = False,
 ) -> Array:
     """Kullback-Leibler divergence of amounts that need not sum to 1 (I-divergence), in nats.
 
@@ -185,8 +185,6 @@ def generalized_kl_divergence(
         axis: the axis (or axes) that is summed over.
         epsilon: floor of each logarithm's argument, below which its derivative is 0; 0 is the bare formula, with
             0 log 0 a constant. Logarithms that are given have no floor.
-        log_input: whether `y_pred` holds logarithms, as in Optax.
-        log_target: whether `y_true` holds logarithms.
 
     Returns:
         One value per sample, in the unit of the amounts; never negative, but for rounding and `epsilon`. Of
@@ -330,9 +328,7 @@ def _ahead(
                 f"got {len(positions)}"
             )
         gaps = [after - before for before, after in itertools.pairwise(positions)]
-        shape = [1] * len(y_pred.shape)
-        shape[axis] = -1
-        spacing = xp.reshape(xp.constant((*gaps, 0.0), y_pred), tuple(shape))
+        spacing = xp.constants((*gaps, 0.0), y_pred, axis)
     return spacing, xp.cumulative_sum(y_pred - y_true, axis=axis)
 
 
