@@ -58,7 +58,7 @@ def kl_divergence(
         y_pred: probabilities p, or their logarithms; the shape of `y_true`.
         axis: the axis (or axes) of the outcomes.
         epsilon: floor of each logarithm's argument; below it the gradient is 0. 0 is the bare formula, in which
-            0 log 0 is a constant: its infinite derivative by t is left out. Logarithms that are given have no floor.
+            0 log 0 is a constant, without its infinite derivative by t. Logarithms that are given have no floor.
         normalize: divide both by their sum over `axis` first. With `log_input` the prediction may then be logits.
 
     Returns:
@@ -86,7 +86,7 @@ def kl_divergence(
 def _logarithms(
     xp: Any, y_true: Array, y_pred: Array, axis: Any, epsilon: float, normalize: bool, log_input: bool, log_target: bool
 ) -> tuple[Array, Array, Array]:
-    """t, log t and log p, where at least one of them came as a logarithm; finite where t is 0."""
+    """t, log t and log p, where y_true or y_pred holds logarithms; the logarithms are finite where t is 0."""
     t = _target(xp, y_true, axis, normalize, log_target)
     if log_target:
         log_t = _weighed_log(xp, t, _log_normalized(xp, y_true, axis, normalize))
@@ -108,7 +108,7 @@ def _log_normalized(xp: Any, x: Array, axis: Any, normalize: bool) -> Array:
 
 
 def _weighed_log(xp: Any, weight: Array, log: Array) -> Array:
-    """A logarithm that was given, and 0 where it is that of 0 and its weight is 0: 0 log 0 = 0."""
+    """A logarithm that was given, and 0 where it is -inf and its weight 0: 0 log 0 = 0."""
     return xp.where((weight == 0) & (log == -math.inf), 0, log)
 
 
@@ -263,7 +263,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     log_ratio = floored_log(xp, y_pred, epsilon, m) - floored_log(xp, m, epsilon, m)
     if epsilon == 0:
         return 0.5 * log_ratio
-    # 1 above the floor, 0 below: what the logarithms' own derivatives leave of p and of both together.
+    # p times the derivative of log p, and m times that of log m: 1 above the floor, 0 below.
     return 0.5 * (log_ratio + y_pred / xp.inf_below(y_pred, epsilon) - m / xp.inf_below(m, epsilon))
 
 
@@ -318,7 +318,7 @@ def _ahead(
 ) -> tuple[Array, Array]:
     """The distance from each position to the next, 0 from the last, and CDF_p - CDF_t."""
     if positions is None:
-        # No boolean: XLA makes a choice of a product with one, and would hide a nan at the last position.
+        # No boolean times a number: XLA makes `where` of it, and would hide a nan at the last position.
         after = xp.class_count(y_pred, axis) - 1 - xp.class_range(y_pred, axis)
         spacing = xp.astype(xp.minimum(after, 1), y_pred.dtype)
     else:
@@ -336,7 +336,7 @@ def _ahead(
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, positions: tuple[float, ...] | None) -> Array:
     spacing, ahead = _ahead(xp, y_true, y_pred, axis=axis, positions=positions)
     slope = spacing * xp.sign(ahead)
-    # p_k is part of all sums from k on.
+    # p_k is part of the sums from k on.
     before = xp.cumulative_sum(slope, axis=axis) - slope
     return xp.sum(slope, axis=axis, keepdims=True) - before
 

@@ -21,7 +21,7 @@ def _signs(t: Array, labels: str) -> Array:
 
 
 def step(xp: Any, x: Array) -> Array:
-    """1 above 0, else 0: the derivative of max(0, x), 0 at its kink. nan stays nan."""
+    """1 above 0, else 0: the derivative of max(0, x), with 0 at its kink; nan stays nan."""
     return xp.clamp_min(xp.sign(x), 0.0)
 
 
