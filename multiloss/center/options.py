@@ -43,11 +43,11 @@ class CenterOptions:
     ] = None
     centers_init: Annotated[
         Literal["zeros", "normal"],
-        _Option('"normal" draws them, with `seed`, the same on every backend; or an array', of=_has_classes),
+        _Option('`"normal"` draws them, with `seed`, the same on every backend; or an array', of=_has_classes),
     ] = "zeros"
-    seed: Annotated[int, _Option('of what "normal" draws', of=_has_classes)] = 0
-    reduction: Annotated[str, options.reduction, _Option('as of every loss; the papers have "sum"')] = "mean"
-    update: Annotated[Literal["auto", "manual"], _Option('"manual": only `center.update` moves the centers')] = "auto"
+    seed: Annotated[int, _Option('of what `"normal"` draws', of=_has_classes)] = 0
+    reduction: Annotated[str, options.reduction, _Option('as of every loss; the papers have `"sum"`')] = "mean"
+    update: Annotated[Literal["auto", "manual"], _Option('`"manual"`: only `center.update` moves the centers')] = "auto"
     max_classes: Annotated[Count, _Option("how far the centers grow by themselves", of=_has_classes)] = 65536
     validate: Annotated[
         bool | None, _Option("False: labels are not looked at; one out of range makes the value nan")
