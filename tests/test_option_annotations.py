@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from multiloss.center.options import _READERS, CenterOptions
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import loss, options, registry
 from multiloss.engine.definition import Definition
+from multiloss.engine.options import Positive
 from multiloss.porting import variants
 
 FUTURE = "from __future__ import annotations\n"
@@ -234,3 +235,23 @@ def test_the_librarys_own_defaults_are_read_as_they_stand() -> None:
         for name, default in definition.options.items():
             read = definition.readers[name](name, default)
             assert (read, type(read)) == (default, type(default)), (definition.name, name)
+
+
+def test_an_annotation_says_what_an_option_means() -> None:
+    def soft_abs(
+        xp: Any, y_true: Any, y_pred: Any, *, epsilon: Annotated[Positive, "where 0 is rounded off."] = 1e-3, k: int = 1
+    ) -> Any:
+        """The absolute error.
+
+        Args:
+            y_true: targets.
+            k: said here.
+
+        Returns:
+            One value per element.
+        """
+        return xp.sqrt((y_pred - y_true) ** 2 + epsilon**2)
+
+    shown = Definition(soft_abs, kind="elementwise").doc
+    assert "    k: said here.\n    epsilon: where 0 is rounded off.\n\nReturns:" in shown
+    assert shown.count("k: ") == 1

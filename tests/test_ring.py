@@ -200,3 +200,11 @@ def test_what_is_refused(backend: str) -> None:
     if framework(backend) == "torch":
         with pytest.raises(TypeError, match="no option 'sharded'"):
             ring(backend, sharded=True)
+
+
+def test_features_that_are_not_finite_show_and_keep_the_radius(backend: str) -> None:
+    loss = ring(backend, radius=2.0, weight=1.0, reduction="none")
+    x = np.array([[3.0, 4.0], [np.inf, 1.0], [np.nan, 1.0]])
+    value = to_numpy(loss(to_native(backend, np.array([0, 0, 0])), to_native(backend, x)))
+    np.testing.assert_array_equal(value, [4.5, np.inf, np.nan])  # (5 - 2)^2 / 2, and |x| is infinite or unknown
+    np.testing.assert_array_equal(to_numpy(loss.centers), [[2.0]])

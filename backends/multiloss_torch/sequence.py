@@ -11,7 +11,7 @@ from torch import Tensor
 
 from multiloss.engine import pipeline
 from multiloss_torch import arrays as be
-from multiloss_torch import mode
+from multiloss_torch import kernels, mode
 
 
 class _Ctc(torch.autograd.Function):
@@ -38,8 +38,7 @@ class _Ctc(torch.autograd.Function):
 def ctc(spec: Any, inputs: list[Any]) -> Tensor | None:
     """The loss of checked inputs without weights and mask; None where the definition has to answer."""
     y_true, y_pred, label_lengths, input_lengths = inputs
-    reduced = _REDUCED.get(spec.reduction)
-    if reduced is None or not mode.is_eager(y_pred) or not mode.can_read(y_pred):
+    if spec.reduction not in ("none", *kernels.COUNTED) or not mode.is_eager(y_pred) or not mode.can_read(y_pred):
         return None
     if y_pred.dtype not in (torch.float32, torch.float64) or not y_pred.numel() or not y_true.numel():
         return None
