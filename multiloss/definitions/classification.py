@@ -20,7 +20,9 @@ ClassWeight = Annotated[
     "one weight per class; multiplies the sample weight by weight_y (of targets t: by sum_k t_k weight_k).",
 ]
 IgnoreIndex = Annotated[int | None, "samples with this label are masked, in the count too."]
-Epsilon = Annotated[BelowHalf, "floor of each logarithm's argument, for probabilities; below it the gradient is 0."]
+Epsilon = Annotated[
+    BelowHalf, "floor of each logarithm's argument, for probabilities; below it the logarithm's gradient is 0."
+]
 Normalize = Annotated[bool, "divide the probabilities by their sum over `axis` first, as Keras does."]
 
 

@@ -39,6 +39,8 @@ def zero_times(xp: Any, weight: Array, x: Array) -> Array:
     return weight * xp.where((weight == 0) & xp.isinf(x), 0, x)
 
 
+EXP_RANGE = 80.0
+"""exp of this and of minus this are normal numbers in every dtype; their sum is the larger one."""
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
 
 
