@@ -122,14 +122,12 @@ def _show(args: argparse.Namespace) -> int:
 
 def _options(definition: Any) -> list[str]:
     if definition.table is not None:
-        from multiloss.center import read_options
+        from multiloss.center import explained
 
-        more = {"axis_name": None, "process_group": None} | ({"sharded": False} if definition.table.sharded else {})
-        defaults = read_options({"loss": definition.name}).config() | more
-        del defaults["name"]
-    else:
-        axis = {} if definition.axis is None else {"axis": -1}
-        defaults = {**definition.options, "reduction": "mean", **axis, "validate": None}
+        rows = [(f"{name} = {default!r}", means) for name, default, means in explained(definition.name)]
+        return [f"{row:<24} {means}".rstrip() for row, means in rows]
+    axis = {} if definition.axis is None else {"axis": -1}
+    defaults = {**definition.options, "reduction": "mean", **axis, "validate": None}
     return [f"{key} = {value!r}" for key, value in defaults.items()]
 
 

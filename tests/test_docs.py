@@ -169,6 +169,7 @@ def test_the_pages_have_every_loss() -> None:
     text = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
     assert "<!-- table of losses -->" in text and "families/*" in text  # made from the definitions
     assert "<!-- center family -->" in (ROOT / "docs" / "center_practice.md").read_text(encoding="utf-8")
+    assert "<!-- options of center loss -->" in (ROOT / "docs" / "center.md").read_text(encoding="utf-8")
     assert set(multiloss.list_losses()) == {one.name for one in LOSSES}
 
 

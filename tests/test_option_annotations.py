@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss.center.step import _READERS, CenterOptions
+from multiloss.center.options import _READERS, CenterOptions
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import loss, options, registry
 from multiloss.engine.definition import Definition

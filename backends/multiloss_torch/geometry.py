@@ -1,4 +1,4 @@
-"""Lengths of rows and distances of pairs of rows, where torch has something quicker than `numerics`."""
+"""Lengths of rows and distances of pairs of rows, where torch has something quicker than `norms` and `pairs`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from multiloss.engine import numerics, pairs
+from multiloss.engine import norms, pairs
 from multiloss_torch import mode
 
 Array = Any
@@ -15,13 +15,13 @@ Array = Any
 def row_norm(xp: Any, x: Array) -> Array:
     """The Euclidean length over the last axis, whose derivative at 0 is 0."""
     length = torch.linalg.vector_norm(x, dim=-1)
-    return length if _is_moderate(length) else numerics.row_norm(xp, x)
+    return length if _is_moderate(length) else norms.row_norm(xp, x)
 
 
 def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
     """x divided by its length over the last axis; a row of 0 stays one, with derivative 0."""
     length = torch.linalg.vector_norm(x, dim=-1) if length is None else length
-    return x / length.unsqueeze(-1) if _is_moderate(length) else numerics.unit_rows(xp, x)
+    return x / length.unsqueeze(-1) if _is_moderate(length) else norms.unit_rows(xp, x)
 
 
 def _is_moderate(length: Array) -> bool:

@@ -1,6 +1,6 @@
 """The pages of the losses, made from their docstrings: in `families/` one a family (a module of multiloss.definitions)
-with the curves of its losses; `<!-- table of losses -->` in a page becomes one line a loss. A new loss is listed by
-being there.
+with the curves of its losses. In a page `<!-- table of losses -->` becomes one line a loss; `<!-- center family -->`
+and `<!-- options of center loss -->` are what they say. A new loss is listed by being there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
+from multiloss.center import explained
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
 from multiloss.pictures import arrows, curves
@@ -82,7 +83,13 @@ def write_pages(app: Sphinx) -> None:
 
 def family() -> str:
     """A section for each loss of center loss's family."""
-    return "\n\n".join(section(one, "###") for one in registry.TABLES.values() if one.family == "center_family")
+    return "\n\n".join(section(one, "###") for one in registry.TABLES.values() if one.name != "center")
+
+
+def center_options() -> str:
+    """Each option of center loss: default and meaning."""
+    rows = [f"| `{name}` | `{default!r}` | {means} |" for name, default, means in explained("center")]
+    return "\n".join(["| option | default | meaning |", "|---|---|---|", *rows])
 
 
 def section(definition: Definition, level: str = "##") -> str:
@@ -111,6 +118,7 @@ def _source_read(app: Sphinx, name: str, content: list[str]) -> None:
     for marker, make in (
         ("<!-- table of losses -->", table),
         ("<!-- center family -->", family),
+        ("<!-- options of center loss -->", center_options),
     ):
         if marker in content[0]:
             content[0] = content[0].replace(marker, make())

@@ -1,22 +1,17 @@
 """Losses with a state: a table of centers that moves while training.
 
-`step` holds the options and the pure step, `objects` what the objects of all backends share, `state` the table as data:
-first values and files. What a loss says of its table stands below, with its definition (`multiloss.engine.table`).
+`options` says what may be chosen, `step` is the pure step, `objects` what the objects of all backends share, `inputs`
+checks a call, `state` has the first values and the files. What a loss says of its table stands with its definition
+(`multiloss.engine.table`).
 """
 
-from multiloss.center.step import (
-    CenterOptions,
-    make,
-    native_arrays,
-    one_row,
-    read_options,
-    step,
-    words,
-)
+from multiloss.center.options import CenterOptions, explained, make, read_options, words
+from multiloss.center.step import native_arrays, one_row, step
 from multiloss.engine.dispatch import to_host
 
 __all__ = [
     "CenterOptions",
+    "explained",
     "make",
     "native_arrays",
     "one_row",

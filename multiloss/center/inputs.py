@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.center.step import CenterOptions
+from multiloss.center.options import CenterOptions
 from multiloss.engine import call, checks
 
 Array = Any

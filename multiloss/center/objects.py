@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from multiloss.center import inputs, state
-from multiloss.center.step import CenterOptions, make, native_arrays, step, words
+from multiloss.center.options import CenterOptions, make, words
+from multiloss.center.step import native_arrays, step
 from multiloss.engine import dispatch, options
 from multiloss.engine.dispatch import to_host
 from multiloss.engine.loss import FixedOptions

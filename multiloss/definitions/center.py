@@ -1,57 +1,26 @@
-"""Center loss: the value of one sample, and the step of the centers (Eq. 4, or that of a preset). Pure.
-
-Source: Wen, Zhang, Li, Qiao, "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016.
-"""
+"""Center loss, as Wen, Zhang, Li and Qiao have it in "A Discriminative Feature Learning Approach for Deep Face
+Recognition", ECCV 2016: c is the center of a sample's class, x its features."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from multiloss.definitions.center_presets import PRESETS
 from multiloss.engine.definition import over_axis
 from multiloss.engine.table import Rule, Table
 
 Array = Any
 
 
-PRESETS: Mapping[str | None, tuple[Rule, Mapping[str, Any]]] = {
-    None: (Rule(), {}),
-    "paper": (Rule(), {"reduction": "sum"}),
-    "tensorflow": (
-        Rule(source="EncodeTS/TensorFlow_Center_Loss, the code of the notes"),
-        {"reduction": "sum", "per_feature": True, "centers_init": "zeros"},
-    ),
-    "caffe": (Rule(source="ydwen/caffe-face, without the solver's momentum"), {"alpha": 0.01}),
-    "facenet": (
-        Rule(factor=2.0, by_class=False, source="davidsandberg/facenet; alpha is 1 - alfa"),
-        {"alpha": 0.05, "per_feature": True, "centers_init": "zeros"},
-    ),
-    "kaiyangzhou": (
-        Rule(
-            factor=2.0,
-            step_factor=2.0,
-            by_class=False,
-            by_batch=True,
-            source="KaiyangZhou/pytorch-center-loss, SGD on the centers; alpha is its lr, times the weight of the loss "
-            "where the script does not divide the centers' gradient by it",
-        ),
-        {"centers_init": "normal"},
-    ),
-    "jxgu1016": (
-        Rule(by_batch=True, source="jxgu1016/MNIST_center_loss_pytorch; alpha is the lr of its centers"),
-        {"centers_init": "normal"},
-    ),
-}
-"""name -> what is computed, and the options' defaults that differ: the steps that popular implementations make."""
-
-
-@over_axis(
-    name="center",
-    aliases=("center_loss",),
-    table=Table(sharded=True, presets=PRESETS),
-)
-def distance(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, per_feature: bool = False, factor: float = 1.0
+@over_axis(aliases=("center_loss",), table=Table(sharded=True, presets=PRESETS))
+def center(
+    xp: Any,
+    c: Array,
+    x: Array,
+    *,
+    axis: int = -1,
+    per_feature: Annotated[bool, "divide the value by D, as the published TensorFlow code does"] = False,
+    factor: Annotated[float, "multiplies the value; 1 but for presets"] = 1.0,
 ) -> Array:
     """Center loss (Wen et al., ECCV 2016): half the squared distance of a feature vector to its class's center.
 
@@ -66,65 +35,49 @@ def distance(
     Args:
         labels: integer classes y, one a sample; they may repeat. Absent classes do not move.
         features: x, (..., D).
-        alpha: the step of the centers, in [0, 1].
-        per_feature: divide the value by D, as the published TensorFlow code does.
-        factor: multiplies the value; 1 but for presets.
 
     Returns:
-        One value per sample, in the squared unit of the features. The gradient with respect to x is x - c_y; the
-        centers get none.
+        One value per sample, in the squared unit of the features. The gradient with respect to x is x - c_y (Eq. 3);
+        the centers get none.
     """
-    e = y_pred - y_true
+    e = x - c
     return 0.5 * _scale(xp, e, axis, per_feature, factor) * xp.sum(e * e, axis=axis)
 
 
-def _scale(xp: Any, e: Array, axis: int, per_feature: bool, factor: float) -> Any:
-    return factor / xp.length(e, axis) if per_feature else factor
-
-
-@distance.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool, factor: float) -> Array:
-    e = y_pred - y_true
+@center.gradient
+def _(xp: Any, c: Array, x: Array, *, axis: int, per_feature: bool, factor: float) -> Array:
+    e = x - c
     return e if factor == 1 and not per_feature else _scale(xp, e, axis, per_feature, factor) * e
 
 
-@distance.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, per_feature: bool, factor: float) -> Array:
-    return _scale(xp, y_pred, axis, per_feature, factor) * xp.ones_like(y_pred)
+@center.hessian
+def _(xp: Any, c: Array, x: Array, *, axis: int, per_feature: bool, factor: float) -> Array:
+    return _scale(xp, x, axis, per_feature, factor) * xp.ones_like(x)
 
 
-def class_sums(xp: Any, rows: Array, labels: Array, features: Array, keep: Array | None) -> tuple[Array, Array, Array]:
-    """What the step needs of each class of a batch, never touching the table.
+def _scale(xp: Any, x: Array, axis: int, per_feature: bool, factor: float) -> Any:
+    return factor / xp.length(x, axis) if per_feature else factor
+
+
+def class_sums(xp: Any, c: Array, labels: Array, x: Array, keep: Array | None) -> tuple[Array, Array, Array]:
+    """The sum and the number in Eq. 4, for each class of a batch.
 
     Args:
-        rows: the centers of each sample's class, (N, D).
+        c: the center of each sample's class, (N, D).
         labels: the classes, (N,).
-        features: x, (N, D), in the dtype of the rows.
+        x: the features, (N, D), in the dtype of c.
         keep: which samples count, (N,) boolean; None: all.
 
     Returns:
-        Classes, (M,): each of the batch once, or, where their number has to be known beforehand, `labels` itself; for
-        each the sum of c_j - x_i over its samples, (M, D), and their number, (M,).
+        The classes, (M,), as `sums_by_label` names them; the sum of c_j - x_i of each, (M, D); its n_j, (M,).
     """
-    classes, places, counts = xp.unique_labels(labels)
-    # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
-    difference = rows - features
-    if keep is not None:
-        difference = xp.where(keep[:, None], difference, 0)
-    total = xp.segment_sum(difference, places, classes)
-    if keep is None and counts is not None:
-        n = xp.astype(counts, rows.dtype)
-    else:
-        present = xp.ones_like(rows[:, 0]) if keep is None else xp.astype(keep, rows.dtype)
-        n = xp.segment_sum(present, places, classes)
-    if classes is labels:  # a sum is where its class's first sample is
-        total, n = (xp.take(x, places, axis=0) for x in (total, n))
-    return classes, total, n
+    # The difference comes first: n c - sum(x) loses every digit where x is far larger than c - x.
+    return xp.sums_by_label(c - x, labels, keep)
 
 
 def moved(
     xp: Any,
-    rows: Array,
+    c: Array,
     total: Array,
     n: Array,
     batch: Any,
@@ -134,10 +87,10 @@ def moved(
     finite: bool = False,
     unless: Array | None = None,
 ) -> Array:
-    """The rows after their step.
+    """The centers after their step: Eq. 4, where `rule` is that of the paper.
 
     Args:
-        rows: the centers of some classes, (M, D).
+        c: the centers of some classes, (M, D).
         total: the sum of c_j - x_i over each class, (M, D).
         n: the number of its samples, (M,).
         batch: the number of samples that count.
@@ -145,19 +98,16 @@ def moved(
         rule: what divides the sum.
         extra: what some losses of the family add to the divided sum, (M, D); it moves classes without samples, too.
         finite: whether all sums are known to be.
-        unless: a scalar; if it is True, no row moves.
+        unless: a scalar; if it is True, no center moves.
 
     Returns:
-        (M, D). A class without samples, and one that a non-finite feature touches, keeps its row, bit for bit.
+        (M, D). A class without samples, and one that a non-finite feature touches, keeps its center, bit for bit.
     """
-    scale, by = alpha * rule.step_factor, None
+    step, divisor = alpha * rule.step_factor, (1 + n)[:, None] if rule.by_class else None
     if rule.by_batch:
-        by = xp.where(batch == 0, 1, batch)
-    if rule.by_class:
-        by = (1 + n)[:, None] if by is None else by * (1 + n)[:, None]
+        size = xp.where(batch == 0, 1, batch)
+        divisor = size if divisor is None else size * divisor
     if extra is not None:
-        total = (scale if by is None else scale / by) * total
-        total = total + scale * xp.where(batch > 0, extra, 0)
-        scale, by = 1.0, None
-    # A class without samples has the sum 0, which leaves every bit.
-    return xp.step_rows(rows, total, scale, by, unless, finite)
+        total = (step if divisor is None else step / divisor) * total + step * xp.where(batch > 0, extra, 0)
+        step, divisor = 1.0, None
+    return xp.step_rows(c, total, step, divisor, unless, finite)  # a sum of 0, of no samples, leaves every bit

@@ -1,7 +1,7 @@
-"""The close family of center loss: the same table of centers, other values, two with a step of their own. Pure.
+"""The close family of center loss: the same table of centers, other values, and for some of them another step.
 
-`y_true` is a `Compared`: what features are held against. contrastive_center, triplet_center and island look at all
-centers, so they cost batch x classes x features (island: classes x features) and are no losses for a million classes.
+x are features, c what they are held against (`Compared`). contrastive_center and triplet_center compare each sample
+with all centers, batch x classes x features numbers, so they are no losses for a million classes.
 """
 
 from __future__ import annotations
@@ -21,18 +21,14 @@ Array = Any
 
 def _to_all(xp: Any, c: Compared, x: Array) -> tuple[Array, Array, Array]:
     """x - c_j for each center (..., C, D), its square (..., C), and where j is another class (..., C)."""
-    # The direct difference: |x|^2 + |c|^2 - 2xc loses every digit once |x| is far larger than |x - c|.
+    # The difference comes first: |x|^2 + |c|^2 - 2xc loses every digit where |x| is far larger than |x - c|.
     e = x[..., None, :] - c.centers
-    each = xp.reshape(xp.class_range(c.centers, 0), (-1,))
-    return e, xp.sum(e * e, axis=-1), each != c.labels[..., None]
+    j = xp.reshape(xp.class_range(c.centers, 0), (-1,))
+    return e, xp.sum(e * e, axis=-1), j != c.labels[..., None]
 
 
-def _only(xp: Any, where: Array, x: Array) -> Array:
-    return xp.where(where, x, 0)
-
-
-@over_axis(name="contrastive_center", table=Table(compares=True))
-def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, delta: Positive = 1.0) -> Array:
+@over_axis(table=Table(compares=True))
+def contrastive_center(xp: Any, c: Compared, x: Array, *, axis: int = -1, delta: Positive = 1.0) -> Array:
     """Contrastive-center loss (Qi & Su, ICIP 2017): the distance to the own center over that to all others.
 
     Ce Qi and Fei Su, "Contrastive-center loss for deep neural networks", ICIP 2017, pp. 2851-2855, Eq. 2 (there the
@@ -50,47 +46,23 @@ def contrastive_center(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, d
     Returns:
         One value per sample, without unit. (Ports that sum over the batch before they divide compute something else.)
     """
-    _, squares, others = _to_all(xp, y_true, y_pred)
-    e = y_pred - y_true.rows
-    return 0.5 * xp.sum(e * e, axis=axis) / (delta + xp.sum(_only(xp, others, squares), axis=-1))
+    _, squares, others = _to_all(xp, c, x)
+    e = x - c.rows
+    return 0.5 * xp.sum(e * e, axis=axis) / (delta + xp.sum(xp.where(others, squares, 0), axis=-1))
 
 
 @contrastive_center.gradient
-def _(xp: Any, y_true: Any, y_pred: Array, *, delta: float) -> Array:
-    differences, squares, others = _to_all(xp, y_true, y_pred)
-    e = y_pred - y_true.rows
-    by = (delta + xp.sum(_only(xp, others, squares), axis=-1))[..., None]
-    away = xp.sum(_only(xp, others[..., None], differences), axis=-2)
-    return e / by - (xp.sum(e * e, axis=-1)[..., None] / by) * (away / by)
+def _(xp: Any, c: Compared, x: Array, *, delta: float) -> Array:
+    differences, squares, others = _to_all(xp, c, x)
+    e = x - c.rows
+    divisor = (delta + xp.sum(xp.where(others, squares, 0), axis=-1))[..., None]
+    away = xp.sum(xp.where(others[..., None], differences, 0), axis=-2)
+    return e / divisor - (xp.sum(e * e, axis=-1)[..., None] / divisor) * (away / divisor)
 
 
-def nearest_other(xp: Any, c: Compared, x: Array) -> tuple[Array, Array]:
-    """The class of the nearest center of another class (the first one at ties), and whether there is any."""
-    _, squares, others = _to_all(xp, c, xp.stop_gradient(x))
-    far = xp.where(others, squares, float("inf"))
-    return xp.argmax(-far, axis=-1), xp.any(others, axis=-1)
-
-
-def triplet_gap(xp: Any, c: Compared, x: Array, margin: float) -> tuple[Array, Array, Array]:
-    """margin + D(x, c_y) - D(x, c_q), 0 where there is no other class; c_q; and q."""
-    q, exists = nearest_other(xp, c, x)
-    other = xp.gather(c.centers, q)
-    pull, push = x - c.rows, x - other
-    gap = margin + 0.5 * xp.sum(pull * pull, axis=-1) - 0.5 * xp.sum(push * push, axis=-1)
-    return _only(xp, exists, gap), other, q
-
-
-def active(xp: Any, gap: Array) -> Array:
-    """Whether a sample counts: its gap is above 0, or nan."""
-    return (gap > 0) | xp.isnan(gap)  # ~(gap <= 0) is gap > 0 to TensorFlow's graphs, where a nan is lost
-
-
-@over_axis(
-    name="triplet_center",
-    table=Table(compares=True, moves_all=lambda own: own["push"], step_in_words="a step of its own, of all classes"),
-)
+@over_axis(table=Table(compares=True, moves_all=lambda own: own["push"]))
 def triplet_center(
-    xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, margin: NonNegative = 5.0, push: bool = True
+    xp: Any, c: Compared, x: Array, *, axis: int = -1, margin: NonNegative = 5.0, push: bool = True
 ) -> Array:
     """Triplet-center loss (He et al., CVPR 2018): the own center nearer than the next one, by a margin.
 
@@ -99,7 +71,7 @@ def triplet_center(
 
     .. math:: \\max(0,\\; m + D_y - \\min_{j \\ne y} D_j), \\quad D_j = \\tfrac12 \\lVert x - c_j \\rVert^2
 
-    With q the nearest other center, active samples only (their value is above 0), and counts of them:
+    With q the nearest other center, and sums and counts of the active samples only (their value is above 0):
 
     .. math:: c_j \\leftarrow c_j - \\alpha (P_j - Q_j)
 
@@ -107,8 +79,8 @@ def triplet_center(
 
     .. math:: Q_j = \\frac{\\sum_{i: q_i = j} (c_j - x_i)}{1 + n^-_j}
 
-    A sample whose value is nan keeps its own class where it is, and no other. It compares with all centers: batch x
-    classes x features numbers.
+    A sample whose value is nan keeps the center of its own class where it is, and no other. It compares with all
+    centers: batch x classes x features numbers.
 
     Args:
         labels: integer classes y, one a sample.
@@ -120,38 +92,43 @@ def triplet_center(
         One value per sample, in the squared unit of the features; 0 while there is one class only. The gradient is
         c_q - c_y where the value is above 0, else 0.
     """
-    gap, *_ = triplet_gap(xp, y_true, y_pred, margin)
-    return xp.where(gap <= 0, 0, gap)  # so asked, a nan stays
+    gap, *_ = _gap(xp, c, x, margin)
+    return xp.hinge(gap)
 
 
 @triplet_center.gradient
-def _(xp: Any, y_true: Any, y_pred: Array, *, margin: float) -> Array:
-    gap, other, _ = triplet_gap(xp, y_true, y_pred, margin)
-    return _only(xp, active(xp, gap)[..., None], other - y_true.rows)
+def _(xp: Any, c: Compared, x: Array, *, margin: float) -> Array:
+    gap, nearest, _ = _gap(xp, c, x, margin)
+    return xp.where(_is_active(xp, gap)[..., None], nearest - c.rows, 0)
 
 
 @triplet_center.stepping
 def _(xp: Any, c: Compared, x: Array, sums: Callable[..., Any], *, margin: float) -> tuple[Array, Array]:
-    gap, other, q = triplet_gap(xp, c, x, margin)
-    keep = c.keep & active(xp, gap)
-    # What is not finite is near to nothing, and touches its own class only.
-    away, n = sums(xp.where(xp.isnan(gap), c.labels, xp.astype(q, c.labels.dtype)), other, keep)
-    return keep, -away / (1 + n)[:, None]
+    gap, nearest, q = _gap(xp, c, x, margin)
+    active = c.keep & _is_active(xp, gap)
+    # What is not finite is near to nothing, so it counts for its own class only.
+    pushed = xp.where(xp.isnan(gap), c.labels, xp.astype(q, c.labels.dtype))
+    total, n = sums(pushed, nearest, active)
+    return active, -total / (1 + n)[:, None]
 
 
-def directions(xp: Any, vectors: Array) -> tuple[Array, Array]:
-    """Vectors divided by their lengths, and these (..., 1); that of a zero vector is 0."""
-    largest = xp.max(xp.abs(vectors), axis=-1, keepdims=True)
-    scaled = vectors / xp.where(largest == 0, 1, largest)  # so that squares stay finite
-    length = xp.sqrt(xp.sum(scaled * scaled, axis=-1, keepdims=True))
-    return scaled / xp.where(length == 0, 1, length), length * largest
+def _gap(xp: Any, c: Compared, x: Array, margin: float) -> tuple[Array, Array, Array]:
+    """m + D_y - D_q, 0 where there is no other class; c_q; and q, the first of the nearest ones."""
+    _, squares, others = _to_all(xp, c, xp.stop_gradient(x))
+    q = xp.argmax(-xp.where(others, squares, float("inf")), axis=-1)
+    nearest = xp.gather(c.centers, q)
+    pull, push = x - c.rows, x - nearest
+    gap = margin + 0.5 * xp.sum(pull * pull, axis=-1) - 0.5 * xp.sum(push * push, axis=-1)
+    return xp.where(xp.any(others, axis=-1), gap, 0), nearest, q
 
 
-@over_axis(
-    name="island",
-    table=Table(compares=True, moves_all=lambda own: True, step_in_words="a step of its own, of all classes"),
-)
-def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNegative = 1.0) -> Array:
+def _is_active(xp: Any, gap: Array) -> Array:
+    """Whether a gap is above 0, or nan."""
+    return (gap > 0) | xp.isnan(gap)  # TensorFlow's graphs make gap > 0 of ~(gap <= 0), and lose a nan
+
+
+@over_axis(table=Table(compares=True, moves_all=lambda own: True))
+def island(xp: Any, c: Compared, x: Array, *, axis: int = -1, weight: NonNegative = 1.0) -> Array:
     """Island loss (Cai et al., FG 2018): center loss, and each pair of centers apart in angle.
 
     Jie Cai, Zibo Meng, Ahmed Shehab Khan, Zhiyuan Li, James O'Reilly and Yan Tong, "Island loss for learning
@@ -159,8 +136,8 @@ def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNe
 
     .. math:: \\tfrac12 \\lVert x - c_y \\rVert^2 + w \\sum_{k \\ne j} (\\cos(c_k, c_j) + 1)
 
-    The sum runs over the ordered pairs of all centers; a zero center has cosine 0. With u the centers divided by
-    their norms m, all centers move, also those of classes that the batch lacks:
+    The sum runs over the ordered pairs of all centers; a zero center has cosine 0. With u_j = c_j / m_j and m_j the
+    length of c_j, all centers move, those of classes that the batch lacks, too:
 
     .. math:: c_j \\leftarrow c_j - \\alpha (P_j + Q_j)
 
@@ -177,39 +154,35 @@ def island(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNe
         One value per sample; the pairs' term is in each, so that `reduction="mean"` has it once. The gradient with
         respect to x is that of center loss.
     """
-    e = y_pred - y_true.rows
-    return 0.5 * xp.sum(e * e, axis=axis) + weight * _pairs(xp, y_true.centers)
-
-
-@island.gradient
-def _(xp: Any, y_true: Any, y_pred: Array) -> Array:
-    return y_pred - y_true.rows
+    e = x - c.rows
+    return 0.5 * xp.sum(e * e, axis=axis) + weight * _pairs(xp, c.centers)
 
 
 def _pairs(xp: Any, centers: Array) -> Array:
-    unit, _ = directions(xp, centers)
-    n = int(centers.shape[0])
-    total = xp.sum(unit, axis=0)
-    # The sum of all cosines is the squared length of the sum of the directions; each with itself goes off again.
-    return xp.sum(total * total) - xp.sum(unit * unit) + n * (n - 1)
+    """The sum of cos + 1 over the ordered pairs of centers."""
+    u, n = xp.unit_rows(centers), int(centers.shape[0])
+    total = xp.sum(u, axis=0)
+    # The squared length of the sum of all u is the sum of all cosines; those of each with itself are taken off.
+    return xp.sum(total * total) - xp.sum(u * u) + n * (n - 1)
+
+
+@island.gradient
+def _(xp: Any, c: Compared, x: Array) -> Array:
+    return x - c.rows
 
 
 @island.stepping
 def _(xp: Any, c: Compared, x: Array, sums: Callable[..., Any], *, weight: float) -> tuple[Array, Array]:
-    return c.keep, _push(xp, c.centers, weight)
+    m = xp.row_norm(c.centers)
+    u = xp.unit_rows(c.centers, m)
+    others = xp.sum(u, axis=0) - u  # the sum of u_k over k != j
+    across = others - xp.sum(others * u, axis=-1, keepdims=True) * u
+    divisor = xp.where(m == 0, float("inf"), m)[:, None]  # a zero center stays where it is
+    return c.keep, weight / max(int(c.centers.shape[0]) - 1, 1) * across / divisor
 
 
-def _push(xp: Any, centers: Array, weight: float) -> Array:
-    """The pairs' part of each center's step, (C, D)."""
-    unit, length = directions(xp, centers)
-    total = xp.sum(unit, axis=0) - unit  # of the other directions
-    across = total - xp.sum(total * unit, axis=-1, keepdims=True) * unit
-    by = xp.where(length == 0, float("inf"), length)  # a zero center stays put
-    return weight / max(int(centers.shape[0]) - 1, 1) * across / by
-
-
-@over_axis(name="git", table=Table(compares=True, of_batch=True))
-def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNegative = 1.0) -> Array:
+@over_axis(table=Table(compares=True, of_batch=True))
+def git(xp: Any, c: Compared, x: Array, *, axis: int = -1, weight: NonNegative = 1.0) -> Array:
     """Git loss (Calefati et al., BMVC 2018): center loss, and away from the centers of the other samples.
 
     Alessandro Calefati, Muhammad Kamran Janjua, Shah Nawaz and Ignazio Gallo, "Git loss for deep face recognition",
@@ -217,8 +190,9 @@ def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNegat
 
     .. math:: \\tfrac12 d(x_i, c_{y_i})^2 + w \\sum_{j \\ne i} \\frac{1}{1 + d(x_i, c_{y_j})^2}
 
-    d is the Euclidean distance. The centers move by Eq. 4 of center loss. Pairs of one class are in the sum. Pairs are
-    of one batch (of one process), batch x batch x features numbers. (The authors' code works per dimension.)
+    d is the Euclidean distance. The centers move by Eq. 4 of center loss. The sum runs over the samples of one batch
+    (of one process), those of the same class too: batch x batch x features numbers. (The authors' code works per
+    dimension.)
 
     Args:
         labels: integer classes y, (N,).
@@ -228,24 +202,29 @@ def git(xp: Any, y_true: Any, y_pred: Array, *, axis: int = -1, weight: NonNegat
     Returns:
         One value per sample.
     """
-    _, squares, others = _to_samples(xp, y_true, y_pred)
-    e = y_pred - y_true.rows
-    return 0.5 * xp.sum(e * e, axis=axis) + weight * xp.sum(_only(xp, others, 1 / (1 + squares)), axis=-1)
+    _, squares, others = _to_samples(xp, c, x)
+    e = x - c.rows
+    away = xp.sum(xp.where(others, 1 / (1 + squares), 0), axis=-1)
+    return 0.5 * xp.sum(e * e, axis=axis) + weight * away
 
 
 @git.gradient
-def _(xp: Any, y_true: Any, y_pred: Array, *, weight: float) -> Array:
-    e, squares, others = _to_samples(xp, y_true, y_pred)
-    by = 1 + squares
-    pull = _only(xp, others[..., None], (e / by[..., None]) / by[..., None])
-    return (y_pred - y_true.rows) - 2 * weight * xp.sum(pull, axis=-2)
+def _(xp: Any, c: Compared, x: Array, *, weight: float) -> Array:
+    e, squares, others = _to_samples(xp, c, x)
+    divisor = (1 + squares)[..., None]
+    pull = xp.where(others[..., None], (e / divisor) / divisor, 0)
+    return (x - c.rows) - 2 * weight * xp.sum(pull, axis=-2)
 
 
 def _to_samples(xp: Any, c: Compared, x: Array) -> tuple[Array, Array, Array]:
-    """x_i - c_(y_j) (N, N, D), its square, and where j is another sample that counts."""
+    """x_i - c_(y_j) (N, N, D), its square (N, N), and where j is another sample that counts (N, N)."""
     e = x[:, None, :] - c.rows
-    each = xp.reshape(xp.class_range(c.rows, 0), (-1,))
-    return e, xp.sum(e * e, axis=-1), (each[:, None] != each) & c.keep
+    i = xp.reshape(xp.class_range(c.rows, 0), (-1,))
+    return e, xp.sum(e * e, axis=-1), (i[:, None] != i) & c.keep
+
+
+def _lengths(xp: Any, x: Array) -> Array:
+    return xp.expand_dims(xp.row_norm(x), axis=-1)
 
 
 def _first_radius(own: Mapping[str, Any]) -> np.ndarray:
@@ -253,17 +232,16 @@ def _first_radius(own: Mapping[str, Any]) -> np.ndarray:
 
 
 @over_axis(
-    name="ring",
     table=Table(
         one_row=True,
         presets={None: (Rule(by_class=False, by_batch=True), {"alpha": 0.001})},
-        measure=lambda xp, features: directions(xp, features)[1],
+        measure=_lengths,
         first=_first_radius,
         step_in_words="the radius by its gradient",
     ),
 )
 def ring(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, weight: NonNegative = 0.01, radius: Positive | None = None
+    xp: Any, r: Array, x: Array, *, axis: int = -1, weight: NonNegative = 0.01, radius: Positive | None = None
 ) -> Array:
     """Ring loss (Zheng et al., CVPR 2018): the lengths of all feature vectors near one radius, which is learned.
 
@@ -274,7 +252,7 @@ def ring(
 
     R is the one center of all classes, in a table of shape (1, 1). Each training step moves it by its gradient:
 
-    .. math:: R \\leftarrow R - \\alpha \\frac1N \\sum_i \\left(R - \\lVert x_i \\rVert\\right)
+    .. math:: R \\leftarrow R - \\alpha \\frac{1}{N} \\sum_i \\left(R - \\lVert x_i \\rVert\\right)
 
     so alpha is the learning rate that an optimizer would have, times the weight; its default is 0.001.
 
@@ -288,12 +266,10 @@ def ring(
     Returns:
         One value per sample, in the squared unit of the features. The gradient of a zero vector is 0.
     """
-    _, length = directions(xp, y_pred)
-    e = length - y_true
+    e = _lengths(xp, x) - r
     return 0.5 * weight * xp.sum(e * e, axis=axis)
 
 
 @ring.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, weight: float) -> Array:
-    unit, length = directions(xp, y_pred)
-    return weight * (length - y_true) * unit
+def _(xp: Any, r: Array, x: Array, *, weight: float) -> Array:
+    return weight * (_lengths(xp, x) - r) * xp.unit_rows(x)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.definitions.embedding import masked_logsumexp
 from multiloss.engine.definition import of_inputs
 from multiloss.engine.options import Positive
 
@@ -76,7 +75,7 @@ def supervised_contrastive(
     """
     similarity = cosines(xp, features) / temperature
     positive, other = pairs(xp, labels, keep)
-    log_p = similarity - xp.expand_dims(masked_logsumexp(xp, similarity, other), axis=-1)
+    log_p = similarity - xp.expand_dims(xp.masked_logsumexp(similarity, other), axis=-1)
     number = xp.sum(ones_where(xp, positive, log_p), axis=-1)
     total = xp.sum(xp.where(positive, log_p, 0), axis=-1)
     has, one = number > 0, xp.ones_like(number)
@@ -114,7 +113,7 @@ def ntxent(
     similarity = cosines(xp, features) / temperature
     positive, other = pairs(xp, labels, keep)
     negative = other & xp.logical_not(positive)
-    against = xp.expand_dims(masked_logsumexp(xp, similarity, negative), axis=-1)
+    against = xp.expand_dims(xp.masked_logsumexp(similarity, negative), axis=-1)
     found = positive & xp.expand_dims(any_of(xp, negative), axis=-1)
     values = xp.softplus(xp.where(found, against - similarity, 0))
     values = xp.where(found, values, xp.expand_dims(nothing(xp, features), axis=-1))
@@ -165,7 +164,7 @@ def info_nce(
 
     def one_way(similarity: Array) -> Array:
         # log(1 + sum of the others' ratios): what is small keeps its digits.
-        gap = masked_logsumexp(xp, similarity, other) - own
+        gap = xp.masked_logsumexp(similarity, other) - own
         return xp.where(some, xp.softplus(gap), 0 * own)
 
     if symmetric:
@@ -212,7 +211,7 @@ def multi_similarity(
     negative = other & xp.logical_not(positive)
 
     def part(exponents: Array, among: Array) -> Array:
-        total = masked_logsumexp(xp, exponents, among)
+        total = xp.masked_logsumexp(exponents, among)
         return xp.where(any_of(xp, among), xp.softplus(total), nothing(xp, features))
 
     return part(-alpha * (similarity - base), positive) / alpha + part(beta * (similarity - base), negative) / beta
@@ -263,5 +262,5 @@ def circle(
     pull = -gamma * xp.hinge(1 + margin - constant) * (similarity - (1 - margin))
     push = gamma * xp.hinge(constant + margin) * (similarity - margin)
     both = any_of(xp, positive) & any_of(xp, negative)
-    exponent = masked_logsumexp(xp, push, negative) + masked_logsumexp(xp, pull, positive)
+    exponent = xp.masked_logsumexp(push, negative) + xp.masked_logsumexp(pull, positive)
     return xp.where(both, xp.softplus(exponent), nothing(xp, features)), ones_where(xp, both, exponent)

@@ -9,26 +9,10 @@ from typing import Any
 
 from multiloss.engine.checks import LOG_PROBABILITY, NON_NEGATIVE, PROBABILITY
 from multiloss.engine.definition import over_axis, shared
+from multiloss.engine.numerics import floored_log, log_divisor
 from multiloss.engine.options import BelowHalf, Increasing, single_axis
 
 Array = Any
-
-
-def floored_log(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
-    """log(max(p, epsilon)), with gradient 0 below the floor and 1/p from the floor on, at a tie too.
-
-    `weight` is what it is to be multiplied with: without a floor, 0 log 0 = 0.
-    """
-    return xp.log(xp.clamp_min(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight))
-
-
-def log_divisor(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
-    """What the derivative of `weight * floored_log(p)` divides by: p, and infinity below the floor."""
-    return xp.inf_below(p, epsilon) if epsilon > 0 else _weighed(xp, p, weight)
-
-
-def _weighed(xp: Any, p: Array, weight: Array | None) -> Array:
-    return p if weight is None else xp.safe_log_arg(weight, p)
 
 
 def normalized(xp: Any, p: Array, axis: Any) -> Array:

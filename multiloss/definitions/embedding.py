@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from multiloss.engine.checks import PROBABILITY, SIGN
@@ -10,68 +9,6 @@ from multiloss.engine.definition import of_inputs, shared
 from multiloss.engine.options import NonNegative, real
 
 Array = Any
-
-
-def power_norm(xp: Any, x: Array, power: float, inside: float = 0.0) -> Array:
-    """(sum |x|^power + inside)^(1/power) over the last axis, whose gradient at 0 is 0."""
-    finite = xp.finite_part(x)
-    value = _finite_norm(xp, finite, power, inside)
-    if finite is x:
-        return value
-    # What is infinite is added as a constant: its derivative would be infinity by infinity.
-    return value + xp.sum(xp.where(xp.isinf(x), xp.full_like(x, math.inf), xp.zeros_like(x)), axis=-1)
-
-
-def _finite_norm(xp: Any, x: Array, power: float, inside: float) -> Array:
-    if inside:
-        # One entry more, so that nothing but the entries has to be scaled.
-        x = xp.concat([x, xp.full_like(x[..., :1], inside ** (1 / power))], axis=-1)
-    if power == 2:
-        return xp.row_norm(x)
-    if power == 1:
-        return xp.sum(xp.abs(x), axis=-1)
-    parts, by = _parts(xp, x)
-    total = xp.sum(parts**power, axis=-1)
-    none = total == 0
-    root = xp.where(none, 1, total) ** (1 / power)
-    return xp.squeeze(by, axis=-1) * xp.where(none, 0, root)
-
-
-def _parts(xp: Any, x: Array) -> tuple[Array, Array]:
-    """|x| over a number near the largest of its row, so that no power leaves the range; and that number, (..., 1)."""
-    scale = xp.row_scale(x)
-    ratio = xp.abs(x / scale)
-    # The largest ratio is 1, or 4, whose 64th power is beyond float32: it becomes 1, too.
-    large = xp.stop_gradient(xp.max(ratio, axis=-1, keepdims=True)) > 2
-    quarter = xp.where(large, xp.full_like(scale, 0.25), xp.ones_like(scale))
-    return ratio * quarter, scale / quarter
-
-
-def power_norm_slope(xp: Any, x: Array, norm: Array, power: float, inside: float = 0.0) -> Array:
-    """The derivative of `power_norm` (here `norm`): sign(x) (|x| / norm)^(power - 1); 0 where x is 0, or infinite."""
-    x = xp.finite_part(x)
-    if power == 1:
-        return xp.sign(x)
-    if power == 2 and not inside:
-        return xp.unit_rows(x, norm)
-    width = x.shape[-1]
-    if inside:
-        x = xp.concat([x, xp.full_like(x[..., :1], inside ** (1 / power))], axis=-1)
-    parts, _ = _parts(xp, x)
-    # From the sum of powers: a quotient by the norm would have its rounding `power` times.
-    total = xp.sum(parts**power, axis=-1, keepdims=True)
-    by = xp.where(total == 0, math.inf, total) ** (1 - 1 / power)
-    return (xp.sign(x) * (parts ** (power - 1) / by))[..., :width]
-
-
-def masked_logsumexp(xp: Any, x: Array, among: Array) -> Array:
-    """log(sum(exp(x))) over the last axis, of the entries in the mask `among`; 0 where there is none."""
-    low = xp.where(among, x, -math.inf)
-    top = xp.stop_gradient(xp.max(low, axis=-1, keepdims=True))
-    top = xp.where(top == -math.inf, 0, top)
-    e = xp.exp(xp.where(among, x - top, 0))
-    total = xp.sum(xp.where(among, e, 0), axis=-1)
-    return xp.log(xp.where(total == 0, 1, total)) + xp.squeeze(top, axis=-1)
 
 
 @of_inputs(
@@ -206,7 +143,7 @@ def _short(
     e = [anchor - positive, anchor - negative, *([positive - negative] if swap else [])]
     e = [x + epsilon for x in e] if epsilon and epsilon_in == "difference" else e
     inside = epsilon if epsilon_in == "root" else 0.0
-    near, far, *other = norms = [power_norm(xp, x, power, inside) for x in e]
+    near, far, *other = norms = [xp.power_norm(x, power, inside) for x in e]
     swapped = other[0] < far if swap else None
     short = near - (xp.where(swapped, other[0], far) if swap else far) + margin
     return short, list(zip(e, norms, strict=True)), inside, swapped
@@ -219,7 +156,7 @@ def _pull(xp: Any, inputs: tuple[Array, ...], i: int, *, power: float, **options
     if i and swapped is not None:
         counts = xp.where(swapped, 0, counts) if i == 1 else xp.where(swapped, counts, 0)
     x, norm = e[i]
-    return xp.expand_dims(counts, axis=-1) * power_norm_slope(xp, x, norm, power, inside)
+    return xp.expand_dims(counts, axis=-1) * xp.power_norm_slope(x, norm, power, inside)
 
 
 @triplet_margin.gradient("anchor")

@@ -14,10 +14,10 @@ from multiloss.definitions.classification import (
     LabelSmoothing,
     Normalize,
 )
-from multiloss.definitions.divergence import log_divisor, normalized, normalized_gradient
+from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.definitions.margin import step
 from multiloss.engine.definition import elementwise, over_axis, over_labels, per_class
-from multiloss.engine.numerics import EXP_RANGE, tiny
+from multiloss.engine.numerics import EXP_RANGE, log_divisor, tiny
 from multiloss.engine.options import NonNegative, OneOrEach, UnitInterval, single_axis
 
 Array = Any

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.definitions.embedding import masked_logsumexp
 from multiloss.engine.definition import of_inputs
 from multiloss.engine.options import NonNegative, Positive
 
@@ -53,7 +52,7 @@ def proxy_nca(
     mine = xp.sum(xp.where(own, nearness, 0), axis=-1)
     has = xp.any(among, axis=-1)
     one = xp.ones_like(mine)
-    value = xp.where(has, masked_logsumexp(xp, nearness, among) - mine, 0 * mine)
+    value = xp.where(has, xp.masked_logsumexp(nearness, among) - mine, 0 * mine)
     return value, xp.where(has, one, 0)
 
 
@@ -108,6 +107,6 @@ def proxy_anchor(
 
 def _softplus_sum(xp: Any, x: Array, among: Array) -> tuple[Array, Array]:
     """log(1 + sum(exp(x))) over the last axis, of the entries in the mask; and 1 where there is one, else 0."""
-    value = xp.softplus(masked_logsumexp(xp, x, among))
+    value = xp.softplus(xp.masked_logsumexp(x, among))
     some, one = xp.any(among, axis=-1), xp.ones_like(value)
     return xp.where(some, value, 0 * value), xp.where(some, one, 0)

@@ -140,7 +140,7 @@ def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any 
         5.0
     """
     e = y_pred - y_true
-    return root(xp, mean_over(xp, e * e, axis))
+    return xp.root(mean_over(xp, e * e, axis))
 
 
 @root_mean_squared_error.gradient
@@ -153,17 +153,10 @@ def mean_over(xp: Any, x: Array, axis: Any, **keep: Any) -> Array:
     return xp.sum(x, axis=axis, **keep) / xp.length(x, axis)
 
 
-def root(xp: Any, square: Array) -> Array:
-    """The root, whose derivative at 0 is 0."""
-    # `where` on both sides of the root: the derivative of sqrt at 0 is infinite, and infinity times 0 is nan.
-    fits = square == 0
-    return xp.where(fits, 0, xp.sqrt(xp.where(fits, 1, square)))
-
-
 def root_gradient(xp: Any, e: Array, axis: Any) -> Array:
     """The derivative of the root of the mean of e^2, by e."""
     # Where the root is 0 every error is 0 (or its square underflows), and the gradient is chosen to be 0.
-    size = root(xp, mean_over(xp, e * e, axis, keepdims=True))
+    size = xp.root(mean_over(xp, e * e, axis, keepdims=True))
     return e / xp.where(size == 0, math.inf, size * xp.length(e, axis))
 
 
@@ -198,9 +191,7 @@ def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
 
 @log_cosh.hessian
 def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    # 1 / cosh^2 = 4 u / (1 + u)^2 with u = exp(-2|e|): 1 - tanh^2 would be 0 from |e| = 9 on in float32.
-    u = xp.exp(-2 * xp.abs(y_pred - y_true))
-    return 4 * u / ((1 + u) * (1 + u))
+    return xp.sech_squared(y_pred - y_true)
 
 
 @elementwise(aliases=("huber_loss",), symmetric=True, residual=error)
@@ -344,27 +335,23 @@ def charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: Positive = 1e
         >>> float(multiloss.get("charbonnier", backend="numpy", epsilon=3.0)([0.0], [4.0]))
         5.0
     """
-    scale, _, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
+    scale, _, _, size = _hypot(xp, y_true, y_pred, epsilon=epsilon)
     return scale * size
 
 
 @shared
-def _charbonnier(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> tuple[Array, Array, Array]:
-    """A scale, a constant for derivatives, so that no square overflows; error and value over it."""
-    e = y_pred - y_true
-    scale = xp.stop_gradient(xp.clamp_min(xp.abs(e), epsilon))
-    e, floor = e / scale, epsilon / scale
-    return scale, e, xp.sqrt(e * e + floor * floor)
+def _hypot(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> tuple[Array, Array, Array, Array]:
+    """A scale; error, epsilon and value over it."""
+    return xp.scaled_hypot(y_pred - y_true, epsilon)
 
 
 @charbonnier.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
-    _, e, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
+    _, e, _, size = _hypot(xp, y_true, y_pred, epsilon=epsilon)
     return e / size
 
 
 @charbonnier.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
-    scale, _, size = _charbonnier(xp, y_true, y_pred, epsilon=epsilon)
-    floor = epsilon / scale
-    return floor / size * (floor / size) / (size * scale)
+    scale, _, floor, size = _hypot(xp, y_true, y_pred, epsilon=epsilon)
+    return floor / size * (floor / size) / (size * scale)  # epsilon^2 / value^3

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiloss.definitions.regression import mean_over, root, root_gradient
+from multiloss.definitions.regression import mean_over, root_gradient
 from multiloss.engine.checks import ABOVE_MINUS_ONE
 from multiloss.engine.definition import elementwise, over_axis, shared
+from multiloss.engine.numerics import log1p_difference
 from multiloss.engine.options import NonNegative
 
 Array = Any
@@ -124,27 +125,18 @@ def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Arr
         >>> f"{value:.7f}"
         '0.0022283'
     """
-    log_ratio = _log1p_ratio(xp, y_true, y_pred)
+    log_ratio = log1p_difference(xp, y_pred, y_true)
     return log_ratio * log_ratio
 
 
 @mean_squared_logarithmic_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    return 2 * _log1p_ratio(xp, y_true, y_pred) / (1 + y_pred)
+    return 2 * log1p_difference(xp, y_pred, y_true) / (1 + y_pred)
 
 
 @mean_squared_logarithmic_error.hessian
 def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    return 2 * (1 - _log1p_ratio(xp, y_true, y_pred)) / ((1 + y_pred) * (1 + y_pred))
-
-
-@shared
-def _log1p_ratio(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    # log((1 + p) / (1 + t)). The difference of two logarithms cancels where p is near t; log1p of a ratio loses its
-    # digits near -1. Dividing by the smaller of the two keeps the argument of log1p at 0 or above.
-    e = y_pred - y_true
-    sign = xp.sign_or_one(e)
-    return sign * xp.log1p(sign * e / (1 + xp.minimum(y_true, y_pred)))
+    return 2 * (1 - log1p_difference(xp, y_pred, y_true)) / ((1 + y_pred) * (1 + y_pred))
 
 
 @over_axis(
@@ -174,10 +166,10 @@ def root_mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *
         >>> f"{value:.7f}"
         '0.0472048'
     """
-    log_ratio = _log1p_ratio(xp, y_true, y_pred)
-    return root(xp, mean_over(xp, log_ratio * log_ratio, axis))
+    log_ratio = log1p_difference(xp, y_pred, y_true)
+    return xp.root(mean_over(xp, log_ratio * log_ratio, axis))
 
 
 @root_mean_squared_logarithmic_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
-    return root_gradient(xp, _log1p_ratio(xp, y_true, y_pred), axis) / (1 + y_pred)
+    return root_gradient(xp, log1p_difference(xp, y_pred, y_true), axis) / (1 + y_pred)

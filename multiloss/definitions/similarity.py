@@ -75,27 +75,11 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> Array:
 @shared
 def _directions(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> tuple[Any, ...]:
     """Both vectors divided by their norms, their difference, 1 - cosine (`axis` kept), and what makes p of it."""
-    t, *_, t_exists = _direction(xp, y_true, axis)
-    p, scale, by, p_exists = _direction(xp, y_pred, axis)
+    t, *_, t_exists = xp.direction(y_true, axis)
+    p, scale, by, p_exists = xp.direction(y_pred, axis)
     across = t - p
     # |t - p|^2 / 2 is 1 - cosine without its cancellation, but where a vector is 0.
     half = 0.5 * xp.sum(across * across, axis=axis, keepdims=True)
     most = 0 if 0 in tuple(y_pred.shape) else 1  # nothing is not apart
     both = t_exists * p_exists
     return t, p, across, both * half + (most - both), (scale, by)
-
-
-def _direction(xp: Any, x: Array, axis: Any) -> tuple[Array, Array, Array, Array]:
-    """x divided by its norm (0 stays 0, with derivative 0); the norm as scale / by; whether it is above 0."""
-    # By the largest entry no square overflows. It is a constant for derivatives: the direction does not depend on it.
-    reduce = xp.sum if 0 in tuple(x.shape) else xp.max  # nothing has no maximum
-    # A quarter of it, because XLA multiplies by the reciprocal: that of 3e38 is 0 to it.
-    quarter = 0.25 * xp.stop_gradient(reduce(xp.abs(x), axis=axis, keepdims=True))
-    zero = quarter == 0
-    scale = xp.where(zero, float("inf"), quarter)
-    x = x / scale
-    square = xp.sum(x * x, axis=axis, keepdims=True)
-    # Multiplied and not divided by: XLA would divide by the product with the scale, which may overflow.
-    by = 1 / xp.sqrt(xp.where(zero, 1, square))
-    # The maximum of nothing, where a traced length hides it, is -inf: nothing counts as a vector that exists.
-    return x * by, scale, by, xp.abs(xp.sign(quarter))

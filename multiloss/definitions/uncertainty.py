@@ -53,9 +53,7 @@ def gaussian_nll(
 @shared
 def _errors(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> tuple[Array, Array, Array]:
     """The variance or its floor, which the derivative passes through; t - p; and that over the variance."""
-    # Below the floor var enters as a 0 with derivative 1.
-    v = xp.where(var < epsilon, epsilon + (var - xp.stop_gradient(var)), var)
-    e = y_true - y_pred
+    v, e = xp.clamp_min_through(var, epsilon), y_true - y_pred
     return v, e, e / v
 
 
@@ -110,7 +108,7 @@ def _places(xp: Any, y_true: Array, y_pred: Array, *, fair: bool) -> tuple[Array
     pairs is divided by."""
     d = xp.stop_gradient(y_pred - xp.expand_dims(y_true, axis=-1))
     # Stable orders from both ends count equal ones before i both ways, which leaves 0 for them.
-    surplus = xp.astype(_ranks(xp, d) - _ranks(xp, -d), d.dtype)
+    surplus = xp.astype(xp.ranks(d) - xp.ranks(-d), d.dtype)
     m = xp.length(d, -1)
     return xp.sign(d), surplus, m * (xp.length(d[..., 1:], -1) if fair else m)
 
@@ -126,8 +124,3 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, fair: bool) -> Array:
 def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     d = xp.expand_dims(y_true, axis=-1) - y_pred
     return xp.sum(xp.sign(d), axis=-1) / xp.length(d, -1)
-
-
-def _ranks(xp: Any, x: Array) -> Array:
-    """Which place each entry has in order, over the last axis; equal ones in the order they stand in."""
-    return xp.argsort(xp.argsort(x, axis=-1), axis=-1)

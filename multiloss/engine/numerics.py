@@ -6,7 +6,7 @@ import math
 from types import FunctionType
 from typing import Any
 
-from multiloss.engine import pairs
+from multiloss.engine import norms, pairs
 from multiloss.engine.definition import shared
 
 Array = Any
@@ -15,6 +15,11 @@ Array = Any
 def clamp_min(xp: Any, x: Array, bound: float) -> Array:
     """max(x, bound), whose derivative at a tie is 1; nan stays nan."""
     return xp.where(x < bound, bound, x)
+
+
+def clamp_min_through(xp: Any, x: Array, bound: float) -> Array:
+    """max(x, bound), whose derivative is 1 below the bound, too."""
+    return xp.where(x < bound, bound + (x - xp.stop_gradient(x)), x)
 
 
 def nan_below(xp: Any, x: Array, bound: float) -> Array:
@@ -62,6 +67,19 @@ def safe_log_arg(xp: Any, weight: Array, x: Array, pole: float = 0.0) -> Array:
     return xp.where(at_pole, 1.0 - pole, x)
 
 
+def floored_log(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
+    """log(max(p, epsilon)), with gradient 0 below the floor and 1/p from the floor on, at a tie too. With epsilon 0 and
+    times the weight 0 log 0 is 0."""
+    return xp.log(xp.clamp_min(p, epsilon) if epsilon > 0 else p if weight is None else xp.safe_log_arg(weight, p))
+
+
+def log_divisor(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
+    """What the derivative of `weight * floored_log(p)` divides by: p, and infinity below the floor."""
+    if epsilon > 0:
+        return xp.inf_below(p, epsilon)
+    return p if weight is None else xp.safe_log_arg(weight, p)
+
+
 def floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
     """log(max(1 - p, epsilon)), by log1p so that a small p keeps its digits. With epsilon 0, and times the weight,
     0 log 0 is 0."""
@@ -79,6 +97,20 @@ def power_or_zero(xp: Any, x: Array, p: float) -> Array:
     """x^p where x is above 0, else the constant 0, whatever p is; nan stays nan."""
     nothing = x <= 0
     return xp.where(nothing, 0, xp.where(nothing, 1, x) ** p)
+
+
+def root(xp: Any, x: Array) -> Array:
+    """The square root, whose derivative at 0 is 0."""
+    # `where` on both sides of the root: the derivative of sqrt at 0 is infinite, and infinity times 0 is nan.
+    zero = x == 0
+    return xp.where(zero, 0, xp.sqrt(xp.where(zero, 1, x)))
+
+
+def scaled_hypot(xp: Any, x: Array, y: float) -> tuple[Array, Array, Array, Array]:
+    """A scale by which no square overflows, a constant for derivatives; and x, y and sqrt(x^2 + y^2) over it, for y > 0."""
+    scale = xp.stop_gradient(xp.clamp_min(xp.abs(x), y))
+    x, y = x / scale, y / scale
+    return scale, x, y, xp.sqrt(x * x + y * y)
 
 
 def signed_margin(xp: Any, target: Array, score: Array, absent: bool = False) -> Array:
@@ -129,6 +161,11 @@ def constants(xp: Any, values: Any, like: Array, axis: int) -> Array:
     return xp.reshape(xp.asarray(values, dtype=like.dtype), tuple(shape))
 
 
+def ranks(xp: Any, x: Array) -> Array:
+    """The place of each entry in ascending order, over the last axis; equal ones in the order in which they stand."""
+    return xp.argsort(xp.argsort(x, axis=-1), axis=-1)
+
+
 def step_rows(
     xp: Any, rows: Array, total: Array, scale: float, by: Array | None, unless: Array | None, finite: bool
 ) -> Array:
@@ -148,6 +185,23 @@ def unique_labels(xp: Any, labels: Array) -> tuple[Array, Array, None]:
     return labels, xp.searchsorted(xp.sort(labels), labels), None
 
 
+def sums_by_label(xp: Any, values: Array, labels: Array, keep: Array | None) -> tuple[Array, Array, Array]:
+    """The labels (M,), the sum of the values (N, D) of each, and their number, of those in the mask `keep`. Each
+    label is named once or, where shapes have to be known beforehand, as often as it comes."""
+    found, places, counts = xp.unique_labels(labels)
+    if keep is not None:
+        values = xp.where(keep[:, None], values, 0)
+    total = xp.segment_sum(values, places, found)
+    if keep is None and counts is not None:
+        n = xp.astype(counts, values.dtype)
+    else:
+        one = xp.ones_like(values[:, 0]) if keep is None else xp.astype(keep, values.dtype)
+        n = xp.segment_sum(one, places, found)
+    if found is labels:  # the sum of a label is at one of its places
+        total, n = xp.take(total, places, axis=0), xp.take(n, places, axis=0)
+    return found, total, n
+
+
 def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]) -> tuple[Array, ...]:
     """The last state of `state = step(state, frame)`, over the first axis of `frames`; compiled, if it can be, once
     for all of them."""
@@ -155,37 +209,6 @@ def scan(xp: Any, step: Any, start: tuple[Array, ...], frames: tuple[Array, ...]
     for t in range(frames[0].shape[0]):
         state = step(state, tuple(x[t, ...] for x in frames))
     return state
-
-
-def divisor(xp: Any, size: Array) -> Array:
-    """What numbers up to this size are divided by, so that their squares neither overflow nor underflow."""
-    # XLA multiplies by the reciprocal, and that of 3e38 is 0 to it, as is the quarter of 1e-38.
-    size = xp.where(size > 1, 0.25 * size, size)
-    return xp.where((size > 0) & (size < math.inf), size, 1)
-
-
-def row_scale(xp: Any, x: Array) -> Array:
-    """What each row is divided by, a constant near its largest entry; 1 for a row of 0 or one that is not finite."""
-    return divisor(xp, xp.stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True)))
-
-
-def row_norm(xp: Any, x: Array) -> Array:
-    """The Euclidean length over the last axis, whose derivative at 0 is 0; no square over- or underflows."""
-    scale = row_scale(xp, x)
-    square = xp.sum((x / scale) * (x / scale), axis=-1)
-    some = square > 0
-    root = xp.sqrt(xp.where(some, square, 1))
-    # nan is no 0 either: it stays.
-    return xp.squeeze(scale, axis=-1) * xp.where(some | xp.isnan(square), xp.where(some, root, square), 0 * square)
-
-
-def unit_rows(xp: Any, x: Array, length: Array | None = None) -> Array:
-    """x divided by its length over the last axis (`row_norm`, where that is known); a row of 0 stays one, with
-    derivative 0."""
-    # The direction is that of x / scale, whose squares neither overflow nor underflow; so are those of its derivative.
-    u = x / row_scale(xp, x)
-    square = xp.sum(u * u, axis=-1, keepdims=True)
-    return u / xp.sqrt(xp.where(square == 0, math.inf, square))
 
 
 def hinge(xp: Any, x: Array) -> Array:
@@ -226,6 +249,22 @@ def log_cosh(xp: Any, x: Array) -> Array:
     return xp.log1p(2 * half * half) + xp.abs(x - near)
 
 
+def sech_squared(xp: Any, x: Array) -> Array:
+    """1 / cosh(x)^2, the derivative of tanh."""
+    # By u = exp(-2|x|): 1 - tanh(x)^2 would be 0 from |x| = 9 on in float32.
+    u = xp.exp(-2 * xp.abs(x))
+    return 4 * u / ((1 + u) * (1 + u))
+
+
+@shared
+def log1p_difference(xp: Any, x: Array, y: Array) -> Array:
+    """log(1 + x) - log(1 + y), which keeps its digits where x is near y and near -1."""
+    # As log((1 + x) / (1 + y)): dividing by the smaller of both keeps the argument of log1p at 0 or above.
+    e = x - y
+    sign = xp.sign_or_one(e)
+    return sign * xp.log1p(sign * e / (1 + xp.minimum(y, x)))
+
+
 def _largest(xp: Any, x: Array, axis: Any) -> Array:
     """The largest entry over `axis`, which is kept; -inf of none."""
     if 0 not in x.shape:
@@ -263,6 +302,16 @@ def logsumexp_minus(xp: Any, x: Array, y: Array, *, axis: int) -> Array:
     logits of 1e4 keep their digits."""
     top = xp.stop_gradient(xp.max(x, axis=axis, keepdims=True))
     return xp.log(xp.sum(xp.exp(x - top), axis=axis)) - (y - xp.squeeze(top, axis=axis))
+
+
+def masked_logsumexp(xp: Any, x: Array, among: Array) -> Array:
+    """log(sum(exp(x))) over the last axis, of the entries in the mask `among`; 0 where there is none."""
+    low = xp.where(among, x, -math.inf)
+    top = xp.stop_gradient(xp.max(low, axis=-1, keepdims=True))
+    top = xp.where(top == -math.inf, 0, top)
+    e = xp.exp(xp.where(among, x - top, 0))
+    total = xp.sum(xp.where(among, e, 0), axis=-1)
+    return xp.log(xp.where(total == 0, 1, total)) + xp.squeeze(top, axis=-1)
 
 
 def log_add(xp: Any, *xs: Array) -> Array:
@@ -341,7 +390,7 @@ def gather(xp: Any, table: Array, rows: Array) -> Array:
 
 DEFAULTS = {
     name: function
-    for name, function in (vars(pairs) | globals()).items()
+    for name, function in (vars(norms) | vars(pairs) | globals()).items()
     if isinstance(function, FunctionType) and name[0] != "_" and function.__code__.co_varnames[:1] == ("xp",)
 }
-"""Every function above, and of `pairs`, that takes a namespace first."""
+"""Every function above, and of `norms` and `pairs`, that takes a namespace first."""

@@ -69,5 +69,5 @@ class Table:
     """`own options -> the first table`, whose nan the first batch replaces by its mean; None: by `centers_init`."""
     moves_all: Callable[[Options], bool] = lambda own: False
     """Whether a step may move every class, also those that the batch lacks: `Definition.own_step` adds its part."""
-    step_in_words: str = ""
-    """Of a step that is not Eq. 4 of center loss."""
+    step_in_words: str = "Eq. 4 of center loss"
+    """What `describe()` says of the step where not all classes move."""

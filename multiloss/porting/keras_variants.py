@@ -12,7 +12,6 @@ from multiloss.definitions import classification as ce
 from multiloss.definitions import sequence
 from multiloss.definitions.contrastive import any_of, ones_where, pairs
 from multiloss.definitions.divergence import normalized, normalized_gradient
-from multiloss.definitions.embedding import masked_logsumexp
 from multiloss.definitions.regression import mean_over
 from multiloss.engine.definition import elementwise, of_inputs, over_axis, over_labels
 from multiloss.engine.options import BelowHalf, OneOrEach, Positive, UnitInterval, single_axis
@@ -364,7 +363,7 @@ def circle(
     distance = xp.clamp_min(1 - xp.matmul(features, xp.matrix_transpose(features)), 0.0)
     pull = -gamma * xp.clamp_min(margin + distance, 0.0) * (margin - distance)
     push = gamma * xp.clamp_min(1 + margin - distance, 0.0) * ((1 - margin) - distance)
-    exponent = masked_logsumexp(xp, pull, positive) + masked_logsumexp(xp, push, negative)
+    exponent = xp.masked_logsumexp(pull, positive) + xp.masked_logsumexp(push, negative)
     both = any_of(xp, positive) & any_of(xp, negative)
     values = xp.where(both, xp.softplus(exponent), 0)
     return values, ones_where(xp, values > 0, values)

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import numpy as np
 
 from multiloss.definitions import classification as ce
-from multiloss.definitions.embedding import power_norm
 from multiloss.definitions.regression import mean_over
 from multiloss.engine.checks import MEMBERSHIP
 from multiloss.engine.definition import elementwise, of_inputs, over_axis, over_labels
@@ -274,7 +273,7 @@ def triplet_margin_loss(
     """Triplet loss, whose gradient at the kink is that above it; of two negative distances that tie each has a half."""
 
     def distance(x: Array, y: Array) -> Array:
-        return power_norm(xp, x - y + epsilon, power)
+        return xp.power_norm(x - y + epsilon, power)
 
     far = distance(anchor, negative)
     if swap:
