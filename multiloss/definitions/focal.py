@@ -24,7 +24,7 @@ Array = Any
 Gamma = Annotated[NonNegative, "how fast the weight falls, 0 or above; 0 is cross entropy."]
 Alpha = Annotated[
     OneOrEach | None,
-    "one factor per class, or one number for all; None is 1. A weighted mean divides by `class_weight`, not by it.",
+    "one factor per class, or one number for all; None is 1. Weighted means divide by `class_weight`, not by alpha.",
 ]
 
 

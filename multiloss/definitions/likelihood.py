@@ -1,4 +1,4 @@
-"""Negative log-likelihoods and deviances of parametric distributions: y_true is what was observed."""
+"""Negative log-likelihoods and deviances of parametric distributions; `y_true` holds the observations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = Any
 
 @elementwise(domain=lambda _: {"y_true": NON_NEGATIVE, "y_pred": NON_NEGATIVE})
 def poisson(xp: Any, y_true: Array, y_pred: Array, *, epsilon: NonNegative = 1e-7) -> Array:
-    """Poisson loss of a predicted rate: the negative log-likelihood of a count, without the part of the count alone.
+    """Poisson loss of a predicted rate: the negative log-likelihood of a count, without log t!.
 
     .. math:: p - t \\log(p + \\epsilon)
 
@@ -40,7 +40,7 @@ def poisson(xp: Any, y_true: Array, y_pred: Array, *, epsilon: NonNegative = 1e-
 
 
 def _shifted(xp: Any, t: Array, rate: Array, epsilon: float) -> Array:
-    """The logarithm's argument, with 0 log 0 = 0 where nothing is added."""
+    """p + epsilon, the logarithm's argument; with epsilon 0, 0 log 0 is 0."""
     return rate + epsilon if epsilon > 0 else xp.safe_log_arg(t, rate)
 
 
@@ -109,6 +109,7 @@ def poisson_nll(
 
 
 def _stirling(xp: Any, t: Array) -> Array:
+    """Stirling's approximation of log t! where t > 1, else 0."""
     large = t > 1
     n = xp.where(large, t, 1)
     return xp.where(large, n * xp.log(n) - n + 0.5 * xp.log(2 * math.pi * n), 0)
@@ -138,7 +139,7 @@ def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: Annotated[float, be
     Args:
         y_true: amounts t, 0 or above, any shape.
         y_pred: means p, above 0, the shape of `y_true`.
-        power: r, above 1 and below 2: the variance grows as the mean to the power r. At the ends are twice the
+        power: r, above 1 and below 2: the variance grows as the mean to the power r. The limits 1 and 2 are the
             deviances of Poisson and gamma, which have other formulas.
 
     Returns:
@@ -160,7 +161,7 @@ def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: Annotated[float, be
 
 @tweedie.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, power: float) -> Array:
-    # The quotient first: the power alone may leave the range where the derivative does not.
+    # 2 (p - t) p^-r, with the quotient first: p^-r may overflow where the derivative does not.
     return 2 * xp.zero_times((y_pred - y_true) / xp.clamp_min(y_pred, tiny(y_pred)), y_pred ** (1 - power))
 
 

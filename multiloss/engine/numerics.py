@@ -93,6 +93,11 @@ def floored_power(xp: Any, x: Array, p: float) -> Array:
     return xp.clamp_min(x, tiny(x)) ** p
 
 
+def ratio(xp: Any, x: Array, y: Array) -> Array:
+    """x / y, and the constant 0 where y is 0."""
+    return x / xp.where(y == 0, math.inf, y)
+
+
 def power_or_zero(xp: Any, x: Array, p: float) -> Array:
     """x^p where x is above 0, else the constant 0, whatever p is; nan stays nan."""
     nothing = x <= 0
