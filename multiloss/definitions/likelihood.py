@@ -45,12 +45,12 @@ def _shifted(xp: Any, t: Array, rate: Array, epsilon: float) -> Array:
 
 
 @poisson.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+def _poisson_gradient(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     return 1 - y_true / _shifted(xp, y_true, y_pred, epsilon)
 
 
 @poisson.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+def _poisson_hessian(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     rate = _shifted(xp, y_true, y_pred, epsilon)
     return y_true / rate / rate
 
@@ -102,7 +102,7 @@ def poisson_nll(
     if log_input:
         value = xp.exp(y_pred) - y_true * y_pred
     else:
-        value = y_pred - y_true * xp.log(_shifted(xp, y_true, y_pred, epsilon))
+        value = poisson.value(xp, y_true, y_pred, epsilon=epsilon)
     if not full:
         return value
     return value + (_stirling(xp, y_true) if stirling else xp.lgamma(y_true + 1))
@@ -117,17 +117,12 @@ def _stirling(xp: Any, t: Array) -> Array:
 
 @poisson_nll.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float) -> Array:
-    if log_input:
-        return xp.exp(y_pred) - y_true
-    return 1 - y_true / _shifted(xp, y_true, y_pred, epsilon)
+    return xp.exp(y_pred) - y_true if log_input else _poisson_gradient(xp, y_true, y_pred, epsilon=epsilon)
 
 
 @poisson_nll.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float) -> Array:
-    if log_input:
-        return xp.exp(y_pred)
-    rate = _shifted(xp, y_true, y_pred, epsilon)
-    return y_true / rate / rate
+    return xp.exp(y_pred) if log_input else _poisson_hessian(xp, y_true, y_pred, epsilon=epsilon)
 
 
 @elementwise(domain=lambda _: {"y_true": NON_NEGATIVE, "y_pred": POSITIVE})
