@@ -1,4 +1,4 @@
-"""What comes into a call of a loss with a state: native arrays, checked; labels are read where they can be read."""
+"""Checks of the arrays of a call of a center loss, and the labels that it needs to know."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from multiloss.engine import call, checks
 
 Array = Any
 
-_WAY_OUT = "to leave such samples out pass a mask"
+_HINT = "to leave such samples out pass a mask"
 
 
 def check(
     be: Any, chosen: CenterOptions, dim: int | None, labels: Array, features: Array, sample_weight: Any, mask: Any
 ) -> None:
-    """Refuse what cannot be computed with centers of `dim` features (None or 0: not known yet)."""
+    """Refuse arrays that do not go with centers of `dim` features (None or 0: not known yet)."""
     if be.dtype_kind(labels) not in "iu":
         raise checks.label_dtype(labels.dtype, "labels")
     if be.dtype_kind(features) not in "fiu":
@@ -36,7 +36,7 @@ def check(
 
 
 def read(be: Any, labels: Array, mask: Any) -> Any:
-    """The labels that count, in NumPy; None where they cannot be read."""
+    """The labels that the mask keeps, in NumPy; None where they cannot be read."""
     values, kept = (None if x is None else be.host(x) for x in (labels, mask))
     if values is None or mask is None:
         return values
@@ -44,20 +44,20 @@ def read(be: Any, labels: Array, mask: Any) -> Any:
 
 
 def labels_known(be: Any, chosen: CenterOptions, classes: int, labels: Array, mask: Any) -> bool:
-    """Whether all labels that count are known to be in [0, classes); refused if they are known to be none of these."""
-    if chosen.validate is False or chosen.table.one_row:  # which does not use them
+    """Whether all labels that the mask keeps are known to be in [0, classes); one known to be outside is refused."""
+    if chosen.validate is False or chosen.table.one_row:  # one row for all uses no labels
         return False
     fit = getattr(be, "labels_fit", None)
     if fit is not None and mask is None and fit(labels, classes):
         return True
     values = read(be, labels, mask)
     if values is not None:
-        checks.labels_in_range(values, classes, None, None, "labels", _WAY_OUT)
+        checks.labels_in_range(values, classes, None, None, "labels", _HINT)
     return values is not None
 
 
 def grown(be: Any, chosen: CenterOptions, classes: int, labels: Array, mask: Any) -> int:
-    """How many classes a table of `classes` has to have for these labels; one at least, so that there is a table."""
+    """How many classes a table that has `classes` needs for these labels; 1 at least, so that there is a table."""
     values = read(be, labels, mask)
     if values is None:
         raise ValueError(
@@ -71,5 +71,5 @@ def grown(be: Any, chosen: CenterOptions, classes: int, labels: Array, mask: Any
             f"{chosen.max_classes} only; pass num_classes to multiloss.get({chosen.loss!r}, ...)"
         )
     rows = max(top, classes, 1)
-    checks.labels_in_range(values, rows, None, None, "labels", _WAY_OUT)
+    checks.labels_in_range(values, rows, None, None, "labels", _HINT)
     return rows

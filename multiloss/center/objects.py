@@ -1,7 +1,7 @@
 """What the center objects of all backends share: a call, config, the pure `init_state`/`step`, growth, files.
 
-A call gathers the rows of the batch, computes the value and the moved rows, and commits those rows (`_run`). The native
-classes say how the table is held, read and written; all the rest is here and in `step`.
+A call gathers the rows of the batch, computes the value and the moved rows, and commits those (`_run`). The native
+classes hold, read and write the table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = Any
 
 
 class Lock(type(threading.RLock())):  # type: ignore[misc]
-    """A lock that the thread which holds it may take again. A copy, pickled ones too, is a new lock."""
+    """A reentrant lock. A copy, also by pickle, is a new lock."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Lock, ()
@@ -35,7 +35,7 @@ _OPTIONS = frozenset(f.name for f in dataclasses.fields(CenterOptions)) - {"own"
 
 
 class CenterMethods(FixedOptions):
-    """What the center objects of all backends share. The native classes hold the table, and say how it changes."""
+    """What the center objects of all backends share. The native classes hold the table."""
 
     backend: str
     options: CenterOptions
@@ -44,7 +44,7 @@ class CenterMethods(FixedOptions):
     """The centers; None until known."""
 
     def _alone(self) -> Any:
-        """What reads or moves the centers runs within, so that threads take turns; in traced code there is no lock."""
+        """The context in which centers are read or moved: a lock, so that threads take turns; none in traced code."""
         return self._turn
 
     def _fixed(self) -> Collection[str]:
@@ -66,7 +66,7 @@ class CenterMethods(FixedOptions):
             super().__setattr__(name, value)
 
     def _assign(self, centers: Any) -> None:
-        """`center.centers = array`: the values are copied, after the checks that a file goes through."""
+        """`center.centers = array`: the values are checked as those of a file are, and copied."""
         values = state.real_table(centers)
         with self._alone():
             self._has_other_classes("the array", values)
@@ -97,7 +97,7 @@ class CenterMethods(FixedOptions):
         return {"centers": self._be().centers_array(self._first(chosen.num_classes, chosen.feature_dim))}
 
     def _begin(self, dim: int | None = None) -> None:
-        """Make the table, where its shape is known; `dim` is the number of features that come."""
+        """Make the table if its shape is known; `dim` is the number of features of the first batch."""
         chosen, dim = self.options, self.options.feature_dim or dim
         if chosen.num_classes is not None and dim:
             self._set(self._first(chosen.num_classes, dim), None)
@@ -141,7 +141,7 @@ class CenterMethods(FixedOptions):
         return value, {**state, "centers": be.xp.put_rows(centers, moving, rows)}
 
     def _group(self) -> Any:
-        """What the pure `step` updates together with (`protocol.Group`); None: nothing."""
+        """The processes whose batches together move the centers of `step` (`protocol.Group`); None: this one."""
         return None
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
@@ -171,11 +171,11 @@ class CenterMethods(FixedOptions):
         return value
 
     def _together(self) -> Any:
-        """What a call that moves the centers runs together with (`protocol.Group`); None: this process alone."""
+        """The processes whose batches together move the centers of a call (`protocol.Group`); None: this one."""
         return None
 
     def _ready(self, given: tuple[Any, ...], group: Any = None) -> tuple[list[Any], bool]:
-        """Checked native arrays, with a table that fits them, and whether the labels are known to be in range."""
+        """Checked native arrays, and whether the labels are known to be in range. The table is made or grown to fit."""
         arrays = labels, features, _, mask = self._native(*given)
         inputs.check(self._be(), self.options, self._shape()[1], *arrays)
         self._fit(labels, features, mask)
@@ -197,7 +197,7 @@ class CenterMethods(FixedOptions):
         return self._table
 
     def _fit(self, labels: Array, features: Array, mask: Any) -> None:
-        """Make the table fit the batch: the feature dimension from the first one, classes as they come."""
+        """Make or grow the table: the feature dimension is that of the first batch, classes come with the labels."""
         chosen, have, be = self.options, self._shape(), self._be()
         if have[0] and chosen.num_classes is not None:
             return
@@ -222,7 +222,7 @@ class CenterMethods(FixedOptions):
         return np.zeros((0, 0)) if self._table is None else np.array(to_host(self._table))
 
     def _set(self, centers: np.ndarray, like: Array | None) -> None:
-        """Take these centers; `like` are features, which tell device and dtype where the table is new."""
+        """Take these centers; a new table gets device and dtype from `like`, features."""
         self._table = self._be().centers_array(centers, self._table if like is None else like)
 
     def _commit(self, labels: Array, rows: Array) -> None:
@@ -259,8 +259,8 @@ class CenterMethods(FixedOptions):
     def _has_other_classes(
         self, source: str, centers: np.ndarray, hint: str = "center.resize first", resize: bool = False
     ) -> bool:
-        """Whether they are of another number of classes than these, which do not grow by themselves. That is refused
-        unless they `resize`, as is what cannot take the place of these at all."""
+        """Whether new centers have another number of classes than the option `num_classes` fixes. That is refused
+        unless `resize`, and so are centers that cannot replace these at all."""
         have, chosen = self._shape(), self.options
         other = chosen.num_classes not in (None, len(centers)) and have[0] != len(centers)
         wanted = have[0] or chosen.num_classes, have[1] or chosen.feature_dim
@@ -302,7 +302,7 @@ class CenterMethods(FixedOptions):
         return self._host_centers()
 
     def _take(self, centers: np.ndarray, first: np.ndarray | None = None) -> None:
-        """Another class set: the options follow, where they fix the number of classes or its first values."""
+        """Take centers of another class set, and change the options that fix the number of classes or first values."""
         before, rows = self.options, len(centers)
         new: dict[str, Any] = {} if first is None else {"initial": first}
         if before.num_classes is not None:
@@ -311,7 +311,7 @@ class CenterMethods(FixedOptions):
         try:
             self._set(centers, None)
         finally:
-            if self._shape()[0] != rows:  # it was refused or interrupted
+            if self._shape()[0] != rows:  # `_set` was refused or interrupted
                 self.options = before
 
     def describe(self) -> str:
@@ -330,10 +330,7 @@ class CenterMethods(FixedOptions):
 
 
 class HostCenter(CenterMethods):
-    """A center loss that holds its table itself, for backends without a module system: NumPy, JAX, TensorFlow.
-
-    `training=True` moves the centers, once a call.
-    """
+    """A center loss that holds its table itself, for backends without a module system: NumPy, JAX, TensorFlow."""
 
     def __init__(self, chosen: CenterOptions) -> None:
         self.options = chosen

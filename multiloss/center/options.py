@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from multiloss.center.state import real_table
 from multiloss.engine import dispatch, options, registry
@@ -15,15 +15,16 @@ from multiloss.engine.options import Count, UnitInterval
 from multiloss.engine.table import Rule, Table
 
 
-@dataclasses.dataclass(frozen=True)
-class _Only:
-    """Who has an option: these backends (none named: all), and the tables of which `table` is true."""
+class _Option(NamedTuple):
+    """What an option means, which backends have it (none named: all), and which tables."""
 
+    means: str
     backends: tuple[str, ...] = ()
-    table: Callable[[Table], bool] = lambda table: True
+    of: Callable[[Table], bool] = lambda table: True
 
 
-_CLASSES = _Only(table=lambda table: not table.one_row)
+def _has_classes(table: Table) -> bool:
+    return not table.one_row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,30 +34,38 @@ class CenterOptions:
     loss: Annotated[str, options.one_of(*registry.TABLES)] = "center"
     own: tuple[tuple[str, Any], ...] = ()
     """The options that the definition of this loss declares."""
-    alpha: Annotated[UnitInterval, "the step of the centers, in [0, 1]"] = 0.5
-    num_classes: Annotated[Count | None, "how many centers there are; None: as many as labels come", _CLASSES] = None
-    feature_dim: Annotated[Count | None, "the length of a center; None: that of the first features", _CLASSES] = None
+    alpha: Annotated[UnitInterval, _Option("the step of the centers, in [0, 1]")] = 0.5
+    num_classes: Annotated[
+        Count | None, _Option("how many centers there are; None: as many as labels come", of=_has_classes)
+    ] = None
+    feature_dim: Annotated[
+        Count | None, _Option("the length of a center; None: that of the first features", of=_has_classes)
+    ] = None
     centers_init: Annotated[
-        Literal["zeros", "normal"], '"normal" draws them, with `seed`, the same on every backend; or an array', _CLASSES
+        Literal["zeros", "normal"],
+        _Option('"normal" draws them, with `seed`, the same on every backend; or an array', of=_has_classes),
     ] = "zeros"
-    seed: Annotated[int, 'of what "normal" draws', _CLASSES] = 0
-    reduction: Annotated[str, options.reduction, 'as of every loss; the papers have "sum"'] = "mean"
-    update: Annotated[Literal["auto", "manual"], '"manual": only `center.update` moves the centers'] = "auto"
-    max_classes: Annotated[Count, "how far the centers grow by themselves", _CLASSES] = 65536
-    validate: Annotated[bool | None, "False: labels are not looked at; one out of range makes the value nan"] = None
+    seed: Annotated[int, _Option('of what "normal" draws', of=_has_classes)] = 0
+    reduction: Annotated[str, options.reduction, _Option('as of every loss; the papers have "sum"')] = "mean"
+    update: Annotated[Literal["auto", "manual"], _Option('"manual": only `center.update` moves the centers')] = "auto"
+    max_classes: Annotated[Count, _Option("how far the centers grow by themselves", of=_has_classes)] = 65536
+    validate: Annotated[
+        bool | None, _Option("False: labels are not looked at; one out of range makes the value nan")
+    ] = None
     preset: Annotated[
-        str | None, "value and step of another implementation", _Only(table=lambda table: len(table.presets) > 1)
+        str | None, _Option("value and step of another implementation", of=lambda table: len(table.presets) > 1)
     ] = None
     axis_name: Annotated[
-        Annotated[Any, options.names] | None, "the mesh axes whose devices move the centers together", _Only(("jax",))
+        Annotated[Any, options.names] | None,
+        _Option("the mesh axes whose devices move the centers together", ("jax",)),
     ] = None
     sharded: Annotated[
-        bool, "each process holds a block of the classes", _Only(("torch",), lambda table: table.sharded)
+        bool, _Option("each process holds a block of the classes", ("torch",), lambda table: table.sharded)
     ] = False
     initial: Any = dataclasses.field(default=None, compare=False, repr=False)
     """The first centers, where `centers_init` is an array: data of a run, and no option."""
     process_group: Annotated[
-        Any, "the processes that move the centers together; False: this one alone", _Only(("torch", "keras"))
+        Any, _Option("the processes that move the centers together; False: this one alone", ("torch", "keras"))
     ] = dataclasses.field(default=None, compare=False, repr=False)
 
     spec: Spec = dataclasses.field(init=False, compare=False, repr=False)
@@ -96,7 +105,7 @@ class CenterOptions:
     def given(self) -> dict[str, Any]:
         """The options as `read_options` takes them, in plain JSON data; the centers are not in it."""
         every = {name: getattr(self, name) for name in _of(self.table) if name in _READERS}
-        shown = {name: value for name, value in every.items() if value or not _ONLY[name].backends}
+        shown = {name: value for name, value in every.items() if value or not _OPTIONS[name].backends}
         return {"loss": self.loss, **dict(self.own), **shown}
 
     def config(self) -> dict[str, Any]:
@@ -105,21 +114,20 @@ class CenterOptions:
         return {"name": given.pop("loss")} | given
 
 
-_MEANS = {
-    f.name: meaning
-    for f in dataclasses.fields(CenterOptions)
-    if f.init and (meaning := options.meaning_of(CenterOptions.__init__, f.name))
+_OPTIONS = {
+    name: part
+    for name, hint in typing.get_type_hints(CenterOptions, include_extras=True).items()
+    for part in getattr(hint, "__metadata__", ())
+    if isinstance(part, _Option)
 }
-_HINTS = typing.get_type_hints(CenterOptions, include_extras=True)
-_ONLY = {name: next((x for x in _HINTS[name].__metadata__ if isinstance(x, _Only)), _Only()) for name in _MEANS}
 _READERS = {
-    name: options.reader_of(CenterOptions.__init__, name) for name in ("loss", *_MEANS) if name != "process_group"
+    name: options.reader_of(CenterOptions.__init__, name) for name in ("loss", *_OPTIONS) if name != "process_group"
 }
 
 
 def _of(table: Table) -> list[str]:
     """The options that a table has."""
-    return [name for name in _MEANS if _ONLY[name].table(table)]
+    return [name for name, option in _OPTIONS.items() if option.of(table)]
 
 
 def explained(loss: str) -> list[tuple[str, Any, str]]:
@@ -127,8 +135,8 @@ def explained(loss: str) -> list[tuple[str, Any, str]]:
     chosen = read_options({"loss": loss})
     every = [(name, default, options.meaning_of(chosen.definition.value, name)) for name, default in chosen.own]
     for name in _of(chosen.table):
-        only = f" ({', '.join(_ONLY[name].backends)} only)" if _ONLY[name].backends else ""
-        every.append((name, getattr(chosen, name), _MEANS[name] + only))
+        only = f" ({', '.join(backends)} only)" if (backends := _OPTIONS[name].backends) else ""
+        every.append((name, getattr(chosen, name), _OPTIONS[name].means + only))
     return every
 
 
@@ -172,7 +180,7 @@ def make(backend: str | None, given: Mapping[str, Any]) -> Any:
         raise ValueError(f"{name} loss holds centers, so it needs a backend: multiloss.get({name!r}, backend='torch')")
     read = read_options(dict(given))
     for name in _of(read.table):
-        only = _ONLY[name].backends
+        only = _OPTIONS[name].backends
         if only and backend not in only and given.get(name) is not None:
             raise ValueError(f"{name} is an option of the {only[0]} backend's center loss, got backend={backend!r}")
     return dispatch.backend(backend).center(read)

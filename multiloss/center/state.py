@@ -18,7 +18,7 @@ _CHUNK = 65536
 
 
 def first_centers(init: str, seed: int, rows: int, dim: int, dtype: Any = np.float32, first: int = 0) -> np.ndarray:
-    """Zeros (`is_zeros`), or standard normal numbers of which the first rows do not depend on how many there are.
+    """Zeros, or standard normal numbers; those of a class do not depend on how many classes there are.
 
     Args:
         init: "zeros" or "normal".
@@ -32,21 +32,19 @@ def first_centers(init: str, seed: int, rows: int, dim: int, dtype: Any = np.flo
     if init == "zeros":
         return np.broadcast_to(np.zeros((), dtype), (rows - first, dim))
     numbers = np.random.default_rng(seed)
-    for start in range(0, first, _CHUNK):  # those before have to be drawn, but not to be kept
+    for start in range(0, first, _CHUNK):  # the classes before are drawn, too, and forgotten
         numbers.standard_normal((min(_CHUNK, first - start), dim))
     return numbers.standard_normal((rows - first, dim)).astype(dtype)
 
 
 def is_zeros(centers: np.ndarray) -> bool:
-    """Whether these are the zeros of `first_centers`, one number in memory: a framework makes its own.
-
-    The numbers of 10,000,000 x 128 of them in float64 would be 10 GB, to be copied and converted.
-    """
+    """Whether these are the zeros of `first_centers`, one number in memory. A framework then makes its own zeros: those
+    of 10,000,000 x 128 centers in float64 would be 10 GB to copy and convert."""
     return centers.size > 0 and centers.strides == (0, 0) and centers[0, 0] == 0
 
 
 def extended(centers: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """These centers, cut or extended to as many classes as `first` has; new classes get their rows of it."""
+    """These centers, cut or extended to as many classes as `first` has; new classes get their rows of `first`."""
     if len(first) <= len(centers):
         return centers[: len(first)]
     table = np.array(first, centers.dtype)
@@ -55,7 +53,7 @@ def extended(centers: np.ndarray, first: np.ndarray) -> np.ndarray:
 
 
 def real_table(centers: Any, wanted: str = "centers must be") -> np.ndarray:
-    """A copy of the values of any framework's array, in NumPy; refused where they are no real matrix."""
+    """A copy of any framework's array in NumPy; ValueError unless it is a real matrix."""
     values = np.array(dispatch.to_host(centers), order="C")
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise ValueError(f"{wanted} a real (classes, features) array, got {values.dtype} of shape {values.shape}")
@@ -72,14 +70,14 @@ def check_table(
     *,
     unknown: bool = False,
 ) -> None:
-    """Refuse centers that cannot take the place of others.
+    """Refuse centers that cannot replace others.
 
     Args:
         source: where they come from.
-        centers: the values.
-        wanted: the shape of the others; None where it is not known.
-        dtype: that of the others, in which the new ones have to be finite.
-        other: whether they are of another number of classes, and that is none that could be taken.
+        centers: the new ones.
+        wanted: the shape of the old ones; None where it is not known.
+        dtype: that of the old ones, in which the new ones have to be finite.
+        other: whether the number of classes is wrong.
         hint: what to do about that.
         unknown: whether nan stands for what is not known yet, as the radius of ring loss before the first batch.
     """
@@ -105,7 +103,7 @@ def class_list(classes: Sequence[int], have: int, where: str) -> list[int]:
 
 
 def save(path: str | os.PathLike[str], centers: np.ndarray, about: Mapping[str, str] | None = None) -> None:
-    """Write centers as a safetensors file; the file is complete or not there. `about` goes into its metadata."""
+    """Write centers as a safetensors file, all of it or nothing. `about` goes into its metadata."""
     from safetensors.numpy import save as to_bytes
 
     target = Path(path)
@@ -113,9 +111,8 @@ def save(path: str | os.PathLike[str], centers: np.ndarray, about: Mapping[str, 
         {"centers": np.ascontiguousarray(centers)},
         metadata={"format": "multiloss.centers", "version": "1", **(about or {})},
     )
-    temporary = target.with_name(
-        f".{target.name}.{uuid.uuid4().hex}"
-    )  # not `mkstemp`, whose file is for its owner only
+    # Not `mkstemp`, whose file only its owner may read.
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -126,7 +123,7 @@ def save(path: str | os.PathLike[str], centers: np.ndarray, about: Mapping[str, 
 
 
 def load(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read centers, from one file or from the pieces of `piece`; ValueError if the file is none that `save` wrote."""
+    """Read centers from one file, or from the pieces of `save_piece`; ValueError if `save` did not write the file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
@@ -161,8 +158,7 @@ def save_piece(path: str | os.PathLike[str], first: int, classes: int, centers: 
         first: the first class of the block.
         classes: of the whole table.
         centers: the block.
-        save_id: the same for all pieces of one save, and for no other: a save that broke off leaves pieces of the one
-            before, which look alike.
+        save_id: one for all pieces of a save: a save that broke off leaves pieces of the one before, which look alike.
     """
     save(piece(path, first, classes), centers, {"save": save_id})
 
@@ -172,7 +168,7 @@ def _pieces(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[int, int]) -> np.ndarray:
-    """The classes from `first` to before `stop` of a file, or of the pieces that processes wrote.
+    """The classes `first` to `stop - 1` of a file, or of the pieces that processes wrote.
 
     Args:
         path: the file, or what the names of the pieces start with.
@@ -217,7 +213,7 @@ def load_rows(path: str | os.PathLike[str], first: int, stop: int, shape: tuple[
 
 
 def _about(path: Path) -> tuple[str, int, int]:
-    """Of a piece, without reading its numbers: the id of its save, its classes and features."""
+    """The id of the save of a piece, its classes and features, without reading its numbers."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -21,8 +21,8 @@ def native_arrays(be: Any, labels: Any, features: Any, sample_weight: Any, mask:
 
 def _kept(be: Any, labels: Array, mask: Array | None) -> Array:
     """Which samples count, of the shape of the labels."""
-    every = labels == labels
-    return every if mask is None else every & trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
+    all_true = labels == labels
+    return all_true if mask is None else all_true & trailing(mask, len(be.shape(mask)), len(be.shape(labels)))
 
 
 def step(
@@ -39,7 +39,7 @@ def step(
     group: Any = None,
     differentiate: bool = False,
 ) -> tuple[Any, Array | None, Array | None]:
-    """The value, and the rows to commit: (value, labels, rows); no rows where nothing is to move. Pure, traceable.
+    """The value, the classes that move and their new rows; None for both unless `training`. Pure, traceable.
 
     Args:
         be: the adapter.
@@ -48,8 +48,8 @@ def step(
         labels: the classes, (...). features: (..., D). sample_weight, mask: as of every loss. All are native arrays.
         training: whether centers move.
         labels_checked: whether all labels are known to be in range.
-        group: the processes (see `protocol.Group`) of whose batches together the rows are.
-        differentiate: the value then comes as a pair with its gradient by the features, in their dtype if that is real.
+        group: the processes (`protocol.Group`) whose batches together move the centers.
+        differentiate: the value is a pair with its gradient by the features, in their dtype if that is real.
     """
     xp, table = be.xp, chosen.table
     if table.one_row:
@@ -102,7 +102,7 @@ def _moved(
     if keep is None and (group is not None or chosen.moves_all):
         keep = _kept(be, labels, None)
     unless = None
-    if invalid is not None:  # Bad input changes nothing: one label out of range, and no center moves.
+    if invalid is not None:  # one label out of range, and no center moves
         unless = xp.any(invalid)
         if group is not None:
             unless = group.sum(xp.astype(unless, rows.dtype)) > 0
@@ -124,7 +124,7 @@ def _moved(
 def one_row(
     be: Any, table: Table, centers: Array, labels: Array, features: Array, mask: Array | None, group: Any
 ) -> tuple[Array, Array]:
-    """All samples as class 0, and the row: the mean of what the batch's features measure where it is not known yet."""
+    """Labels of 0 for all samples, and the table; a row that is nan, not known yet, becomes the mean of the batch."""
     xp = be.xp
     labels = xp.zeros_like(be.labels(labels))
     x = table.measure(xp, be.cast_like(xp.stop_gradient(features), centers))[..., 0]
@@ -140,15 +140,15 @@ def one_row(
 def _of_all_classes(
     be: Any, chosen: CenterOptions, centers: Array, labels: Array, rows: Array, x: Array, keep: Array, group: Any
 ) -> tuple[Array, Array]:
-    """The whole table as rows to commit: what travels is one sum and one count a class."""
+    """Every class and its new row; between processes travel one sum and one count a class."""
     xp, extra = be.xp, None
 
     def sums(labels: Array, rows: Array, keep: Array) -> tuple[Array, Array]:
         moving, total, n = formula.class_sums(xp, rows, labels, x, keep)
-        none = xp.concat([xp.zeros_like(centers), xp.zeros_like(centers[:, :1])], axis=1)
-        table = xp.put_rows(none, moving, xp.concat([total, n[:, None]], axis=1))
-        table = table if group is None else group.sum(table)
-        return table[:, :-1], table[:, -1]
+        zeros = xp.concat([xp.zeros_like(centers), xp.zeros_like(centers[:, :1])], axis=1)
+        both = xp.put_rows(zeros, moving, xp.concat([total, n[:, None]], axis=1))
+        both = both if group is None else group.sum(both)
+        return both[:, :-1], both[:, -1]
 
     own_step = chosen.definition.own_step
     if chosen.moves_all and own_step is not None:

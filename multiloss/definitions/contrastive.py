@@ -11,7 +11,7 @@ Array = Any
 
 
 def pairs(xp: Any, labels: Array, keep: Array | None) -> tuple[Array, Array]:
-    """(N, N): whether j is another sample of i's class; whether it is another sample at all. Of the kept ones only."""
+    """(N, N): whether j is another sample of i's class; whether it is another sample. False where i or j is masked."""
     number = xp.class_range(xp.expand_dims(labels, axis=0), -1)
     other = xp.expand_dims(xp.squeeze(number, axis=0), axis=1) != number
     if keep is not None:
@@ -21,7 +21,7 @@ def pairs(xp: Any, labels: Array, keep: Array | None) -> tuple[Array, Array]:
 
 
 def cosines(xp: Any, features: Array) -> Array:
-    """(N, N): the cosine of each two samples; those of a row of 0 are 0."""
+    """(N, N): the cosine of each two samples; that with a row of 0 is 0."""
     z = xp.unit_rows(features)
     return xp.matmul(z, xp.matrix_transpose(z))
 
@@ -32,7 +32,7 @@ def any_of(xp: Any, among: Array) -> Array:
 
 
 def nothing(xp: Any, features: Array) -> Array:
-    """(N,): 0, the value of an anchor without pairs; but nan where its features are not finite, which is not hidden."""
+    """(N,): 0, the value of an anchor without pairs; nan where its features are not finite, so that it shows."""
     return xp.sum(0 * features, axis=-1)
 
 
@@ -163,7 +163,7 @@ def info_nce(
     some = any_of(xp, other)
 
     def one_way(similarity: Array) -> Array:
-        # log(1 + sum of the others' ratios): what is small keeps its digits.
+        # As log(1 + sum_(j != i) exp(s_ij - s_ii)), which keeps the digits of a small value.
         gap = xp.masked_logsumexp(similarity, other) - own
         return xp.where(some, xp.softplus(gap), 0 * own)
 

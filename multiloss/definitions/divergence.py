@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from multiloss.engine.checks import LOG_PROBABILITY, NON_NEGATIVE, PROBABILITY
 from multiloss.engine.definition import over_axis, shared
@@ -13,6 +13,8 @@ from multiloss.engine.numerics import floored_log, log_divisor
 from multiloss.engine.options import BelowHalf, Increasing, single_axis
 
 Array = Any
+LogInput = Annotated[bool, "whether `y_pred` holds logarithms, as in Optax."]
+LogTarget = Annotated[bool, "whether `y_true` holds logarithms."]
 
 
 def normalized(xp: Any, p: Array, axis: Any) -> Array:
@@ -44,8 +46,8 @@ def kl_divergence(
     axis: Any = -1,
     epsilon: BelowHalf = 1e-7,
     normalize: bool = False,
-    log_input: bool = False,
-    log_target: bool = False,
+    log_input: LogInput = False,
+    log_target: LogTarget = False,
 ) -> Array:
     """Kullback-Leibler divergence of the prediction from the target, in nats.
 
@@ -56,10 +58,8 @@ def kl_divergence(
         y_pred: probabilities p, or their logarithms; the shape of `y_true`.
         axis: the axis (or axes) of the outcomes.
         epsilon: floor of each logarithm's argument; below it the gradient is 0. 0 is the bare formula, in which
-            0 log 0 is a constant: its infinite derivative by t is left out. Logarithms that are given have no floor.
+            0 log 0 is a constant, without its infinite derivative by t. Logarithms that are given have no floor.
         normalize: divide both by their sum over `axis` first. With `log_input` the prediction may then be logits.
-        log_input: whether `y_pred` holds logarithms, as in torch and Optax.
-        log_target: whether `y_true` holds logarithms.
 
     Returns:
         One value per sample, in nats; never negative for distributions, but for rounding and `epsilon`.
@@ -86,7 +86,7 @@ def kl_divergence(
 def _logarithms(
     xp: Any, y_true: Array, y_pred: Array, axis: Any, epsilon: float, normalize: bool, log_input: bool, log_target: bool
 ) -> tuple[Array, Array, Array]:
-    """t, log t and log p, where at least one of them came as a logarithm; finite where t is 0."""
+    """t, log t and log p, where y_true or y_pred holds logarithms; the logarithms are finite where t is 0."""
     t = _target(xp, y_true, axis, normalize, log_target)
     if log_target:
         log_t = _weighed_log(xp, t, _log_normalized(xp, y_true, axis, normalize))
@@ -108,7 +108,7 @@ def _log_normalized(xp: Any, x: Array, axis: Any, normalize: bool) -> Array:
 
 
 def _weighed_log(xp: Any, weight: Array, log: Array) -> Array:
-    """A logarithm that was given, and 0 where it is that of 0 and its weight is 0: 0 log 0 = 0."""
+    """A logarithm that was given, and 0 where it is -inf and its weight 0: 0 log 0 = 0."""
     return xp.where((weight == 0) & (log == -math.inf), 0, log)
 
 
@@ -172,8 +172,8 @@ def generalized_kl_divergence(
     *,
     axis: Any = -1,
     epsilon: BelowHalf = 1e-7,
-    log_input: bool = False,
-    log_target: bool = False,
+    log_input: LogInput = False,
+    log_target: LogTarget = False,
 ) -> Array:
     """Kullback-Leibler divergence of amounts that need not sum to 1 (I-divergence), in nats.
 
@@ -185,8 +185,6 @@ def generalized_kl_divergence(
         axis: the axis (or axes) that is summed over.
         epsilon: floor of each logarithm's argument, below which its derivative is 0; 0 is the bare formula, with
             0 log 0 a constant. Logarithms that are given have no floor.
-        log_input: whether `y_pred` holds logarithms, as in Optax.
-        log_target: whether `y_true` holds logarithms.
 
     Returns:
         One value per sample, in the unit of the amounts; never negative, but for rounding and `epsilon`. Of
@@ -265,7 +263,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     log_ratio = floored_log(xp, y_pred, epsilon, m) - floored_log(xp, m, epsilon, m)
     if epsilon == 0:
         return 0.5 * log_ratio
-    # 1 above the floor, 0 below: what the logarithms' own derivatives leave of p and of both together.
+    # p times the derivative of log p, and m times that of log m: 1 above the floor, 0 below.
     return 0.5 * (log_ratio + y_pred / xp.inf_below(y_pred, epsilon) - m / xp.inf_below(m, epsilon))
 
 
@@ -320,7 +318,7 @@ def _ahead(
 ) -> tuple[Array, Array]:
     """The distance from each position to the next, 0 from the last, and CDF_p - CDF_t."""
     if positions is None:
-        # No boolean: XLA makes a choice of a product with one, and would hide a nan at the last position.
+        # No boolean times a number: XLA makes `where` of it, and would hide a nan at the last position.
         after = xp.class_count(y_pred, axis) - 1 - xp.class_range(y_pred, axis)
         spacing = xp.astype(xp.minimum(after, 1), y_pred.dtype)
     else:
@@ -330,9 +328,7 @@ def _ahead(
                 f"got {len(positions)}"
             )
         gaps = [after - before for before, after in itertools.pairwise(positions)]
-        shape = [1] * len(y_pred.shape)
-        shape[axis] = -1
-        spacing = xp.reshape(xp.constant((*gaps, 0.0), y_pred), tuple(shape))
+        spacing = xp.constants((*gaps, 0.0), y_pred, axis)
     return spacing, xp.cumulative_sum(y_pred - y_true, axis=axis)
 
 
@@ -340,7 +336,7 @@ def _ahead(
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, positions: tuple[float, ...] | None) -> Array:
     spacing, ahead = _ahead(xp, y_true, y_pred, axis=axis, positions=positions)
     slope = spacing * xp.sign(ahead)
-    # p_k is part of all sums from k on.
+    # p_k is part of the sums from k on.
     before = xp.cumulative_sum(slope, axis=axis) - slope
     return xp.sum(slope, axis=axis, keepdims=True) - before
 

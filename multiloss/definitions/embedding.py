@@ -1,4 +1,4 @@
-"""Losses of embeddings whose pairs or triplets are given, and what the losses of embeddings share."""
+"""Losses of embeddings whose pairs or triplets are given."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def contrastive(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: NonNega
 
 @shared
 def _distance(xp: Any, x: Array, y: Array) -> Array:
-    """Of the rows of x and y."""
+    """d, of the rows of x and y."""
     return xp.row_norm(x - y)
 
 
 def _of_difference(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float) -> Array:
-    """The derivative by x1 - x2: t e of a similar pair, and -(m - d) e / d of one that is too close."""
+    """The derivative by e = x1 - x2: t e - (1 - t) max(0, m - d) e / d."""
     e, short = x1 - x2, xp.clamp_min(margin - _distance(xp, x1, x2), 0.0)
     t, push = (xp.expand_dims(x, axis=-1) for x in (y_true, (1 - y_true) * short))
     return t * e - push * xp.unit_rows(e, _distance(xp, x1, x2))
@@ -73,7 +73,7 @@ def _(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
 
 
 def _norm_power(name: str, value: Any) -> float:
-    """A real number, 1 or above: below it there is no norm."""
+    """A real number, 1 or above, which makes a norm."""
     number = real(name, value)
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {number:g}")
@@ -138,8 +138,8 @@ def _short(
     epsilon: float,
     epsilon_in: str,
 ) -> tuple[Array, list[tuple[Array, Array]], float, Array | None]:
-    """d(a, p) - d(a, n) + m; the differences a - p, a - n and with `swap` p - n, with what is added to each, and their
-    norms; what is added under the root; and whether p is the one nearer to n."""
+    """d(a, p) - d(a, n) + m; the differences a - p, a - n and with `swap` p - n (each plus epsilon) and their norms;
+    the epsilon under the root; and with `swap` whether p is nearer to n than a is."""
     e = [anchor - positive, anchor - negative, *([positive - negative] if swap else [])]
     e = [x + epsilon for x in e] if epsilon and epsilon_in == "difference" else e
     inside = epsilon if epsilon_in == "root" else 0.0
@@ -150,7 +150,7 @@ def _short(
 
 
 def _pull(xp: Any, inputs: tuple[Array, ...], i: int, *, power: float, **options: Any) -> Array:
-    """The derivative of the loss by a - p (i = 0), and those by a - n (1) and p - n (2) with the other sign."""
+    """The derivative by a - p (i = 0), and minus those by a - n (1) and p - n (2)."""
     short, e, inside, swapped = _short(xp, *inputs, power=power, **options)
     counts = xp.above_zero(short)
     if i and swapped is not None:
@@ -211,24 +211,24 @@ def cosine_embedding(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: fl
 
 @shared
 def _directions(xp: Any, x1: Array, x2: Array) -> tuple[list[Array], list[Array], Array, Array, Array]:
-    """The unit vectors u and v, both lengths, 1 - c, c, and whether one of both vectors is 0."""
+    """The unit vectors u and v and u - v; both lengths; 1 - c; c; and whether one of both vectors is 0."""
     lengths = [xp.row_norm(x) for x in (x1, x2)]
     u, v = (xp.unit_rows(x, length) for x, length in zip((x1, x2), lengths, strict=True))
     gap = u - v
-    # 1 - c is half the squared distance of unit vectors, which keeps its digits where they are close.
+    # 1 - c is |u - v|^2 / 2, which keeps its digits where u and v are close.
     apart = 0.5 * xp.sum(gap * gap, axis=-1)
     return [u, v, gap], lengths, apart, xp.sum(u * v, axis=-1), (lengths[0] == 0) | (lengths[1] == 0)
 
 
 def _turned(xp: Any, y_true: Array, x1: Array, x2: Array, margin: float, first: bool) -> Array:
-    """The derivative by x1 (`first`) or x2: of 1 - c it is -(v - c u) / |x1|."""
+    """The derivative by x1 (`first`), of 1 - c that is -(v - c u) / |x1|; or by x2."""
     (u, v, gap), lengths, apart, cosine, lost = _directions(xp, x1, x2)
-    # -(v - c u) without the digits that c loses where it is near 1.
+    # -(v - c u) = (u - v) - (1 - c) u keeps the digits that c loses near 1.
     apart = xp.expand_dims(apart, axis=-1)
     turn = gap - apart * u if first else -gap - apart * v
     push = xp.where(cosine <= margin, xp.zeros_like(cosine), -1)
     side = xp.where(y_true == 1, 1, xp.where(y_true == -1, push, 0 * y_true))
-    # A vector of 0 has no direction, and its pair a cosine of 0 that nothing changes.
+    # The cosine of a vector of 0 is 0, whatever the other vector is.
     each = xp.where(lost, 0 * side, side) / xp.where(lost, 1, lengths[0 if first else 1])
     return xp.expand_dims(each, axis=-1) * turn
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from multiloss.engine.checks import BINARY, SIGN
 from multiloss.engine.definition import elementwise
 
 Array = Any
-Labels = Literal["+-1", "01"]
+Labels = Annotated[Literal["+-1", "01"], '"01" takes the labels 0 and 1 instead, and makes them -1 and 1.']
 
 
 def _domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -21,7 +21,7 @@ def _signs(t: Array, labels: str) -> Array:
 
 
 def step(xp: Any, x: Array) -> Array:
-    """1 above 0, else 0: the derivative of max(0, x), 0 at its kink. nan stays nan."""
+    """1 above 0, else 0: the derivative of max(0, x), with 0 at its kink; nan stays nan."""
     return xp.clamp_min(xp.sign(x), 0.0)
 
 
@@ -34,7 +34,6 @@ def hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1") -> A
     Args:
         y_true: targets t, -1 or 1, any shape.
         y_pred: scores z, the shape of `y_true`.
-        labels: "01" takes the labels 0 and 1 instead, and makes them -1 and 1.
 
     Returns:
         One value per element, in the unit of the scores; averaged over `axis`. The gradient at t z = 1 is 0.
@@ -73,7 +72,6 @@ def squared_hinge(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-
     Args:
         y_true: targets t, -1 or 1, any shape.
         y_pred: scores z, the shape of `y_true`.
-        labels: "01" takes the labels 0 and 1 instead, and makes them -1 and 1.
 
     Returns:
         One value per element, in the squared unit of the scores; averaged over `axis`.
@@ -113,7 +111,6 @@ def perceptron(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1")
     Args:
         y_true: targets t, -1 or 1, any shape.
         y_pred: scores z, the shape of `y_true`.
-        labels: "01" takes the labels 0 and 1 instead, and makes them -1 and 1.
 
     Returns:
         One value per element, in the unit of the scores; averaged over `axis`. The gradient at z = 0 is 0.
@@ -151,7 +148,6 @@ def soft_margin(xp: Any, y_true: Array, y_pred: Array, *, labels: Labels = "+-1"
     Args:
         y_true: targets t, -1 or 1, any shape.
         y_pred: logits z, the shape of `y_true`.
-        labels: "01" takes the labels 0 and 1 instead, and makes them -1 and 1.
 
     Returns:
         One value per element, in nats; averaged over `axis`. Right for logits of any size.
@@ -192,7 +188,6 @@ def hinge_embedding(xp: Any, y_true: Array, y_pred: Array, *, margin: float = 1.
         y_true: targets t, 1 for similar pairs and -1 for others, any shape.
         y_pred: distances d, the shape of `y_true`.
         margin: m, in the unit of the distances.
-        labels: "01" takes the labels 0 and 1 instead, and makes them -1 and 1.
 
     Returns:
         One value per element, in the unit of the distances; averaged over `axis`. The gradient at d = m is 0.

@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multiloss.definitions import classification
+from multiloss.definitions.classification import (
+    IgnoreIndex,
+    LabelSmoothing,
+    picked,
+    sparse_categorical_crossentropy,
+)
 from multiloss.engine.definition import of_inputs
-from multiloss.engine.options import Angle, Count, NonNegative, Positive, UnitInterval
+from multiloss.engine.numerics import bits
+from multiloss.engine.options import Angle, Count, NonNegative, Positive
 
 Array = Any
 _SHAPES = {"labels": "N int<C", "features": "N D", "weight": "C D"}
@@ -21,8 +27,8 @@ def linear_cross_entropy(
     weight: Array,
     bias: Array | None = None,
     *,
-    label_smoothing: UnitInterval = 0.0,
-    ignore_index: int | None = None,
+    label_smoothing: LabelSmoothing = 0.0,
+    ignore_index: IgnoreIndex = None,
 ) -> Array:
     """Cross entropy of integer labels and a linear layer's logits, in nats.
 
@@ -33,8 +39,6 @@ def linear_cross_entropy(
         features: x, (..., D).
         weight: W, a row for each class, (C, D).
         bias: b, (C,), or None for no bias.
-        label_smoothing: s in [0, 1].
-        ignore_index: samples with this label are masked, in the count too.
 
     Returns:
         One value per sample, in nats: `sparse_categorical_crossentropy(from_logits=True)` of W x + b.
@@ -57,9 +61,8 @@ def linear_cross_entropy(
 
 
 def _cross_entropy(xp: Any, labels: Array, logits: Array, label_smoothing: float = 0.0) -> Array:
-    return classification.sparse_categorical_crossentropy(
-        xp, labels, logits, axis=-1, from_logits=True, label_smoothing=label_smoothing
-    )
+    how = {"axis": -1, "from_logits": True, "label_smoothing": label_smoothing}
+    return sparse_categorical_crossentropy(xp, labels, logits, **how)
 
 
 @of_inputs(_SHAPES)
@@ -98,29 +101,18 @@ def arcface(
     """
     x, w = xp.unit_rows(features), xp.unit_rows(weight)
     cosines = xp.matmul(x, xp.matrix_transpose(w))
-    cosine = _at_label(xp, cosines, labels)
+    cosine = picked(xp, labels, cosines, axis=-1)
     turned = cosine * math.cos(margin) - _sine(xp, x, xp.gather(w, labels), cosine) * math.sin(margin)
     further = xp.where(cosine < -math.cos(margin), cosine - margin * math.sin(margin), turned)
     return _cross_entropy(xp, labels, scale * (cosines + xp.one_hot_times(further - cosine, labels, cosines, -1)))
 
 
-def _at_label(xp: Any, x: Array, labels: Array) -> Array:
-    return xp.squeeze(xp.take_along_axis(x, xp.expand_dims(labels, axis=-1), axis=-1), axis=-1)
-
-
-_ROUNDING = {32: 2.0**-21, 64: 2.0**-50}
-"""The sine of two rows that point the same way may be as large."""
-
-
 def _sine(xp: Any, x: Array, w: Array, cosine: Array) -> Array:
-    """The sine of the angle of unit rows x and w: how far x is from the line of w.
-
-    sqrt(1 - cosine^2) would lose the digits of small angles, and has an infinite derivative.
-    """
+    """The sine of the angle of unit rows x and w, as the distance of x from the line of w; 0 where that is rounding."""
+    # sqrt(1 - cosine^2) would lose the digits of small angles, and has an infinite derivative.
     sine = xp.row_norm(x - xp.expand_dims(cosine, axis=-1) * w)
-    small = sine < _ROUNDING[64 if "64" in str(sine.dtype) else 32]
-    sine = xp.where(small, 0, sine)
-    return xp.where(xp.row_norm(x) == 0, 1, sine)
+    small = sine < (2.0**-50 if bits(sine) == 64 else 2.0**-21)
+    return xp.where(xp.row_norm(x) == 0, 1, xp.where(small, 0, sine))
 
 
 @of_inputs(_SHAPES)
@@ -154,7 +146,7 @@ def cosface(
         '0.474077'
     """
     cosines = xp.matmul(xp.unit_rows(features), xp.matrix_transpose(xp.unit_rows(weight)))
-    less = xp.full_like(_at_label(xp, cosines, labels), margin)
+    less = xp.full_like(picked(xp, labels, cosines, axis=-1), margin)
     return _cross_entropy(xp, labels, scale * (cosines - xp.one_hot_times(less, labels, cosines, -1)))
 
 
@@ -195,13 +187,8 @@ def sphereface(xp: Any, labels: Array, features: Array, weight: Array, *, margin
 
 
 def _psi(xp: Any, cosine: Array, m: int) -> Array:
-    # cos(m theta) is a polynomial of cos(theta), Chebyshev's: no arc cosine, whose derivative at 0 is infinite.
-    before, cos_m = xp.ones_like(cosine), cosine
-    for _ in range(m - 1):
-        before, cos_m = cos_m, 2 * cosine * cos_m - before
-    one = xp.ones_like(cosine)
-    sign, steps = one, xp.zeros_like(cosine)
+    sign, k = xp.ones_like(cosine), xp.zeros_like(cosine)
     for i in range(1, m):
         beyond = cosine < math.cos(i * math.pi / m)
-        sign, steps = xp.where(beyond, -sign, sign), xp.where(beyond, steps + one, steps)
-    return sign * cos_m - 2 * steps
+        sign, k = xp.where(beyond, -sign, sign), xp.where(beyond, k + 1, k)
+    return sign * xp.chebyshev(cosine, m) - 2 * k

@@ -44,7 +44,7 @@ def proxy_nca(
         '-2.000000'
     """
     w = xp.unit_rows(weight)
-    # Of the squared distance, without the length of x, which is the same for all. That of w is 1, or 0.
+    # -s d, less the squared length of x / |x|, which is the same for all proxies. That of w is 1, or 0.
     square = xp.stop_gradient(xp.sum(w * w, axis=-1))
     nearness = scale * (2 * xp.matmul(xp.unit_rows(features), xp.matrix_transpose(w)) - square)
     own = xp.class_range(nearness, -1) == xp.expand_dims(labels, axis=-1)

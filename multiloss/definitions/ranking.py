@@ -40,7 +40,7 @@ def ranknet(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1, pairs: Lit
 
 @ranknet.counting
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
-    if y_true.shape[axis] == 0:  # of nothing there is no largest
+    if y_true.shape[axis] == 0:  # `max` has no value there
         return xp.sum(y_true, axis=axis)
     one = xp.ones_like(top := xp.max(y_true, axis=axis))
     return xp.where(top == xp.min(y_true, axis=axis), 0 * one, one)  # a list with nan counts
@@ -50,7 +50,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, pairs: str) -> Array:
     wins, gaps = _pairs(xp, y_true, y_pred, axis=axis)
     first, second = _both(y_pred, axis)
-    slope = wins * xp.expit(-gaps)  # what the loser gets, and the winner with a minus
+    slope = wins * xp.expit(-gaps)  # the derivative by z_j, and minus that by z_i
     by = xp.expand_dims(_number(xp, wins, axis, pairs), axis=first)
     return (xp.sum(slope, axis=first) - xp.sum(slope, axis=second)) / by
 
@@ -72,7 +72,7 @@ def _both(x: Array, axis: int) -> tuple[int, int]:
 
 @shared
 def _pairs(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> tuple[Array, Array]:
-    """1 where t_i > t_j and 0 elsewhere (nan where one of both is), and z_i - z_j, for each pair of a list."""
+    """For each pair of a list 1 where t_i > t_j, else 0 (nan where t_i or t_j is), and z_i - z_j."""
     first, second = _both(y_pred, axis)
 
     def gaps(x: Array) -> Array:
@@ -82,7 +82,7 @@ def _pairs(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> tuple[Array, 
 
 
 def _number(xp: Any, wins: Array, axis: int, pairs: str) -> Array:
-    """What the sum over a list's pairs is divided by; 1 where there are none."""
+    """n, what the sum over a list's pairs is divided by; 1 where there are none."""
     first = axis % (len(wins.shape) - 1)
     number = xp.clamp_min(xp.sum(wins, axis=(first, first + 1)), 1.0)
     return number if pairs == "mean" else xp.ones_like(number)

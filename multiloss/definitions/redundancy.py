@@ -1,4 +1,4 @@
-"""Redundancy reduction: two views of a batch, whose statistics tell one feature from the other. No negatives."""
+"""Redundancy reduction: losses of two views of a batch, by means and covariances of their features; no negatives."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def barlow_twins(
     diagonal = _diagonal(xp, correlation)
     missing = xp.where(diagonal, 1 - correlation, 0)
     rest = xp.where(diagonal, 0, correlation)
-    return _unless_empty(xp, xp.sum(missing * missing) + off_diagonal * xp.sum(rest * rest), keep)
+    return _zero_if_empty(xp, xp.sum(missing * missing) + off_diagonal * xp.sum(rest * rest), keep)
 
 
 @of_inputs(
@@ -94,11 +94,11 @@ def vicreg(
         less = xp.clamp_min(number - 1, 1.0)
         spread = xp.sum(centered * centered, axis=0) / less
         short = 1 - xp.sqrt(spread + 1e-4)
-        value = value + 0.5 * variance * xp.mean(xp.where(short <= 0, 0, short))
+        value = value + 0.5 * variance * xp.mean(xp.hinge(short))
         together = xp.matmul(xp.matrix_transpose(centered), centered) / less
         rest = xp.where(_diagonal(xp, together), 0, together)
         value = value + covariance * xp.sum(xp.mean(rest * rest, axis=0))
-    return _unless_empty(xp, value, keep)
+    return _zero_if_empty(xp, value, keep)
 
 
 def _kept(xp: Any, x: Array, keep: Array | None) -> Array:
@@ -120,7 +120,7 @@ def _centered(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
 def _standard(xp: Any, x: Array, keep: Array | None, number: Any) -> Array:
     """Centered, and divided by the standard deviation; no square overflows."""
     centered = _centered(xp, x, keep, number)
-    # A quarter of the largest: XLA multiplies by the reciprocal, and that of 3e38 is 0 to it.
+    # A quarter of the largest, as in `norms.divisor`.
     scale = xp.clamp_min(xp.stop_gradient(0.25 * xp.max(xp.abs(centered), axis=0)), 1.0)
     small = centered / scale
     return small / xp.sqrt(xp.sum(small * small, axis=0) / number + 1e-5 / scale / scale)
@@ -131,6 +131,6 @@ def _diagonal(xp: Any, x: Array) -> Array:
     return xp.matrix_transpose(row) == row
 
 
-def _unless_empty(xp: Any, value: Array, keep: Array | None) -> Array:
-    """0 where no sample is left."""
+def _zero_if_empty(xp: Any, value: Array, keep: Array | None) -> Array:
+    """The value, and 0 where the mask leaves no sample."""
     return value if keep is None else xp.where(xp.any(keep), value, 0)

@@ -12,7 +12,7 @@ Array = Any
 
 
 def error(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    """The residual of the losses that are functions of it alone."""
+    """p - t, for losses that are functions of it alone."""
     return y_pred - y_true
 
 
@@ -154,15 +154,14 @@ def mean_over(xp: Any, x: Array, axis: Any, **keep: Any) -> Array:
 
 
 def root_gradient(xp: Any, e: Array, axis: Any) -> Array:
-    """The derivative of the root of the mean of e^2, by e."""
-    # Where the root is 0 every error is 0 (or its square underflows), and the gradient is chosen to be 0.
+    """The derivative by e of the root of the mean of e^2; 0 where that root is 0."""
     size = xp.root(mean_over(xp, e * e, axis, keepdims=True))
     return e / xp.where(size == 0, math.inf, size * xp.length(e, axis))
 
 
 @elementwise(aliases=("logcosh", "log_cosh_loss"), symmetric=True, residual=error)
 def log_cosh(xp: Any, y_true: Array, y_pred: Array) -> Array:
-    """Log-cosh: the squared error's half near zero, the absolute error minus log 2 far out.
+    """Log-cosh: half the squared error near zero, the absolute error minus log 2 far out.
 
     .. math:: \\log \\cosh(p - t)
 
@@ -203,7 +202,7 @@ def huber(xp: Any, y_true: Array, y_pred: Array, *, delta: Positive = 1.0) -> Ar
     Args:
         y_true: targets t, any shape.
         y_pred: predictions p, the shape of `y_true`.
-        delta: where the parabola goes over into the line, in the unit of the inputs; positive.
+        delta: the error at which the parabola becomes a line, in the unit of the inputs; positive.
 
     Returns:
         One value per element; averaged over `axis`.
@@ -239,7 +238,7 @@ def smooth_l1(xp: Any, y_true: Array, y_pred: Array, *, beta: NonNegative = 1.0)
     Args:
         y_true: targets t, any shape.
         y_pred: predictions p, the shape of `y_true`.
-        beta: where the parabola goes over into the line, in the unit of the inputs; 0 is the absolute error.
+        beta: the error at which the parabola becomes a line, in the unit of the inputs; 0 is the absolute error.
 
     Returns:
         One value per element, in the unit of the inputs; averaged over `axis`. The gradient is at most 1 in size.
@@ -294,18 +293,18 @@ def quantile(xp: Any, y_true: Array, y_pred: Array, *, q: UnitInterval = 0.5) ->
         1.0
     """
     e = y_pred - y_true
-    return _cost(xp, e, q) * xp.abs(e)
+    return _slope(xp, e, q) * xp.abs(e)
 
 
-def _cost(xp: Any, e: Array, q: float) -> Array:
-    """What a unit of the error costs on its side."""
+def _slope(xp: Any, e: Array, q: float) -> Array:
+    """1 - q above the target, q below it."""
     return xp.where(e > 0, xp.full_like(e, 1 - q), xp.full_like(e, q))
 
 
 @quantile.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, q: float) -> Array:
     e = y_pred - y_true
-    return _cost(xp, e, q) * xp.sign(e)
+    return _slope(xp, e, q) * xp.sign(e)
 
 
 @quantile.hessian

@@ -39,7 +39,7 @@ def mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Array, *, eps
 
 @mean_absolute_percentage_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float = 1e-7) -> Array:
-    # In this order: XLA then computes it in one pass with the value, twice as fast.
+    # In this order XLA computes it in one pass with the value, twice as fast.
     return 100 * (xp.sign(_relative_error(xp, y_true, y_pred, epsilon=epsilon)) / _floored_size(xp, y_true, epsilon))
 
 
@@ -84,7 +84,7 @@ def symmetric_mean_absolute_percentage_error(xp: Any, y_true: Array, y_pred: Arr
 
 @shared
 def _halves(xp: Any, y_true: Array, y_pred: Array) -> tuple[Array, Array, Array]:
-    """t / 2, p / 2 and the sum of their sizes (halves, so that it does not overflow), infinite where that is 0."""
+    """t / 2, p / 2 and the sum of their sizes, infinite where that is 0. Halves, so that the sum does not overflow."""
     t, p = 0.5 * y_true, 0.5 * y_pred
     total = xp.abs(t) + xp.abs(p)
     return t, p, xp.where(total == 0, float("inf"), total)
@@ -93,7 +93,7 @@ def _halves(xp: Any, y_true: Array, y_pred: Array) -> tuple[Array, Array, Array]
 @symmetric_mean_absolute_percentage_error.gradient
 def _(xp: Any, y_true: Array, y_pred: Array) -> Array:
     t, p, total = _halves(xp, y_true, y_pred)
-    # |t| + t sign(p) is 2|t| or 0: the difference of the quotient rule, which would cancel, done by hand.
+    # The quotient rule gives a difference that cancels; |t| + t sign(p), which is 2|t| or 0, is its exact value.
     return 100 * xp.sign(p - t) * ((xp.abs(t) + t * xp.sign(p)) / total) / total
 
 
@@ -114,7 +114,7 @@ def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Arr
         y_pred: predictions p above -1, the shape of `y_true`.
 
     Returns:
-        One value per element, without unit; averaged over `axis`. Not defined below -1, which the first call refuses.
+        One value per element, without unit; averaged over `axis`. The first call refuses -1 and below.
 
     Source: the notes. `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first, so that it has no
     gradient for negative predictions; nothing is clipped here.

@@ -6,16 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from multiloss.definitions import classification as ce
+from multiloss.definitions.classification import (
+    ClassWeight,
+    Epsilon,
+    FromLogits,
+    IgnoreIndex,
+    LabelSmoothing,
+    Normalize,
+)
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.engine.definition import over_axis, over_labels
-from multiloss.engine.numerics import tiny
-from multiloss.engine.options import BelowHalf, OpenUnit, UnitInterval, Vector, single_axis
+from multiloss.engine.options import OpenUnit, single_axis
 
 Array = Any
 
 
 def _undershoot(options: Mapping[str, Any]) -> float | None:
-    return ce.undershoot(options, 1 + options["poly_epsilon"])  # near p = 1 it is that times 1 - p
+    return ce.undershoot(options, 1 + options["poly_epsilon"])  # near p = 1 the value is that times 1 - p
 
 
 @over_labels(domain=ce.label_domain, undershoot=ce.undershoot)
@@ -26,9 +33,9 @@ def generalized_cross_entropy(
     *,
     axis: int = -1,
     q: OpenUnit = 0.7,
-    from_logits: bool = False,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
+    from_logits: FromLogits = False,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
 ) -> Array:
     """Generalized cross entropy: between cross entropy (q towards 0) and the absolute error 1 - p (q = 1).
 
@@ -39,9 +46,6 @@ def generalized_cross_entropy(
         y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
         axis: the axis of the classes.
         q: in (0, 1].
-        from_logits: whether `y_pred` holds logits.
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
-        ignore_index: samples with this label are masked, in the count too.
 
     Returns:
         One value per sample, in [0, 1 / q]. Where p is 0 its derivative is infinite; the gradient is the one at the
@@ -74,7 +78,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits
         power = xp.exp(q * xp.expand_dims(ce.picked(xp, y_true, log_p, axis=axis), axis=axis))
         return power * (xp.exp(log_p) - t)
     p = ce.picked(xp, y_true, y_pred, axis=axis)
-    return xp.one_hot_times(-(xp.clamp_min(p, tiny(p)) ** (q - 1)), y_true, y_pred, axis)
+    return xp.one_hot_times(-xp.floored_power(p, q - 1), y_true, y_pred, axis)
 
 
 @generalized_cross_entropy.hessian
@@ -85,7 +89,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int, q: float, from_logits
         p = xp.exp(log_p)
         return power * (p * (1 - p) - q * (p - t) * (p - t))
     p = ce.picked(xp, y_true, y_pred, axis=axis)
-    return xp.one_hot_times((1 - q) * xp.clamp_min(p, tiny(p)) ** (q - 2), y_true, y_pred, axis)
+    return xp.one_hot_times((1 - q) * xp.floored_power(p, q - 2), y_true, y_pred, axis)
 
 
 @over_axis(axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
@@ -96,11 +100,11 @@ def poly_cross_entropy(
     *,
     axis: int = -1,
     poly_epsilon: float = 2.0,
-    from_logits: bool = False,
-    label_smoothing: UnitInterval = 0.0,
-    class_weight: Vector | None = None,
-    epsilon: BelowHalf = 1e-7,
-    normalize: bool = False,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
+    class_weight: ClassWeight = None,
+    epsilon: Epsilon = 1e-7,
+    normalize: Normalize = False,
 ) -> Array:
     """Poly-1 cross entropy: cross entropy with another first coefficient of its series in 1 - p.
 
@@ -111,11 +115,6 @@ def poly_cross_entropy(
         y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
         axis: the axis of the classes.
         poly_epsilon: what is added to the coefficient 1 of (1 - p); 0 is categorical cross entropy.
-        from_logits: whether `y_pred` holds logits.
-        label_smoothing: s in [0, 1].
-        class_weight: one weight per class; multiplies the sample weight by sum_k t_k weight_k.
-        epsilon: floor of each logarithm's argument for probabilities; below it that has gradient 0.
-        normalize: divide the probabilities by their sum over `axis` first.
 
     Returns:
         One value per sample, in nats.
@@ -183,12 +182,12 @@ def sparse_poly_cross_entropy(
     *,
     axis: int = -1,
     poly_epsilon: float = 2.0,
-    from_logits: bool = False,
-    label_smoothing: UnitInterval = 0.0,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
-    epsilon: BelowHalf = 1e-7,
-    normalize: bool = False,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
+    epsilon: Epsilon = 1e-7,
+    normalize: Normalize = False,
 ) -> Array:
     """Poly-1 cross entropy of integer labels.
 
@@ -201,12 +200,6 @@ def sparse_poly_cross_entropy(
         y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
         axis: the axis of the classes.
         poly_epsilon: what is added to the coefficient 1 of (1 - p); 0 is sparse categorical cross entropy.
-        from_logits: whether `y_pred` holds logits.
-        label_smoothing: s in [0, 1].
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
-        ignore_index: samples with this label are masked, in the count too.
-        epsilon: floor of each logarithm's argument for probabilities; below it that has gradient 0.
-        normalize: divide the probabilities by their sum over `axis` first.
 
     Returns:
         One value per sample, in nats.
@@ -253,8 +246,8 @@ def squentropy(
     y_pred: Array,
     *,
     axis: int = -1,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
 ) -> Array:
     """Squentropy: cross entropy, and the mean square of the logits of the wrong classes.
 
@@ -264,8 +257,6 @@ def squentropy(
         y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
         y_pred: logits z over the K classes.
         axis: the axis of the classes.
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
-        ignore_index: samples with this label are masked, in the count too.
 
     Returns:
         One value per sample.

@@ -32,8 +32,8 @@ def cosine_similarity(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) 
         >>> f"{loss([3.0, 4.0], [4.0, 3.0]):.2f}"
         '-0.96'
     """
-    t, p, _, _, _ = _directions(xp, y_true, y_pred, axis=axis)
-    return -xp.sum(t * p, axis=axis)
+    u, v, *_ = _directions(xp, y_true, y_pred, axis=axis)
+    return -xp.sum(u * v, axis=axis)
 
 
 @over_axis(symmetric=True)
@@ -60,26 +60,26 @@ def cosine_distance(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) ->
         >>> f"{loss([3.0, 4.0], [4.0, 3.0]):.2f}"
         '0.04'
     """
-    _, _, _, distance, _ = _directions(xp, y_true, y_pred, axis=axis)
+    _, _, _, distance, *_ = _directions(xp, y_true, y_pred, axis=axis)
     return xp.sum(distance, axis=axis)
 
 
 @cosine_similarity.gradient
 @cosine_distance.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> Array:
-    # -(t - cos p) for unit vectors is -(t - p) - (1 - cos) p, which keeps its digits where they nearly agree.
-    _, p, across, distance, (scale, by) = _directions(xp, y_true, y_pred, axis=axis)
-    return -((across + distance * p) * by) / scale
+    # -(u - cos v) / |p|, written as -((u - v) + (1 - cos) v), which keeps its digits where u and v nearly agree.
+    _, v, gap, distance, scale, factor = _directions(xp, y_true, y_pred, axis=axis)
+    return -((gap + distance * v) * factor) / scale
 
 
 @shared
 def _directions(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> tuple[Any, ...]:
-    """Both vectors divided by their norms, their difference, 1 - cosine (`axis` kept), and what makes p of it."""
-    t, *_, t_exists = xp.direction(y_true, axis)
-    p, scale, by, p_exists = xp.direction(y_pred, axis)
-    across = t - p
-    # |t - p|^2 / 2 is 1 - cosine without its cancellation, but where a vector is 0.
-    half = 0.5 * xp.sum(across * across, axis=axis, keepdims=True)
-    most = 0 if 0 in tuple(y_pred.shape) else 1  # nothing is not apart
+    """u = t / |t|, v = p / |p|, u - v, 1 - cos (`axis` of length 1), and scale and factor: |p| is scale / factor."""
+    u, *_, t_exists = xp.direction(y_true, axis)
+    v, scale, factor, p_exists = xp.direction(y_pred, axis)
+    gap = u - v
+    # |u - v|^2 / 2 is 1 - cosine without cancellation, except where a vector is 0.
+    half = 0.5 * xp.sum(gap * gap, axis=axis, keepdims=True)
+    most = 0 if 0 in tuple(y_pred.shape) else 1  # the distance of a vector of 0; vectors of no entries have none
     both = t_exists * p_exists
-    return t, p, across, both * half + (most - both), (scale, by)
+    return u, v, gap, both * half + (most - both), scale, factor

@@ -31,8 +31,8 @@ def gaussian_nll(
         epsilon: the floor of the variance.
 
     Returns:
-        One value per element, (...). The gradient passes through the floor: below it, it is the one at the floor, so
-        that a variance too small can still grow.
+        One value per element, (...). Below the floor the gradient is the one at the floor, so that a variance that is
+        too small can still grow.
 
     Raises:
         ValueError: a variance that is not positive, at the first call.
@@ -52,7 +52,7 @@ def gaussian_nll(
 
 @shared
 def _errors(xp: Any, y_true: Array, y_pred: Array, var: Array, *, epsilon: float) -> tuple[Array, Array, Array]:
-    """The variance or its floor, which the derivative passes through; t - p; and that over the variance."""
+    """v, t - p, and that over v. The derivative of v by the variance is 1 below the floor, too."""
     v, e = xp.clamp_min_through(var, epsilon), y_true - y_pred
     return v, e, e / v
 
@@ -104,10 +104,9 @@ def crps(xp: Any, y_true: Array, y_pred: Array, *, fair: bool = False) -> Array:
 
 @shared
 def _places(xp: Any, y_true: Array, y_pred: Array, *, fair: bool) -> tuple[Array, Array, Any]:
-    """On which side of t each member is; how many members are below it, less how many are above; and what the sum over
-    pairs is divided by."""
+    """sign(p_i - t); how many members are below p_i, less how many are above; what the sum over pairs is divided by."""
     d = xp.stop_gradient(y_pred - xp.expand_dims(y_true, axis=-1))
-    # Stable orders from both ends count equal ones before i both ways, which leaves 0 for them.
+    # Equal members that stand before i count in both ranks, so they cancel.
     surplus = xp.astype(xp.ranks(d) - xp.ranks(-d), d.dtype)
     m = xp.length(d, -1)
     return xp.sign(d), surplus, m * (xp.length(d[..., 1:], -1) if fair else m)

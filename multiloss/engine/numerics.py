@@ -112,7 +112,7 @@ def root(xp: Any, x: Array) -> Array:
 
 
 def scaled_hypot(xp: Any, x: Array, y: float) -> tuple[Array, Array, Array, Array]:
-    """A scale by which no square overflows, a constant for derivatives; and x, y and sqrt(x^2 + y^2) over it, for y > 0."""
+    """A scale by which no square overflows, a constant for derivatives; x, y > 0 and sqrt(x^2 + y^2) over it."""
     scale = xp.stop_gradient(xp.clamp_min(xp.abs(x), y))
     x, y = x / scale, y / scale
     return scale, x, y, xp.sqrt(x * x + y * y)
@@ -268,6 +268,14 @@ def log1p_difference(xp: Any, x: Array, y: Array) -> Array:
     e = x - y
     sign = xp.sign_or_one(e)
     return sign * xp.log1p(sign * e / (1 + xp.minimum(y, x)))
+
+
+def chebyshev(xp: Any, x: Array, m: int) -> Array:
+    """T_m(x), which is cos(m theta) for x = cos(theta): no arc cosine, whose derivative at 0 is infinite."""
+    before, value = xp.ones_like(x), x
+    for _ in range(m - 1):
+        before, value = value, 2 * x * value - before
+    return value
 
 
 def _largest(xp: Any, x: Array, axis: Any) -> Array:
