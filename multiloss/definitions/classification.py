@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.engine.checks import LOG_PROBABILITY, PROBABILITY
 from multiloss.engine.definition import elementwise, over_axis, over_labels, per_class, shared
-from multiloss.engine.numerics import floored_log, floored_log1m, log_divisor, logistic_loss, logistic_slope
+from multiloss.engine.logarithms import floored_log, floored_log1m, log_divisor, logistic_loss, logistic_slope
 from multiloss.engine.options import BelowHalf, UnitInterval, Vector, non_negative, one_or_each, single_axis
 
 Array = Any

@@ -17,7 +17,8 @@ from multiloss.definitions.classification import (
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.definitions.margin import step
 from multiloss.engine.definition import elementwise, over_axis, over_labels, per_class
-from multiloss.engine.numerics import EXP_RANGE, log_divisor, tiny
+from multiloss.engine.logarithms import log_divisor
+from multiloss.engine.numerics import EXP_RANGE, tiny
 from multiloss.engine.options import NonNegative, OneOrEach, UnitInterval, single_axis
 
 Array = Any

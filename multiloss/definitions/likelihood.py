@@ -99,10 +99,7 @@ def poisson_nll(
         >>> f"{loss([2.0], [0.0]):.6f}"
         '1.693147'
     """
-    if log_input:
-        value = xp.exp(y_pred) - y_true * y_pred
-    else:
-        value = poisson.value(xp, y_true, y_pred, epsilon=epsilon)
+    value = xp.exp(y_pred) - y_true * y_pred if log_input else poisson.value(xp, y_true, y_pred, epsilon=epsilon)
     if not full:
         return value
     return value + (_stirling(xp, y_true) if stirling else xp.lgamma(y_true + 1))
