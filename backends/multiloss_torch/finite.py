@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from multiloss.engine import numerics, xla
+from multiloss.engine import logarithms, numerics, xla
 from multiloss_torch import mode
 
 Array = Any
@@ -26,7 +26,7 @@ def nan_below(xp: Any, x: Array, bound: float) -> Array | None:
 
 
 def log_cosh(xp: Any, x: Array) -> Array:
-    return xla.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else numerics.log_cosh(xp, x)
+    return xla.log_cosh_by_exp(torch, x) if torch.compiler.is_compiling() else logarithms.log_cosh(xp, x)
 
 
 def zero_times(xp: Any, weight: Array, x: Array) -> Array:

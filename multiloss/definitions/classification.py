@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.engine.checks import LOG_PROBABILITY, PROBABILITY
 from multiloss.engine.definition import elementwise, over_axis, over_labels, per_class, shared
-from multiloss.engine.numerics import floored_log, floored_log1m, log_divisor, logistic_loss, logistic_slope
+from multiloss.engine.logarithms import floored_log, floored_log1m, log_divisor, logistic_loss, logistic_slope
 from multiloss.engine.options import BelowHalf, UnitInterval, Vector, non_negative, one_or_each, single_axis
 
 Array = Any
@@ -20,7 +20,9 @@ ClassWeight = Annotated[
     "one weight per class; multiplies the sample weight by weight_y (of targets t: by sum_k t_k weight_k).",
 ]
 IgnoreIndex = Annotated[int | None, "samples with this label are masked, in the count too."]
-Epsilon = Annotated[BelowHalf, "floor of each logarithm's argument, for probabilities; below it the gradient is 0."]
+Epsilon = Annotated[
+    BelowHalf, "floor of each logarithm's argument, for probabilities; below it the logarithm's gradient is 0."
+]
 Normalize = Annotated[bool, "divide the probabilities by their sum over `axis` first, as Keras does."]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from multiloss.engine.checks import LOG_PROBABILITY, NON_NEGATIVE, PROBABILITY
 from multiloss.engine.definition import over_axis, shared
-from multiloss.engine.numerics import floored_log, log_divisor
+from multiloss.engine.logarithms import floored_log, log_divisor
 from multiloss.engine.options import BelowHalf, Increasing, single_axis
 
 Array = Any

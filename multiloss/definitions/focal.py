@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from multiloss.definitions import classification as ce
+from multiloss.definitions.classification import (
+    ClassWeight,
+    Epsilon,
+    FromLogits,
+    IgnoreIndex,
+    LabelSmoothing,
+    Normalize,
+)
 from multiloss.definitions.divergence import normalized, normalized_gradient
 from multiloss.definitions.margin import step
 from multiloss.engine.definition import elementwise, over_axis, over_labels, per_class
-from multiloss.engine.numerics import log_divisor, tiny
-from multiloss.engine.options import BelowHalf, NonNegative, OneOrEach, UnitInterval, Vector, single_axis
+from multiloss.engine.logarithms import log_divisor
+from multiloss.engine.numerics import EXP_RANGE, tiny
+from multiloss.engine.options import NonNegative, OneOrEach, UnitInterval, single_axis
 
 Array = Any
-
-_FAR = 80.0
-"""exp of it is finite in every dtype, and nothing beside its reciprocal."""
-
-
-def _power(xp: Any, miss: Array, gamma: float) -> Array:
-    """miss^gamma, 0 for 0, with finite derivatives there: 0."""
-    if gamma == 0:
-        return xp.ones_like(miss)
-    return step(xp, miss) * xp.clamp_min(miss, tiny(miss)) ** gamma
-
-
-def _lower(xp: Any, miss: Array, gamma: float) -> Array:
-    """miss^(gamma - 1), finite: what it multiplies is 0 where miss is."""
-    return xp.clamp_min(miss, tiny(miss)) ** (gamma - 1)
+Gamma = Annotated[NonNegative, "how fast the weight falls, 0 or above; 0 is cross entropy."]
+Alpha = Annotated[
+    OneOrEach | None,
+    "one factor per class, or one number for all; None is 1. Weighted means divide by `class_weight`, not by alpha.",
+]
 
 
 def _undershoot(options: Mapping[str, Any]) -> float | None:
     return ce.undershoot(options, options["alpha"])
+
+
+def _power(xp: Any, miss: Array, gamma: float) -> Array:
+    """miss^gamma, and 0^0 = 1; its derivative at 0 is 0."""
+    return xp.ones_like(miss) if gamma == 0 else step(xp, miss) * xp.floored_power(miss, gamma)
+
+
+def _distance_to_1(xp: Any, p: Array) -> Array:
+    """1 - p, and p - 1 for a p above 1: rounding may give one, and what is no probability shows in its logarithm."""
+    return xp.abs(1 - p)
 
 
 @elementwise(domain=ce.domain, undershoot=_undershoot)
@@ -40,11 +49,11 @@ def binary_focal_crossentropy(
     y_true: Array,
     y_pred: Array,
     *,
-    gamma: NonNegative = 2.0,
+    gamma: Gamma = 2.0,
     alpha: UnitInterval | None = None,
-    from_logits: bool = False,
-    label_smoothing: UnitInterval = 0.0,
-    epsilon: BelowHalf = 1e-7,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
+    epsilon: Epsilon = 1e-7,
 ) -> Array:
     """Focal loss of two outcomes, in nats.
 
@@ -57,11 +66,7 @@ def binary_focal_crossentropy(
     Args:
         y_true: probabilities t of the outcome 1 (or labels 0 and 1), any shape.
         y_pred: probabilities p, or logits z with p = 1 / (1 + exp(-z)); the shape of `y_true`.
-        gamma: how fast the weight falls, 0 or above; 0 is binary cross entropy.
         alpha: weight of the outcome 1, in [0, 1]; that of 0 is 1 - alpha. None weighs neither.
-        from_logits: whether `y_pred` holds logits; then nothing is clipped.
-        label_smoothing: s in [0, 1].
-        epsilon: floor of p and of 1 - p in the logarithms, for probabilities; below it these have gradient 0.
 
     Returns:
         One value per element, in nats; averaged over `axis`. The gradient is finite for every gamma.
@@ -81,63 +86,61 @@ def binary_focal_crossentropy(
 
 
 def _balanced(alpha: float | None, t: Array, x: Array) -> Array:
+    """alpha_t x."""
     return x if alpha is None else (t * alpha + (1 - t) * (1 - alpha)) * x
 
 
 def _miss(xp: Any, t: Array, y_pred: Array, from_logits: bool) -> Array:
-    """1 - p_t, with the digits of both tails."""
+    """1 - p_t = t (1 - p) + (1 - t) p."""
     if from_logits:
         return xp.mix(xp.expit(y_pred), xp.expit(-y_pred), t)
-    return _size(xp, xp.mix(y_pred, 1 - y_pred, t))
+    return xp.abs(xp.mix(y_pred, 1 - y_pred, t))  # as in `_distance_to_1`
 
 
-def _size(xp: Any, miss: Array) -> Array:
-    """|1 - p|: where rounding put p above 1 powers of it stay small, and what is no probability shows in the sign of
-    the cost."""
-    return xp.abs(miss)
-
-
-def _slope(xp: Any, t: Array, z: Array) -> tuple[Array, Array]:
-    """The first and second derivative of log(1 - p_t) by the logit, without a quotient of two vanishing numbers."""
-    # p (1 - p) / (1 - p_t) is 1 / (t / p + (1 - t) / (1 - p)).
-    near = xp.clip(z, -_FAR, _FAR)
+def _log_miss_slopes(xp: Any, t: Array, z: Array) -> tuple[Array, Array]:
+    """The first and second derivative of log(1 - p_t) by z."""
+    # The first is (1 - 2t) p (1 - p) / (1 - p_t), of which numerator and denominator may vanish together. With
+    # p = 1 / (1 + exp(-z)) the quotient is 1 / (1 + (1 - t) exp(z) + t exp(-z)).
+    near = xp.clip(z, -EXP_RANGE, EXP_RANGE)
     up, down = (1 - t) * xp.exp(near), t * xp.exp(-near)
     share = 1 / (1 + up + down)
     return (1 - 2 * t) * share, (1 - 2 * t) * share * (share * (down - up))
 
 
 @binary_focal_crossentropy.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_smoothing: float, **how: Any) -> Array:
+def _(
+    xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, from_logits: bool, label_smoothing: float,
+    epsilon: float,
+) -> Array:  # fmt: skip
     t = ce.smooth_pair(y_true, label_smoothing)
-    miss = _miss(xp, t, y_pred, how["from_logits"])
-    cost = ce.binary_crossentropy.value(xp, t, y_pred, **how)
-    by_cost = ce.pair_gradient(xp, t, y_pred, **how)
-    if how["from_logits"]:
-        slope, _ = _slope(xp, t, y_pred)
-        return _balanced(alpha, t, _power(xp, miss, gamma) * (gamma * slope * cost + by_cost))
-    falling = gamma * _lower(xp, miss, gamma) * cost * (1 - 2 * t)
-    return _balanced(alpha, t, falling + xp.zero_times(_power(xp, miss, gamma), by_cost))
+    miss = _miss(xp, t, y_pred, from_logits)
+    cost = ce.binary_crossentropy.value(xp, t, y_pred, from_logits=from_logits, epsilon=epsilon)
+    slope = ce.pair_gradient(xp, t, y_pred, from_logits=from_logits, epsilon=epsilon)
+    if from_logits:
+        log_miss, _ = _log_miss_slopes(xp, t, y_pred)
+        return _balanced(alpha, t, _power(xp, miss, gamma) * (gamma * log_miss * cost + slope))
+    falling = gamma * xp.floored_power(miss, gamma - 1) * cost * (1 - 2 * t)
+    return _balanced(alpha, t, falling + xp.zero_times(_power(xp, miss, gamma), slope))
 
 
 @binary_focal_crossentropy.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, label_smoothing: float, **how: Any) -> Array:
+def _(
+    xp: Any, y_true: Array, y_pred: Array, *, gamma: float, alpha: Any, from_logits: bool, label_smoothing: float,
+    epsilon: float,
+) -> Array:  # fmt: skip
     t = ce.smooth_pair(y_true, label_smoothing)
-    miss = _miss(xp, t, y_pred, how["from_logits"])
-    cost = ce.binary_crossentropy.value(xp, t, y_pred, **how)
-    by_cost, curve = (f(xp, t, y_pred, **how) for f in (ce.pair_gradient, ce.pair_hessian))
+    miss = _miss(xp, t, y_pred, from_logits)
+    cost = ce.binary_crossentropy.value(xp, t, y_pred, from_logits=from_logits, epsilon=epsilon)
+    slope = ce.pair_gradient(xp, t, y_pred, from_logits=from_logits, epsilon=epsilon)
+    curve = ce.pair_hessian(xp, t, y_pred, from_logits=from_logits, epsilon=epsilon)
     power = _power(xp, miss, gamma)
-    if how["from_logits"]:
-        first, second = _slope(xp, t, y_pred)
-        inner = gamma * (gamma * first * first + second) * cost + 2 * gamma * first * by_cost + curve
-        return _balanced(alpha, t, power * inner)
-    side, lower = 1 - 2 * t, _lower(xp, miss, gamma)
-    twice = gamma * (gamma - 1) * lower * (cost / xp.clamp_min(miss, tiny(miss))) * side * side
-    return _balanced(alpha, t, twice + 2 * gamma * lower * side * by_cost + power * curve)
-
-
-def _alpha(xp: Any, alpha: Any, like: Array, axis: int) -> Any:
-    """A factor for each class."""
-    return 1.0 if alpha is None else per_class(xp, "alpha", alpha, like, axis)
+    if from_logits:
+        first, second = _log_miss_slopes(xp, t, y_pred)
+        falling = gamma * (gamma * first * first + second) * cost
+        return _balanced(alpha, t, power * (falling + 2 * gamma * first * slope + curve))
+    side, lower = 1 - 2 * t, xp.floored_power(miss, gamma - 1)
+    falling = gamma * (gamma - 1) * lower * (cost / xp.clamp_min(miss, tiny(miss))) * side * side
+    return _balanced(alpha, t, falling + 2 * gamma * lower * side * slope + power * curve)
 
 
 @over_axis(axis=single_axis, classes=True, domain=ce.domain, undershoot=_undershoot)
@@ -147,13 +150,13 @@ def categorical_focal_crossentropy(
     y_pred: Array,
     *,
     axis: int = -1,
-    gamma: NonNegative = 2.0,
-    alpha: OneOrEach | None = None,
-    from_logits: bool = False,
-    label_smoothing: UnitInterval = 0.0,
-    class_weight: Vector | None = None,
-    epsilon: BelowHalf = 1e-7,
-    normalize: bool = False,
+    gamma: Gamma = 2.0,
+    alpha: Alpha = None,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
+    class_weight: ClassWeight = None,
+    epsilon: Epsilon = 1e-7,
+    normalize: Normalize = False,
 ) -> Array:
     """Focal loss of a target distribution and a prediction over the classes, in nats.
 
@@ -163,14 +166,6 @@ def categorical_focal_crossentropy(
         y_true: one-hot or soft targets t, the shape of `y_pred`.
         y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
         axis: the axis of the classes.
-        gamma: how fast the weight falls, 0 or above; 0 is categorical cross entropy.
-        alpha: one weight per class, or one number for all of them; None is 1.
-        from_logits: whether `y_pred` holds logits; then nothing is clipped.
-        label_smoothing: s in [0, 1].
-        class_weight: one weight per class; multiplies the sample weight by sum_k t_k weight_k, so that
-            `reduction="weighted_mean"` divides by it, which alpha never does.
-        epsilon: floor of each logarithm's argument for probabilities; below it that has gradient 0.
-        normalize: divide the probabilities by their sum over `axis` first, as Keras does.
 
     Returns:
         One value per sample, in nats. The gradient is finite for every gamma.
@@ -186,78 +181,65 @@ def categorical_focal_crossentropy(
     """
     t = ce.smooth(xp, y_true, axis, label_smoothing)
     log_p = ce.log_probabilities(xp, y_pred, axis, from_logits, epsilon, normalize, t)
-    miss = _class_miss(xp, y_pred, log_p, axis, from_logits, normalize)
-    weight = t * _alpha(xp, alpha, y_pred, axis) * _power(xp, miss, gamma)
+    if from_logits:
+        miss = -xp.expm1(log_p)
+    else:
+        miss = _distance_to_1(xp, normalized(xp, y_pred, axis) if normalize else y_pred)
+    weight = t * _class_factor(xp, alpha, y_pred, axis) * _power(xp, miss, gamma)
     return -xp.sum(xp.zero_times(weight, log_p) if from_logits else weight * log_p, axis=axis)
 
 
-def _class_miss(xp: Any, y_pred: Array, log_p: Array, axis: int, from_logits: bool, normalize: bool) -> Array:
-    """1 - p of each class."""
-    if from_logits:
-        return -xp.expm1(log_p)
-    return _size(xp, 1 - (normalized(xp, y_pred, axis) if normalize else y_pred))
+def _class_factor(xp: Any, alpha: Any, like: Array, axis: int) -> Any:
+    """alpha_k."""
+    return 1.0 if alpha is None else per_class(xp, "alpha", alpha, like, axis)
 
 
 @categorical_focal_crossentropy.gradient
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, alpha: Any, label_smoothing: float, class_weight: Any,
-    **how: Any,
-) -> Array:  # fmt: skip
-    t = ce.smooth(xp, y_true, axis, label_smoothing)
-    return _class_gradient(xp, t, y_pred, axis, _alpha(xp, alpha, y_pred, axis), **how)
-
-
 def _class_gradient(
-    xp: Any, t: Array, y_pred: Array, axis: int, alpha: Any, gamma: float, from_logits: bool, epsilon: float,
-    normalize: bool,
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, gamma: float, alpha: Any, from_logits: bool,
+    label_smoothing: float, epsilon: float, normalize: bool,
 ) -> Array:  # fmt: skip
+    t, alpha = ce.smooth(xp, y_true, axis, label_smoothing), _class_factor(xp, alpha, y_pred, axis)
     if from_logits:
-        by_log, p, _ = _by_log(xp, t, y_pred, axis, alpha, gamma)
-        return by_log - p * xp.sum(by_log, axis=axis, keepdims=True)
+        by_log_p, _, p = _by_log_p(xp, t * alpha, y_pred, axis, gamma)
+        return by_log_p - p * xp.sum(by_log_p, axis=axis, keepdims=True)
     p = normalized(xp, y_pred, axis) if normalize else y_pred
     log_p = ce.log_probabilities(xp, p, axis, False, epsilon, False, t)
-    miss = _size(xp, 1 - p)
-    falling = gamma * _lower(xp, miss, gamma) * log_p
-    gradient = t * alpha * (falling - _power(xp, miss, gamma) / log_divisor(xp, p, epsilon, t))
-    return normalized_gradient(xp, y_pred, gradient, axis) if normalize else gradient
+    miss = _distance_to_1(xp, p)
+    falling = gamma * xp.floored_power(miss, gamma - 1) * log_p
+    by_p = t * alpha * (falling - _power(xp, miss, gamma) / log_divisor(xp, p, epsilon, t))
+    return normalized_gradient(xp, y_pred, by_p, axis) if normalize else by_p
 
 
-def _by_log(xp: Any, t: Array, z: Array, axis: int, alpha: Any, gamma: float) -> tuple[Array, Array, Array]:
-    """The derivative by each log p, p, and the second derivative by each log p."""
+def _by_log_p(xp: Any, weight: Array, z: Array, axis: int, gamma: float) -> tuple[Array, Array, Array]:
+    """The first and second derivative of -w (1 - p)^gamma log p by log p, and p = softmax(z)."""
     log_p = xp.log_softmax(z, axis=axis)
     p, miss = xp.exp(log_p), -xp.expm1(log_p)
-    surprise = xp.zero_times(p, log_p)  # 0 for p = 0
-    lower = _lower(xp, miss, gamma)
-    first = gamma * lower * surprise - _power(xp, miss, gamma)
-    steep = (gamma - 1) * p * (surprise / xp.clamp_min(miss, tiny(miss)))
-    second = gamma * lower * (2 * p + surprise - steep)
-    return t * alpha * first, p, t * alpha * second
+    p_log_p = xp.zero_times(p, log_p)
+    lower = xp.floored_power(miss, gamma - 1)
+    first = gamma * lower * p_log_p - _power(xp, miss, gamma)
+    steep = (gamma - 1) * p * (p_log_p / xp.clamp_min(miss, tiny(miss)))
+    second = gamma * lower * (2 * p + p_log_p - steep)
+    return weight * first, weight * second, p
 
 
 @categorical_focal_crossentropy.hessian
-def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, alpha: Any, label_smoothing: float, class_weight: Any,
-    **how: Any,
-) -> Array:  # fmt: skip
-    t = ce.smooth(xp, y_true, axis, label_smoothing)
-    return _class_hessian(xp, t, y_pred, axis, _alpha(xp, alpha, y_pred, axis), **how)
-
-
 def _class_hessian(
-    xp: Any, t: Array, y_pred: Array, axis: int, alpha: Any, gamma: float, from_logits: bool, epsilon: float,
-    normalize: bool,
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, gamma: float, alpha: Any, from_logits: bool,
+    label_smoothing: float, epsilon: float, normalize: bool,
 ) -> Array:  # fmt: skip
     if normalize and not from_logits:
         raise NotImplementedError("no closed-form second derivative with normalize=True")
+    t, alpha = ce.smooth(xp, y_true, axis, label_smoothing), _class_factor(xp, alpha, y_pred, axis)
     if from_logits:
-        first, p, second = _by_log(xp, t, y_pred, axis, alpha, gamma)
+        first, second, p = _by_log_p(xp, t * alpha, y_pred, axis, gamma)
         slope, curve = (xp.sum(x, axis=axis, keepdims=True) for x in (first, second))
         return second * (1 - p) * (1 - p) + p * p * (curve - second) - p * (1 - p) * slope
-    miss, one = _size(xp, 1 - y_pred), 1 / log_divisor(xp, y_pred, epsilon, t)
+    miss, reciprocal = _distance_to_1(xp, y_pred), 1 / log_divisor(xp, y_pred, epsilon, t)
     log_p = ce.log_probabilities(xp, y_pred, axis, False, epsilon, False, t)
-    lower = _lower(xp, miss, gamma)
-    curved = gamma * lower * (2 * one - (gamma - 1) * (log_p / xp.clamp_min(miss, tiny(miss))))
-    return t * alpha * (curved + _power(xp, miss, gamma) * one * one)
+    steep = (gamma - 1) * (log_p / xp.clamp_min(miss, tiny(miss)))
+    falling = gamma * xp.floored_power(miss, gamma - 1) * (2 * reciprocal - steep)
+    return t * alpha * (falling + _power(xp, miss, gamma) * reciprocal * reciprocal)
 
 
 @over_labels(domain=ce.label_domain, undershoot=_undershoot)
@@ -267,14 +249,14 @@ def sparse_categorical_focal_crossentropy(
     y_pred: Array,
     *,
     axis: int = -1,
-    gamma: NonNegative = 2.0,
-    alpha: OneOrEach | None = None,
-    from_logits: bool = False,
-    label_smoothing: UnitInterval = 0.0,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
-    epsilon: BelowHalf = 1e-7,
-    normalize: bool = False,
+    gamma: Gamma = 2.0,
+    alpha: Alpha = None,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
+    epsilon: Epsilon = 1e-7,
+    normalize: Normalize = False,
 ) -> Array:
     """Focal loss of integer labels and a prediction over the classes, in nats.
 
@@ -286,14 +268,6 @@ def sparse_categorical_focal_crossentropy(
         y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
         y_pred: probabilities p over the K classes, or logits z with p = softmax(z).
         axis: the axis of the classes.
-        gamma: how fast the weight falls, 0 or above; 0 is sparse categorical cross entropy.
-        alpha: one weight per class, or one number for all of them; None is 1.
-        from_logits: whether `y_pred` holds logits; then nothing is clipped.
-        label_smoothing: s in [0, 1].
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
-        ignore_index: samples with this label are masked, in the count too.
-        epsilon: floor of each logarithm's argument for probabilities; below it that has gradient 0.
-        normalize: divide the probabilities by their sum over `axis` first.
 
     Returns:
         One value per sample, in nats. The gradient is finite for every gamma.
@@ -317,17 +291,17 @@ def sparse_categorical_focal_crossentropy(
 
 @sparse_categorical_focal_crossentropy.gradient
 def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, alpha: Any, label_smoothing: float, class_weight: Any,
-    ignore_index: Any, **how: Any,
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, ignore_index: Any,
+    **options: Any,
 ) -> Array:  # fmt: skip
     t = ce.one_hot(xp, y_true, y_pred, axis, label_smoothing)
-    return _class_gradient(xp, t, y_pred, axis, _alpha(xp, alpha, y_pred, axis), **how)
+    return _class_gradient(xp, t, y_pred, axis=axis, label_smoothing=0.0, **options)
 
 
 @sparse_categorical_focal_crossentropy.hessian
 def _(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: int, alpha: Any, label_smoothing: float, class_weight: Any,
-    ignore_index: Any, **how: Any,
+    xp: Any, y_true: Array, y_pred: Array, *, axis: int, label_smoothing: float, class_weight: Any, ignore_index: Any,
+    **options: Any,
 ) -> Array:  # fmt: skip
     t = ce.one_hot(xp, y_true, y_pred, axis, label_smoothing)
-    return _class_hessian(xp, t, y_pred, axis, _alpha(xp, alpha, y_pred, axis), **how)
+    return _class_hessian(xp, t, y_pred, axis=axis, label_smoothing=0.0, **options)

@@ -1,4 +1,4 @@
-"""Negative log-likelihoods and deviances of parametric distributions: y_true is what was observed."""
+"""Negative log-likelihoods and deviances of parametric distributions; `y_true` holds the observations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = Any
 
 @elementwise(domain=lambda _: {"y_true": NON_NEGATIVE, "y_pred": NON_NEGATIVE})
 def poisson(xp: Any, y_true: Array, y_pred: Array, *, epsilon: NonNegative = 1e-7) -> Array:
-    """Poisson loss of a predicted rate: the negative log-likelihood of a count, without the part of the count alone.
+    """Poisson loss of a predicted rate: the negative log-likelihood of a count, without log t!.
 
     .. math:: p - t \\log(p + \\epsilon)
 
@@ -40,17 +40,17 @@ def poisson(xp: Any, y_true: Array, y_pred: Array, *, epsilon: NonNegative = 1e-
 
 
 def _shifted(xp: Any, t: Array, rate: Array, epsilon: float) -> Array:
-    """The logarithm's argument, with 0 log 0 = 0 where nothing is added."""
+    """p + epsilon, the logarithm's argument; with epsilon 0, 0 log 0 is 0."""
     return rate + epsilon if epsilon > 0 else xp.safe_log_arg(t, rate)
 
 
 @poisson.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+def _poisson_gradient(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     return 1 - y_true / _shifted(xp, y_true, y_pred, epsilon)
 
 
 @poisson.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
+def _poisson_hessian(xp: Any, y_true: Array, y_pred: Array, *, epsilon: float) -> Array:
     rate = _shifted(xp, y_true, y_pred, epsilon)
     return y_true / rate / rate
 
@@ -99,16 +99,14 @@ def poisson_nll(
         >>> f"{loss([2.0], [0.0]):.6f}"
         '1.693147'
     """
-    if log_input:
-        value = xp.exp(y_pred) - y_true * y_pred
-    else:
-        value = y_pred - y_true * xp.log(_shifted(xp, y_true, y_pred, epsilon))
+    value = xp.exp(y_pred) - y_true * y_pred if log_input else poisson.value(xp, y_true, y_pred, epsilon=epsilon)
     if not full:
         return value
     return value + (_stirling(xp, y_true) if stirling else xp.lgamma(y_true + 1))
 
 
 def _stirling(xp: Any, t: Array) -> Array:
+    """Stirling's approximation of log t! where t > 1, else 0."""
     large = t > 1
     n = xp.where(large, t, 1)
     return xp.where(large, n * xp.log(n) - n + 0.5 * xp.log(2 * math.pi * n), 0)
@@ -116,17 +114,12 @@ def _stirling(xp: Any, t: Array) -> Array:
 
 @poisson_nll.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float) -> Array:
-    if log_input:
-        return xp.exp(y_pred) - y_true
-    return 1 - y_true / _shifted(xp, y_true, y_pred, epsilon)
+    return xp.exp(y_pred) - y_true if log_input else _poisson_gradient(xp, y_true, y_pred, epsilon=epsilon)
 
 
 @poisson_nll.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, log_input: bool, epsilon: float) -> Array:
-    if log_input:
-        return xp.exp(y_pred)
-    rate = _shifted(xp, y_true, y_pred, epsilon)
-    return y_true / rate / rate
+    return xp.exp(y_pred) if log_input else _poisson_hessian(xp, y_true, y_pred, epsilon=epsilon)
 
 
 @elementwise(domain=lambda _: {"y_true": NON_NEGATIVE, "y_pred": POSITIVE})
@@ -138,7 +131,7 @@ def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: Annotated[float, be
     Args:
         y_true: amounts t, 0 or above, any shape.
         y_pred: means p, above 0, the shape of `y_true`.
-        power: r, above 1 and below 2: the variance grows as the mean to the power r. At the ends are twice the
+        power: r, above 1 and below 2: the variance grows as the mean to the power r. The limits 1 and 2 are the
             deviances of Poisson and gamma, which have other formulas.
 
     Returns:
@@ -160,7 +153,7 @@ def tweedie(xp: Any, y_true: Array, y_pred: Array, *, power: Annotated[float, be
 
 @tweedie.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, power: float) -> Array:
-    # The quotient first: the power alone may leave the range where the derivative does not.
+    # 2 (p - t) p^-r, with the quotient first: p^-r may overflow where the derivative does not.
     return 2 * xp.zero_times((y_pred - y_true) / xp.clamp_min(y_pred, tiny(y_pred)), y_pred ** (1 - power))
 
 

@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from typing import Annotated, Any
 
 from multiloss.definitions import classification as ce
+from multiloss.definitions.classification import ClassWeight, IgnoreIndex
 from multiloss.definitions.margin import step
 from multiloss.engine.checks import BINARY
 from multiloss.engine.definition import over_axis, over_labels, shared
-from multiloss.engine.options import Vector, integer, single_axis
+from multiloss.engine.options import integer, single_axis
 
 Array = Any
+Keras = Annotated[
+    bool, "the right class is in the maximum, with a score of 0, as in Keras: then the loss is at least 1 - z_y."
+]
 
 
-def _below_all(xp: Any, where: Array, z: Array) -> Array:
-    """z, and -infinity at some places."""
-    return xp.where(where, float("-inf"), z)
-
-
-def _rival(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
-    """Scores of what may stand against the right class."""
-    return -xp.signed_margin(1 - t, -z, absent=True) if keras else _below_all(xp, t > 0, z)
+def _rivals(xp: Any, t: Array, z: Array, keras: bool) -> Array:
+    """z of the wrong classes; at the right one -inf or, as Keras has it, 0."""
+    return -xp.signed_margin(1 - t, -z, absent=True) if keras else xp.where(t > 0, -math.inf, z)
 
 
 def _crammer_singer(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
-    right = xp.sum(xp.signed_margin(t, z, absent=True), axis=axis)
-    return ce.with_nan(xp, xp.clamp_min(1 + xp.max(_rival(xp, t, z, axis, keras), axis=axis) - right, 0.0), z, axis)
+    z_y = xp.sum(xp.signed_margin(t, z, absent=True), axis=axis)
+    return ce.with_nan(xp, xp.clamp_min(1 + xp.max(_rivals(xp, t, z, keras), axis=axis) - z_y, 0.0), z, axis)
 
 
 def _crammer_singer_gradient(xp: Any, t: Array, z: Array, axis: int, keras: bool) -> Array:
-    rival = _rival(xp, t, z, axis, keras)
-    active = step(xp, 1 + xp.max(rival, axis=axis) - xp.sum(xp.zero_times(t, z), axis=axis))
-    ones = xp.one_hot_times(xp.ones_like(active), xp.argmax(rival, axis=axis), z, axis)
-    return xp.zero_times(xp.expand_dims(active, axis=axis), xp.zero_times(ones, 1 - t) - t)
+    rivals = _rivals(xp, t, z, keras)
+    active = step(xp, 1 + xp.max(rivals, axis=axis) - xp.sum(xp.zero_times(t, z), axis=axis))
+    first = xp.one_hot_times(xp.ones_like(active), xp.argmax(rivals, axis=axis), z, axis)
+    return xp.zero_times(xp.expand_dims(active, axis=axis), xp.zero_times(first, 1 - t) - t)
 
 
-def _one_hot_domain(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"y_true": BINARY}
-
-
-@over_axis(axis=single_axis, classes=True, domain=_one_hot_domain)
+@over_axis(axis=single_axis, classes=True, domain=lambda _: {"y_true": BINARY})
 def categorical_hinge(
     xp: Any,
     y_true: Array,
     y_pred: Array,
     *,
     axis: int = -1,
-    keras: bool = False,
-    class_weight: Vector | None = None,
+    keras: Keras = False,
+    class_weight: ClassWeight = None,
 ) -> Array:
     """Multiclass hinge loss of one-hot targets.
 
@@ -58,9 +53,6 @@ def categorical_hinge(
         y_true: one-hot targets, the shape of `y_pred`; 1 at y.
         y_pred: scores z over the K classes.
         axis: the axis of the classes.
-        keras: let the right class stand in the maximum with a score of 0, as Keras does: then the loss is at least
-            1 - z_y.
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
 
     Returns:
         One value per sample, in the unit of the scores. The gradient is 0 at the kink; of several largest wrong
@@ -98,9 +90,9 @@ def multiclass_hinge(
     y_pred: Array,
     *,
     axis: int = -1,
-    keras: bool = False,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
+    keras: Keras = False,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
 ) -> Array:
     """Multiclass hinge loss: `categorical_hinge` of integer labels.
 
@@ -110,9 +102,6 @@ def multiclass_hinge(
         y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
         y_pred: scores z over the K classes.
         axis: the axis of the classes.
-        keras: let the right class stand in the maximum with a score of 0, as Keras does.
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
-        ignore_index: samples with this label are masked, in the count too.
 
     Returns:
         One value per sample, in the unit of the scores. The gradient is 0 at the kink; of several largest wrong
@@ -158,8 +147,8 @@ def multi_margin(
     axis: int = -1,
     margin: float = 1.0,
     power: Annotated[int, _one_or_two] = 1,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
 ) -> Array:
     """Multiclass hinge loss summed over the wrong classes.
 
@@ -171,8 +160,6 @@ def multi_margin(
         axis: the axis of the classes.
         margin: m, in the unit of the scores.
         power: p, 1 or 2.
-        class_weight: one weight per class; multiplies the sample weight by weight_y (torch's `weight`).
-        ignore_index: samples with this label are masked, in the count too.
 
     Returns:
         One value per sample. The gradient is 0 at the kinks.
@@ -194,13 +181,13 @@ def multi_margin(
 
 @shared
 def _short(xp: Any, y_true: Array, z: Array, *, axis: int, margin: float) -> Array:
-    """What each wrong class is short of the margin: max(0, margin - z_y + z_j); 0 at the label."""
+    """max(0, m - z_y + z_j) of each wrong class; 0 at the label."""
     of_label = xp.take_along_axis(z, xp.expand_dims(y_true, axis=axis), axis=axis)
     return (1 - ce.one_hot(xp, y_true, z, axis)) * xp.clamp_min(margin + (z - of_label), 0.0)
 
 
 def _against_label(xp: Any, y_true: Array, y_pred: Array, axis: int, each: Array, sign: float) -> Array:
-    """What each wrong class gets, and at the label their sum times `sign`."""
+    """A derivative by each wrong class, divided by K; at the label their sum times `sign`."""
     each = each / xp.length(y_pred, axis)
     return each + sign * xp.one_hot_times(xp.sum(each, axis=axis), y_true, y_pred, axis)
 
@@ -226,10 +213,10 @@ def multiclass_perceptron(
     y_pred: Array,
     *,
     axis: int = -1,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
 ) -> Array:
-    """Multiclass perceptron loss: how far the right class is behind the first.
+    """Multiclass perceptron loss: how far the score of the right class is below the largest.
 
     .. math:: \\max_j z_j - z_y
 
@@ -237,12 +224,10 @@ def multiclass_perceptron(
         y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
         y_pred: scores z over the K classes.
         axis: the axis of the classes.
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
-        ignore_index: samples with this label are masked, in the count too.
 
     Returns:
-        One value per sample, in the unit of the scores. The gradient is 0 where the right class is among the first;
-        of several first ones the one with the lowest number has it.
+        One value per sample, in the unit of the scores. The gradient is 0 where z_y is the largest score; of several
+        largest scores the first one has it.
 
     Raises:
         TypeError: labels that are no integers.

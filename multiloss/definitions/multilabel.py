@@ -1,7 +1,8 @@
-"""Losses of several right classes a sample."""
+"""Losses of samples that have several right classes."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from multiloss.definitions import classification as ce
@@ -52,22 +53,21 @@ def multilabel_margin(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) 
 
     .. math:: \\frac1K \\sum_{j \\in Y} \\sum_{i \\notin Y} \\max(0,\\; 1 - z_j + z_i)
 
-    It compares all pairs of classes: samples x classes x classes numbers.
+    All pairs of classes are compared: samples x classes x classes numbers.
 
     Args:
-        y_true: the numbers of the right classes Y, integers, the shape of `y_pred`; what follows the first -1 does not
-            count.
+        y_true: the right classes Y, integers, the shape of `y_pred`; entries behind the first -1 do not count.
         y_pred: scores z over the K classes.
         axis: the axis of the classes.
 
     Returns:
         One value per sample; 0 without right classes, or without wrong ones. A class that is named twice counts twice,
-        as in torch. A number of K or above makes the value nan, where no check has refused it. The gradient is 0
-        at the kinks.
+        as in torch. A number of K or above, where it is not refused, makes the value nan. The gradient is 0 at the
+        kinks.
 
     Raises:
         TypeError: class numbers that are no integers.
-        ValueError: what is no class number, nor -1, by the first call, where values can be read.
+        ValueError: a number that is neither a class nor -1, by the first call, where values can be read.
 
     Source: `torch.nn.MultiLabelMarginLoss`.
 
@@ -78,39 +78,40 @@ def multilabel_margin(xp: Any, y_true: Array, y_pred: Array, *, axis: int = -1) 
         '0.850000'
     """
     axis %= len(y_pred.shape)
-    named, strange = _named(xp, y_true, y_pred, axis)
-    value = xp.sum(_pairs(xp, named, axis) * xp.clamp_min(_gaps(xp, y_pred, axis), 0.0), axis=(axis, axis + 1))
-    return xp.where(strange, float("nan"), value / xp.length(y_pred, axis))
+    times, invalid = _named(xp, y_true, y_pred, axis)
+    value = xp.sum(_pairs(xp, times, axis) * xp.clamp_min(_gaps(xp, y_pred, axis), 0.0), axis=(axis, axis + 1))
+    return xp.where(invalid, math.nan, value / xp.length(y_pred, axis))
 
 
 def _named(xp: Any, y_true: Array, y_pred: Array, axis: int) -> tuple[Array, Array]:
-    """How often each class is named before the first -1, and whether one is that there is not."""
-    # Class numbers came in the dtype of the scores, which holds them exactly (up to 2^24 in float32).
+    """How often each class is named before the first -1, and whether a number is named that is no class."""
+    # Labels have the dtype of the scores, which is exact for them (up to 2^24 in float32).
     over = xp.cumulative_sum(xp.astype(y_true < 0, y_pred.dtype), axis=axis) > 0
-    known = xp.astype(xp.class_range(xp.expand_dims(y_pred, axis=axis), axis + 1), y_pred.dtype)
-    labels = xp.expand_dims(y_true, axis=axis + 1)  # entries on `axis`, classes behind it
-    hit = (known == labels) & ~xp.expand_dims(over, axis=axis + 1)
-    strange = ((y_true >= xp.length(y_pred, axis)) | xp.isnan(y_true)) & ~over
-    return xp.sum(xp.astype(hit, y_pred.dtype), axis=axis), xp.any(strange, axis=axis)
+    classes = xp.astype(xp.class_range(xp.expand_dims(y_pred, axis=axis), axis + 1), y_pred.dtype)
+    labels = xp.expand_dims(y_true, axis=axis + 1)  # entries on `axis`, classes on the next
+    hit = (classes == labels) & ~xp.expand_dims(over, axis=axis + 1)
+    invalid = ((y_true >= xp.length(y_pred, axis)) | xp.isnan(y_true)) & ~over
+    return xp.sum(xp.astype(hit, y_pred.dtype), axis=axis), xp.any(invalid, axis=axis)
 
 
-def _pairs(xp: Any, named: Array, axis: int) -> Array:
+def _pairs(xp: Any, times: Array, axis: int) -> Array:
     """How often right class j (on `axis`) stands against wrong class i (on the next)."""
-    wrong = 1 - xp.sign(named)
-    return xp.expand_dims(named, axis=axis + 1) * xp.expand_dims(wrong, axis=axis)
+    wrong = 1 - xp.sign(times)
+    return xp.expand_dims(times, axis=axis + 1) * xp.expand_dims(wrong, axis=axis)
 
 
 def _gaps(xp: Any, z: Array, axis: int) -> Array:
+    """1 - (z_j - z_i), likewise."""
     return 1 - (xp.expand_dims(z, axis=axis + 1) - xp.expand_dims(z, axis=axis))
 
 
 @multilabel_margin.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     axis %= len(y_pred.shape)
-    named, strange = _named(xp, y_true, y_pred, axis)
-    each = _pairs(xp, named, axis) * step(xp, _gaps(xp, y_pred, axis)) / xp.length(y_pred, axis)
+    times, invalid = _named(xp, y_true, y_pred, axis)
+    each = _pairs(xp, times, axis) * step(xp, _gaps(xp, y_pred, axis)) / xp.length(y_pred, axis)
     gradient = xp.sum(each, axis=axis) - xp.sum(each, axis=axis + 1)
-    return xp.where(xp.expand_dims(strange, axis=axis), 0, gradient)
+    return xp.where(xp.expand_dims(invalid, axis=axis), 0, gradient)
 
 
 @multilabel_margin.hessian

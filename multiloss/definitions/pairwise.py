@@ -1,4 +1,4 @@
-"""Losses of two scores of which one should be the larger."""
+"""Losses of pairs of scores, of which one should be the larger."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def margin_ranking(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: floa
 
     Args:
         y_true: t, +1 where x1 should be the higher and -1 where x2 should be, (...).
-        x1: scores, (...).
-        x2: the other of each pair, (...).
-        margin: m.
+        x1: the first score of each pair, (...).
+        x2: the second, (...).
+        margin: m, in the unit of the scores.
 
     Returns:
-        One value per pair, (...). At the kink the gradient is 0.
+        One value per pair, (...), in the unit of the scores. The gradient is 0 at the kink.
 
     Raises:
         ValueError: a target that is neither -1 nor +1, at the first call.
@@ -42,7 +42,7 @@ def margin_ranking(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: floa
 
 @shared
 def _short(xp: Any, y_true: Array, x1: Array, x2: Array, *, margin: float) -> Array:
-    """What is missing of the margin."""
+    """m - t (x1 - x2)."""
     return margin - xp.signed_margin(y_true, x1 - x2)
 
 

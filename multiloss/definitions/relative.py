@@ -7,7 +7,7 @@ from typing import Any
 from multiloss.definitions.regression import mean_over, root_gradient
 from multiloss.engine.checks import ABOVE_MINUS_ONE
 from multiloss.engine.definition import elementwise, over_axis, shared
-from multiloss.engine.numerics import log1p_difference
+from multiloss.engine.logarithms import log1p_difference
 from multiloss.engine.options import NonNegative
 
 Array = Any

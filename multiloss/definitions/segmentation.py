@@ -1,37 +1,51 @@
 """Losses of regions: masks or one-hot classes against probabilities, as ratios of sums over space.
 
-A ratio is a number of its own for each sample (and class): `axis` names the axes that are summed. A class axis that is
-not among them is kept, so that the mean is one over images and classes.
+Each sample has a ratio of its own, or each class of a sample if the class axis is not among those that are summed: the
+mean is then one over images and classes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated, Any
 
 from multiloss.engine.checks import MEMBERSHIP
 from multiloss.engine.definition import over_axis, shared
 from multiloss.engine.options import NonNegative, Positive
 
 Array = Any
+Space = Annotated[
+    Any,
+    "the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes the "
+    "whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it makes each "
+    "row a region of its own.",
+]
+FalsePositives = Annotated[NonNegative, "the weight of false positives, 0 or above."]
+FalseNegatives = Annotated[NonNegative, "the weight of false negatives, 0 or above."]
 
 
 def _domain(_: Any) -> dict[str, Any]:
     return {"y_true": MEMBERSHIP, "y_pred": MEMBERSHIP}
 
 
-def _over(xp: Any, wrong: Array, total: Array) -> Array:
-    """wrong / total; 0 where the total is 0."""
-    return wrong / xp.where(total == 0, float("inf"), total)
+def _sum(xp: Any, x: Array, axis: Any) -> Array:
+    """The sum over the region, whose axes stay with length 1."""
+    return xp.sum(x, axis=axis, keepdims=True)
 
 
-def _flat(xp: Any, kept: Array, axis: Any) -> Array:
-    """Without the summed axes, which were kept with length 1."""
-    return xp.sum(kept, axis=axis)
+def _one_each(xp: Any, x: Array, axis: Any) -> Array:
+    """One number for each region: x without the axes that `_sum` kept."""
+    return xp.sum(x, axis=axis)
+
+
+def _mismatch(xp: Any, t: Array, p: Array) -> Array:
+    """t (1 - p) + (1 - t) p = t + p - 2 t p."""
+    return xp.mix(p, 1 - p, t)
 
 
 @over_axis(domain=_domain, symmetric=True)
 def dice(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, smooth: NonNegative = 0.0, squared: bool = False
+    xp: Any, y_true: Array, y_pred: Array, *, axis: Space = -1, smooth: NonNegative = 0.0, squared: bool = False
 ) -> Array:
     """Dice loss: one minus the soft Dice coefficient of two regions.
 
@@ -40,9 +54,6 @@ def dice(
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
         y_pred: probabilities p, the shape of `y_true`.
-        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes
-            the whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it
-            makes each row a region of its own.
         smooth: s, 0 or above, added to both terms of the fraction.
         squared: square t and p in the denominator, as the paper does.
 
@@ -60,48 +71,40 @@ def dice(
         '0.333333'
     """
     wrong, total = _dice_sums(xp, y_true, y_pred, axis=axis, smooth=smooth, squared=squared)
-    return _flat(xp, _over(xp, wrong, total), axis)
+    return _one_each(xp, xp.ratio(wrong, total), axis)
 
 
 @shared
 def _dice_sums(
     xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, squared: bool
 ) -> tuple[Array, Array]:
-    # One minus the fraction, without the difference: no term below is negative.
+    """Numerator and denominator of the loss: sums without a negative term, where 1 minus the fraction would cancel."""
     if squared:
         e = y_pred - y_true
         wrong, total = _sum(xp, e * e, axis), _sum(xp, y_true * y_true + y_pred * y_pred, axis)
     else:
-        wrong, total = _sum(xp, _wrong(xp, y_true, y_pred), axis), _sum(xp, y_true, axis) + _sum(xp, y_pred, axis)
+        wrong, total = _sum(xp, _mismatch(xp, y_true, y_pred), axis), _sum(xp, y_true, axis) + _sum(xp, y_pred, axis)
     return wrong, total + smooth
-
-
-def _sum(xp: Any, x: Array, axis: Any) -> Array:
-    return xp.sum(x, axis=axis, keepdims=True)
-
-
-def _wrong(xp: Any, t: Array, p: Array) -> Array:
-    """Of each element, t + p - 2 t p: t (1 - p) + (1 - t) p."""
-    return xp.mix(p, 1 - p, t)
 
 
 @dice.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, squared: bool) -> Array:
     wrong, total = _dice_sums(xp, y_true, y_pred, axis=axis, smooth=smooth, squared=squared)
-    value = _over(xp, wrong, total)
-    if not squared:  # linear in t: the ratios are of sums, so they cost nothing
-        return _over(xp, 1 - value, total) - _over(xp, 2 + 0 * total, total) * y_true
-    return _over(xp, 2 * ((y_pred - y_true) - y_pred * value), total)
+    value = xp.ratio(wrong, total)
+    if squared:
+        return xp.ratio(2 * ((y_pred - y_true) - y_pred * value), total)
+    # (1 - 2 t - value) / total, of ratios of sums alone, which cost nothing.
+    return xp.ratio(1 - value, total) - xp.ratio(2 + 0 * total, total) * y_true
 
 
 @dice.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, smooth: float, squared: bool) -> Array:
     wrong, total = _dice_sums(xp, y_true, y_pred, axis=axis, smooth=smooth, squared=squared)
-    value = _over(xp, wrong, total)
-    if not squared:
-        return _over(xp, -2 * _over(xp, (1 - 2 * y_true) - value, total), total)
-    slope = _over(xp, 2 * ((y_pred - y_true) - y_pred * value), total)
-    return _over(xp, 2 - 2 * value - 4 * y_pred * slope, total)
+    value = xp.ratio(wrong, total)
+    if squared:
+        slope = xp.ratio(2 * ((y_pred - y_true) - y_pred * value), total)
+        return xp.ratio(2 - 2 * value - 4 * y_pred * slope, total)
+    return xp.ratio(-2 * xp.ratio((1 - 2 * y_true) - value, total), total)
 
 
 @over_axis(domain=_domain)
@@ -137,49 +140,49 @@ def generalized_dice(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, c
         '0.238095'
     """
     _, wrong, total = _weighted_sums(xp, y_true, y_pred, axis=axis, class_axis=class_axis)
-    return _flat(xp, _over(xp, wrong, total), axis)
+    return _one_each(xp, xp.ratio(wrong, total), axis)
 
 
 @shared
 def _weighted_sums(
     xp: Any, y_true: Array, y_pred: Array, *, axis: Any, class_axis: int | None
 ) -> tuple[Array, Array, Array]:
-    """The weights of the classes, and both sums of the ratio."""
+    """The weights of the classes, and numerator and denominator of the loss."""
     rank = len(y_pred.shape)
     axes = [i % rank for i in (range(rank) if axis is None else axis if isinstance(axis, tuple) else (axis,))]
     if not axes or (class_axis is not None and class_axis % rank not in axes):
         raise ValueError(f"axis must name all axes of the ratio, class_axis {class_axis} among them, got {axis}")
     classes = max(axes) if class_axis is None else class_axis % rank
     weight = _class_weights(xp, xp.sum(y_true, axis=tuple(i for i in axes if i != classes), keepdims=True), classes)
-    wrong = xp.sum(weight * _wrong(xp, y_true, y_pred), axis=axis, keepdims=True)
+    wrong = xp.sum(weight * _mismatch(xp, y_true, y_pred), axis=axis, keepdims=True)
     return weight, wrong, xp.sum(weight * (y_true + y_pred), axis=axis, keepdims=True)
 
 
 def _class_weights(xp: Any, size: Array, classes: int) -> Array:
-    """1 / size^2 relative to the largest of them, so that nothing overflows; 1 for an absent class."""
+    """(smallest size / size)^2: 1 / size^2 without overflow, as a common factor leaves the ratio; 1 if absent."""
     absent = size == 0
-    least = xp.sum if 0 in tuple(size.shape) else xp.min  # nothing has no minimum
-    smallest = least(xp.where(absent, float("inf"), size), axis=classes, keepdims=True)
-    ratio = xp.where(absent, 1, smallest / xp.where(absent, float("inf"), size))
+    present = xp.where(absent, math.inf, size)
+    least = xp.sum if 0 in tuple(size.shape) else xp.min  # an empty array has no minimum
+    ratio = xp.where(absent, 1, least(present, axis=classes, keepdims=True) / present)
     return ratio * ratio
 
 
 @generalized_dice.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, class_axis: int | None) -> Array:
     weight, wrong, total = _weighted_sums(xp, y_true, y_pred, axis=axis, class_axis=class_axis)
-    return _over(xp, weight * ((1 - 2 * y_true) - _over(xp, wrong, total)), total)
+    return xp.ratio(weight * ((1 - 2 * y_true) - xp.ratio(wrong, total)), total)
 
 
 @generalized_dice.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, class_axis: int | None) -> Array:
     weight, wrong, total = _weighted_sums(xp, y_true, y_pred, axis=axis, class_axis=class_axis)
-    slope = _over(xp, weight * ((1 - 2 * y_true) - _over(xp, wrong, total)), total)
-    return _over(xp, -2 * weight * slope, total)
+    slope = xp.ratio(weight * ((1 - 2 * y_true) - xp.ratio(wrong, total)), total)
+    return xp.ratio(-2 * weight * slope, total)
 
 
 @over_axis(domain=_domain)
 def tversky(
-    xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, alpha: NonNegative = 0.5, beta: NonNegative = 0.5
+    xp: Any, y_true: Array, y_pred: Array, *, axis: Space = -1, alpha: FalsePositives = 0.5, beta: FalseNegatives = 0.5
 ) -> Array:
     """Tversky loss: Dice with a weight for false positives and one for false negatives.
 
@@ -190,11 +193,6 @@ def tversky(
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
         y_pred: probabilities p, the shape of `y_true`.
-        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes
-            the whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it
-            makes each row a region of its own.
-        alpha: the weight of false positives, 0 or above.
-        beta: the weight of false negatives, 0 or above.
 
     Returns:
         One value in [0, 1] per sample (and class); 0 with gradient 0 where the fraction is 0 / 0, as of two empty
@@ -211,38 +209,32 @@ def tversky(
         (0.5, 0.0)
     """
     wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
-    return _flat(xp, _over(xp, wrong, total), axis)
+    return _one_each(xp, xp.ratio(wrong, total), axis)
 
 
 @shared
 def _tversky_sums(
     xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float
 ) -> tuple[Array, Array]:
+    """Numerator and denominator of the loss, without a negative term."""
     wrong = alpha * _sum(xp, y_pred * (1 - y_true), axis) + beta * _sum(xp, y_true * (1 - y_pred), axis)
     return wrong, wrong + _sum(xp, y_true * y_pred, axis)
 
 
-def _tversky_slope(xp: Any, y_true: Array, y_pred: Array, axis: Any, alpha: float, beta: float) -> Array:
-    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
-    right = 1 - _over(xp, wrong, total)
-    # Linear in t: the ratios are of sums, so they cost nothing.
-    return _over(xp, alpha * right, total) - _over(xp, (alpha + beta - 1) * right + 1, total) * y_true
-
-
-def _tversky_bend(xp: Any, y_true: Array, y_pred: Array, axis: Any, alpha: float, beta: float) -> Array:
-    _, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
-    by_element = y_true + alpha * (1 - y_true) - beta * y_true
-    return _over(xp, -2 * by_element * _tversky_slope(xp, y_true, y_pred, axis, alpha, beta), total)
-
-
 @tversky.gradient
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float) -> Array:
-    return _tversky_slope(xp, y_true, y_pred, axis, alpha, beta)
+def _tversky_slope(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float) -> Array:
+    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    right = 1 - xp.ratio(wrong, total)
+    # (alpha right - ((alpha + beta - 1) right + 1) t) / total, of ratios of sums alone, which cost nothing.
+    return xp.ratio(alpha * right, total) - xp.ratio((alpha + beta - 1) * right + 1, total) * y_true
 
 
 @tversky.hessian
-def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float) -> Array:
-    return _tversky_bend(xp, y_true, y_pred, axis, alpha, beta)
+def _tversky_curve(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float) -> Array:
+    _, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    slope = _tversky_slope(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    total_slope = y_true + alpha * (1 - y_true) - beta * y_true
+    return xp.ratio(-2 * total_slope * slope, total)
 
 
 @over_axis(domain=_domain)
@@ -251,9 +243,9 @@ def focal_tversky(
     y_true: Array,
     y_pred: Array,
     *,
-    axis: Any = -1,
-    alpha: NonNegative = 0.3,
-    beta: NonNegative = 0.7,
+    axis: Space = -1,
+    alpha: FalsePositives = 0.3,
+    beta: FalseNegatives = 0.7,
     gamma: Positive = 0.75,
 ) -> Array:
     """Focal Tversky loss: a power of the Tversky loss.
@@ -265,11 +257,6 @@ def focal_tversky(
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
         y_pred: probabilities p, the shape of `y_true`.
-        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes
-            the whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it
-            makes each row a region of its own.
-        alpha: the weight of false positives, 0 or above.
-        beta: the weight of false negatives, 0 or above.
         gamma: the power, positive; below 1 it raises the gradient of regions that fit well already. 1 is `tversky`.
 
     Returns:
@@ -285,41 +272,36 @@ def focal_tversky(
         >>> float(loss([[1, 1, 1, 1]], [[1.0, 1.0, 1.0, 0.0]]))
         0.5
     """
-    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
-    return _flat(xp, _power(xp, _over(xp, wrong, total), gamma), axis)
+    tversky_loss = xp.ratio(*_tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta))
+    return _one_each(xp, _power(xp, tversky_loss, gamma), axis)
 
 
-def _power(xp: Any, x: Array, gamma: float) -> Array:
-    """x^gamma, as a constant where x is 0 (or below it, by rounding)."""
-    if gamma == 1:
-        return x
-    fits = x <= 0
-    return xp.where(fits, 0, xp.where(fits, 1, x) ** gamma)
+def _power(xp: Any, x: Array, p: float) -> Array:
+    return x if p == 1 else xp.power_or_zero(x, p)
 
 
 @focal_tversky.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float, gamma: float) -> Array:
-    slope = _tversky_slope(xp, y_true, y_pred, axis, alpha, beta)
+    slope = _tversky_slope(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
     if gamma == 1:
         return slope
-    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
-    return gamma * _power(xp, _over(xp, wrong, total), gamma - 1) * slope
+    tversky_loss = xp.ratio(*_tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta))
+    return gamma * _power(xp, tversky_loss, gamma - 1) * slope
 
 
 @focal_tversky.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, alpha: float, beta: float, gamma: float) -> Array:
-    bend = _tversky_bend(xp, y_true, y_pred, axis, alpha, beta)
+    curve = _tversky_curve(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
     if gamma == 1:
-        return bend
-    slope = _tversky_slope(xp, y_true, y_pred, axis, alpha, beta)
-    wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
-    value = _over(xp, wrong, total)
-    curve = (gamma - 1) * _power(xp, value, gamma - 2) * slope * slope
-    return gamma * (curve + _power(xp, value, gamma - 1) * bend)
+        return curve
+    slope = _tversky_slope(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta)
+    tversky_loss = xp.ratio(*_tversky_sums(xp, y_true, y_pred, axis=axis, alpha=alpha, beta=beta))
+    first, second = (_power(xp, tversky_loss, gamma - n) for n in (1, 2))
+    return gamma * ((gamma - 1) * second * slope * slope + first * curve)
 
 
 @over_axis(domain=_domain, symmetric=True)
-def jaccard(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
+def jaccard(xp: Any, y_true: Array, y_pred: Array, *, axis: Space = -1) -> Array:
     """Jaccard loss: one minus the soft intersection over union of two regions.
 
     .. math:: 1 - \\frac{\\sum_i t_i p_i}{\\sum_i (t_i + p_i - t_i p_i)}
@@ -327,9 +309,6 @@ def jaccard(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
     Args:
         y_true: probabilities t (or a mask of 0 and 1), any shape.
         y_pred: probabilities p, the shape of `y_true`.
-        axis: the spatial axes, which are summed: (1, 2) for N, H, W and N, H, W, C; (2, 3) for N, C, H, W; None makes
-            the whole batch one region. The default, -1, takes flattened images (N, P) or (N, C, P): of N, H, W it
-            makes each row a region of its own.
 
     Returns:
         One value in [0, 1] per sample (and class); 0 with gradient 0 where both regions are empty. With Dice loss D it
@@ -343,14 +322,14 @@ def jaccard(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1) -> Array:
         0.5
     """
     wrong, total = _tversky_sums(xp, y_true, y_pred, axis=axis, alpha=1.0, beta=1.0)
-    return _flat(xp, _over(xp, wrong, total), axis)
+    return _one_each(xp, xp.ratio(wrong, total), axis)
 
 
 @jaccard.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> Array:
-    return _tversky_slope(xp, y_true, y_pred, axis, 1.0, 1.0)
+    return _tversky_slope(xp, y_true, y_pred, axis=axis, alpha=1.0, beta=1.0)
 
 
 @jaccard.hessian
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any) -> Array:
-    return _tversky_bend(xp, y_true, y_pred, axis, 1.0, 1.0)
+    return _tversky_curve(xp, y_true, y_pred, axis=axis, alpha=1.0, beta=1.0)

@@ -1,4 +1,4 @@
-"""Losses of sequences that are not aligned with what they are to say."""
+"""Losses of sequences whose labels are not aligned with their frames."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from multiloss.engine.options import NonNegativeInteger
 
 Array = Any
 
-NEVER = -1e30
-"""The logarithm of a probability of 0: finite, so that no difference of two is nan, and below any other."""
+LOG_0 = -1e30
+"""Stands for log 0: below any other logarithm, and finite, so that the difference of two is never nan."""
 
 
 def _example(rng: Any) -> dict[str, Any]:
-    """Labels without the blank, and lengths that leave room for them."""
+    """Labels without the blank, and lengths that leave an alignment."""
     return {
         "y_true": rng.integers(1, 4, (5, 2)),
         "y_pred": rng.normal(size=(5, 6, 4)),
@@ -47,8 +47,8 @@ def ctc(
     B merges repeats, then removes the blanks.
 
     Args:
-        y_true: labels l, integers, (N, L). What stands behind a sample's length is not read, but must be a class.
-        y_pred: logits z, (N, T, C); not log-probabilities (which are logits, too, and give the same), time second.
+        y_true: labels l, integers, (N, L). Entries behind a sample's length are not read, but must be classes.
+        y_pred: logits z, (N, T, C), time second. Log-probabilities are logits, too, and give the same.
         label_lengths: how many labels each sample has, (N,); None: L.
         input_lengths: how many frames each sample has, (N,); None: T.
         blank: the class that says nothing.
@@ -78,34 +78,32 @@ def ctc(
         raise ValueError(f"blank must be one of the {classes} classes, got {blank}")
     frame = xp.class_range(y_pred, 1)
     active = None
-    if input_lengths is not None:  # what stands behind reaches neither value nor gradient
+    if input_lengths is not None:  # later frames reach neither value nor gradient
         active = frame < xp.expand_dims(xp.expand_dims(input_lengths, axis=1), axis=2)
         y_pred = xp.where(active, y_pred, 0)
     log_p = xp.log_softmax(y_pred, axis=-1)
-    log_p = xp.where(log_p < NEVER, NEVER, log_p)
+    log_p = xp.where(log_p < LOG_0, LOG_0, log_p)
     of_labels = xp.take_along_axis(log_p, xp.expand_dims(y_true, axis=1) + 0 * frame, axis=2)
-    of_labels = xp.where(xp.expand_dims(y_true == blank, axis=1), NEVER, of_labels)
-    frames = [xp.permute_dims(x, (1, 0, 2)) for x in (log_p[:, :, blank : blank + 1], of_labels)]
-    if active is not None:
-        frames.append(xp.permute_dims(active, (1, 0, 2)))
+    of_labels = xp.where(xp.expand_dims(y_true == blank, axis=1), LOG_0, of_labels)
+    frames = [log_p[:, :, blank : blank + 1], of_labels, *([] if active is None else [active])]
+    frames = [xp.permute_dims(x, (1, 0, 2)) for x in frames]
 
-    # Before the first frame all are at the blank before the first label. The probabilities are relative to `total`, so
-    # that long sequences keep their digits.
-    zero = xp.sum(log_p[:, :0, :1], axis=1)  # of no frames, for there may be none
-    never = xp.full_like(zero, NEVER)
-    at_label = xp.full_like(xp.sum(of_labels[:, :0, :], axis=1), NEVER)
+    # Before the first frame every alignment is at the blank before the first label. Each frame's largest logarithm is
+    # added to `total` and taken off the others, so that long sequences keep their digits.
+    zero = xp.sum(log_p[:, :0, :1], axis=1)  # (N, 1), also of T = 0
+    at_label = xp.full_like(xp.sum(of_labels[:, :0, :], axis=1), LOG_0)
     repeated = y_true == xp.concat([y_true[:, :1], y_true[:, :-1]], axis=1)
-    closed = xp.where(repeated, at_label, 0)
-    start = (xp.concat([zero, at_label], axis=1), at_label, zero, closed)
-    at_blank, at_label, total, _ = xp.scan(lambda state, now: _step(xp, state, *now), start, tuple(frames))
+    start = (xp.concat([zero, at_label], axis=1), at_label, zero, xp.where(repeated, at_label, 0))
+    at_blank, at_label, total, _ = xp.scan(lambda state, now: _forward(xp, state, *now), start, tuple(frames))
 
-    ends = at_blank, xp.concat([never, at_label], axis=1)
+    # An alignment ends at the last label or at the blank behind it.
+    ends = at_blank, xp.concat([xp.full_like(zero, LOG_0), at_label], axis=1)
     if label_lengths is None:
-        end, before = (x[:, -1:] for x in ends)
+        at_end = [x[:, -1:] for x in ends]
     else:
-        end, before = (xp.take_along_axis(x, xp.expand_dims(label_lengths, axis=1), axis=1) for x in ends)
-    value = xp.squeeze(-total - _log_of_sum(xp, end, before), axis=1)
-    impossible = value > -NEVER / 10
+        at_end = [xp.take_along_axis(x, xp.expand_dims(label_lengths, axis=1), axis=1) for x in ends]
+    value = xp.squeeze(-total - xp.log_add(*at_end), axis=1)
+    impossible = value > -LOG_0 / 10
     value = xp.where(impossible, xp.full_like(value, 0.0 if zero_infinity else math.inf), value)
     if normalize is None:
         return value
@@ -114,29 +112,21 @@ def ctc(
     return value / xp.astype(xp.where(label_lengths < 1, 1, label_lengths), value.dtype)
 
 
-def _step(
+def _forward(
     xp: Any, state: tuple[Array, ...], of_blank: Array, of_label: Array, active: Array | None = None
 ) -> tuple[Array, ...]:
-    """One frame of the forward algorithm: from (at the blank before each label and behind the last; at each label) to
-    the same a frame later. From a label the next one may follow at once if it is another: where it is not `closed`."""
-    at_blank, at_label, total, closed = state
-    before = xp.concat([xp.full_like(total, NEVER), at_label], axis=1)
-    new_blank = of_blank + _log_of_sum(xp, at_blank, before)
-    new_label = of_label + _log_of_sum(xp, at_label, at_blank[:, :-1], before[:, :-1] + closed)
+    """One frame of the forward algorithm (Graves et al. 2006, sec. 4.1), in logarithms.
+
+    A state holds the probability to be at the blank before each label and behind the last, (N, L + 1), and at each
+    label, (N, L); what was taken off both, (N, 1); and 0 for a label that may follow the one before it without a blank,
+    log 0 for a repeated one, (N, L).
+    """
+    at_blank, at_label, total, skip = state
+    before = xp.concat([xp.full_like(total, LOG_0), at_label], axis=1)  # at the label before each blank
+    new_blank = of_blank + xp.log_add(at_blank, before)
+    new_label = of_label + xp.log_add(at_label, at_blank[:, :-1], before[:, :-1] + skip)
     top = xp.max(xp.stop_gradient(xp.concat([new_blank, new_label], axis=1)), axis=1, keepdims=True)
     new = new_blank - top, new_label - top, total + top
     if active is not None:
         new = tuple(xp.where(active, x, y) for x, y in zip(new, state[:3], strict=True))
-    return *new, closed
-
-
-def _log_of_sum(xp: Any, *xs: Array) -> Array:
-    """log(sum(exp(x))) of arrays without infinities, element by element."""
-    fixed = [xp.stop_gradient(x) for x in xs]
-    top = fixed[0]
-    for x in fixed[1:]:
-        top = xp.maximum(top, x)
-    total = xp.exp(xs[0] - top)
-    for x in xs[1:]:
-        total = total + xp.exp(x - top)
-    return xp.log(total) + top
+    return *new, skip

@@ -1,29 +1,31 @@
-"""Losses of sparsemax: the projection onto the simplex, which gives far classes a probability of exactly 0."""
+"""Losses of sparsemax, the projection of logits onto the simplex: classes far below have probability 0."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from multiloss.definitions import classification as ce
+from multiloss.definitions.classification import ClassWeight, IgnoreIndex
 from multiloss.definitions.margin import step
 from multiloss.engine.checks import BINARY
 from multiloss.engine.definition import elementwise, over_labels
-from multiloss.engine.options import Vector
 
 Array = Any
 
 
 def _project(xp: Any, z: Array, axis: int) -> tuple[Array, Array]:
-    """z relative to the largest of a sample, and the threshold tau: the probabilities are max(0, z - tau)."""
+    """z relative to its largest entry, and the threshold tau: p = max(0, z - tau) sums to 1 (Martins & Astudillo,
+    algorithm 1)."""
     z = z - xp.stop_gradient(xp.max(z, axis=axis, keepdims=True))
-    # What is 1 below the largest is outside; so nothing is infinite.
-    ordered = -xp.sort(-xp.clamp_min(z, -1.0), axis=axis)
-    total = xp.cumulative_sum(ordered, axis=axis)
+    ordered = -xp.sort(-xp.clamp_min(z, -1.0), axis=axis)  # entries of -1 or below are outside; so -inf may be -1
     rank = xp.astype(xp.class_range(z, axis), z.dtype) + 1
-    inside = xp.astype(1 + rank * ordered > total, z.dtype)
-    size = xp.sum(inside, axis=axis, keepdims=True)
-    # Of a row of nan nothing is inside.
-    return z, (xp.sum(inside * ordered, axis=axis, keepdims=True) - 1) / xp.clamp_min(size, 1.0)
+    inside = xp.astype(1 + rank * ordered > xp.cumulative_sum(ordered, axis=axis), z.dtype)
+    size = xp.clamp_min(xp.sum(inside, axis=axis, keepdims=True), 1.0)  # 0 of a row with nan
+    return z, (xp.sum(inside * ordered, axis=axis, keepdims=True) - 1) / size
+
+
+def _probabilities(xp: Any, z: Array, tau: Array) -> Array:
+    return xp.clamp_min(z - tau, 0.0)
 
 
 @over_labels()
@@ -33,24 +35,23 @@ def sparsemax(
     y_pred: Array,
     *,
     axis: int = -1,
-    class_weight: Vector | None = None,
-    ignore_index: int | None = None,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
 ) -> Array:
     """Sparsemax loss: what cross entropy is to softmax, for the projection p of the logits onto the simplex.
 
     .. math:: -z_y + \\tfrac12 \\sum_{j \\in S} (z_j^2 - \\tau^2) + \\tfrac12
 
-    where S are the classes with p_j = z_j - tau > 0, and tau makes p sum to 1.
+    S are the classes with p_j = z_j - tau > 0, and tau makes p sum to 1.
 
     Args:
         y_true: integer labels y in [0, K), the shape of `y_pred` without `axis`.
         y_pred: logits z over the K classes.
         axis: the axis of the classes.
-        class_weight: one weight per class; multiplies the sample weight by weight_y.
-        ignore_index: samples with this label are masked, in the count too.
 
     Returns:
-        One value per sample, exactly 0 where z_y is 1 above all others. The gradient is p, less 1 at y.
+        One value per sample, exactly 0 where z_y is 1 or more above all others. The gradient is p - e_y, with e_y the
+        one-hot label.
 
     Raises:
         TypeError: labels that are no integers.
@@ -64,16 +65,16 @@ def sparsemax(
         0.25
     """
     z, tau = _project(xp, y_pred, axis)
-    off = xp.clamp_min(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
-    # The same number as a sum of two that are never negative: half |p - e_y|^2, and how far z_y is below tau.
+    e = _probabilities(xp, z, tau) - ce.one_hot(xp, y_true, z, axis)
+    # The formula as a sum without cancellation: |p - e_y|^2 / 2 + max(0, tau - z_y).
     below = xp.clamp_min(xp.squeeze(tau, axis=axis) - ce.picked(xp, y_true, z, axis=axis), 0.0)
-    return ce.with_nan(xp, 0.5 * xp.sum(off * off, axis=axis) + below, y_pred, axis)
+    return ce.with_nan(xp, 0.5 * xp.sum(e * e, axis=axis) + below, y_pred, axis)
 
 
 @sparsemax.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: int) -> Array:
     z, tau = _project(xp, y_pred, axis)
-    return xp.clamp_min(z - tau, 0.0) - ce.one_hot(xp, y_true, z, axis)
+    return _probabilities(xp, z, tau) - ce.one_hot(xp, y_true, z, axis)
 
 
 @sparsemax.hessian
@@ -89,7 +90,7 @@ def binary_sparsemax(xp: Any, y_true: Array, y_pred: Array) -> Array:
 
     .. math:: \\tfrac14 (u + 1)^2 \\text{ if } |u| < 1, \\quad \\max(0, u) \\text{ else}
 
-    with u = -z for the label 1 and u = z for the label 0.
+    u is -z for the label 1 and z for the label 0.
 
     Args:
         y_true: labels, 0 or 1, any shape.

@@ -1,4 +1,4 @@
-"""The triplet loss of a batch: its triplets are mined from labels."""
+"""The triplet loss of a batch, whose labels say which pairs are positive and which negative."""
 
 from __future__ import annotations
 
@@ -10,46 +10,6 @@ from multiloss.engine.definition import of_inputs
 from multiloss.engine.options import NonNegative
 
 Array = Any
-
-
-def distances(xp: Any, x: Array, squared: bool) -> Array:
-    """(N, N): the Euclidean distance of each two rows, exact for close ones; its gradient at 0 is 0."""
-
-    def pulled(x: Array, g: Array) -> Array:
-        return xp.pair_gaps(x, 2 * (g + xp.permute_dims(g, (1, 0))))
-
-    # By a power of 2, which changes no digit: the differences stay exact, and their squares in range.
-    scale = xp.power_near(xp.stop_gradient(xp.max(xp.abs(x))))
-    square = xp.with_derivative(xp.pair_squares, pulled, x / scale)
-    if squared:
-        return scale * (scale * square)
-    equal = square == 0
-    return scale * xp.where(equal, 0, xp.sqrt(xp.where(equal, 1, square)))
-
-
-def largest(xp: Any, x: Array, among: Array) -> Array:
-    """(N, 1): the largest entry of each row of those in the mask; 0 where there is none."""
-    top = xp.max(xp.where(among, x, -math.inf), axis=-1, keepdims=True)
-    return xp.where(xp.expand_dims(any_of(xp, among), axis=-1), top, 0)
-
-
-def number_below(xp: Any, x: Array, among: Array, bounds: Array, *, inclusive: bool) -> Array:
-    """(N, N): of the entries of a row of x that are in the mask, how many are below each bound of that row (or equal
-    to it).
-    """
-    low = xp.where(among, x, math.inf)
-    # One sorted row of both; among equals those first that come first here.
-    joined = xp.concat([low, bounds] if inclusive else [bounds, low], axis=-1)
-    order = xp.argsort(xp.stop_gradient(joined), axis=-1)
-    one, zero = ones_where(xp, among, x), xp.zeros_like(x)
-    counted = xp.concat([one, zero] if inclusive else [zero, one], axis=-1)
-    before = xp.cumulative_sum(xp.take_along_axis(counted, order, axis=-1), axis=-1)
-    # Where in the order each of them is: the inverse of a permutation is what sorts it.
-    number = xp.take_along_axis(before, xp.argsort(order, axis=-1), axis=-1)
-    width = x.shape[-1]
-    if width is None:
-        width = xp.class_count(x, -1)
-    return number[:, width:] if inclusive else number[:, :width]
 
 
 @of_inputs({"labels": "N int", "features": "N D"})
@@ -94,48 +54,51 @@ def triplet(
         >>> loss([0, 0, 1], [[0.0, 0.0], [3.0, 4.0], [0.0, 5.5]]).tolist()
         [0.5, 2.6458980337503153, 0.0]
     """
-    d = distances(xp, xp.unit_rows(features) if normalize else features, squared)
+    d = xp.pair_distances(xp.unit_rows(features) if normalize else features, squared=squared)
     positive, other = pairs(xp, labels, keep)
     negative = other & xp.logical_not(positive)
-    has_negative = xp.expand_dims(any_of(xp, negative), axis=-1)
-    found = positive & has_negative
+    counted = positive & xp.expand_dims(any_of(xp, negative), axis=-1)
     if mining == "hard":
-        has = any_of(xp, found)
-        gap = xp.squeeze(largest(xp, d, positive) + largest(xp, -d, negative) + margin, axis=-1)
-        values, counts = xp.hinge(gap), ones_where(xp, has, gap)
-        values = xp.where(has, values, 0)
+        counted = any_of(xp, counted)
+        gap = xp.max_among(d, positive) + xp.max_among(-d, negative)  # farthest positive minus nearest negative
+        values = xp.hinge(xp.squeeze(gap + margin, axis=-1))
+        counts = ones_where(xp, counted, values)
     elif mining == "semihard":
-        values, counts = xp.hinge(d - _semihard(xp, d, negative) + margin), ones_where(xp, found, d)
-        values = xp.where(found, values, 0)
+        values = xp.hinge(d - _semihard_negative(xp, d, negative) + margin)
+        counts = ones_where(xp, counted, d)
     else:
-        values, counts = _all(xp, d, negative, margin)
-        values, counts = (xp.where(found, x, 0) for x in (values, counts))
-    # Sorting and maxima pass nan over.
-    spoilt = xp.any(xp.isnan(d) & other, axis=-1) | xp.isnan(nothing(xp, features))
-    spoilt = spoilt if mining == "hard" else xp.expand_dims(spoilt, axis=-1)
-    return xp.where(spoilt, math.nan, values), counts
+        values, counts = _sum_over_negatives(xp, d, negative, margin)
+        counts = xp.where(counted, counts, 0)
+    values = xp.where(counted, values, 0)
+    # Sorting and maxima hide a nan among the distances of an anchor.
+    is_nan = xp.any(xp.isnan(d) & other, axis=-1) | xp.isnan(nothing(xp, features))
+    return xp.where(is_nan if mining == "hard" else xp.expand_dims(is_nan, axis=-1), math.nan, values), counts
 
 
-def _semihard(xp: Any, d: Array, negative: Array) -> Array:
-    """(N, N): the distance of the negative that goes with each positive."""
-    nearer = number_below(xp, d, negative, d, inclusive=True)
+def _sorted_negatives(xp: Any, d: Array, negative: Array) -> Array:
+    """(N, N): the columns of each anchor, the nearest negative first and what is no negative last."""
+    return xp.argsort(xp.stop_gradient(xp.where(negative, d, math.inf)), axis=-1)
+
+
+def _semihard_negative(xp: Any, d: Array, negative: Array) -> Array:
+    """(N, N): for each d_ip, the least d_in above it, or else the largest d_in."""
+    order = _sorted_negatives(xp, d, negative)
+    place = xp.count_below(d, negative, d, inclusive=True)
     last = xp.sum(ones_where(xp, negative, d), axis=-1, keepdims=True) - 1
-    place = xp.where(nearer > last, last + xp.zeros_like(nearer), nearer)
-    order = xp.argsort(xp.stop_gradient(xp.where(negative, d, math.inf)), axis=-1)
-    place = xp.astype(xp.where(place < 0, 0, place), order.dtype)
+    place = xp.where(place > last, last + xp.zeros_like(place), place)
+    place = xp.astype(xp.where(place < 0, 0, place), order.dtype)  # -1 without negatives
     return xp.take_along_axis(d, xp.take_along_axis(order, place, axis=-1), axis=-1)
 
 
-def _all(xp: Any, d: Array, negative: Array, margin: float) -> tuple[Array, Array]:
-    """(N, N): the sum over the negatives nearer than each distance and the margin, of what is missing; their number."""
-    # From the nearest negative on, which changes no difference, and keeps sums of what is alike small.
-    base = xp.stop_gradient(-largest(xp, -d, negative))
-    bounds, x = d - base + margin, d - base
-    number = number_below(xp, x, negative, bounds, inclusive=False)
-    order = xp.argsort(xp.stop_gradient(xp.where(negative, x, math.inf)), axis=-1)
-    taken = xp.where(negative, x, 0)
-    sums = xp.cumulative_sum(xp.take_along_axis(taken, order, axis=-1), axis=-1)
-    some = number > 0
-    place = xp.astype(xp.where(some, number - 1, 0), order.dtype)
-    total = number * bounds - xp.take_along_axis(sums, place, axis=-1)
-    return xp.where(some, total, 0), number
+def _sum_over_negatives(xp: Any, d: Array, negative: Array, margin: float) -> tuple[Array, Array]:
+    """(N, N): for each d_ip, the sum over n of max(0, d_ip - d_in + m), and how many terms are above 0."""
+    # The k nearest negatives have terms above 0: their sum is k (d_ip + m) minus the sum of the k least d_in. All are
+    # taken relative to the nearest negative, so that both stay small.
+    order = _sorted_negatives(xp, d, negative)
+    d = d - xp.stop_gradient(-xp.max_among(-d, negative))
+    bound = d + margin
+    k = xp.count_below(d, negative, bound, inclusive=False)
+    sums = xp.cumulative_sum(xp.take_along_axis(xp.where(negative, d, 0), order, axis=-1), axis=-1)
+    some = k > 0
+    place = xp.astype(xp.where(some, k - 1, 0), order.dtype)
+    return xp.where(some, k * bound - xp.take_along_axis(sums, place, axis=-1), 0), k

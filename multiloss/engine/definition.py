@@ -202,9 +202,10 @@ def _defaults(value: Function, shapes: Mapping[str, str] | None) -> dict[str, An
 
 
 def _with_meanings(value: Function, options: Iterable[str]) -> str:
-    """The docstring; options that it leaves to their annotations are explained at the end of its arguments."""
+    """The docstring; `axis` and options that it leaves to annotations are explained at the end of its arguments."""
     doc = inspect.getdoc(value) or ""
-    meanings = {name: read.meaning_of(value, name) for name in options if f"    {name}: " not in doc}
+    names = ["axis", *options] if "axis" in inspect.signature(value).parameters else options
+    meanings = {name: read.meaning_of(value, name) for name in names if f"    {name}: " not in doc}
     lines = [
         textwrap.fill(f"{name}: {meaning}", 118, initial_indent=" " * 4, subsequent_indent=" " * 8)
         for name, meaning in meanings.items()

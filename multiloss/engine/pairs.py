@@ -44,8 +44,7 @@ def pair_distances(xp: Any, x: Array, *, squared: bool = False) -> Array:
     square = xp.with_derivative(xp.pair_squares, pulled, x / scale)
     if squared:
         return scale * (scale * square)
-    equal = square == 0
-    return scale * xp.where(equal, 0, xp.sqrt(xp.where(equal, 1, square)))
+    return scale * xp.root(square)
 
 
 def max_among(xp: Any, x: Array, among: Array) -> Array:
