@@ -16,7 +16,7 @@ import pytest
 import multiloss
 from helpers import peers
 from multiloss import porting
-from multiloss.porting import sources, written
+from multiloss.porting import parse, sources
 
 MODULES = {"torch": ("torch.nn", "torch.nn.functional"), "keras": ("keras.losses",) * 2, "optax": ("optax.losses",) * 2}
 
@@ -61,9 +61,9 @@ def test_nothing_is_evaluated(form: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_arrays_in_written_forms() -> None:
     """A literal within a call that makes an array of it is that literal."""
-    assert written.parse("f(weight=torch.tensor([1.0, 2.0], dtype=torch.float64))") == ("f", (), {"weight": [1.0, 2.0]})
+    assert parse.parse("f(weight=torch.tensor([1.0, 2.0], dtype=torch.float64))") == ("f", (), {"weight": [1.0, 2.0]})
     with pytest.raises(ValueError, match="weight must be a literal"):
-        written.parse("f(weight=torch.load('x'))")
+        parse.parse("f(weight=torch.load('x'))")
 
 
 def test_names_nearby() -> None:

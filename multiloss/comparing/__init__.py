@@ -1,10 +1,8 @@
 """`multiloss.compare`: two losses, of whatever frameworks, on the same arrays: their numbers, and why they differ.
 
-The package is not called `compare`, which is the function's name: `multiloss.compare` cannot be both.
-
-`wrap` makes a `Side` of what the user gives, and `run` runs it on arrays, which `samples` generates where there are
-none. `report` holds what comes out. Where the sides differ, `hypotheses` tests on the `evidence` which cause it is; the
-hypotheses are in `inputs`, `scale` and `formulas`.
+`wrap` makes a `Side` of what the user gives, and `run` runs it on arrays; `samples` generates these if there are none.
+`report` holds the result. If the sides differ, `hypotheses` tells why: each is a test on the `evidence` and a sentence.
+The package is not called `compare`, because `multiloss.compare` is the function.
 """
 
 from __future__ import annotations
@@ -15,15 +13,12 @@ from typing import Any
 import numpy as np
 
 from multiloss.comparing import hypotheses, samples, wrap
-from multiloss.comparing.evidence import Evidence, close
+from multiloss.comparing.evidence import MEASURED, Evidence, close
 from multiloss.comparing.report import RTOL, Difference, Outcome, Report, agree, difference
 from multiloss.comparing.run import COARSE, Arrays, Side, to_numpy
 from multiloss.engine import dispatch
 
 __all__ = ["Difference", "Outcome", "Report", "compare"]
-
-_RECOGNISED = 1e-5
-"""A denominator is recognised to this, also in float32."""
 
 
 def compare(
@@ -88,17 +83,13 @@ def compare(
     if y_true is not None:
         given |= dict(zip(names, (y_true, y_pred), strict=False))
     weight = None if sample_weight is None else _array("sample_weight", sample_weight, floats=True)
-    generated = None
     if given:
-        arrays = {name: _array(name, x, floats=name == names[1]) for name, x in given.items()}
+        generated, arrays = None, {name: _array(name, x, floats=name == names[1]) for name, x in given.items()}
         errors = {name: side.settle(arrays, weight) for name, side in sides.items()}
     else:
         generated, arrays, errors = _generate(sides, seed, tuple(shape))
-    for side in sides.values():
-        if weight is not None and not side.takes_weight:
-            side.notes.append("takes no sample_weight, and was called without")
     outcomes = {name: _outcome(side, arrays, weight, names[1], errors[name]) for name, side in sides.items()}
-    return _report(sides, outcomes, arrays, weight, generated, names[1], rtol)
+    return _report(sides, outcomes, arrays, weight, generated, rtol)
 
 
 def _check_options(rtol: Any, seed: Any, shape: Any) -> None:
@@ -141,37 +132,34 @@ def _names(sides: Mapping[str, Side], given: Mapping[str, Any]) -> tuple[str, ..
 def _generate(
     sides: Mapping[str, Side], seed: int, shape: tuple[int, ...]
 ) -> tuple[str, dict[str, np.ndarray], dict[str, str | None]]:
-    """Arrays on which both run and give finite values; else those on which one does; and the errors of both."""
+    """Arrays on which both run and give finite values, or else those on which most is so; and the errors of both."""
     definitions = [(side.definition, side.options) for side in sides.values() if side.definition is not None]
-    found = list(samples.candidates(definitions, seed, shape))
-    scores: dict[int, tuple[str, dict[str, np.ndarray]]] = {}
-    # Where both are known the first suits both, if labels are encoded for the side that takes none; else arrays that
+    tried = []
+    # The first suit both, if both are known and labels are encoded for the side that takes none. Otherwise arrays that
     # both take as they are come first.
     for encode in (True,) if len(definitions) == 2 else (False, True):
-        for kind, arrays in found:
-            notes = {name: list(side.notes) for name, side in sides.items()}
+        for kind, arrays in samples.candidates(definitions, seed, shape):
             errors = {name: side.settle(arrays, None, encode=encode) for name, side in sides.items()}
             finite = [errors[name] is None and np.isfinite(side.mean(arrays)) for name, side in sides.items()]
             if all(finite):
                 return f"{kind}, seed {seed}", arrays, errors
-            for name, side in sides.items():
-                side.notes = notes[name]  # without those of arrays that are not used
-            scores.setdefault(sum(finite) + list(errors.values()).count(None), (kind, arrays))
-    kind, arrays = scores[max(scores)]
+            tried.append((sum(finite) + [*errors.values()].count(None), kind, arrays))
+    _, kind, arrays = max(tried, key=lambda one: one[0])
     return f"{kind}, seed {seed}", arrays, {name: side.settle(arrays, None) for name, side in sides.items()}
 
 
 def _outcome(side: Side, arrays: Arrays, weight: np.ndarray | None, wrt: str, error: str | None) -> Outcome:
-    if error is not None:
-        return Outcome(side.text, side.version, side.order, notes=tuple(side.notes), error=error)
+    if weight is not None and not side.takes_weight:
+        side.notes += ("takes no sample_weight, and was called without",)
+    about = (side.text, side.version, side.order)
     value = side.values(arrays, weight)
-    assert value is not None
+    if error is not None or value is None:
+        return Outcome(*about, notes=side.notes, error=error or "it fails when it is run again")
     gradient, how = side.gradient(arrays, wrt, weight)
     bare = side if value.ndim else side.unreduced()
     per_sample = None if bare is None else bare.values(arrays, weight)
     reduction = "none" if value.ndim else _reduction(side, arrays, weight, float(value), per_sample)
-    return Outcome(side.text, side.version, side.order, side.returns, value, per_sample, gradient, how, reduction,
-                   (*side.notes, *side.remarks()))  # fmt: skip
+    return Outcome(*about, side.returns, value, per_sample, gradient, how, reduction, side.remarks())
 
 
 def _reduction(side: Side, arrays: Arrays, weight: np.ndarray | None, value: float, per: np.ndarray | None) -> str:
@@ -186,39 +174,34 @@ def _reduction(side: Side, arrays: Arrays, weight: np.ndarray | None, value: flo
             f"sum / {used}, those that are not 0": used,
             f"sum / {weights:.6g}, the sum of the weights": weights,
         }
-        known = next((text for text, n in counts.items() if n and close(value, total / n, _RECOGNISED)), None)
-        return known or (f"sum / {total / value:.6g}" if value else "")
-    if weight is None and value:
-        again = Evidence({"a": side}, {}, set(), "float64", arrays, None).twice(0).value("a")
-        if close(again, value, _RECOGNISED):
-            return "a mean (repeating the batch leaves it)"
-        if close(again, 2 * value, _RECOGNISED):
-            return "a sum (repeating the batch doubles it)"
-    return ""
+        known = (text for text, n in counts.items() if n and close(value, total / n, MEASURED))
+        return next(known, f"sum / {total / value:.6g}" if value else "")
+    again = Evidence({"a": side}, arrays, None).twice().value("a") if weight is None and value else np.nan
+    repeated = {"a mean (repeating the batch leaves it)": value, "a sum (repeating the batch doubles it)": 2 * value}
+    return next((text for text, wanted in repeated.items() if close(again, wanted, MEASURED)), "")
 
 
 def _report(sides: Mapping[str, Side], outcomes: Mapping[str, Outcome], arrays: Arrays, weight: np.ndarray | None,
-            generated: str | None, wrt: str, rtol: float | None) -> Report:  # fmt: skip
+            generated: str | None, rtol: float | None) -> Report:  # fmt: skip
     a, b = outcomes.values()
     dtype = max((x.dtype for x in (a, b) if x.dtype in RTOL), key=list(RTOL).index, default="float64")
     tolerance = RTOL[dtype] if rtol is None else rtol
+    e = Evidence(sides, arrays, weight, dtype, outcomes)
     values = gradients = None
-    kinds: set[str] = set()
-    failed = a.value is None or b.value is None
     if a.value is not None and b.value is not None:
         reduced = a.value.shape != b.value.shape
         (value_a, gradient_a), (value_b, gradient_b) = (x.of_means(reduced) for x in (a, b))
         values = difference(value_a, value_b, dtype)
-        kinds |= {"shape"} if reduced else set()
-        kinds |= set() if agree(value_a, value_b, tolerance) else {"values"}
+        e.differ |= {"shape"} if reduced else set()
+        e.differ |= set() if agree(value_a, value_b, tolerance) else {"values"}
         if gradient_a is not None and gradient_b is not None and gradient_a.shape == gradient_b.shape:
             gradients = difference(gradient_a, gradient_b, dtype)
             ways = a.gradient_by + b.gradient_by
             loose = 1e-3 if COARSE in ways else 1e-7 if "differences" in ways else 0.0
-            kinds |= set() if agree(gradient_a, gradient_b, max(tolerance, loose)) else {"gradients"}
+            e.differ |= set() if agree(gradient_a, gradient_b, max(tolerance, loose)) else {"gradients"}
         elif any("does not depend" in x.gradient_by and other is not None and np.any(other)
                  for x, other in ((a, gradient_b), (b, gradient_a))):  # fmt: skip
-            kinds |= {"gradients"}
-    same = not kinds and not failed
-    causes = () if same else hypotheses.causes(sides, outcomes, arrays, weight, kinds, dtype)
-    return Report(a, b, arrays, generated, wrt, same, tolerance, values, gradients, tuple(causes))
+            e.differ |= {"gradients"}
+    same = values is not None and not e.differ
+    causes = () if same else tuple(hypotheses.causes(e))
+    return Report(a, b, arrays, generated, e.prediction, same, tolerance, values, gradients, causes)

@@ -1,10 +1,10 @@
-"""What hypotheses are tested on: both sides of a comparison, their data, and the same sides on other data."""
+"""What hypotheses are tested on: two losses with their data, and the same losses on other data."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,24 +13,25 @@ from multiloss.comparing.report import RTOL, Outcome
 from multiloss.comparing.run import Arrays, Side
 
 Change = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]
-"""Targets and predictions to what a side gets in their place; None where the change does not apply to them."""
-Found = Mapping[str, Any] | bool
-"""Whether a hypothesis holds; if so, perhaps with what its sentence tells."""
-Test = Callable[["Evidence", str, str], Found]
-Causes = Callable[["Evidence"], list[str]]
+"""Makes other targets and predictions of these; None if it does not apply to them."""
+Hypothesis = Callable[["Evidence"], Iterable[str]]
+"""A test, and the sentence (or several) that the user reads if it holds."""
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2}
-"""Two numbers of the same convention agree to this: sums in another order and quotients lose some digits of `RTOL`."""
+"""Two numbers that should be equal may differ by this: sums in another order and quotients cost digits of `RTOL`."""
+MEASURED = 1e-5
+"""Gradients may differ by this, as some are measured by differences; so may a denominator, in float32 too."""
 ROUGH = 1e-3
-"""A number that was measured by differences, or for a large or small argument, is recognised to this. It is also the
-part of a difference that may be left where it counts as explained."""
+"""What follows from differences or extreme arguments may differ by this. The same part of a difference may remain after
+it counts as explained."""
 LIMIT = 2e-2
-"""What holds in the limit of large arguments is recognised to this at those that are tried."""
+"""What holds only for infinite arguments may differ by this for the large ones that are tried."""
 SMALL = 1e-4
-"""What differs by less than this does so by an epsilon or by rounding, and not by another convention."""
+"""A difference below this comes from an epsilon or from rounding, not from another convention."""
 MOST_SAMPLES = 48
-"""So many samples are run alone, which takes most of the time of a comparison; more would tell little more."""
-WAYS = (("a", "b"), ("b", "a"))
+"""How many samples are run alone. This takes most of the time of a comparison, and more would tell little more."""
+POWER = {"b": 1, "a": -1}
+"""A factor of one side is a factor of b / a with this power. Also the names of both sides."""
 
 
 def close(a: Any, b: Any, tolerance: float) -> bool:
@@ -39,10 +40,10 @@ def close(a: Any, b: Any, tolerance: float) -> bool:
 
 
 def measured(function: Any) -> Any:
-    """A function of an evidence (and names) that is computed once for each, however many hypotheses ask for it."""
+    """Compute a function of an evidence (and names) once, however many hypotheses ask for it."""
 
     @functools.wraps(function)
-    def once(e: Evidence, *names: str) -> Any:
+    def once(e: Evidence, *names: Any) -> Any:
         key = (function, *names)
         if key not in e.memo:
             e.memo[key] = function(e, *names)
@@ -53,16 +54,16 @@ def measured(function: Any) -> Any:
 
 @dataclasses.dataclass(eq=False)
 class Evidence:
-    """Two sides and the data that they are run on. Experiments are the same sides on other data: another evidence."""
+    """Two sides, "a" and "b", and the data that they run on. An experiment is an evidence with other data."""
 
-    sides: Mapping[str, Side]  #: By name, "a" and "b", as all that follows.
-    outcomes: Mapping[str, Outcome]  #: What each gave on all data.
-    kinds: set[str]  #: In what they differ: "values", "shape", "gradients"; nothing where one failed.
-    dtype: str  #: The narrower one of the two.
+    sides: Mapping[str, Side]
     arrays: Arrays
     weight: np.ndarray | None
+    dtype: str = "float64"  #: The narrower one of both.
+    outcomes: Mapping[str, Outcome] = dataclasses.field(default_factory=dict)  #: On all of the user's data.
+    differ: set[str] = dataclasses.field(default_factory=set)  #: Of "values", "shape" and "gradients".
     changes: Mapping[str, Change] = dataclasses.field(default_factory=dict)
-    """What is done to the targets and predictions of a side before it gets them."""
+    """What is done to the targets and predictions before a side gets them."""
     memo: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +73,7 @@ class Evidence:
         shape = self.y_pred.shape
         self.count = shape[0] if shape else 1  #: N, the number of samples.
         self.elements = self.y_pred.size // max(self.count, 1)  #: How many elements a sample has.
+        self.aligned = self.y_true.shape == shape
         self.is_labels = self.y_true.dtype.kind in "iu" and self.y_true.ndim == len(shape) - 1
         on_axis_1 = self.is_labels and self.y_true.shape == (shape[0], *shape[2:]) != shape[:-1]
         #: C, the length of the class axis: that which the labels lack, else the last.
@@ -84,33 +86,36 @@ class Evidence:
                for name, x in given.items() if x is not None}  # fmt: skip
         return dataclasses.replace(self, arrays={**self.arrays, **new})
 
-    def changed(self, change: Change, name: str) -> Evidence:
-        """The same, where this side gets changed arrays."""
+    def changed(self, name: str, change: Change) -> Evidence:
+        """The same, but this side gets changed arrays."""
         return dataclasses.replace(self, changes={name: change})
 
     def pick(self, samples: Sequence[int] | np.ndarray) -> Evidence:
-        """The samples of these numbers; what is not given by sample stays."""
-        arrays = {name: x[samples] if x.shape[:1] == (self.count,) else x for name, x in self.arrays.items()}
+        """Only these samples; arrays that are not by sample stay."""
+        by_sample = (self.count,)
+        arrays = {name: x[samples] if x.shape[:1] == by_sample else x for name, x in self.arrays.items()}
         weight = self.weight[samples] if self.weight is not None and self.weight.ndim else self.weight
         return dataclasses.replace(self, arrays=arrays, weight=weight)
 
-    def twice(self, axis: int) -> Evidence:
-        """The data repeated along the samples (0) or along the last axis (-1)."""
-        if axis == 0:
-            return self.pick(np.tile(np.arange(self.count), 2))
+    def twice(self) -> Evidence:
+        """All samples repeated."""
+        return self.pick(np.tile(np.arange(self.count), 2))
+
+    def twice_as_wide(self) -> Evidence:
+        """All elements of each sample repeated."""
         ndim = self.y_pred.ndim
-        arrays = {name: np.concatenate([x, x], -1) if x.ndim == ndim > 0 else x for name, x in self.arrays.items()}
+        arrays = {name: np.concatenate([x, x], -1) if x.ndim == ndim > 1 else x for name, x in self.arrays.items()}
         return dataclasses.replace(self, arrays=arrays)
 
     @measured
     def value(self, name: str) -> float:
-        """The mean of the values of a side; nan where it fails."""
+        """The mean of the values of a side; nan if it fails."""
         arrays = self.arrays
         if name in self.changes:
             changed = self.changes[name](self.y_true, self.y_pred)
             if changed is None:
                 return float("nan")
-            arrays = {**arrays, self.target: changed[0], self.prediction: changed[1]}
+            arrays = {**arrays, **dict(zip((self.target, self.prediction), changed, strict=True))}
         fits = self.weight is not None and self.weight.shape[:1] in ((), arrays[self.prediction].shape[:1])
         return self.sides[name].mean(arrays, self.weight if fits else None)
 
@@ -124,13 +129,9 @@ class Evidence:
         """The larger one of both values."""
         return max(abs(self.value("a")), abs(self.value("b")))
 
-    def ratio(self, x: str = "b", y: str = "a") -> float:
-        """The value of one side by that of the other."""
-        return self.value(x) / self.value(y) if self.value(y) else float("nan")
-
     @measured
     def samples(self) -> list[Evidence]:
-        """Each sample alone; of one or two, also with smaller predictions."""
+        """Each sample alone; if there are only one or two, also with smaller predictions."""
         alone = [self.pick([i]) for i in range(min(self.count, MOST_SAMPLES))] if self.y_pred.ndim else [self]
         few = alone if self.count < 3 else []
         return alone + [one.on(y_pred=scale * one.y_pred) for one in few for scale in (0.9, 0.8, 0.6)]
@@ -141,33 +142,29 @@ class Evidence:
         return np.asarray([one.value(name) for one in self.samples()])
 
     @measured
-    def gradients(self) -> dict[str, np.ndarray | None]:
-        """Of both values; of their means, where one side is reduced and the other is not."""
-        return {name: outcome.of_means("shape" in self.kinds)[1] for name, outcome in self.outcomes.items()}
+    def both_rows(self) -> np.ndarray:
+        """The rows of a and of b, for the samples where both are finite."""
+        rows = np.stack([self.rows("a"), self.rows("b")])
+        return rows[:, np.isfinite(rows).all(axis=0)]
+
+    @measured
+    def gradients(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both gradients, of the means if only one side is reduced; nothing if they cannot be compared."""
+        a, b = (outcome.of_means("shape" in self.differ)[1] for outcome in self.outcomes.values())
+        none = np.zeros(0)
+        return (none, none) if a is None or b is None or a.shape != b.shape else (a, b)
 
 
-@dataclasses.dataclass(frozen=True)
-class Hypothesis:
-    """What may be behind a difference, how that is tested, and what the user reads if it holds."""
-
-    name: str
-    test: Test  #: Gets the evidence, and the names that {x} and {y} stand for in the sentence.
-    sentence: str  #: With {x}, {y}, {N}, {C} and what the test found. One without {x} is tested once: it is of both.
-
-    def __call__(self, e: Evidence) -> list[str]:
-        """The sentence, if the hypothesis holds of the sides one way or the other."""
-        for x, y in WAYS if "{x}" in self.sentence else WAYS[:1]:
-            if found := self.test(e, x, y):
-                told = {} if found is True else found
-                return [self.sentence.format(x=x, y=y, N=e.count, C=e.classes, **told)]
-        return []
+def first(*hypotheses: Hypothesis) -> Hypothesis:
+    """What the first hypothesis says that holds."""
+    return lambda e: next((said for one in hypotheses if (said := [*one(e)])), [])
 
 
-def first(*hypotheses: Causes) -> Causes:
-    """What the first hypothesis tells that holds."""
-    return lambda e: next((causes for found in hypotheses if (causes := found(e))), [])
+def every(*hypotheses: Hypothesis) -> Hypothesis:
+    """What all hypotheses say that hold."""
+    return lambda e: [sentence for one in hypotheses for sentence in one(e)]
 
 
-def every(*hypotheses: Causes) -> Causes:
-    """What all hypotheses tell that hold."""
-    return lambda e: [cause for found in hypotheses for cause in found(e)]
+def either(test: Callable[[Evidence, str, str], Iterable[str]]) -> Hypothesis:
+    """A hypothesis about x and y, which are "a" and "b" or the other way round."""
+    return lambda e: [*test(e, "a", "b")] or [*test(e, "b", "a")]

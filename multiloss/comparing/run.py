@@ -16,11 +16,8 @@ import numpy as np
 from multiloss.engine import dispatch
 from multiloss.engine import loss as losses
 from multiloss.engine.loss import LossObject
-from multiloss.version import __version__
 
 Arrays = Mapping[str, np.ndarray]
-Gradient = tuple[np.ndarray | None, str]
-"""It, and how it was found; None, and why there is none."""
 
 COARSE = "coarse central differences"
 """How a gradient of what computes in float32 was found."""
@@ -36,9 +33,8 @@ class Given(NamedTuple):
     one_hot: bool = False  #: Whether labels are given as one-hot targets.
 
 
-_USUAL = Given()
-_WAYS = (_USUAL, Given(integers=False), Given("float32"), Given("float32", integers=False), Given(one_hot=True),
-         Given("float32", one_hot=True))  # fmt: skip
+_WAYS = (Given(), Given(integers=False), Given("float32"), Given("float32", integers=False),
+         Given(one_hot=True), Given("float32", one_hot=True))  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -49,22 +45,21 @@ class Side:
     text: str
     order: tuple[str, ...]
     candidates: tuple[str, ...]  #: Frameworks it may be of, the likeliest first.
-    definition: Any = None  #: The definition here that it is known to be, with `options`; None of a user's function.
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    definition: Any = None  #: The definition here that it is known to be; None of a user's function.
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  #: Those of the definition.
     library: str | None = None
-    notes: list[str] = dataclasses.field(default_factory=list)
-    framework: str = "numpy"  #: Found by `settle`, as are the two below.
-    given: Given = _USUAL
+    notes: tuple[str, ...] = ()
+    framework: str = "numpy"  #: Found by `settle`, as are those below.
+    given: Given = _WAYS[0]
     returns: str = "float64"  #: The dtype of what it returns.
+    warned: tuple[str, ...] = ()
 
     def settle(self, arrays: Arrays, weight: np.ndarray | None, *, encode: bool = True) -> str | None:
-        """Find the framework that it runs in with these arrays, and how they must be given; labels only as one-hot
-        targets if `encode`. Where it runs in none: the error of the likeliest."""
+        """Find the framework that it runs in with these arrays, and how they must be given; labels only as
+        one-hot targets if `encode`. If it runs in none, the error of the likeliest."""
         errors = []
-        encoded = encode and labels_in(self.order, arrays) is not None
-        for framework, way in itertools.product(self.candidates, _WAYS):
-            if way.one_hot and not encoded:
-                continue
+        encode = encode and self._labels(arrays)
+        for framework, way in itertools.product(self.candidates, _WAYS[: None if encode else 4]):
             self.framework, self.given = framework, way
             try:
                 with warnings.catch_warnings(record=True) as caught:
@@ -76,16 +71,16 @@ class Side:
                 continue
             dtype = getattr(out, "dtype", "float64")
             self.returns = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+            told_warnings = (f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2])
+            self.warned = tuple(dict.fromkeys(told_warnings))
             # What it returns tells more than what it takes: jax.numpy takes NumPy arrays.
             returned = dispatch.framework_of(out) or "numpy"
             if len(self.candidates) > 1 and framework != returned and "numpy" in (framework, returned):
                 self.framework = returned
                 if self.values(arrays, weight) is None:
                     self.framework = framework
-            warned = [f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2]]
-            self.notes += [note for note in dict.fromkeys(warned) if note not in self.notes]
             return None
-        self.framework, self.given = self.candidates[0], _USUAL
+        self.framework, self.given = self.candidates[0], _WAYS[0]
         return errors[0]
 
     @functools.cached_property
@@ -93,17 +88,14 @@ class Side:
         """Whether it has a parameter `sample_weight`."""
         return "sample_weight" in parameters(self.call)
 
-    def inputs(self, arrays: Arrays) -> list[Any]:
-        """The arrays in its order and framework."""
-        missing = [name for name in self.order if name not in arrays]
-        if missing:
-            raise TypeError(f"it takes ({', '.join(self.order)}), and {missing[0]} is missing")
-        if self.given.one_hot and (name := labels_in(self.order, arrays)):
-            hot = arrays[name][..., None] == np.arange(arrays["y_pred"].shape[-1])
-            arrays = {**arrays, name: hot.astype(np.float64)}
-        return [self.native(arrays[name]) for name in self.order]
+    def _labels(self, arrays: Arrays) -> bool:
+        """Whether there are integer labels, one a sample, of the classes of y_pred (N, C)."""
+        if {"y_true", "y_pred"} - {*arrays} or {"y_true", "y_pred"} != {*self.order}:
+            return False
+        y_true, y_pred = arrays["y_true"], arrays["y_pred"]
+        return y_true.dtype.kind in "iu" and y_true.ndim == 1 and y_pred.ndim == 2
 
-    def native(self, array: np.ndarray) -> Any:
+    def _native(self, array: np.ndarray) -> Any:
         """An array of its framework, where its weights are, if it has some."""
         if array.dtype.kind == "f" or (array.dtype.kind in "iub" and not self.given.integers):
             array = array.astype(self.given.dtype)
@@ -111,18 +103,25 @@ class Side:
         like = next((tensor for tensor in tensors if hasattr(tensor, "device")), None)
         return dispatch.backend(concrete(self.framework)).asarray(np.array(array), like, "array")
 
-    def apply(self, inputs: list[Any], weight: np.ndarray | None) -> Any:
-        """What the callable returns for native arrays."""
-        weights = {} if weight is None or not self.takes_weight else {"sample_weight": self.native(weight)}
-        with np.errstate(all="ignore"):
-            return self.call(*inputs, **weights)
+    def _inputs(self, arrays: Arrays, weight: np.ndarray | None) -> tuple[list[Any], dict[str, Any]]:
+        """The arrays in its order and framework, and the weights by name, if it takes them."""
+        missing = [name for name in self.order if name not in arrays]
+        if missing:
+            raise TypeError(f"it takes ({', '.join(self.order)}), and {missing[0]} is missing")
+        if self.given.one_hot and self._labels(arrays):
+            hot = arrays["y_true"][..., None] == np.arange(arrays["y_pred"].shape[-1])
+            arrays = {**arrays, "y_true": hot.astype(np.float64)}
+        named = {} if weight is None or not self.takes_weight else {"sample_weight": self._native(weight)}
+        return [self._native(arrays[name]) for name in self.order], named
 
     def run(self, arrays: Arrays, weight: np.ndarray | None = None) -> Any:
         """What the callable returns, as it is."""
-        return self.apply(self.inputs(arrays), weight)
+        inputs, weights = self._inputs(arrays, weight)
+        with np.errstate(all="ignore"):
+            return self.call(*inputs, **weights)
 
     def values(self, arrays: Arrays, weight: np.ndarray | None = None) -> np.ndarray | None:
-        """Its value or values; None where it fails."""
+        """Its value or values; None if it fails."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -131,12 +130,12 @@ class Side:
                 return None
 
     def mean(self, arrays: Arrays, weight: np.ndarray | None = None) -> float:
-        """The mean of its values; nan where it fails."""
+        """The mean of its values; nan if it fails."""
         values = self.values(arrays, weight)
         return float(values.mean()) if values is not None and values.size else float("nan")
 
-    def gradient(self, arrays: Arrays, wrt: str, weight: np.ndarray | None = None) -> Gradient:
-        """Gradient of the sum of its values."""
+    def gradient(self, arrays: Arrays, wrt: str, weight: np.ndarray | None = None) -> tuple[np.ndarray | None, str]:
+        """Gradient of the sum of its values, and how it was found; None, and why there is none."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -144,60 +143,58 @@ class Side:
             except Exception as error:
                 return None, f"failed: {told(error, 200)}"
 
-    def _gradient(self, arrays: Arrays, wrt: str, weight: np.ndarray | None) -> Gradient:
-        inputs, at = self.inputs(arrays), self.order.index(wrt)
+    def _gradient(self, arrays: Arrays, wrt: str, weight: np.ndarray | None) -> tuple[np.ndarray | None, str]:
+        (inputs, weights), at = self._inputs(arrays, weight), self.order.index(wrt)
         if isinstance(self.call, LossObject):
-            weights = {} if weight is None else {"sample_weight": self.native(weight)}
             try:
-                named: Any = self.call
-                found, how = named.value_and_grad(*inputs, **weights, wrt=wrt)[1], "value_and_grad"
+                call: Any = self.call
+                found, how = call.value_and_grad(*inputs, **weights, wrt=wrt)[1], "value_and_grad"
             except (ImportError, NotImplementedError):  # NumPy without a closed form
                 return self._differences(arrays, wrt, weight)
-        elif (kind := concrete(self.framework)) in _GRADIENTS:
+        elif (framework := concrete(self.framework)) in _GRADIENTS:
 
             def total(x: Any) -> Any:
-                out = self.apply([*inputs[:at], x, *inputs[at + 1 :]], weight)
+                out = self.call(*inputs[:at], x, *inputs[at + 1 :], **weights)
                 return out.sum() if hasattr(out, "sum") else out
 
-            how, differentiate = _GRADIENTS[kind]
+            how, differentiate = _GRADIENTS[framework]
             found = differentiate(total, inputs[at])
         else:
             return self._differences(arrays, wrt, weight)
-        return (None, "none: the value does not depend on it") if found is None else (
-            to_numpy(found).astype(np.float64), how)  # fmt: skip
+        if found is None:
+            return None, "none: the value does not depend on it"
+        return to_numpy(found).astype(np.float64), how
 
-    def _differences(self, arrays: Arrays, wrt: str, weight: np.ndarray | None) -> Gradient:
-        """Central differences of the sum, extrapolated once; larger ones where it does not see small ones."""
+    def _differences(self, arrays: Arrays, wrt: str, weight: np.ndarray | None) -> tuple[np.ndarray | None, str]:
+        """Central differences of the sum, extrapolated once; larger ones if it does not see small ones."""
         at = arrays[wrt].astype(np.float64)
         if at.size > _MOST_DIFFERENCES:
             raise ValueError(f"no differences of more than {_MOST_DIFFERENCES} elements are taken")
-        value = self.values(arrays, weight)
-        if value is None or not np.isfinite(value).all():
+
+        def total(moved: Any) -> float:
+            return float(to_numpy(self.run({**arrays, wrt: at + moved}, weight)).astype(np.float64).sum())
+
+        def is_blind(step: float) -> bool:
+            # Each element by its own factor: one factor for all leaves a cosine as it is.
+            factors = step * np.random.default_rng(0).uniform(0.5, 1.0, at.shape)
+            return value != 0 and bool(at.any()) and total(factors * at) == value
+
+        value = total(0.0)
+        if not np.isfinite(value):
             return None, "none: the value is not finite"
-
-        def blind(step: float) -> bool:
-            moved = self.values({**arrays, wrt: at * (1 + step)}, weight)
-            return bool(moved is not None and np.array_equal(moved, value) and np.any(value) and np.any(at))
-
-        def slope(index: tuple[int, ...], h: float) -> float:
-            ends = []
-            for end in (at[index] + h, at[index] - h):
-                moved = at.copy()
-                moved[index] = end
-                ends.append(to_numpy(self.run({**arrays, wrt: moved}, weight)).astype(np.float64).sum())
-            return (ends[0] - ends[1]) / (2 * h)
-
-        step, how = (1e-2, COARSE) if blind(1e-11) else (1e-4, "central differences")
-        if how == COARSE and blind(1e-6):
+        step, how = (1e-2, COARSE) if is_blind(1e-11) else (1e-4, "central differences")
+        if how == COARSE and is_blind(1e-6):
             return None, "none: it sees no differences that are small enough to take"
         gradient = np.zeros(at.shape)
         for index in np.ndindex(at.shape):
-            h = step * max(1.0, abs(float(at[index])))
-            gradient[index] = (4 * slope(index, h / 2) - slope(index, h)) / 3
+            h = np.zeros(at.shape)
+            h[index] = step * max(1.0, abs(float(at[index])))
+            near, far = ((total(k * h) - total(-k * h)) / (2 * k * h[index]) for k in (0.5, 1.0))
+            gradient[index] = (4 * near - far) / 3
         return gradient, how
 
     def unreduced(self) -> Side | None:
-        """The same with one value for each sample, where it has a `reduction`."""
+        """The same with one value for each sample, if it has a `reduction`."""
         call = self.call
         if isinstance(call, LossObject):
             other: Any = losses.make(dataclasses.replace(call.spec, reduction="none"), call.backend)
@@ -208,28 +205,28 @@ class Side:
             vars(other).update(vars(call), reduction="none")
         else:
             return None
-        return dataclasses.replace(self, call=other, notes=[])
+        return dataclasses.replace(self, call=other)
 
-    def remarks(self) -> list[str]:
-        """How it is run, if not as the user gave the arrays."""
-        narrow = self.given.dtype == "float64" != self.returns and self.framework == "jax"
-        found = {
-            f"was given {self.given.dtype} arrays: it does not run with float64": self.given.dtype != "float64",
-            "JAX computes in float32 here: jax_enable_x64 is off":
-                narrow and not sys.modules["jax"].config.jax_enable_x64,
-            "was given integers as floating-point numbers: it does not run with integers": not self.given.integers,
-            "was given the labels as one-hot targets: it does not run with labels": self.given.one_hot,
-        }  # fmt: skip
-        return [text for text, holds in found.items() if holds]
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know about how it was run."""
+        given, found = self.given, [*self.notes, *self.warned]
+        if given.dtype != "float64":
+            found.append(f"was given {given.dtype} arrays: it does not run with float64")
+        elif self.framework == "jax" and self.returns != "float64" and not sys.modules["jax"].config.jax_enable_x64:
+            found.append("JAX computes in float32 here: jax_enable_x64 is off")
+        if not given.integers:
+            found.append("was given integers as floating-point numbers: it does not run with integers")
+        if given.one_hot:
+            found.append("was given the labels as one-hot targets: it does not run with labels")
+        return tuple(dict.fromkeys(found))
 
     @property
     def version(self) -> str:
         """Framework and version, of the library too."""
         behind = concrete(self.framework) if self.framework == "keras" else None
-        parts = [part for part in dict.fromkeys((self.library, self.framework, behind)) if part]
-        own = {"multiloss": __version__}
-        versions = [own.get(part) or getattr(sys.modules.get(part), "__version__", "") for part in parts]
-        return " on ".join(f"{part} {version}".strip() for part, version in zip(parts, versions, strict=True))
+        parts = dict.fromkeys(part for part in (self.library, self.framework, behind) if part)
+        versions = {part: getattr(sys.modules.get(part), "__version__", "") for part in parts}
+        return " on ".join(f"{part} {version}".strip() for part, version in versions.items())
 
 
 def _torch_gradient(total: Callable[[Any], Any], x: Any) -> Any:
@@ -259,14 +256,6 @@ _GRADIENTS: dict[str, tuple[str, Callable[..., Any]]] = {
 def told(error: Exception, most: int) -> str:
     """The error on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"
-
-
-def labels_in(order: tuple[str, ...], arrays: Arrays) -> str | None:
-    """The name of integer labels, one a sample, of the classes of y_pred (N, C), if there are."""
-    if set(order) != {"y_true", "y_pred"} or not set(order) <= set(arrays):
-        return None
-    y_true, y_pred = arrays["y_true"], arrays["y_pred"]
-    return "y_true" if y_true.dtype.kind in "iu" and y_true.ndim == 1 and y_pred.ndim == 2 else None
 
 
 def concrete(framework: str) -> str:

@@ -1,81 +1,68 @@
-"""Hypotheses of how the numbers of both sides relate: factors, denominators, offsets, roots, weights."""
+"""Hypotheses about how the numbers of both sides relate: factors, denominators, offsets, weights."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from multiloss.comparing.evidence import (
-    LIMIT,
-    ROUGH,
-    SMALL,
-    Evidence,
-    Found,
-    Hypothesis,
-    Test,
-    close,
-    every,
-    first,
-    measured,
-)
+from multiloss.comparing.evidence import LIMIT, POWER, ROUGH, SMALL, Evidence, close, either, every, first, measured
 
-_POWER = {"b": 1, "a": -1}
-"""The power with which a number is a factor of b / a, if this side multiplies by it, or sums over so many."""
+_CONSTANTS = {
+    "one has the factor 1/2": 0.5,
+    "one is in percent": 100.0,
+    "the base of the logarithm is 2 in one, e in the other": np.log(2),
+    "the base of the logarithm is 10 in one, e in the other": np.log(10),
+}
+_NORMALISING = {"0.5 log(2 pi)": np.log(2 * np.pi) / 2, "log(2 pi)": np.log(2 * np.pi), "log 2": np.log(2)}
+"""What makes a density integrate to one. It is added for each sample, or for each of its elements."""
 
 
-# A factor: b / a is a constant times powers of the number of elements and of samples.
+# The samples of b are those of a times a constant and powers of the numbers of samples and of elements.
 
 
 class _Product(NamedTuple):
     constant: float
-    batch: int  #: The power of N: 1 if b sums over the batch and a does not, -1 the other way round, else 0.
-    elements: int  #: The power of the number of elements.
+    batch: int  #: The power of N: 1 if only b sums over the batch, -1 if only a does, else 0.
+    elements: int  #: The power of the number of elements, likewise.
     size: str  #: That number, in words.
 
 
 @measured
 def _product(e: Evidence) -> _Product | None:
-    """The factor of b / a that holds of each sample alone, of all, of repeated data, and of other predictions, which
-    tell where few samples are not 0: any factor would fit them."""
-    a, b, alive = _rows(e)
-    largest = np.abs(b).max(initial=0.0)
-    if len(a) > 1 and not np.allclose(a * (a @ b / max(a @ a, 1e-300)), b, rtol=0, atol=e.tolerance * largest):
-        return None  # not even of the samples alone
-    runs = [*e.samples(), e, e.twice(0), e.twice(-1), e.on(y_pred=0.97 * e.y_pred), e.on(y_pred=1.02 * e.y_pred)]
-    is_sample = np.arange(len(runs)) < len(alive)
-    a, b = (np.asarray([run.value(name) for run in runs]) for name in ("a", "b"))
-    alive = np.isfinite(a) & np.isfinite(b)
-    sizes = np.where(is_sample, largest, np.abs(b))
-    limit = np.minimum(e.tolerance * sizes, ROUGH * np.abs(a - b)[alive].max(initial=0.0))[alive]
-    found = []
-    for size, of in (("C = {}", "classes"), ("{} in a sample", "elements")):
-        n, c = (np.asarray([float(getattr(run, name)) for run in runs]) for name in ("count", of))
-        for elements, batch in itertools.product((0, 1, -1), repeat=2):
-            base = (a * n**batch * c**elements)[alive]
-            k = float(base @ b[alive] / (base @ base)) if base @ base else 0.0
-            if k and (np.abs(k * base - b[alive]) <= limit).all():
-                found.append(_Product(k, batch, elements, size.format(getattr(e, of))))
-    if not found:
+    """The factor that explains each sample alone, all samples, repeated data, and other predictions.
+
+    Without other predictions any factor would do if just one sample is not 0.
+    """
+
+    def ratio(data: Evidence) -> float:
+        return float(np.divide(data.value("b"), data.value("a")))
+
+    def powers(repeated: Evidence) -> list[int]:
+        grows = ratio(repeated) / ratio(e)
+        return [n for n in (0, 1, -1) if not np.isfinite(grows) or close(grows, 2.0**n, e.tolerance)]
+
+    def fits(factor: float) -> bool:
+        limit = min(e.tolerance * np.abs(b).max(initial=0), ROUGH * np.abs(a - b).max(initial=e.gap))
+        return bool((np.abs(factor * a - b) <= limit).all())
+
+    a, b = e.both_rows()
+    if not fits(a @ b / max(a @ a, 1e-300)) or not e.value("b"):
         return None
-    best = min(found, key=lambda one: not close(one.constant, 1, e.tolerance))  # the first, or one without a constant
-    written_out = best.batch and close(best.constant * float(e.count) ** best.batch, 1, e.tolerance)
-    return best._replace(constant=1.0, batch=0) if written_out else best  # divided by the size of just this batch
-
-
-def _sum(over: str) -> Test:
-    """Whether x sums over "N" samples, "C" elements, or both ("N C"), and y takes the mean."""
-
-    def test(e: Evidence, x: str, y: str) -> Found:
-        found = _product(e)
-        if found is None or (found.batch == _POWER[x], found.elements == _POWER[x]) != ("N" in over, "C" in over):
-            return False
-        divisor = f"({over})" if " " in over else over
-        return {"formula": f"{over} a" if x == "b" else f"a / {divisor}", "size": found.size}
-
-    return test
+    if not all(close(ratio(e.on(y_pred=k * e.y_pred)), ratio(e), e.tolerance) for k in (0.97, 1.02)):
+        return None
+    found = []
+    for size, c in ((f"C = {e.classes}", float(e.classes)), (f"{e.elements} in a sample", float(e.elements))):
+        for elements, batch in itertools.product(powers(e.twice_as_wide()), powers(e.twice())):
+            constant = ratio(e) / float(e.count) ** batch / c**elements
+            if fits(constant * c**elements):
+                found.append(_Product(constant, batch, elements, size))
+    best = min(found, key=lambda one: not close(one.constant, 1, e.tolerance), default=None)
+    if best and best.batch and close(best.constant * float(e.count) ** best.batch, 1, e.tolerance):
+        return best._replace(constant=1.0, batch=0)  # the constant is the size of just this batch
+    return best
 
 
 def _constant(e: Evidence) -> float:
@@ -83,78 +70,82 @@ def _constant(e: Evidence) -> float:
     return 1.0 if found is None else found.constant
 
 
-def _is(e: Evidence, number: float) -> Found:
-    """Whether the constant is this number, or its inverse, whatever its sign."""
-    k = _constant(e)
-    holds = any(close(abs(k), known, e.tolerance) for known in (number, 1 / number))
-    return holds and {"k": k, "signed": ", and the sign differs" if k < 0 else ""}
-
-
-def _option(e: Evidence, x: str, y: str) -> Found:
-    for name, number in e.sides[x].options.items() if _constant(e) > 0 else ():
-        if isinstance(number, float) and number > 0 and number != 1 and _is(e, number):
-            return {"k": _constant(e), "option": name, "number": number}
-    return False
-
-
-def _huber(e: Evidence, x: str, y: str) -> Found:
+@either
+def _huber(e: Evidence, x: str, y: str) -> Iterator[str]:
     """The constant is the error at which both go from quadratic to linear."""
     k, deltas = _constant(e), []
-    if k <= 0 or close(k, 1, e.tolerance) or e.y_true.shape != e.y_pred.shape or len(e.arrays) != 2:
-        return False
+    if k <= 0 or close(k, 1, e.tolerance) or not e.aligned or len(e.arrays) != 2:
+        return
     for name in (x, y):
         near, twice, far, farther = (e.on(0.0, error).value(name) for error in (1e-3, 2e-3, 1e5, 2e5))
         if not (near > 0 and close(twice, 4 * near, ROUGH) and close(farther, 2 * far, LIMIT)):
-            return False
+            return
         deltas.append((farther - far) / 1e5 / (2e6 * near))
     delta = deltas[0]
-    return close(delta, deltas[1], ROUGH) and close(k ** _POWER[x], delta, ROUGH) and {"k": k, "delta": delta}
+    if close(delta, deltas[1], ROUGH) and close(delta, k ** POWER[x], ROUGH):
+        which = f"{x} is the Huber loss, {y} smooth L1, which is Huber / delta"
+        yield f"b = {k:.6g} a: {which} (delta = {delta:.6g})"
 
 
-_FACTORS = (
-    Hypothesis("sign", lambda e, x, y: close(_constant(e), -1, e.tolerance),
-               "b = -a: the sign; one is a similarity or a gain, the other the loss (Keras' cosine is the negative)"),
-    Hypothesis("Huber", _huber,
-               "b = {k:.6g} a: {x} is the Huber loss, {y} smooth L1, which is Huber / delta (delta = {delta:.6g})"),
-    Hypothesis("half", lambda e, x, y: _is(e, 0.5), "b = {k:.6g} a: one has the factor 1/2{signed}"),
-    Hypothesis("percent", lambda e, x, y: _is(e, 100), "b = {k:.6g} a: one is in percent{signed}"),
-    Hypothesis("base 2", lambda e, x, y: _is(e, np.log(2)),
-               "b = {k:.6g} a: the base of the logarithm is 2 in one, e in the other{signed}"),
-    Hypothesis("base 10", lambda e, x, y: _is(e, np.log(10)),
-               "b = {k:.6g} a: the base of the logarithm is 10 in one, e in the other{signed}"),
-    Hypothesis("option", _option, "b = {k:.6g} a: the factor is {option} = {number:g} of {x}"),
-    Hypothesis("constant", lambda e, x, y: not close(_constant(e), 1, e.tolerance) and {"k": _constant(e)},
-               "b = {k:.6g} a on every sample: one has a constant factor, such as a loss weight"),
-)  # fmt: skip
-_SUMS = (
-    Hypothesis("sum of all", _sum("N C"),
-               "b = {formula} (N = {N}, {size}): {x} is the sum, {y} the mean over N x C elements"),
-    Hypothesis("sum of elements", _sum("C"),
-               "b = {formula} ({size}): {y} takes the mean over elements, {x} sums over them and takes the mean over "
-               "the batch (torch's KLDivLoss: reduction='mean' against 'batchmean')"),
-    Hypothesis("sum of the batch", _sum("N"),
-               "b = {formula} (N = {N}): {x} sums over the batch, {y} takes the mean over it"),
-)  # fmt: skip
+def _factor(e: Evidence) -> Iterator[str]:
+    """The constant is a known number, an option of one side, the inverse of either, or any other number."""
+    k = _constant(e)
+    known = {what + (", and the sign differs" if k < 0 else ""): n for what, n in _CONSTANTS.items()}
+    for side in "ab" if k > 0 else "":
+        options = {name: n for name, n in e.sides[side].options.items() if isinstance(n, float)}
+        known |= {f"the factor is {name} = {n:g} of {side}": n for name, n in options.items() if n > 0}
+    named = (f": {what}" for what, n in known.items() if any(close(abs(k), m, e.tolerance) for m in (n, 1 / n)))
+    if close(k, -1, e.tolerance):
+        yield "b = -a: the sign; one is a similarity or a gain, the other the loss (Keras' cosine is the negative)"
+    elif not close(k, 1, e.tolerance):
+        yield f"b = {k:.6g} a{next(named, ' on every sample: one has a constant factor, such as a loss weight')}"
 
 
-# No such factor: how are the samples related?
+def _sums(e: Evidence) -> Iterator[str]:
+    found = _product(e)
+    for x, y in ("ab", "ba") if found else ():
+        over = [n for n, power in (("N", found.batch), ("C", found.elements)) if power == POWER[x]]
+        both = " ".join(over)
+        formula = f"b = {both} a" if x == "b" else f"b = a / {f'({both})' if over[1:] else both}"
+        if over == ["N", "C"]:
+            yield f"{formula} (N = {e.count}, {found.size}): {x} is the sum, {y} the mean over N x C elements"
+        elif over == ["N"]:
+            yield f"{formula} (N = {e.count}): {x} sums over the batch, {y} takes the mean over it"
+        elif over == ["C"]:
+            yield (
+                f"{formula} ({found.size}): {y} takes the mean over elements, {x} sums over them and takes the mean "
+                "over the batch (torch's KLDivLoss: reduction='mean' against 'batchmean')"
+            )
 
 
-@measured
-def _rows(e: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values of both for single samples, and of which both are finite."""
-    a, b = e.rows("a"), e.rows("b")
-    alive = np.isfinite(a) & np.isfinite(b)
-    return a[alive], b[alive], alive
+# There is no such factor, but each sample alone gives the same.
 
 
-@measured
-def _are_equal(e: Evidence) -> bool | None:
-    """Whether the samples agree, and only the batch does not; None where a factor explains it, or too few run."""
-    a, b, _ = _rows(e)
-    if _product(e) is not None or len(a) < 2 or not (np.any(a) or np.any(b)):
-        return None
-    return np.allclose(a, b, rtol=e.tolerance, atol=e.tolerance * max(np.abs(a).max(), np.abs(b).max()))
+@either
+def _ignored(e: Evidence, x: str, y: str) -> Iterator[str]:
+    a, b = e.both_rows()
+    left = int(((a != 0) & (b != 0)).sum())
+    if 0 < left < e.count == len(e.rows(x)) and close(e.value(y) * left, e.value(x) * e.count, e.tolerance):
+        yield (
+            f"{x} counts ignored or masked samples in the mean's denominator (N = {e.count}), {y} only the {left} "
+            "others"
+        )
+
+
+@either
+def _whole_batch(e: Evidence, x: str, y: str) -> Iterator[str]:
+    is_mean = {name: close(e.value(name), e.rows(name).mean(), e.tolerance) for name in (x, y)}
+    if is_mean[y] and not is_mean[x]:
+        which = f"{x} takes the whole batch as one (its value is not the mean over samples)"
+        yield f"{which}, {y} is the mean of values per sample"
+
+
+def _other_combination(e: Evidence) -> Iterator[str]:
+    if len(e.rows("a")) >= e.count:  # all of them were run
+        yield "each sample alone gives the same, the batch does not: the samples are combined in other ways"
+
+
+# Single samples differ, and not by a factor.
 
 
 def _fits(e: Evidence, found: np.ndarray, b: np.ndarray, a: np.ndarray) -> bool:
@@ -162,169 +153,110 @@ def _fits(e: Evidence, found: np.ndarray, b: np.ndarray, a: np.ndarray) -> bool:
     return bool(np.abs(found - b).max() <= min(e.tolerance * np.abs(b).max(), ROUGH * np.abs(a - b).max()))
 
 
-def _ignored(e: Evidence, x: str, y: str) -> Found:
-    a, b, alive = _rows(e)
-    left = int(((a != 0) & (b != 0)).sum())
-    holds = bool(_are_equal(e)) and len(alive) == e.count and 0 < left < e.count
-    return holds and close(e.ratio(y, x), e.count / left, e.tolerance) and {"left": left}
+@either
+def _root(e: Evidence, x: str, y: str) -> Iterator[str]:
+    root, square = e.both_rows()[:: POWER[y]]
+    if (square >= 0).all() and _fits(e, np.sqrt(square), root, square):
+        of_batch = close(e.value(x), np.sqrt(abs(e.value(y))), e.tolerance)
+        yield f"{x} is the square root of {y}{'' if of_batch else ' of each sample'}: root against squared"
 
 
-def _whole_batch(e: Evidence, x: str, y: str) -> Found:
-    is_mean = {name: close(e.value(name), e.rows(name).mean(), e.tolerance) for name in (x, y)}
-    return bool(_are_equal(e)) and is_mean[y] and not is_mean[x]
-
-
-_BATCHES = (
-    Hypothesis("ignored", _ignored, "{x} counts ignored or masked samples in the mean's denominator (N = {N}), {y} "
-               "only the {left} others"),
-    Hypothesis("whole batch", _whole_batch, "{x} takes the whole batch as one (its value is not the mean over "
-               "samples), {y} is the mean of values per sample"),
-    Hypothesis("combined", lambda e, x, y: bool(_are_equal(e)) and len(e.rows(x)) >= e.count,  # if all were run
-               "each sample alone gives the same, the batch does not: the samples are combined in other ways"),
-)  # fmt: skip
-
-
-def _root(e: Evidence, x: str, y: str) -> Found:
-    rows = dict(zip("ab", _rows(e), strict=False))
-    if _are_equal(e) is not False or (rows[y] < 0).any() or not _fits(e, np.sqrt(rows[y]), rows[x], rows[y]):
-        return False
-    of_batch = close(e.value(x), np.sqrt(abs(e.value(y))), e.tolerance)
-    return {"of_each": "" if of_batch else " of each sample"}
-
-
-@measured
-def _fitted_line(e: Evidence) -> tuple[float, float] | None:
-    """Slope and offset of b as a line over a, if it is one."""
-    a, b, _ = _rows(e)
-    if _are_equal(e) is not False or len(a) < 3 or np.ptp(a) <= e.tolerance * np.abs(a).max():
-        return None
+def _line(e: Evidence) -> Iterator[str]:
+    a, b = e.both_rows()
+    if len(a) < 3 or np.ptp(a) <= e.tolerance * np.abs(a).max():
+        return
     slope, offset = (float(x) for x in np.polyfit(a, b, 1))
     whole = close(e.value("b"), slope * e.value("a") + offset, 10 * e.tolerance)
     rises = abs(slope) * np.ptp(a) > ROUGH * e.tolerance * abs(offset)  # else b is a constant
     shifted = abs(offset) > e.tolerance * np.abs(b).max()  # else it is a factor, which was refused
-    return (slope, offset) if whole and rises and shifted and _fits(e, slope * a + offset, b, a) else None
+    if not (whole and rises and shifted and _fits(e, slope * a + offset, b, a)):
+        return
+    plus, larger = ("+", "b") if offset > 0 else ("-", "a")
+    known = [(k * n, f"the normalising constant {name} is in {larger} only")
+             for name, k in _NORMALISING.items() for n in (1, e.elements)]  # fmt: skip
+    known.append((1, "one is 1 - s, the other -s (the cosine distance against Keras' negative cosine)"))
+    named = (f": {what}" for number, what in known if close(abs(offset), number, 10 * e.tolerance))
+    if close(slope, 1, e.tolerance):
+        other = " on every sample: a constant offset, such as a normalising constant"
+        yield f"b = a {plus} {abs(offset):.6g}{next(named, other)}"
+    elif close(slope, -1, e.tolerance) and close(offset, 1, 10 * e.tolerance):
+        yield "b = 1 - a: the sign; one is a similarity, the other the distance 1 - s"
+    else:
+        yield f"b = {slope:.6g} a {plus} {abs(offset):.6g} on every sample: a factor and an offset"
 
 
-def _line(slope: float | None = None, offsets: tuple[float, ...] = (), of_elements: bool = False) -> Test:
-    """Whether b is a line over a of this slope, with one of these offsets of a sample, or of each of its elements."""
-
-    def test(e: Evidence, x: str, y: str) -> Found:
-        line = _fitted_line(e)
-        if line is None or (slope is not None and not close(line[0], slope, e.tolerance)):
-            return False
-        wanted = [offset * n for offset in offsets for n in (1, e.elements if of_elements else 1)]
-        if offsets and not any(close(line[1], number, 10 * e.tolerance) for number in wanted):
-            return False
-        plus, larger = ("+", "b") if line[1] > 0 else ("-", "a")
-        return {"slope": line[0], "offset": abs(line[1]), "plus": plus, "larger": larger}
-
-    return test
-
-
-def _constant_of(name: str, number: float) -> Hypothesis:
-    """A constant that only makes a density integrate to one, per sample or per element."""
-    sentence = "b = a {plus} {offset:.6g}: the normalising constant " + name + " is in {larger} only"
-    return Hypothesis(name, _line(1, (number, -number), of_elements=True), sentence)
-
-
-_LINES = (
-    Hypothesis("root", _root, "{x} is the square root of {y}{of_each}: root against squared"),
-    _constant_of("0.5 log(2 pi)", 0.5 * np.log(2 * np.pi)),
-    _constant_of("log(2 pi)", np.log(2 * np.pi)),
-    _constant_of("log 2", np.log(2)),
-    Hypothesis("one more", _line(1, (1, -1)),
-               "b = a {plus} 1: one is 1 - s, the other -s (the cosine distance against Keras' negative cosine)"),
-    Hypothesis("offset", _line(1), "b = a {plus} {offset:.6g} on every sample: a constant offset, such as a "
-               "normalising constant"),
-    Hypothesis("one minus", _line(-1, (1,)), "b = 1 - a: the sign; one is a similarity, the other the distance 1 - s"),
-    Hypothesis("line", _line(), "b = {slope:.6g} a {plus} {offset:.6g} on every sample: a factor and an offset"),
-)  # fmt: skip
-
-
-@measured
-def _of_targets(e: Evidence, of: str) -> dict[float, float]:
-    """b / a for targets that are all of one "class", or all 1 or 0 ("bit"), where that is the same for all predictions;
-    nothing if it is not, or if it is the same for all targets."""
-    aligned = e.y_true.shape == e.y_pred.shape
-    is_hot = aligned and e.classes > 1 and np.isin(e.y_true, (0, 1)).all() and (e.y_true.sum(axis=-1) == 1).all()
-    labels = e.y_true if e.is_labels else e.y_true.argmax(axis=-1) if is_hot else np.zeros(0, int)
-    targets = {k: np.eye(e.classes)[np.full(labels.shape, k)] if is_hot else k for k in np.unique(labels).tolist()}
-    if of == "bit":
-        targets = {1.0: 1.0, 0.0: 0.0} if aligned and ((e.y_true >= 0) & (e.y_true <= 1)).all() else {}
+def _ratios(e: Evidence, targets: Mapping[float, object]) -> dict[float, float]:
+    """b / a if all targets are one of these; nothing if it depends on the predictions, or not on the targets."""
     found = {}
     for k, target in targets.items():
-        a, b = (e.on(target).rows(name) for name in ("a", "b"))
-        if len(a) < 2 or not np.allclose(b / a, b[0] / a[0], rtol=10 * e.tolerance, atol=0):  # or nan: both are 0
+        a, b = (e.on(target).rows(name) for name in "ab")
+        if len(a) < 2 or not np.allclose(b / a, b[0] / a[0], rtol=10 * e.tolerance, atol=0):  # nan: both are 0
             return {}
         found[k] = float(b[0] / a[0])
-    same = np.allclose([*found.values()], next(iter(found.values()), 0), rtol=max(SMALL, 10 * e.tolerance), atol=0)
-    return {} if same else found
+    ratios = [*found.values()]
+    return {} if np.allclose(ratios, ratios[:1] or 0, rtol=max(SMALL, 10 * e.tolerance), atol=0) else found
 
 
-@measured
-def _weights(e: Evidence) -> dict[str, np.ndarray]:
-    """b / a of the samples, if these are the sample weights (or their inverse), or class weights."""
-    a, b, alive = _rows(e)
-    if _are_equal(e) is not False or len(alive) != e.count:
-        return {}
-    if e.weight is not None and e.weight.shape == (e.count,):
-        for ratios in (e.weight[alive], 1 / e.weight[alive]):
-            if np.allclose(b, a * ratios, rtol=10 * e.tolerance, atol=0):
-                return {"sample weights": ratios}
-    labels = e.y_true if e.is_labels else e.y_true.argmax(axis=-1)
-    of_class = _of_targets(e, "class") if labels.ndim == 1 else {}
-    return {"class weights": np.asarray([of_class[k] for k in labels[alive].tolist()])} if of_class else {}
-
-
-def _weighted_mean(e: Evidence, x: str, y: str) -> Found:
-    for name, ratios in _weights(e).items():
-        factors = ratios ** _POWER[y]
+def _weights(e: Evidence) -> Iterator[str]:
+    """b / a of the samples is the sample weights, or depends on the class."""
+    a, b = e.rows("a"), e.rows("b")
+    if len(a) != e.count:
+        return
+    is_hot = e.aligned and e.classes > 1 and np.isin(e.y_true, (0, 1)).all() and (e.y_true.sum(-1) == 1).all()
+    labels = e.y_true if e.is_labels else e.y_true.argmax(-1) if is_hot else np.zeros(0, int)
+    one_hot = np.eye(e.classes)
+    classes = np.unique(labels).tolist() if labels.shape == a.shape else []
+    of_class = _ratios(e, {k: one_hot[np.full(labels.shape, k)] if is_hot else k for k in classes})
+    found = {"class weights": np.asarray([of_class[k] for k in labels.tolist()])} if of_class else {}
+    ignores = ""
+    if e.weight is not None and e.weight.shape == a.shape:
+        for x in "ab":
+            if np.allclose(b, a * e.weight ** -POWER[x], rtol=10 * e.tolerance, atol=0):
+                found, ignores = {"sample weights": e.weight ** -POWER[x]}, x
+    for (weights, ratios), (x, y) in itertools.product(found.items(), ("ab", "ba")):
+        factors = ratios ** POWER[y]
         sums = {f"the number of samples, N = {e.count}": factors.mean(), "nothing": factors.sum()}
-        for by, total in sums.items():
-            if close(e.ratio(y, x), total, 10 * e.tolerance):
-                return {"weights": name, "by": by}
-    return False
+        by = [by for by, total in sums.items() if close(e.value(y), total * e.value(x), 10 * e.tolerance)]
+        if by:
+            yield f"weighted mean: {x} divides by the sum of the {weights}, {y} by {by[0]}"
+            return
+    if ignores:
+        yield f"{ignores} ignores the sample weights"
+    elif of_class:
+        shown = ", ".join(f"{k}: {ratio:.4g}" for k, ratio in list(of_class.items())[:6])
+        yield f"class weights: b / a depends on the class only ({shown})"
 
 
-def _without_weights(e: Evidence, x: str, y: str) -> Found:
-    a, b, alive = _rows(e)
-    weight = np.ones(len(alive)) if e.weight is None else e.weight[alive]
-    return "sample weights" in _weights(e) and np.allclose(b, a * weight ** _POWER[y], rtol=10 * e.tolerance)
-
-
-_WEIGHTS = (
-    Hypothesis("weighted mean", _weighted_mean, "weighted mean: {x} divides by the sum of the {weights}, {y} by {by}"),
-    Hypothesis("without weights", _without_weights, "{x} ignores the sample weights"),
-    Hypothesis("class weights", lambda e, x, y: "class weights" in _weights(e) and {
-        "shown": ", ".join(f"{k}: {ratio:.4g}" for k, ratio in list(_of_targets(e, "class").items())[:6])
-    }, "class weights: b / a depends on the class only ({shown})"),
-)  # fmt: skip
-
-
-def _bits(e: Evidence, x: str, holds: Callable[[float, float], bool]) -> Found:
-    """Whether something holds of what x is of the other side for targets of 1 and for those of 0."""
-    found = _of_targets(e, "bit") if len(e.arrays) == 2 else {}
+def balance(e: Evidence) -> Iterator[str]:
+    """b / a depends on whether the targets are 1 or 0, and nothing else."""
+    fit = e.aligned and len(e.arrays) == 2 and ((e.y_true >= 0) & (e.y_true <= 1)).all()
+    found = _ratios(e, {1: 1.0, 0: 0.0}) if fit else {}
     if not found or not 0 < min(found.values()) <= max(found.values()) < np.inf:
-        return False
-    one, zero = (found[bit] ** _POWER[x] for bit in (1.0, 0.0))
-    alone = [f"the class y = {bit} alone is" for bit, other in ((1, zero), (0, one)) if close(other, 1, ROUGH)]
-    shown = f"(b / a is {found[1.0]:.4g} where y_true = 1 and {found[0.0]:.4g} where it is 0)"
-    return holds(one, zero) and {"shown": shown, "alpha": one, "which": alone[0] if alone else "the classes are"}
-
-
-BALANCE = (
-    Hypothesis("focal alpha", lambda e, x, y: _bits(e, x, lambda one, zero: close(one + zero, 1, 100 * e.tolerance)),
-               "focal alpha: {x} weighs y = 1 by alpha = {alpha:.4g} and y = 0 by 1 - alpha, {y} ignores alpha "
-               "{shown}"),
-    Hypothesis("other alpha", lambda e, x, y: _bits(e, x, lambda one, zero: close(one * zero, 1, 100 * e.tolerance)),
-               "focal alpha is on the other class: alpha and 1 - alpha are exchanged {shown}"),
-    Hypothesis("class balance", lambda e, x, y: _bits(e, "b", lambda one, zero: True),
-               "class balance (focal alpha, pos_weight): {which} weighed differently {shown}"),
-)  # fmt: skip
-_SCALES = first(every(first(*_FACTORS), *_SUMS), *_BATCHES, *_LINES, *_WEIGHTS)
+        return
+    shown = f"(b / a is {found[1]:.4g} where y_true = 1 and {found[0]:.4g} where it is 0)"
+    for x, y in ("ab", "ba"):
+        alpha, other = (found[bit] ** POWER[x] for bit in (1, 0))
+        if close(alpha + other, 1, 100 * e.tolerance):
+            weighs = f"{x} weighs y = 1 by alpha = {alpha:.4g} and y = 0 by 1 - alpha"
+            yield f"focal alpha: {weighs}, {y} ignores alpha {shown}"
+            return
+    if close(found[1] * found[0], 1, 100 * e.tolerance):
+        yield f"focal alpha is on the other class: alpha and 1 - alpha are exchanged {shown}"
+        return
+    alone = [f"the class y = {bit} alone is" for bit in (1, 0) if close(found[1 - bit], 1, ROUGH)]
+    which = alone[0] if alone else "the classes are"
+    yield f"class balance (focal alpha, pos_weight): {which} weighed differently {shown}"
 
 
 def scales(e: Evidence) -> list[str]:
-    """How b follows from a, if a factor, an offset or the way samples are combined is all that differs."""
-    differ = np.isfinite(e.gap) and not close(e.value("a"), e.value("b"), e.tolerance)
-    return _SCALES(e) if differ else []
+    """How b follows from a, if only a factor, an offset, or how samples are combined differs."""
+    if not np.isfinite(e.gap) or close(e.value("a"), e.value("b"), e.tolerance):
+        return []
+    if _product(e) is not None:
+        return [*every(first(_huber, _factor), _sums)(e)]
+    a, b = e.both_rows()
+    size = max(np.abs(a).max(initial=0), np.abs(b).max(initial=0))
+    if not size or len(a) < 2:
+        return []
+    same = np.allclose(a, b, rtol=e.tolerance, atol=e.tolerance * size)
+    return [*first(*((_ignored, _whole_batch, _other_combination) if same else (_root, _line, _weights)))(e)]

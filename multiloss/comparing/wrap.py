@@ -10,7 +10,6 @@ import importlib.util
 import inspect
 import sys
 import types
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from multiloss.catalogue import get
 from multiloss.comparing.run import Side, parameters
 from multiloss.engine import registry
 from multiloss.engine.loss import LossObject
-from multiloss.porting import objects, written
+from multiloss.porting import objects, parse
 
 _OF_ROOT = {
     "torch": "torch", "torchvision": "torch", "tensorflow": "tensorflow", "keras": "keras", "jax": "jax",
@@ -61,19 +60,19 @@ _LAYOUTS = {
 
 
 def make(name: str, item: Any, order: str | None, arrays_of: str | None) -> Side:
-    """Side "a" or "b" of the callable or written form that a user gave; TypeError where that is no loss.
+    """Side "a" or "b" of the callable or written form that a user gave; TypeError if that is no loss.
 
-    `order` names the arrays in the order it takes them, if it is not the usual one; `arrays_of` is the framework of the
-    arrays that the user gave.
+    `order` names the arrays in the order it takes them, if it is not the usual one; `arrays_of` is the framework of
+    the arrays that the user gave.
     """
-    side = _written(name, item) if isinstance(item, str) else _live(name, item, arrays_of)
+    side = _parsed(name, item) if isinstance(item, str) else _live(name, item, arrays_of)
     if order is not None:
         side.order = tuple(order.replace(",", " ").split())
     return side
 
 
-def _written(name: str, text: str) -> Side:
-    dotted, args, kwargs = written.parse(text)
+def _parsed(name: str, text: str) -> Side:
+    dotted, args, kwargs = parse.parse(text)
     if dotted == "multiloss.get" or ("." not in dotted and not args):
         return _live(name, get(*(args if "." in dotted else (dotted,)), **kwargs), None)
     source, given = porting.resolve(text)
@@ -81,15 +80,16 @@ def _written(name: str, text: str) -> Side:
     library = module.partition(".")[0]
     if importlib.util.find_spec(library) is None:
         note = f"{library} is not installed: this is multiloss' port of it"
-        return dataclasses.replace(_live(name, porting.port(text), None), text=text, notes=[note])
-    theirs, notes = getattr(importlib.import_module(module), attribute), [f"{library}'s own"]
+        return dataclasses.replace(_live(name, porting.port(text), None), text=text, notes=(note,))
+    theirs = getattr(importlib.import_module(module), attribute)
+    notes: tuple[str, ...] = (f"{library}'s own",)
     if library == "torch":
         torch = importlib.import_module("torch")
         given = {key: torch.tensor(value, dtype=torch.float64) if isinstance(value, list | tuple) else value
                  for key, value in given.items()}  # fmt: skip
     if library == "keras" and source.is_class and "dtype" not in given:
         given["dtype"] = "float64"
-        notes.append("made with dtype='float64'")
+        notes += ("made with dtype='float64'",)
     side = _live(name, theirs(**given) if source.is_class else functools.partial(theirs, **given), None)
     return dataclasses.replace(side, text=text, notes=notes, order=source.data or side.order)
 
@@ -107,8 +107,9 @@ def _live(name: str, item: Any, arrays_of: str | None) -> Side:
         frameworks = (item.backend or arrays_of or "numpy",)
         return Side(item, text, spec.definition.inputs, frameworks, spec.definition, options, "multiloss")
     inner = item.func if isinstance(item, functools.partial) else item
+    root, names = _package(inner), parameters(item)[:2]
     side = Side(item, _text(item), ("y_true", "y_pred"), _frameworks(inner, arrays_of))
-    root, names = _root(inner), parameters(item)[:2]
+    side.library = root if _OF_ROOT.get(root, "numpy") != "numpy" else None
     if found := objects.identify(item, porting.sources()):
         source = porting.sources()[found[0]]
         side.call, side.order = _LAYOUTS.get(found[0], lambda call: call)(item), source.data
@@ -117,27 +118,39 @@ def _live(name: str, item: Any, arrays_of: str | None) -> Side:
             side.definition, side.options = registry.find(row.loss), row.options
     elif root in ("torch", "optax") or (len(names) == 2 and names[0] in _PREDICTED and names[1] in _TRUE):
         side.order = ("y_pred", "y_true")
-    side.library = root if root in _OF_ROOT and root != "numpy" else None
     return side
 
 
 def _frameworks(item: Any, arrays_of: str | None) -> tuple[str, ...]:
     """Where it may run, the likeliest first: where it comes from; what its class or its code names; what is here."""
-    own = _OF_ROOT.get(_root(item), "numpy")
-    if own != "numpy":
-        return (own,)
-    bases = {_OF_ROOT.get(base.__module__.partition(".")[0]) for base in type(item).__mro__}
-    for framework in ("torch", "keras"):
-        if framework in bases:
-            return (framework,)
-    tried = [*_mentioned(item), arrays_of, "numpy", "torch", "jax", "tensorflow"]
+    own = [_OF_ROOT.get(_package(item)), *(_OF_ROOT.get(_package(base)) for base in type(item).__mro__)]
+    found = next((framework for framework in own if framework not in (None, "numpy")), None)
+    tried = [found] if found else [*_mentioned(item), arrays_of, "numpy", "torch", "jax", "tensorflow"]
     return tuple(dict.fromkeys(framework for framework in tried if framework in sys.modules))
 
 
-def _root(item: Any) -> str:
-    """The package that a function, or the class of an object, is of."""
-    module = (inspect.isroutine(item) and getattr(item, "__module__", None)) or type(item).__module__
-    return str(module).partition(".")[0]
+def _package(thing: Any) -> str:
+    """The package that a module, class, function or object is of."""
+    module = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None)
+    return str(module or type(thing).__module__).partition(".")[0]
+
+
+def _mentioned(item: Any) -> list[str]:
+    """The frameworks whose modules, functions or objects the code of a function names."""
+    written = (getattr(item, "__func__", item), getattr(type(item), "forward", None), vars(type(item)).get("__call__"))
+    function = next((one for one in written if hasattr(one, "__code__")), None)
+    if function is None:
+        return []
+    known, codes = dict(function.__globals__), [function.__code__]
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # not filled yet
+            known[name] = cell.cell_contents
+    for code in codes:
+        codes += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
+    names = [name for code in codes for name in (*code.co_names, *code.co_freevars)]
+    # A name that is not known may be a module that the function imports.
+    found = [_OF_ROOT.get(name if known.get(name) is None else _package(known[name]), "numpy") for name in names]
+    return [framework for framework in found if framework != "numpy"]
 
 
 def _text(item: Any) -> str:
@@ -147,36 +160,5 @@ def _text(item: Any) -> str:
     named = getattr(item, "__qualname__", None)
     if named is None:
         options = f"reduction={item.reduction!r}" if hasattr(item, "reduction") else ""
-        return f"{_root(item)} {type(item).__qualname__}({options})"
-    module = str(getattr(item, "__module__", "") or "")
-    return f"{module}.{named}" if module.partition(".")[0] in _OF_ROOT else str(named)
-
-
-def _mentioned(item: Any) -> list[str]:
-    """The frameworks whose modules, functions or objects the code of a function names, but NumPy."""
-    functions = (
-        getattr(item, "__func__", item),
-        getattr(type(item), "forward", None),
-        vars(type(item)).get("__call__"),
-    )
-    function = next((one for one in functions if hasattr(one, "__code__")), None)
-    if function is None:
-        return []
-    things = dict(function.__globals__)
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with contextlib.suppress(ValueError):  # not filled yet
-            things[name] = cell.cell_contents
-    found = []
-    for name in _names(function.__code__):
-        thing = things.get(name)
-        module = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None)
-        module = module or (name if thing is None else type(thing).__module__)  # a function may import what it names
-        found.append(_OF_ROOT.get(str(module).partition(".")[0], "numpy"))
-    return [framework for framework in found if framework != "numpy"]
-
-
-def _names(code: types.CodeType) -> Iterable[str]:
-    yield from (*code.co_names, *code.co_freevars)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)
+        return f"{_package(item)} {type(item).__qualname__}({options})"
+    return f"{item.__module__}.{named}" if _package(item) in _OF_ROOT else str(named)

@@ -9,7 +9,7 @@ from typing import Any
 from multiloss.catalogue import get
 from multiloss.engine import dispatch
 from multiloss.engine import loss as losses
-from multiloss.porting import native, objects, written
+from multiloss.porting import native, objects, parse
 from multiloss.porting import variants as variants  # which answers for names such as keras.kl_divergence
 from multiloss.porting.rows import RefusedError, Rows, Source
 
@@ -130,8 +130,8 @@ def resolve(source: Any) -> tuple[Source, dict[str, Any]]:
     """The source that a written form or an object is, and its arguments by name."""
     known = sources()
     if isinstance(source, str):
-        name, args, kwargs = written.parse(source)
-        found = known[written.canonical(name, known)]
+        name, args, kwargs = parse.parse(source)
+        found = known[parse.canonical(name, known)]
         return found, found.arguments(args, kwargs)
     identified = objects.identify(source, known)
     if identified is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from multiloss.engine.loss import Spec, make_spec
 from multiloss.engine.options import KERAS_WEIGHTED
-from multiloss.porting import objects, written
+from multiloss.porting import objects, parse
 from multiloss.porting.rows import RefusedError, Source
 
 LIBRARIES = {"torch.nn": "torch", "keras.losses": "keras", "optax": "jax", "optax.losses": "jax"}
@@ -117,7 +117,7 @@ def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
 def from_source(text: str, library: str, known: dict[str, Source]) -> Native | None:
     """What a loss was ported from, if it comes from that library."""
     try:
-        name, args, kwargs = written.parse(text)
+        name, args, kwargs = parse.parse(text)
     except ValueError:  # made with an object that is no literal: a distance
         return None
     source = known[name]

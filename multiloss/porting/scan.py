@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from multiloss import porting
-from multiloss.porting import written
+from multiloss.porting import parse
 from multiloss.porting.rows import Source
 
 _COMPILED = {
@@ -128,7 +128,7 @@ def _aliases(tree: ast.AST) -> dict[str, str]:
 
 
 def _members(module: str) -> list[str]:
-    full = written.SHORT.get(module, module) + "."
+    full = parse.SHORT.get(module, module) + "."
     return [name.removeprefix(full) for name in porting.sources() if name.startswith(full)]
 
 
@@ -142,7 +142,7 @@ def _losses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[ast.expr, 
             continue
         called.add(id(where))
         try:
-            name = written.canonical(written.dotted(where), known, aliases)
+            name = parse.canonical(parse.dotted(where), known, aliases)
         except ValueError:
             continue
         yield node, name
@@ -155,7 +155,7 @@ def _what_is_called(node: ast.Call, aliases: dict[str, str]) -> ast.expr:
 
 def _is_partial(node: ast.Call, aliases: dict[str, str]) -> bool:
     try:
-        first, dot, rest = written.dotted(node.func).partition(".")
+        first, dot, rest = parse.dotted(node.func).partition(".")
     except ValueError:
         return False
     return aliases.get(first, first) + dot + rest == "functools.partial"
@@ -238,7 +238,7 @@ class _Given:
         for name, value in options:
             if name in source.parameters and name not in _WITHOUT_EFFECT:
                 try:
-                    given.arguments[name] = written.literal(value, name, constants)
+                    given.arguments[name] = parse.literal(value, name, constants)
                 except ValueError:
                     given._misses(f"{name} is computed by {ast.unparse(value)[:80]}")
         if given.unread and source.is_class:
