@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import multiloss
 from helpers.arrays import framework, jit, to_native, to_numpy
 from multiloss.engine.registry import TABLES
-from reference import center_family as reference
+from reference import center as reference
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "contrastive_center": {"delta": 0.5},

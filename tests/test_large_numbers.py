@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from helpers.arrays import native_grad, native_second, to_native, to_numpy
+from helpers.arrays import jit, native_grad, native_second, to_native, to_numpy
 
 
 def single(backend: str, x: Any) -> Any:
@@ -146,3 +146,19 @@ def test_other_mining(backend: str, mining: str) -> None:
     np.testing.assert_allclose(to_numpy(value), 1e14, rtol=1e-6)
     # Each of the first two: the distance of 5 along (3, 4) / 5, twice, and the outlier's along the first axis.
     np.testing.assert_allclose(to_numpy(gradient), [[-0.1, -0.8], [1.1, 0.8], [-1.0, 0.0]], atol=1e-6)
+
+
+@pytest.mark.graph
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
+def test_log_cosh_of_infinite_errors(backend: str) -> None:
+    """The derivative is the sign of the error, by the prediction and by the target, compiled too."""
+    loss = multiloss.get("log_cosh", backend=backend, axis=(), reduction="sum", validate=False)
+    target, infinite = (to_native(backend, np.array(x, np.float32)) for x in ([0.0, 0.0], [np.inf, -np.inf]))
+    signs = [[1, -1], [-1, 1]]
+    _, found = loss.value_and_grad(target, infinite, wrt=("y_pred", "y_true"))
+    np.testing.assert_array_equal([to_numpy(x) for x in found], signs)
+    if backend in ("torch", "tensorflow", "jax"):
+        compiled = jit(backend, loss)
+        by_pred = native_grad(backend, lambda x: compiled(target, x), infinite)
+        by_true = native_grad(backend, lambda x: compiled(x, infinite), target)
+        np.testing.assert_array_equal([by_pred, by_true], signs)

@@ -6,7 +6,7 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
-from .entry import Edge, add
+from .entry import ENTRIES, STEP, Edge, add
 
 Number = Any
 Row = list[Any]
@@ -20,8 +20,18 @@ def softmax(z: Row) -> Row:
 
 
 def log(p: Number, epsilon: float) -> Number:
-    """log(max(p, epsilon))."""
-    return mp.log(max(p, mp.mpf(epsilon)))
+    """log(max(p, epsilon)); differences at the floor itself are those of log p."""
+    return mp.log(p if p > epsilon - 2 * STEP else mp.mpf(epsilon))
+
+
+def xlog(x: Number, p: Number, epsilon: float) -> Number:
+    """x log p, 0 log 0 = 0."""
+    return x * log(p, epsilon) if x else mp.mpf(0)
+
+
+def softplus(x: Number) -> Number:
+    """log(1 + exp(x)) = -log(chance(-x))."""
+    return mp.log1p(mp.exp(x))
 
 
 def chance(z: Number) -> Number:
@@ -85,10 +95,12 @@ def binary_crossentropy(
     s = mp.mpf(label_smoothing)
     t = t * (1 - s) + s / 2
     if from_logits:
-        p, epsilon = chance(p), 0.0
-    return -mp.mpf(pos_weight) * t * log(p, epsilon) - (1 - t) * log(1 - p, epsilon)
+        return mp.mpf(pos_weight) * t * softplus(-p) + (1 - t) * softplus(p)
+    return -mp.mpf(pos_weight) * xlog(t, p, epsilon) - xlog(1 - t, 1 - p, epsilon)
 
 
+LN2 = np.log(2)
+LOGITS = {"from_logits": True}
 WEIGHTED = {"pos_weight": 2.5}
 add("binary_crossentropy", binary_crossentropy, "element", unit,
     options=({}, WEIGHTED, {"pos_weight": 0.0}, {**WEIGHTED, "label_smoothing": 0.25}))  # fmt: skip
@@ -103,8 +115,72 @@ add(
         Edge(([[1.0, 0.0]], [[0.0, 0.0]]), [1.5 * np.log(2)], "(2 log 2 + log 2) / 2",
              {"from_logits": True, "pos_weight": 2.0}, [[-0.5, 0.25]]),
         Edge(([[1.0]], [[0.0]]), [2.0 * np.log(1e7)], "the floor", {"pos_weight": 2.0}, [[0.0]]),
+        Edge(([[1.0, 0.0]], [[0.5, 0.75]]), [1.5 * LN2], "log 2 and 2 log 2", {}, [[-1.0, 2.0]]),
+        Edge(([[0.0]], [[1.0]]), [3 * np.log(10)], "the floor of 1 - p", {"epsilon": 1e-3}, [[0.0]]),
+        Edge(([[1.0]], [[1.0]]), [0.0], "0 log 0 = 0", {"epsilon": 0.0}, [[-1.0]]),
+        Edge(([[1.0]], [[0.25]]), [1.5 * LN2 + 0.25 * np.log(4 / 3)], "3/4 of log 4, 1/4 of log 4/3",
+             {"label_smoothing": 0.5}, [[-3 + 1 / 3]]),
+        Edge(([[0.0]], [[-40.0]]), [float(mp.exp(-40))], "log1p(e^-40): the tail", {"from_logits": True}),
     ),
 )  # fmt: skip
+
+
+def categorical_crossentropy(
+    t: Row, p: Row, from_logits: bool = False, label_smoothing: float = 0.0, epsilon: float = 1e-7,
+    normalize: bool = False,
+) -> Number:  # fmt: skip
+    """-sum_k t_k log p_k."""
+    q, floor = distribution(p, from_logits, normalize), 0.0 if from_logits else epsilon
+    return -mp.fsum(xlog(x, y, floor) for x, y in zip(smoothed(t, label_smoothing), q, strict=True))
+
+
+def sparse_categorical_crossentropy(t: int, p: Row, **options: Any) -> Number:
+    """The same of one-hot targets."""
+    return categorical_crossentropy(one_hot(t, len(p)), p, **options)
+
+
+FLOOR = 7 * np.log(10)
+SMOOTHED = {"label_smoothing": 0.3}
+OF_CHANCES = ({}, {"epsilon": 0.0}, {"epsilon": 0.3}, {"normalize": True}, {"epsilon": 0.0, **SMOOTHED},
+              {"normalize": True, **SMOOTHED})  # fmt: skip
+add(
+    "categorical_crossentropy",
+    categorical_crossentropy,
+    "row",
+    unit,
+    options=OF_CHANCES,
+    edges=(
+        Edge(([[0.5, 0.5]], [[2.0, 6.0]]), [np.log(16 / 3) / 2], "1/4 and 3/4", {"normalize": True}),
+        Edge(([[1.0, 1.0, 0.0]], [[1.0, 2.0, 3.0]]), [3.8152119288887612], "rosetta, section 4: 3.8152", LOGITS),
+        Edge(
+            ([[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5]] * 2), [LN2, 2 * LN2], "weights of 1 and 2", {"class_weight": (1, 3)}
+        ),
+    ),
+)
+add("categorical_crossentropy", categorical_crossentropy, "row", soft, options=(LOGITS, {**LOGITS, **SMOOTHED}))
+add("sparse_categorical_crossentropy", sparse_categorical_crossentropy, "row", labelled_unit, options=OF_CHANCES)
+add("sparse_categorical_crossentropy", sparse_categorical_crossentropy, "row", labelled,
+    options=(LOGITS, {**LOGITS, **SMOOTHED}), edges=(
+        Edge(([1, 1, 0], [[0.5, 0.5]] * 3), [3 * LN2, 3 * LN2, 0.0], "weights of 1 and 3, a label ignored",
+             {"class_weight": (1, 3), "ignore_index": 0}),
+        *(Edge(([0], [[3.1 * scale, 3.0, 3.0]]), [loss], "log1p(2 exp(3 - 3.1 scale)): issue 3, item 6", LOGITS)
+          for scale, loss in ((1, 1.0330687599495758), (2, 0.0783715347709484))),
+    ))  # fmt: skip
+for name, of_first, of_second in (
+    ("categorical_crossentropy", [[1.0, 0.0]], [[0.0, 1.0]]), ("sparse_categorical_crossentropy", [0], [1]),
+):  # fmt: skip
+    first: Any = of_first
+    second: Any = of_second
+    ENTRIES[name][0].edges += (
+        Edge((second, [[0.5, 0.5]]), [LN2], "log 2", {}, [[0.0, -2.0]]),
+        Edge((second, [[0.2, 0.2]]), [np.log(5)], "rosetta, section 4: torch's nll_loss of log p", {}, [[0.0, -5.0]]),
+        Edge((second, [[0.2, 0.2]]), [LN2], "and Keras'", {"normalize": True}, [[2.5, -2.5]]),
+        Edge((first, [[0.0, 1.0]]), [FLOOR], "the floor", {}, [[0.0, 0.0]]),
+        Edge((first, [[1e4, -1e4]]), [0.0], "right and certain", LOGITS, [[0.0, 0.0]]),
+        Edge((second, [[1e4, -1e4]]), [2e4], "wrong and certain", LOGITS, [[1.0, -1.0]]),
+        Edge((first, [[0.0, float(mp.log(3))]]), [0.75 * np.log(4) + 0.25 * np.log(4 / 3)],
+             "targets 3/4, 1/4; softmax 1/4, 3/4", {**LOGITS, "label_smoothing": 0.5}, [[-0.5, 0.5]]),
+    )  # fmt: skip
 
 
 def binary_focal_crossentropy(
@@ -121,7 +197,6 @@ def binary_focal_crossentropy(
     return alpha_t * (1 - p_t) ** mp.mpf(gamma) * (-t * log(p, floor) - (1 - t) * log(1 - p, floor))
 
 
-LOGITS = {"from_logits": True}
 add("binary_focal_crossentropy", binary_focal_crossentropy, "element", unit, options=(
     {}, {"gamma": 0.0}, {"gamma": 0.5}, {"alpha": 0.25}, {"label_smoothing": 0.25, "alpha": 0.75}, {"epsilon": 0.0},
     {**LOGITS, "gamma": 1.5}), edges=(

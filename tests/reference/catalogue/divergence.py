@@ -7,6 +7,7 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
+from .classification import xlog
 from .entry import Edge, add
 
 Vector = list[Any]
@@ -33,11 +34,6 @@ def logarithms_of(inputs: Any, of_target: bool, of_prediction: bool) -> Any:
         return np.log(t) if of_target else t, np.log(p) if of_prediction else p
 
     return make
-
-
-def xlog(x: Any, y: Any, epsilon: float) -> Any:
-    """x log y, y not below epsilon; 0 log 0 = 0."""
-    return mp.mpf(0) if x == 0 else x * mp.log(max(y, mp.mpf(epsilon)))
 
 
 def floors(epsilon: float, log_input: bool, log_target: bool) -> tuple[float, float]:
@@ -108,6 +104,9 @@ add(
         Edge((ONE, HALVES), [LN2], "without a floor", {"epsilon": 0.0}, gradient=[[-2.0, 0.0]]),
         Edge((ONE, ONE), [0.0], "0 log 0 = 0", {"epsilon": 0.0}, gradient=[[-1.0, 0.0]]),
         Edge(([[0.0, 1.0]], ONE), [-LN_FLOOR], "Keras: 16.118", gradient=[[0.0, 0.0]]),
+        Edge(([[0.5, 0.5, 0.0, 0.0]], [[0.25] * 4]), [LN2], "1 bit (issue 3, item 6)", gradient=[[-2, -2, 0, 0]]),
+        Edge(([[0.2, 0.2]], [[0.4, 0.4]]), [-0.4 * LN2], "nothing is renormalised", gradient=[[-0.5, -0.5]]),
+        Edge(([[2.0, 2.0]], [[0.1, 0.3]]), [0.5 * math.log(4 / 3)], "1/2, 1/2; 1/4, 3/4", {"normalize": True}),
     ),
 )
 add(
