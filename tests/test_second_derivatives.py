@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import multiloss
-from helpers.arrays import to_native, to_numpy
+from helpers.arrays import native_second, native_second_forward, to_native, to_numpy
 from helpers.calls import NAMES
 from helpers.derivatives import check_derivatives, drawn_inside
+from helpers.losses import make
 from multiloss.engine import registry
 from reference.catalogue import ENTRIES
 
@@ -79,6 +80,21 @@ def test_both_derivatives(name: str, options: dict[str, Any], y_true: np.ndarray
     check_derivatives(name, options, y_true, y_pred)
 
 
+@pytest.mark.only("torch", "tensorflow", "jax", "keras")
+@pytest.mark.parametrize(("name", "options", "y_true", "y_pred"), list(cases()))
+def test_both_are_numpys_on_every_backend(
+    backend: str, name: str, options: dict[str, Any], y_true: Any, y_pred: Any
+) -> None:
+    loss = make(backend, name, "float64", validate=False, **options)
+    try:
+        wanted = multiloss.get(name, backend="numpy", validate=False, **options).grad_and_hess(y_true, y_pred)
+    except NotImplementedError:  # without a second derivative
+        return
+    found = loss.grad_and_hess(*(to_native(backend, x) for x in (y_true, y_pred)))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(to_numpy(one), other, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize(("name", "options", "y_true", "y_pred", "first", "second"), EDGES)
 def test_edges(
     backend: str, name: str, options: dict[str, Any], y_true: Any, y_pred: Any, first: Any, second: Any
@@ -97,3 +113,23 @@ def test_an_exact_fit(name: str) -> None:
     assert np.abs(loss.value_and_grad(x, x)[1]).max() < 1e-15
     if loss.spec.definition.hess is not None:
         assert np.isfinite(loss.grad_and_hess(x, x)[1]).all()
+
+
+@pytest.mark.only("torch", "tensorflow", "jax", "keras")  # NumPy differentiates nothing by itself
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_second_derivative_of_confident_logits(backend: str, dtype: str) -> None:
+    """p (1 - p) by automatic differentiation, at 0 and in both tails, of wrong answers and of right ones."""
+    z = np.array([-80.0, -30.0, -20.0, -1e-3, -0.0, 0.0, 0.5, 20.0, 30.0, 80.0])
+    expected = np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2
+    weight = to_native(backend, np.ones(2), dtype)  # by the definition; torch's softplus gives 0 for few
+    for bits in (np.zeros_like(z), np.ones_like(z), np.full_like(z, 0.25)):
+        loss = make(backend, "binary_crossentropy", dtype, from_logits=True, axis=-1, reduction="sum")
+        t = to_native(backend, np.stack([bits, bits]), dtype)
+        for second in (native_second, native_second_forward):
+            found = second(
+                backend,
+                lambda x, t=t, loss=loss: len(z) * loss(t, x, sample_weight=weight),
+                to_native(backend, np.stack([z, z]), dtype),
+                to_native(backend, np.ones((2, len(z))), dtype),
+            )
+            np.testing.assert_allclose(found, [expected] * 2, rtol=2e-6)

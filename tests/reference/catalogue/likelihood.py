@@ -97,6 +97,8 @@ add(
         Edge(([np.nan], [1.0]), np.nan, "nan is not hidden", {"full": True, "stirling": True}),
     ),
 )
+add("poisson_nll", poisson_nll, "element", counts_and_logarithms, options=({"full": True},), wrt=("y_true",),
+    positions=(0,))  # fmt: skip
 add(
     "poisson_nll",
     poisson_nll,

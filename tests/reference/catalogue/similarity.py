@@ -54,4 +54,13 @@ def edges(zero: float) -> tuple[Edge, ...]:
 
 
 add("cosine_similarity", cosine_similarity, "row", reals, edges=edges(0.0))
-add("cosine_distance", cosine_distance, "row", reals, edges=edges(1.0))
+add(
+    "cosine_distance",
+    cosine_distance,
+    "row",
+    reals,
+    edges=(
+        *edges(1.0),
+        Edge(([[1.0, 0.0]], [[1.0, 1e-8]]), [5e-17], "angle^2 / 2, of which the difference 1 - cosine has nothing"),
+    ),
+)
