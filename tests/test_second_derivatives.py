@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from helpers.arrays import native_second, native_second_forward, to_native, to_numpy
+from helpers.arrays import dtype_name, dtypes, native_second, native_second_forward, to_native, to_numpy
 from helpers.calls import NAMES
 from helpers.derivatives import check_derivatives, drawn_inside
 from helpers.losses import make
@@ -103,6 +103,14 @@ def test_edges(
     found = multiloss.get(name, backend=backend, **options).grad_and_hess(*arrays)
     for x, wanted in zip(found, (first, second), strict=True):
         np.testing.assert_allclose(to_numpy(x), wanted, rtol=1e-6)
+
+
+def test_those_of_half_precision_come_in_it(backend: str) -> None:
+    for dtype in dtypes(backend)[:-2]:
+        arrays = [to_native(backend, np.array([[0.25, 0.5]]), dtype) for _ in range(2)]
+        for name in ("huber", "mean_squared_error", "binary_crossentropy", "categorical_crossentropy"):
+            found = multiloss.get(name, backend=backend).grad_and_hess(*arrays)
+            assert [dtype_name(x) for x in found] == [dtype] * 2
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -15,6 +15,11 @@ from .losses import CLASS_LOSSES, SPARSE, Axis, gradient, per_sample, samples, t
 Array = NDArray[np.float64]
 
 
+def _finite(x: ArrayLike) -> NDArray[Any]:
+    """Masked samples may hold anything, which has no size."""
+    return np.where(np.isfinite(x), x, 0.5) if np.asarray(x).dtype.kind == "f" else np.asarray(x)
+
+
 def _vectors(name: str, y_true: ArrayLike, y_pred: ArrayLike, axis: Axis, options: dict[str, Any]) -> tuple[Any, Any]:
     """Targets as the formula has them (one-hot, normalised, smoothed), and predictions, along one last axis."""
     t, p = targets(name, y_true, axis), samples(y_pred, axis).astype(np.float64)
@@ -27,6 +32,7 @@ def _vectors(name: str, y_true: ArrayLike, y_pred: ArrayLike, axis: Axis, option
 
 def magnitude(name: str, y_true: ArrayLike, y_pred: ArrayLike, *, axis: Axis = -1, **options: Any) -> Array:
     """Per-sample sum of the terms' absolute values."""
+    y_true, y_pred = _finite(y_true), _finite(y_pred)
     value = np.abs(per_sample(name, y_true, y_pred, axis=axis, **options))
     t, p = _vectors(name, y_true, y_pred, axis, options)
     normalize, epsilon = options.get("normalize", False), options.get("epsilon", 1e-7)
@@ -46,6 +52,7 @@ def magnitude(name: str, y_true: ArrayLike, y_pred: ArrayLike, *, axis: Axis = -
 
 def gradient_magnitude(name: str, y_true: ArrayLike, y_pred: ArrayLike, *, axis: Axis = -1, **options: Any) -> Array:
     """The same for each element of the per-sample gradient."""
+    y_true, y_pred = _finite(y_true), _finite(y_pred)
     plain = np.abs(gradient(name, y_true, y_pred, axis=axis, reduction="none", **options))
     t, p = _vectors(name, y_true, y_pred, axis, options)
     epsilon = options.get("epsilon", 1e-7)

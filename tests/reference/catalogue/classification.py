@@ -6,7 +6,7 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
-from .entry import ENTRIES, STEP, Edge, add
+from .entry import BY_BOTH, ENTRIES, STEP, Edge, add
 
 Number = Any
 Row = list[Any]
@@ -102,7 +102,7 @@ def binary_crossentropy(
 LN2 = np.log(2)
 LOGITS = {"from_logits": True}
 WEIGHTED = {"pos_weight": 2.5}
-add("binary_crossentropy", binary_crossentropy, "element", unit,
+add("binary_crossentropy", binary_crossentropy, "element", unit, **BY_BOTH,
     options=({}, WEIGHTED, {"pos_weight": 0.0}, {**WEIGHTED, "label_smoothing": 0.25}))  # fmt: skip
 add(
     "binary_crossentropy", binary_crossentropy, "element", bits,
@@ -148,6 +148,7 @@ add(
     categorical_crossentropy,
     "row",
     unit,
+    **BY_BOTH,
     options=OF_CHANCES,
     edges=(
         Edge(([[0.5, 0.5]], [[2.0, 6.0]]), [np.log(16 / 3) / 2], "1/4 and 3/4", {"normalize": True}),

@@ -8,7 +8,7 @@ import numpy as np
 from reference.information import CONTEXT as mp
 
 from .classification import xlog
-from .entry import Edge, add
+from .entry import BY_BOTH, Edge, add
 
 Vector = list[Any]
 NAN, INF = np.nan, np.inf
@@ -99,6 +99,7 @@ add(
     "row",
     distributions,
     options=({}, {"epsilon": 0.25}, {"epsilon": 0.0}, {"normalize": True}),
+    **BY_BOTH,
     edges=(
         Edge((ONE, HALVES), [LN2], "1 log 2", gradient=[[-2.0, 0.0]]),
         Edge((ONE, HALVES), [LN2], "without a floor", {"epsilon": 0.0}, gradient=[[-2.0, 0.0]]),

@@ -85,6 +85,7 @@ class Entry:
         return out
 
 
+BY_BOTH: dict[str, Any] = {"wrt": ("y_pred", "y_true"), "positions": (1, 0)}
 ENTRIES: dict[str, list[Entry]] = {}
 """name -> its entries; a loss may have several, with other inputs."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
-from .entry import Edge, add
+from .entry import BY_BOTH, Edge, add
 
 Number = Any
 
@@ -78,6 +78,7 @@ add(
         *of_the_notes(25.0, 0.75),
         Edge(([[0.0, 0.0]], [[3.0, -1.0]]), [5.0], "(9 + 1) / 2", gradient=[[3.0, -1.0]]),
     ),
+    **BY_BOTH,
 )
 add(
     "mean_absolute_error",
@@ -88,6 +89,7 @@ add(
         *of_the_notes(2.5, 0.75),
         Edge(([[0.0, 0.0]], [[0.0, -4.0]]), [2.0], "0 at the kink", gradient=[[0.0, -0.5]]),
     ),
+    **BY_BOTH,
 )
 add(
     "mean_absolute_percentage_error",
@@ -101,6 +103,7 @@ add(
         Edge(([0.0], [1e-9]), 1.0, "100 x 1e-9 / 1e-7", gradient=[1e9]),
         Edge(([3.0], [3.0]), 0.0, "the kink", gradient=[0.0]),
     ),
+    **BY_BOTH,
 )
 add(
     "mean_squared_logarithmic_error",
@@ -112,6 +115,7 @@ add(
         Edge(([0.0], [math.e - 1]), 1.0, "1 + p = e", gradient=[2 / math.e]),
         Edge(([1e-12], [2e-12]), 1e-24 * (1 - 3e-12), "no digit is lost near 0", gradient=[2e-12 * (1 - 3.5e-12)]),
     ),
+    **BY_BOTH,
 )
 add(
     "log_cosh",
@@ -124,6 +128,7 @@ add(
         Edge(([0.0], [1e-8]), 5e-17, "x^2 / 2; the textbook formula says 0", gradient=[1e-8]),
         Edge(([0.0], [1000.0]), 999.3068528194401, "1000 - ln 2; cosh(1000) is no float64", gradient=[1.0]),
     ),
+    **BY_BOTH,
 )
 add(
     "huber",
@@ -135,6 +140,7 @@ add(
         *of_the_notes(9.5 / 4, 1.5 / 4),
         Edge(([[0.0, 0.0]], [[0.5, -3.0]]), [2.0625], "1/8 and 2 (3 - 1)", {"delta": 2.0}, [[0.25, -1.0]]),
     ),
+    **BY_BOTH,
 )
 add(
     "root_mean_squared_error",
@@ -147,6 +153,7 @@ add(
         Edge(([[0.0, 0.0]], [[3.0, 4.0]]), [math.sqrt(12.5)], "3, 4, 5", gradient=[[0.3 * 2**0.5, 0.4 * 2**0.5]]),
         Edge(([[2.0, 7.0]], [[2.0, 7.0]]), [0.0], "an exact fit", gradient=[[0.0, 0.0]]),
     ),
+    **BY_BOTH,
 )
 add(
     "root_mean_squared_logarithmic_error",
@@ -157,6 +164,7 @@ add(
         *of_the_notes(math.log(111 / 101) / 2, 0.2724683344888148),
         Edge(([[2.0, 7.0]], [[2.0, 7.0]]), [0.0], "an exact fit", gradient=[[0.0, 0.0]]),
     ),
+    **BY_BOTH,
 )
 
 
