@@ -45,11 +45,9 @@ def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None) -> None:
     """Examples write files and register losses; neither stays."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
-    monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
 
 
 def run(page: Path, chosen: Callable[[Block], bool]) -> None:

@@ -14,9 +14,7 @@ from multiloss.testing import check
 Value = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def squared(y_true: Any, y_pred: Any, axis: Any) -> Any:

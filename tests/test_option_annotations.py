@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,13 +34,7 @@ def own(xp, y_true: Unknown, y_pred: "Unknown too", *, other: "Unknown" = 1, opt
 """The annotations of what is no option are not read, and one that is not understood is not in the way of the others."""
 
 
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    """What a test registers, the next one does not see."""
-    saved = dict(registry._definitions)
-    yield
-    registry._definitions.clear()
-    registry._definitions.update(saved)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def run(source: str) -> dict[str, Any]:
@@ -94,6 +89,13 @@ FORMS: list[tuple[str, str, list[tuple[Any, Any]], list[tuple[Any, str]]]] = [
     # What says nothing is read by the type of the default, as what has no annotation is.
     ("", "2", [(2.5, 2.5), (3, 3), (3.0, 3)], [("a", "option must be a number")]),
     ("Any", "2", [(2.5, 2.5)], [("a", "option must be a number")]),
+    ("", "3", [(np.float32(4), 4), (np.int64(1), 1)], [(True, "a number, got True"), (math.inf, "must be finite")]),
+    ("", "float('inf')", [(8, 8.0)], [("a", "option must be a number")]),
+    ("", "('a', 'b')", [(["x"], ["x"])], [("ab", "option must be a list, got 'ab'")]),
+    ("", "()", [([1, 2], [1, 2])], [(3, "option must be a list, got 3")]),
+    ("", "(2, 3)", [(np.array([1]), [1])], [([1, "2"], r"option\[1\] must be a number, got '2'")]),
+    ("", "(1, 0.5)", [([2], [2.0])], [([math.nan], r"option\[0\] must be finite")]),
+    ("", "((1, 2), (3, 4))", [(np.array([[1, 1]]), [[1, 1]])], [([{}], r"option\[0\] must be plain data")]),
     ("float | int", "2", [(2.5, 2.5), (3, 3)], [("a", "option must be a number")]),
     ("list[float]", "(1.0, 2.0)", [([3, 4], [3.0, 4.0])], [(["a"], r"option\[0\] must be a number")]),
     ("Literal[b'a']", "1.0", [(2, 2.0)], [("a", "option must be a number")]),
@@ -109,9 +111,9 @@ def test_forms(future: str, annotation: str, default: str, read: list[Any], refu
     text = LOSS.format(annotation=annotation and f": {annotation}", default=default)
     run(future + NAMES + (text if future else text.replace("y_true: Unknown", "y_true")))
     for given, expected in read:
-        got = option(option=given)
-        assert got == expected
-        assert type(got) is type(expected)
+        loss = multiloss.get("own", option=given)
+        assert repr(loss.config()["option"]) == repr(expected)  # of the types, too
+        assert multiloss.get(**json.loads(json.dumps(loss.config()))) == loss
     for given, words in refused:
         with pytest.raises((TypeError, ValueError), match=words):
             option(option=given)
