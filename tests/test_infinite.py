@@ -10,7 +10,7 @@ import pytest
 
 import multiloss
 from helpers.arrays import to_native, to_numpy
-from helpers.calls import NAMES, Inputs, calls, drawn
+from helpers.calls import NAMES, Inputs, calls
 from multiloss.engine import registry
 from reference.catalogue import ENTRIES
 
@@ -105,28 +105,33 @@ def test_nor_with_other_options(backend: str, name: str, options: dict[str, Any]
 HIDDEN = tuple(name for name in NAMES if registry.find(name).kind in ("elementwise", "over_axis"))
 
 
-def with_nan(name: str, rows: int) -> Inputs:
-    """Rows of inputs, of which the second prediction of the first is nan."""
-    inputs = drawn(name, np.random.default_rng(0))
-    for entry in ENTRIES.get(name, ())[:1]:
-        given = (np.asarray(x) for x in entry.inputs(np.random.default_rng(0)))
-        inputs = dict(zip(("y_true", "y_pred"), given, strict=True))
-    inputs = {one: np.repeat(x[:1], rows, axis=0) for one, x in inputs.items()}
+def with_nan(name: str, where: str, rows: int) -> Inputs:
+    """Rows of inputs, of which the second entry of the first is nan; labels stay as they are."""
+    entry = ENTRIES[name][0]
+    given = (np.asarray(x) for x in entry.inputs(np.random.default_rng(0)))
+    inputs = {one: np.repeat(x[:1], rows, axis=0) for one, x in zip(("y_true", "y_pred"), given, strict=True)}
     inputs["y_pred"] = inputs["y_pred"].astype(np.float32)
-    inputs["y_pred"][(0,) * (inputs["y_pred"].ndim - 1)][1] = math.nan
+    if inputs[where].dtype.kind == "f":
+        inputs[where][(0,) * (inputs[where].ndim - 1)][1] = math.nan
     return inputs
 
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")
+@pytest.mark.parametrize("where", ["y_pred", "y_true"])
 @pytest.mark.parametrize("name", HIDDEN)
-def test_nan_is_not_hidden(backend: str, name: str) -> None:
-    """A nan prediction makes the value nan, and its own gradient: torch's l1 kernel has 0 there."""
+def test_nan_is_not_hidden(backend: str, name: str, where: str) -> None:
+    """It makes the value of its own sample nan, and its own gradient: torch's l1 kernel has 0 there."""
     loss = multiloss.get(name, backend=backend, validate=False)
     for rows in (2, 3000) if backend == "torch" else (2,):  # few and many are different kernels
-        inputs = natives(backend, with_nan(name, rows))
+        given = with_nan(name, where, rows)
+        if given[where].dtype.kind != "f":
+            return
+        inputs, place = natives(backend, given), np.isnan(given[where])
+        each = to_numpy(multiloss.get(name, backend=backend, validate=False, reduction="none")(**inputs))
+        assert np.isnan(each[0]).any() and not np.isnan(each[1:]).any()
         ways = [loss.value_and_grad(**inputs)]
         if backend == "torch":
             ways += [(v, g[0]) for v, g in (backward(loss, inputs, ("y_pred",)) for _ in range(2))]
         for value, gradient in ways:
-            place = np.isnan(to_numpy(inputs["y_pred"]))
-            assert np.isnan(to_numpy(value)) and np.isnan(to_numpy(gradient)[place]).all()
+            assert np.isnan(to_numpy(value))
+            assert where == "y_true" or np.isnan(to_numpy(gradient)[place]).all()

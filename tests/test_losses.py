@@ -202,16 +202,6 @@ def test_a_mean_of_very_many(backend: str, name: str) -> None:
         np.testing.assert_allclose(got, expected, rtol=64 * UNIT["float32"])
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_nan_is_never_hidden(backend: str, name: str) -> None:
-    for position in ("y_pred", "y_true") if name != SPARSE else ("y_pred",):
-        case = fixed(name, "float32")
-        getattr(case, position)[1, 1] = np.nan
-        y_true, y_pred, _ = native(backend, case, "float32")
-        values = read(make(backend, name, "float32", reduction="none", validate=False)(y_true, y_pred))
-        np.testing.assert_array_equal(np.isnan(values), [False, True, False, False])
-
-
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - set(CLASS_LOSSES) - {"binary_crossentropy"}))
 def test_exact_fit(backend: str, name: str) -> None:
     """Value 0 and gradient exactly 0, through automatic differentiation too."""

@@ -13,10 +13,8 @@ import pytest
 import multiloss
 import reference
 from helpers.arrays import framework, native_grad, native_second, to_native, to_numpy
-from reference.losses import SPARSE
 
 LN2 = 0.6931471805599453
-FLOORED = -np.log(0.125)
 
 
 def close(got: Any, expected: Any, rtol: float = 2e-6) -> None:
@@ -139,23 +137,6 @@ def test_axes(backend: str) -> None:
     close(values("cce", 0, half, half), [LN2] * 3)
 
 
-@pytest.mark.parametrize("options", [{}, {"from_logits": True}, {"label_smoothing": 0.25}, {"class_weight": [1, 2, 3]}])
-def test_classes_on_axis_1(backend: str, options: dict[str, Any]) -> None:
-    """torch's N, C, H, W: the numbers of the classes on the last axis."""
-    rng = np.random.default_rng(0)
-    p, labels = rng.uniform(0.1, 0.9, (2, 3, 2, 4)), rng.integers(0, 3, (2, 2, 4))
-    one_hot = np.moveaxis(np.eye(3)[labels], -1, 1)
-    expected = reference.loss(SPARSE, labels, np.moveaxis(p, 1, -1), reduction="none", **options)
-    for name, y_true in ((SPARSE, labels), ("categorical_crossentropy", one_hot)):
-        y_true, y_pred = native(backend, y_true, p)
-        close(multiloss.get(name, backend=backend, axis=1, reduction="none", **options)(y_true, y_pred), expected)
-        mean = multiloss.get(name, backend=backend, axis=1, **options)
-        close(mean(y_true, y_pred), expected.mean())
-        slope = reference.gradient(SPARSE, labels, np.moveaxis(p, 1, -1), **options)
-        for gradient in gradients(backend, mean, y_true, y_pred):
-            close(np.moveaxis(gradient, 1, -1), slope, rtol=1e-5)
-
-
 @pytest.mark.parametrize("name", ["root_mean_squared_error", "root_mean_squared_logarithmic_error"])
 def test_a_root_over_one_element_warns(backend: str, name: str) -> None:
     t, p = native(backend, np.zeros((3, 1)), np.ones((3, 1)))
@@ -175,37 +156,6 @@ def test_a_root_over_one_element_warns(backend: str, name: str) -> None:
 
 
 # --- probabilities
-
-FLOOR_CASES: list[tuple[str, Any, Any, Any, Any]] = [
-    # loss, y_true, y_pred, values, gradients of the sum; epsilon = 1/8
-    ("bce", [1, 1, 1, 1], [0, 0.0625, 0.125, 0.5], [FLOORED, FLOORED, FLOORED, LN2], [0, 0, -8, -2]),
-    ("bce", [0, 0, 0, 0], [1, 0.9375, 0.875, 0.5], [FLOORED, FLOORED, FLOORED, LN2], [0, 0, 8, 2]),
-    ("cce", [[1, 0]] * 3, [[0, 1], [0.125, 0], [0.5, 0]], [FLOORED, FLOORED, LN2], [[0, 0], [-8, 0], [-2, 0]]),
-    (SPARSE, [0, 0, 0], [[0, 1], [0.125, 0], [0.5, 0]], [FLOORED, FLOORED, LN2], [[0, 0], [-8, 0], [-2, 0]]),
-    ("kl", [[1, 0]] * 3, [[0, 1], [0.125, 0], [0.5, 0]], [FLOORED, FLOORED, LN2], [[0, 0], [-8, 0], [-2, 0]]),
-]
-
-
-@pytest.mark.parametrize(("name", "y_true", "y_pred", "values", "slopes"), FLOOR_CASES)
-def test_the_floor_of_probabilities(
-    backend: str, name: str, y_true: Any, y_pred: Any, values: Any, slopes: Any
-) -> None:
-    """p and 1 - p have a floor each; below it the gradient is 0, from it on that of the formula."""
-    options: dict[str, Any] = {"axis": ()} if name == "bce" else {}
-    loss = multiloss.get(name, backend=backend, epsilon=0.125, reduction="none", **options)
-    t = np.array(y_true) if name == SPARSE else np.array(y_true, float)
-    t, p = native(backend, t, np.array(y_pred, float))
-    close(loss(t, p), values)
-    for gradient in gradients(backend, loss, t, p):
-        close(gradient, slopes)
-
-
-def test_epsilon_0_is_the_bare_formula(backend: str) -> None:
-    t, p, labels = native(backend, np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), np.array([0]))
-    for name in ("bce", "cce", "kl"):
-        assert to_numpy(multiloss.get(name, backend=backend, epsilon=0)(t, p)) == np.inf
-    assert to_numpy(multiloss.get("scce", backend=backend, epsilon=0)(labels, p)) == np.inf
-
 
 # y_true, y_pred, gradient by y_pred, by y_true
 NOTHING_EXPECTED = [
@@ -248,21 +198,6 @@ def test_an_impossible_class_by_the_target(backend: str) -> None:
     same(multiloss.get("cce", backend=backend, from_logits=True).value_and_grad(t, z, wrt="y_true")[1], [0, 0])
 
 
-def test_no_clipping_of_what_is_certain(backend: str) -> None:
-    """-log(1) is 0, where `clip(p, eps, 1 - eps)` gives 1e-7; a tiny p is -log p; logits of 1e4 are not cut."""
-    t, p = native(backend, np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]]))
-    (label,) = native(backend, np.array([0]))
-    for name in ("bce", "cce", "kl"):
-        same(multiloss.get(name, backend=backend)(t, p), 0.0)
-    same(multiloss.get("scce", backend=backend)(label, p), 0.0)
-    (tiny,) = native(backend, np.array([[1e-6, 1.0]]))
-    close(multiloss.get("cce", backend=backend)(t, tiny), -np.log(1e-6))
-    (z,) = native(backend, np.array([[-1e4, 1e4]]))
-    close(multiloss.get("scce", backend=backend, from_logits=True)(label, z), 2e4)
-    close(multiloss.get("cce", backend=backend, from_logits=True)(t, z), 2e4)
-    close(multiloss.get("bce", backend=backend, from_logits=True)(t, z), 1e4)
-
-
 # name, options, y_true, y_pred: what kernels of the frameworks treat in their own way
 EDGES = [
     ("bce", {}, [0.0, 1.0, 0.25], [0.0, 1e-12, 9e-8, 1e-7, 0.5, 1 - 2**-24, 1.0]),
@@ -295,21 +230,6 @@ def test_reduced_at_the_edges(backend: str, name: str, options: Any, y_true: Any
                 np.testing.assert_allclose(gradient, wanted, rtol=1e-6, atol=1e-30)
 
 
-def test_a_class_ruled_out_by_its_logit(backend: str) -> None:
-    """A logit of -inf takes a class away (an action mask): the rest is the loss of the other classes."""
-    z, masked = native(backend, np.array([[1.0, 2.0]]), np.array([[1.0, 2.0, -np.inf]]))
-    for name, t, wide in (("cce", [[0.25, 0.75]], [[0.25, 0.75, 0.0]]), ("scce", [0], [0])):
-        loss = multiloss.get(name, backend=backend, from_logits=True)
-        t, wide = native(backend, np.array(t), np.array(wide))
-        close(loss(wide, masked), to_numpy(loss(t, z)))
-        for got, expected in zip(gradients(backend, loss, wide, masked), gradients(backend, loss, t, z), strict=True):
-            close(got, [[*expected[0], 0.0]])
-    bce = multiloss.get("bce", backend=backend, from_logits=True)
-    for t, value in ((1.0, 0.0), (0.0, np.inf)):
-        t, certain = native(backend, np.array([t]), np.array([np.inf]))
-        same(bce(t, certain), value)
-
-
 def test_the_derivative_by_a_target_of_infinite_logits(backend: str) -> None:
     """0 where the target rules the infinite term out, which is a constant there; else -z."""
     t, z = native(backend, np.array([1.0, 0.0, 1.0, 0.0, 0.5]), np.array([np.inf, -np.inf, -np.inf, np.inf, np.inf]))
@@ -318,13 +238,6 @@ def test_the_derivative_by_a_target_of_infinite_logits(backend: str) -> None:
     np.testing.assert_array_equal(to_numpy(loss.value_and_grad(t, z, wrt="y_true")[1]), wanted)
     if backend != "numpy":
         np.testing.assert_array_equal(native_grad(backend, lambda x: loss(x, z), t), wanted)
-
-
-def test_probabilities_are_renormalised_on_request_only(backend: str) -> None:
-    t, p, label = native(backend, np.array([[1.0, 0.0]]), np.array([[0.25, 0.25]]), np.array([0]))
-    for name, y_true in (("cce", t), ("scce", label), ("kl", t)):
-        close(multiloss.get(name, backend=backend)(y_true, p), 2 * LN2)
-        close(multiloss.get(name, backend=backend, normalize=True)(y_true, p), LN2)
 
 
 # --- classes

@@ -99,7 +99,7 @@ def binary_crossentropy(
     return -mp.mpf(pos_weight) * xlog(t, p, epsilon) - xlog(1 - t, 1 - p, epsilon)
 
 
-LN2 = np.log(2)
+LN2, SOFTPLUS_1, CHANCE_1 = np.log(2), 1.3132616875182228, 0.7310585786300049
 LOGITS = {"from_logits": True}
 WEIGHTED = {"pos_weight": 2.5}
 add("binary_crossentropy", binary_crossentropy, "element", unit, **BY_BOTH,
@@ -118,6 +118,12 @@ add(
         Edge(([[1.0, 0.0]], [[0.5, 0.75]]), [1.5 * LN2], "log 2 and 2 log 2", {}, [[-1.0, 2.0]]),
         Edge(([[0.0]], [[1.0]]), [3 * np.log(10)], "the floor of 1 - p", {"epsilon": 1e-3}, [[0.0]]),
         Edge(([[1.0]], [[1.0]]), [0.0], "0 log 0 = 0", {"epsilon": 0.0}, [[-1.0]]),
+        Edge(([[1.0]], [[0.0]]), [np.inf], "the bare formula", {"epsilon": 0.0}),
+        Edge(([[1.0, 0.0]], [[1.0, 0.0]]), [0.0], "right and certain: nothing is clipped above", {}, [[-0.5, 0.5]]),
+        *(Edge(([[t]] * 4, [[abs(1 - t - p)] for p in (0.0, 0.0625, 0.125, 0.5)]), [3 * LN2, 3 * LN2, 3 * LN2, LN2],
+               "p and 1 - p have a floor of 1/8 each, with slope 0 below it", {"epsilon": 0.125},
+               [[0.0], [0.0], [8 * (1 - 2 * t)], [2 * (1 - 2 * t)]]) for t in (0.0, 1.0)),
+        *(Edge(([[t]], [[np.inf]]), [value], "certain", LOGITS) for t, value in ((1.0, 0.0), (0.0, np.inf))),
         Edge(([[1.0]], [[0.25]]), [1.5 * LN2 + 0.25 * np.log(4 / 3)], "3/4 of log 4, 1/4 of log 4/3",
              {"label_smoothing": 0.5}, [[-3 + 1 / 3]]),
         Edge(([[0.0]], [[-40.0]]), [float(mp.exp(-40))], "log1p(e^-40): the tail", {"from_logits": True}),
@@ -156,6 +162,13 @@ add(
         Edge(
             ([[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5]] * 2), [LN2, 2 * LN2], "weights of 1 and 2", {"class_weight": (1, 3)}
         ),
+        Edge(
+            ([[0.25, 0.75, 0.0]], [[1.0, 2.0, -np.inf]]),
+            [SOFTPLUS_1 - 0.75],
+            "a class ruled out: log(1 + e) - 0.75",
+            LOGITS,
+            [[0.75 - CHANCE_1, CHANCE_1 - 0.75, 0.0]],
+        ),
     ),
 )
 add("categorical_crossentropy", categorical_crossentropy, "row", soft, options=(LOGITS, {**LOGITS, **SMOOTHED}))
@@ -164,6 +177,7 @@ add("sparse_categorical_crossentropy", sparse_categorical_crossentropy, "row", l
     options=(LOGITS, {**LOGITS, **SMOOTHED}), edges=(
         Edge(([1, 1, 0], [[0.5, 0.5]] * 3), [3 * LN2, 3 * LN2, 0.0], "weights of 1 and 3, a label ignored",
              {"class_weight": (1, 3), "ignore_index": 0}),
+        Edge(([0], [[1.0, 2.0, -np.inf]]), [SOFTPLUS_1], "a class ruled out", LOGITS, [[-CHANCE_1, CHANCE_1, 0.0]]),
         *(Edge(([0], [[3.1 * scale, 3.0, 3.0]]), [loss], "log1p(2 exp(3 - 3.1 scale)): issue 3, item 6", LOGITS)
           for scale, loss in ((1, 1.0330687599495758), (2, 0.0783715347709484))),
     ))  # fmt: skip
@@ -177,6 +191,11 @@ for name, of_first, of_second in (
         Edge((second, [[0.2, 0.2]]), [np.log(5)], "rosetta, section 4: torch's nll_loss of log p", {}, [[0.0, -5.0]]),
         Edge((second, [[0.2, 0.2]]), [LN2], "and Keras'", {"normalize": True}, [[2.5, -2.5]]),
         Edge((first, [[0.0, 1.0]]), [FLOOR], "the floor", {}, [[0.0, 0.0]]),
+        Edge((first, [[0.125, 0.0]]), [3 * LN2], "at the floor", {"epsilon": 0.125}, [[-8.0, 0.0]]),
+        Edge((first, [[0.0625, 0.0]]), [3 * LN2], "below it", {"epsilon": 0.125}, [[0.0, 0.0]]),
+        Edge((first, [[1.0, 0.0]]), [0.0], "right and certain: nothing is clipped above", {}, [[-1.0, 0.0]]),
+        Edge((first, [[1e-6, 1.0]]), [6 * np.log(10)], "nor below, above the floor", {}, [[-1e6, 0.0]]),
+        Edge((first, [[0.0, 1.0]]), [np.inf], "the bare formula", {"epsilon": 0.0}),
         Edge((first, [[1e4, -1e4]]), [0.0], "right and certain", LOGITS, [[0.0, 0.0]]),
         Edge((second, [[1e4, -1e4]]), [2e4], "wrong and certain", LOGITS, [[1.0, -1.0]]),
         Edge((first, [[0.0, float(mp.log(3))]]), [0.75 * np.log(4) + 0.25 * np.log(4 / 3)],

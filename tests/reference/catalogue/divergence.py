@@ -105,6 +105,11 @@ add(
         Edge((ONE, HALVES), [LN2], "without a floor", {"epsilon": 0.0}, gradient=[[-2.0, 0.0]]),
         Edge((ONE, ONE), [0.0], "0 log 0 = 0", {"epsilon": 0.0}, gradient=[[-1.0, 0.0]]),
         Edge(([[0.0, 1.0]], ONE), [-LN_FLOOR], "Keras: 16.118", gradient=[[0.0, 0.0]]),
+        Edge(([[0.0, 1.0]], ONE), [INF], "the bare formula", {"epsilon": 0.0}),
+        *(
+            Edge((ONE, [[p, 0.0]]), [3 * LN2], "a floor of 1/8", {"epsilon": 0.125}, [[slope, 0.0]])
+            for p, slope in ((0.0, 0.0), (0.0625, 0.0), (0.125, -8.0))
+        ),
         Edge(([[0.5, 0.5, 0.0, 0.0]], [[0.25] * 4]), [LN2], "1 bit (issue 3, item 6)", gradient=[[-2, -2, 0, 0]]),
         Edge(([[0.2, 0.2]], [[0.4, 0.4]]), [-0.4 * LN2], "nothing is renormalised", gradient=[[-0.5, -0.5]]),
         Edge(([[2.0, 2.0]], [[0.1, 0.3]]), [0.5 * math.log(4 / 3)], "1/2, 1/2; 1/4, 3/4", {"normalize": True}),

@@ -145,22 +145,15 @@ def lovasz_of_pixels(pixels: Any, classes: Any) -> Number:
     return mp.fsum(found) / len(found) if found else mp.mpf(0)
 
 
-def lovasz_softmax(
-    labels: Any, probabilities: Any, axis: int = -1, per_image: bool = False, classes: Any = "present", keep: Any = None
-) -> Any:
-    """Of the whole batch, or of each image, over the pixels that are kept."""
+def lovasz_softmax(labels: Any, probabilities: Any, axis: int = -1, classes: Any = "present") -> Any:
+    """Of the whole batch."""
     lengths = _lengths(probabilities)
     axis %= len(lengths)
-    images: list[list[Any]] = [[] for _ in range(lengths[0] if axis else 0)]
     pixels = []
     for place in itertools.product(*(range(n) for i, n in enumerate(lengths) if i != axis)):
-        if keep is not None and not _at(keep, place):
-            continue
         vector = [_at(probabilities, (*place[:axis], c, *place[axis:])) for c in range(lengths[axis])]
         pixels.append((_at(labels, place), vector))
-        if axis:
-            images[place[0]].append(pixels[-1])
-    return [lovasz_of_pixels(one, classes) for one in images] if per_image else lovasz_of_pixels(pixels, classes)
+    return lovasz_of_pixels(pixels, classes)
 
 
 EMPTY, NAN = ([[0.0, 0.0]], [[0.0, 0.0]]), float("nan")
@@ -301,8 +294,22 @@ add(
     "batch",
     pixels,
     options=({}, {"classes": "all"}, {"classes": (0, 2)}),
-    edges=(Edge(([0, 1], [[1.0, 0.0], [0.0, 1.0]]), 0.0, "no error", gradient=[[0.0, 0.0]] * 2),),
-)
+    edges=(
+        Edge(([0, 1], [[1.0, 0.0], [0.0, 1.0]]), 0.0, "no error: at the kink of each", gradient=[[0.0, 0.0]] * 2),
+        Edge(([0], [[0.75, 0.25]]), 0.25, "one pixel, one class of two: its error", gradient=[[-1.0, 0.0]]),
+        Edge(([0], [[0.75, 0.25]]), 0.25, "the absent class: its largest error", {"classes": "all"}, [[-0.5, 0.5]]),
+        # class 0: errors .5 (inside), .25: steps 1 and 0, as J_1 = 1; class 1: errors .5 (outside), .25 (inside): steps
+        # J_1 = 1 - 1/2, J_2 = 1
+        Edge(([0, 1], [[0.5, 0.5], [0.25, 0.75]]), 0.4375, "two pixels: (0.5 + 0.375) / 2",
+             gradient=[[-0.5, 0.25], [0.0, -0.25]]),
+        Edge(([0, 0, 0], [[0.5], [0.5], [0.5]]), 0.5, "errors of equal rank: 1/3 each", gradient=[[-1 / 3]] * 3),
+        # outside first in order: J = 1/2, 1/2, so the second pixel (inside) gets 1/2, too; the other order 1 and 0
+        Edge(([1, 0], [[0.5, 0.5], [0.5, 0.5]]), 0.5, "a tie of a pixel inside and one outside, in their order",
+             gradient=[[0.25, -0.5], [-0.25, 0.0]]),
+        Edge(([0, 0], [[0.5, 0.5], [NAN, 0.5]]), NAN, "nan"),
+        Edge(([0, 0], [[0.5, 0.5], [0.5, NAN]]), NAN, "nan in a class that is absent"),
+    ),
+)  # fmt: skip
 
 
 def pixels_of_channels(rng: np.random.Generator) -> tuple[Any, ...]:
