@@ -1,11 +1,10 @@
 """Center loss (contract, section 3) in one process, on every backend, against the loops of `reference.center_step`.
 
-What each framework has of its own (compilation, checkpoints, modules): `test_center_native.py`, `test_keras.py`.
+What each framework has of its own (compilation, checkpoints, modules): `test_torch_center.py` and the like.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -181,6 +180,8 @@ def test_evaluation_moves_nothing(backend: str) -> None:
         for guard in (torch.no_grad(), torch.inference_mode()):
             with guard:
                 close(center(labels, x), values.mean())
+        with torch.no_grad():
+            close(center.value_and_grad(labels, x)[1], (FEATURES - FIRST[LABELS]) / N)
         center.eval().value_and_grad(labels, x)
     else:
         center.value_and_grad(labels, x, training=False)
@@ -397,14 +398,6 @@ def test_lists_and_numpy(backend: str) -> None:
     center(LABELS, FEATURES, sample_weight=np.ones(N), mask=MASK)
     _, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5, MASK)
     close(center.centers, reference.center_step(moved, LABELS, FEATURES, 0.5, MASK)[1])
-
-
-def test_config(backend: str) -> None:
-    center = multiloss.get("center", backend=backend, num_classes=C, feature_dim=D, alpha=1, reduction="sum")
-    config = center.config()
-    assert config["name"] == "center" and config["backend"] == backend and config["alpha"] == 1.0
-    assert multiloss.get(**json.loads(json.dumps(config))).config() == config
-    assert "centers_init" in config and "initial" not in config
 
 
 @pytest.mark.reads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -137,17 +136,6 @@ def test_what_is_handed_out(backend: str) -> None:
     center(*batch(backend))
     same(handed, FIRST)  # of the time when it was asked for
     same(center.centers, MOVED)
-
-
-def test_copies_have_their_own(backend: str) -> None:
-    if backend == "keras":  # which copies by saving
-        return
-    center = make(backend, centers_init=FIRST)
-    other = copy.deepcopy(center)
-    other.centers = np.zeros((4, 2))
-    same(center.centers, FIRST)
-    center(*batch(backend))
-    assert not to_numpy(other.centers).any()
 
 
 def test_a_class_set_that_is_refused(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
