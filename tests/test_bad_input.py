@@ -3,8 +3,6 @@
 A framework that is not installed: `test_package.py`. Center loss: `test_center.py`.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Options of a call reach a value and its derivatives as arguments: one that is an array has a derivative too."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 What each framework has of its own (compilation, checkpoints, modules): `test_torch_center.py` and the like.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The cost of a step grows with the batch, never with the number of classes: nothing as long as the table is made."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

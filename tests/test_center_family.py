@@ -1,7 +1,5 @@
 """The close family of center loss against loops over Python's floats: values, gradients, steps, files, bad input."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

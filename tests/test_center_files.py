@@ -1,7 +1,5 @@
 """Centers in files and from backend to backend (contract, section 3): one safetensors file that every backend reads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

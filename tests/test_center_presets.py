@@ -1,7 +1,5 @@
 """Presets: three steps of each popular implementation, replayed by its own formulas in float64, and `describe`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Properties of the centers' step, for any batch: Eq. 4 of the loops of `reference.center_step`, on every backend."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

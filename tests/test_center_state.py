@@ -1,7 +1,5 @@
 """The table of a center loss: set by one checked setter, and handed out so that no change of it is lost."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Threads that share one center object, and interrupts: every step lands whole or not at all, no file is torn."""
 
-from __future__ import annotations
-
 import copy
 import importlib
 import pickle

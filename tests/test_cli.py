@@ -1,7 +1,5 @@
 """The command line: what each command prints, writes and exits with."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

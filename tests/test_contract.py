@@ -3,8 +3,6 @@
 Values and gradients of every loss against the reference: `test_losses.py`. Bad input: `test_bad_input.py`.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import os

@@ -1,7 +1,5 @@
 """`multiloss demo` and the MNIST report, small and quick."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

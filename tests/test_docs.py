@@ -10,8 +10,6 @@ A console block is a command with its output (`...` stands for anything), or wit
 as one in a bash block.
 """
 
-from __future__ import annotations
-
 import contextlib
 import doctest
 import importlib

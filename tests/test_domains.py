@@ -1,7 +1,5 @@
 """Values outside a loss's domain: refused at the first call of each object, by name, with what would be right."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

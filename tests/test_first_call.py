@@ -1,7 +1,5 @@
 """The first call of a loss checks the domain of its values, and warns: arrays without values are no first call."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """An option that is assigned is refused: it is read when an object is made, and a change would be ignored silently."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from typing import Any

@@ -1,7 +1,5 @@
 """Functions beside the losses: what they refuse, which axes they take, and 0 log 0."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Center loss and what JAX has of its own: transformations, copies, Flax."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

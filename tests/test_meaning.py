@@ -1,7 +1,5 @@
 """Section 2 of the contract, rule by rule, on every backend, against numbers worked by hand."""
 
-from __future__ import annotations
-
 import itertools
 import warnings
 from collections.abc import Callable

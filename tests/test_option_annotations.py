@@ -1,7 +1,5 @@
 """An option is read as its annotation says, wherever the function that declares it stands."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import math

@@ -1,7 +1,5 @@
 """What an installation must do: import no framework, name the extra of a missing one, answer on the command line."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

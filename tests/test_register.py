@@ -1,7 +1,5 @@
 """Section 4 of the contract: a user's own loss, on every backend."""
 
-from __future__ import annotations
-
 import copy
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """Center loss and what TensorFlow has of its own: functions and checkpoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

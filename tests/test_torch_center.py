@@ -1,7 +1,5 @@
 """Center loss and what torch has of its own: modules, checkpoints, compilation, torch.func."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
