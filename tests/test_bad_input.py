@@ -62,8 +62,7 @@ def test_weights_and_masks(backend: str, name: str, what: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")  # of the roots: over axis=() that is what they are
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.parametrize("argument", ["sample_weight", "mask"])
-def test_weights_for_a_one_dimensional_input(backend: str, name: str, argument: str) -> None:
-    """It is one sample: (N,) weights are refused with the hint, and axis=() takes them."""
+def test_weights_for_one_dimension_are_taken_with_an_empty_axis_alone(backend: str, name: str, argument: str) -> None:
     y_true, y_pred = (a[:, 0] for a in good(name))
     given = {argument: np.ones(4, bool if argument == "mask" else np.float32)}
     with says(ValueError, argument, "()", "(4,)", "axis=()"):
@@ -109,8 +108,7 @@ def test_an_axis_that_is_not_there(backend: str, name: str) -> None:
 
 @pytest.mark.reads
 @pytest.mark.parametrize("from_logits", [False, True])
-def test_labels_out_of_range(backend: str, from_logits: bool) -> None:
-    """The first bad one is named; -1 and -100 with the way to leave such samples out."""
+def test_the_first_label_out_of_range_is_named(backend: str, from_logits: bool) -> None:
     p = np.full((4, 3), 1 / 3, np.float32)
     options = {"from_logits": from_logits}
     for labels, first, hint in (
@@ -164,8 +162,7 @@ def test_values_that_are_no_real_numbers(backend: str, name: str) -> None:
 
 
 @pytest.mark.only("torch", "tensorflow", "jax")
-def test_sparse_tensors(backend: str) -> None:
-    """Refused by name, also where dense ones of the same shape passed before."""
+def test_sparse_tensors_are_refused_by_name(backend: str) -> None:
     dense = to_native(backend, np.eye(3, dtype=np.float32))
     if backend == "torch":
         sparse, kind = dense.to_sparse(), "layout torch.sparse_coo"
@@ -298,8 +295,7 @@ def test_labels_have_no_gradient(backend: str, name: str, wrt: Any) -> None:
         multiloss.get(name, backend=backend).value_and_grad(**inputs_of(name), wrt=wrt)
 
 
-def test_masked_arrays(backend: str) -> None:
-    """They are no mask of a loss: refused, not read without their mask."""
+def test_masked_arrays_are_refused(backend: str) -> None:
     x = np.ones((2, 3), np.float32)
     masked = np.ma.masked_array(x, x > 0)
     for chosen in (backend, None):
@@ -313,8 +309,7 @@ def test_masked_arrays(backend: str) -> None:
         multiloss.softmax(masked)
 
 
-def test_validate_false_reads_no_labels(backend: str) -> None:
-    """The label is not refused; its sample alone is nan, and gives no gradient."""
+def test_validate_false_makes_the_sample_of_a_bad_label_nan(backend: str) -> None:
     loss = multiloss.get(SPARSE, backend=backend, validate=False, reduction="none")
     y_true, y_pred = to_native(backend, np.array([0, 9, -1])), to_native(backend, np.full((3, 3), 0.25, np.float32))
     np.testing.assert_array_equal(np.isnan(to_numpy(loss(y_true, y_pred))), [False, True, True])
@@ -327,8 +322,7 @@ def test_validate_false_reads_no_labels(backend: str) -> None:
 
 
 @pytest.mark.cross
-def test_two_frameworks() -> None:
-    """Both are named, by a loss of one of them and by one without a backend."""
+def test_two_frameworks_are_both_named() -> None:
     values = np.ones(3, np.float32)
     frameworks = ("torch", "tensorflow", "jax")
     for here in frameworks:

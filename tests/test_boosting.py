@@ -18,8 +18,7 @@ SMOOTH = [
 
 @pytest.mark.parametrize(("name", "options"), SMOOTH)
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost", "catboost"])
-def test_derivatives_are_differences(name: str, options: dict[str, Any], library: str) -> None:
-    """Of each sample's own loss, in float64: gradient and second derivative against central differences."""
+def test_both_derivatives_are_differences_of_the_loss(name: str, options: dict[str, Any], library: str) -> None:
     rng = np.random.default_rng(0)
     y_true, score = rng.integers(0, 2, 6).astype(float), rng.normal(size=6)
     one = multiloss.get(name, backend="numpy", axis=(), reduction="none", **options)
@@ -122,8 +121,7 @@ BINARY = losses("elementwise", (0.0, 1.0))
 CLASSES = losses("over_labels", None)
 
 
-def test_what_is_boosted() -> None:
-    """So that none of the lists below is empty by mistake."""
+def test_the_lists_of_losses_to_boost_are_not_empty() -> None:
     robust = {"charbonnier", "huber", "log_cosh", "smooth_l1"}
     flat = {"mean_absolute_error", "quantile"}
     squares = {"mean_squared_error", "half_squared_error"}
@@ -139,7 +137,6 @@ def test_what_is_boosted() -> None:
 def test_no_loss_of_numbers_diverges(
     name: str, options: dict[str, Any], hessian: str, library: str, diabetes: tuple[Any, Any]
 ) -> None:
-    """Each is nearer than the median; by the bounding curvature, at any scale."""
     X, y = diabetes
     for scale in (1.0, 100.0) if hessian == "auto" else (1.0,):
         score = boosted(library, multiloss.objective(name, library, hessian=hessian, **options), X, scale * y)
@@ -148,8 +145,9 @@ def test_no_loss_of_numbers_diverges(
 
 @pytest.mark.parametrize(("name", "options", "hessian"), BINARY)
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
-def test_no_loss_of_two_classes_diverges(name: str, options: dict[str, Any], hessian: str, library: str) -> None:
-    """With a tenth of the labels wrong."""
+def test_no_loss_of_two_classes_diverges_at_wrong_labels(
+    name: str, options: dict[str, Any], hessian: str, library: str
+) -> None:
     X, right = load_breast_cancer(return_X_y=True)
     y = np.where(np.random.default_rng(0).random(len(right)) < 0.1, 1 - right, right)
     score = boosted(library, multiloss.objective(name, library, hessian=hessian, **options), X, y)
@@ -160,8 +158,9 @@ def test_no_loss_of_two_classes_diverges(name: str, options: dict[str, Any], hes
 
 @pytest.mark.parametrize(("name", "options", "hessian"), CLASSES)
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
-def test_no_loss_of_classes_diverges(name: str, options: dict[str, Any], hessian: str, library: str) -> None:
-    """With a tenth of the labels wrong."""
+def test_no_loss_of_classes_diverges_at_wrong_labels(
+    name: str, options: dict[str, Any], hessian: str, library: str
+) -> None:
     X, right = (x[:300] for x in load_digits(n_class=4, return_X_y=True))
     rng = np.random.default_rng(0)
     y = np.where(rng.random(300) < 0.1, rng.integers(0, 4, 300), right)
@@ -173,8 +172,7 @@ def test_no_loss_of_classes_diverges(name: str, options: dict[str, Any], hessian
 
 
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
-def test_counts(library: str, diabetes: tuple[Any, Any]) -> None:
-    """`poisson_nll`, which the refusal of `poisson` names, of counts far from 1 and near it."""
+def test_poisson_nll_boosts_counts(library: str, diabetes: tuple[Any, Any]) -> None:
     y = load_diabetes().target
     objective = multiloss.objective("poisson_nll", library)
     for counts in (y, np.round(y / 100)):
@@ -194,8 +192,9 @@ BOOSTED = [("huber", {}), ("log_cosh", {}), ("mae", {"hessian": "constant"})]
 
 @pytest.mark.parametrize(("name", "how"), BOOSTED)
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
-def test_both_interfaces_of_a_library(library: str, name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> None:
-    """That of scikit-learn gives the scores of the library's own."""
+def test_both_interfaces_of_a_library_give_the_same_scores(
+    library: str, name: str, how: dict[str, Any], diabetes: tuple[Any, Any]
+) -> None:
     X, y = diabetes
     objective = multiloss.objective(name, library=library, **how)
     if library == "lightgbm":
@@ -222,8 +221,7 @@ def test_half_squared_error_is_xgboosts_own(diabetes: tuple[Any, Any]) -> None:
 
 @pytest.mark.filterwarnings("ignore:Failed to import numba:UserWarning")  # only faster with it
 @pytest.mark.parametrize(("name", "how"), BOOSTED)
-def test_catboost(name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> None:
-    """With and without weights, which it hands over as None."""
+def test_catboost_learns_with_and_without_weights(name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> None:
     catboost = pytest.importorskip("catboost", reason="catboost is not installed: no group has it, for its size")
     X, y = diabetes
     for weight in (None, np.full(len(y), 2.0)):

@@ -115,7 +115,6 @@ def reduced(backend: str, entry: Entry, inputs: Any, options: dict[str, Any]) ->
 @pytest.mark.only("torch", "tensorflow", "jax")
 @pytest.mark.parametrize("entry", [entries[0] for entries in ENTRIES.values()], ids=list(ENTRIES))
 def test_compiled_by_the_user(backend: str, entry: Entry) -> None:
-    """The framework's own compiler and its own gradient around the plain call."""
     options = entry.options[-1]
     inputs = entry.inputs(np.random.default_rng(1))
     loss = make(backend, entry.name, "float64", **options)

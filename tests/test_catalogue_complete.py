@@ -45,8 +45,7 @@ def test_optax(backend: str) -> None:
 
 
 @pytest.mark.parametrize("table", [peers.TORCH, peers.KERAS, peers.OPTAX], ids=["torch", "keras", "optax"])
-def test_each_is_here(table: dict[str, str]) -> None:
-    """A row is a loss of ours, or a sentence."""
+def test_each_row_is_a_loss_here_or_a_sentence(table: dict[str, str]) -> None:
     here = set(multiloss.list_losses())
     assert {name: ours for name, ours in table.items() if " " not in ours and ours not in here} == {}
 

@@ -30,7 +30,6 @@ def native(backend: str, *arrays: Any) -> tuple[Any, ...]:
 
 
 def evaluate(center: Any, *arrays: Any, **arguments: Any) -> Any:
-    """A call in evaluation mode."""
     if center.backend != "torch":
         return center(*arrays, training=False, **arguments)
     center.eval()
@@ -200,8 +199,7 @@ def test_manual_update(backend: str) -> None:
 
 
 @pytest.mark.reads
-def test_nothing_known_at_first(backend: str) -> None:
-    """The dimension comes from the first batch; the centers grow with the labels, and those that were stay."""
+def test_dimension_and_classes_come_with_the_batches(backend: str) -> None:
     center = multiloss.get("center", backend=backend)
     assert tuple(center.centers.shape) == (0, 0)
     labels, x = native(backend, np.array([0, 2]), FEATURES[:2])
@@ -233,8 +231,7 @@ def test_growth_ends_at_max_classes(backend: str) -> None:
 
 
 @pytest.mark.reads
-def test_first_centers(backend: str) -> None:
-    """Zeros; normal numbers of a seed, the same on every backend and however the table grew; an array."""
+def test_first_centers_are_zeros_drawn_or_given(backend: str) -> None:
     same(make(backend, centers_init="zeros").centers, np.zeros((C, D)))
     drawn = np.random.default_rng(7).standard_normal((C, D)).astype(np.float32)
     close(make(backend, centers_init="normal", seed=7).centers, drawn, rtol=1e-6)
@@ -331,7 +328,6 @@ def test_unchecked_labels(backend: str) -> None:
 
 @pytest.mark.reads
 def test_masked_labels_may_be_anything(backend: str) -> None:
-    """Also while the centers grow: what is masked makes no class."""
     labels, x, mask = native(backend, np.array([1, 99, -5]), FEATURES[:3], np.array([True, False, False]))
     for center in (make(backend), multiloss.get("center", backend=backend)):
         center(labels, x, mask=mask)
@@ -408,8 +404,7 @@ def test_growth_by_labels_of_any_integer_dtype(backend: str, dtype: str) -> None
 
 @pytest.mark.reads
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_first_batch_with_nothing_in_it(backend: str, masked: bool) -> None:
-    """The value is 0, and the classes come with the next batch."""
+def test_a_first_batch_with_nothing_in_it_makes_no_class(backend: str, masked: bool) -> None:
     center = multiloss.get("center", backend=backend)
     n = 2 if masked else 0
     labels, features = np.full(n, 5), np.ones((n, 2), np.float32)

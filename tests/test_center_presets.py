@@ -16,7 +16,6 @@ FIRST = RNG.normal(size=(C, D))
 
 
 def paper(c: Any, x: Any, alpha: float) -> tuple[float, Any]:
-    """Eq. 2 and Eq. 4."""
     new = c.copy()
     for j in set(LABELS):
         mine = x[j == LABELS]

@@ -20,7 +20,6 @@ ALPHAS = st.sampled_from([0.0, 0.3, 0.5, 1.0])
 
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Labels in any order and repetition, and features."""
     n = draw(st.sampled_from([0, 1, 4, 8]))  # few lengths: JAX compiles each one
     labels = draw(st.lists(st.integers(0, C - 1), min_size=n, max_size=n))
     seed = draw(st.integers(0, 2**20))
@@ -35,7 +34,6 @@ def table(seed: int = 0) -> np.ndarray:
 def stepped(
     backend: str, centers: np.ndarray, labels: Any, features: Any, alpha: float, **arguments: Any
 ) -> np.ndarray:
-    """The centers after one call, in double precision."""
     center = multiloss.get("center", backend=backend, num_classes=C, feature_dim=D, alpha=alpha)
     state = {"centers": to_native(backend, centers, "float64")}
     labels, features = to_native(backend, labels), to_native(backend, features, "float64")

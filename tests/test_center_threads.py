@@ -36,7 +36,6 @@ def made(backend: str, **options: Any) -> tuple[Any, Any, Any]:
 
 
 def steps_in(centers: Any) -> float:
-    """How many steps have landed."""
     rest = 1.0 - float(to_numpy(centers)[0, 0])
     return float(np.log(rest) / np.log1p(-1 / COUNT))
 
@@ -63,8 +62,7 @@ def run_all(workers: list[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def test_every_step_lands(backend: str) -> None:
-    """Calls, updates and gradients of four threads on one object."""
+def test_every_step_of_four_threads_lands(backend: str) -> None:
     center, y, x = made(backend)
     ways: list[Callable[[], Any]] = [
         lambda: center(y, x),
@@ -113,8 +111,7 @@ def test_no_file_is_torn(backend: str, tmp_path: Path) -> None:
     run_all([step, save])
 
 
-def test_growing_in_threads(backend: str) -> None:
-    """Each thread brings classes of its own: none is forgotten."""
+def test_classes_that_threads_bring_are_all_kept(backend: str) -> None:
     center = multiloss.get("center", backend=backend, alpha=1.0)
     x = to_native(backend, np.full((1, 2), 4.0))
 
@@ -141,8 +138,7 @@ def test_the_lock_is_no_part_of_the_object(backend: str) -> None:
 
 @pytest.mark.graph
 @pytest.mark.only("tensorflow")
-def test_tensorflow_traces_without_it(backend: str) -> None:
-    """A function is traced while another thread holds the object; eager calls wait."""
+def test_tensorflow_traces_while_another_thread_holds_the_object(backend: str) -> None:
     import tensorflow as tf
 
     center, y, x = made(backend, feature_dim=1)

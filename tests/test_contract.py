@@ -59,8 +59,6 @@ def test_config_is_json_and_makes_an_equal_loss(backend: str, name: str) -> None
 
 
 def test_options_are_compared_by_value(backend: str) -> None:
-    """1 and 1.0, a list, a tuple and an array, an alias: one loss, one hash."""
-
     def get(name: str, **options: Any) -> Any:
         return multiloss.get(name, backend=backend, **options)
 
@@ -83,8 +81,7 @@ def test_options_are_compared_by_value(backend: str) -> None:
     assert get("mse") != multiloss.get("mse")
 
 
-def test_to_no_backend(backend: str) -> None:
-    """The loss that takes its backend from the arrays; and back."""
+def test_to_backend_none_takes_the_backend_of_the_arrays(backend: str) -> None:
     loss = multiloss.get("huber", backend=backend, delta=2, reduction="sum")
     free = loss.to_backend(None)
     assert free == multiloss.get("huber", delta=2, reduction="sum") and "backend" not in free.config()
@@ -116,8 +113,7 @@ def test_copies_and_pickles(backend: str, name: str) -> None:
     assert pickle.loads(pickle.dumps(free)) == free
 
 
-def test_a_pickle_of_another_process(backend: str) -> None:
-    """Strings have other hashes there; equal losses have equal ones here all the same."""
+def test_a_pickle_of_another_process_is_equal_and_has_the_same_hash(backend: str) -> None:
     code = (
         "import pickle, multiloss; from multiloss.engine.loss import make_spec; "
         "print(pickle.dumps(make_spec('huber', {'delta': 2, 'reduction': 'sum'})).hex())"
@@ -221,8 +217,7 @@ def test_views_that_run_backwards(backend: str) -> None:
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")
 @pytest.mark.parametrize("name", LOSSES)
-def test_no_backend_named(backend: str, name: str) -> None:
-    """It is that of the arrays of each call."""
+def test_without_a_backend_it_is_that_of_the_arrays(backend: str, name: str) -> None:
     arrays, plain = native(backend, name), fixed(name, "float32")
     free, named = multiloss.get(name), multiloss.get(name, backend=backend)
     assert type(free(*arrays)) is type(named(*arrays))
@@ -235,8 +230,7 @@ def test_no_backend_named(backend: str, name: str) -> None:
     assert "backend" not in free.config()
 
 
-def test_wrt(backend: str) -> None:
-    """A name gives that gradient, a tuple of names a tuple."""
+def test_wrt_takes_a_name_or_a_tuple_of_names(backend: str) -> None:
     loss, arrays = multiloss.get("huber", backend=backend), native(backend, "huber")
     value, by_true = loss.value_and_grad(*arrays, wrt="y_true")
     same(value, to_numpy(loss(*arrays)))
@@ -299,8 +293,7 @@ def test_targets_and_weights_take_the_dtype_of_predictions(backend: str) -> None
         assert dtype_name(multiloss.get("mse", backend=backend)(t, p, sample_weight=w)) == "float32"
 
 
-def test_integer_predictions(backend: str) -> None:
-    """They become the framework's default float; a whole number differentiates like any other."""
+def test_integer_predictions_become_the_default_float(backend: str) -> None:
     default = {"numpy": "float64", "torch": "float32", "tensorflow": "float32", "jax": "float64", "keras": "float32"}
     t, p = to_native(backend, np.array([[1, 2], [3, 4]])), to_native(backend, np.array([[2, 2], [3, 1]]))
     loss = multiloss.get("mse", backend=backend)

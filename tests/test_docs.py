@@ -34,7 +34,6 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -> None:
-    """Run one doctest in a namespace; AssertionError with doctest's report if an output differs."""
     test = doctest.DocTestParser().get_doctest(text, namespace, where, where, line)
     report: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=report.append, clear_globs=False)
@@ -49,7 +48,6 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: Non
 
 
 def run(page: Path, chosen: Callable[[Block], bool]) -> None:
-    """Run those blocks of a page that are chosen, in one namespace."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in filter(chosen, blocks(page, "python")):
         if ">>>" in block.text:
@@ -115,13 +113,11 @@ def modules(package: str) -> list[str]:
 
 
 def source(module: str) -> str:
-    """The text of a module."""
     spec = importlib.util.find_spec(module)
     return Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
 
 
 def docstrings_of(module: str) -> None:
-    """Run the examples of a module's functions and classes."""
     report: list[str] = []
     failures = 0
     for test in doctest.DocTestFinder().find(importlib.import_module(module), module):

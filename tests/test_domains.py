@@ -58,10 +58,9 @@ def inputs(name: str, options: dict[str, Any]) -> dict[str, np.ndarray]:
 @pytest.mark.reads
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize(("name", "options", "argument", "value", "said"), OUTSIDE)
-def test_values_outside(
+def test_values_outside_are_refused_at_the_first_call_or_at_each(
     backend: str, name: str, options: dict[str, Any], argument: str, value: float, said: str
 ) -> None:
-    """Refused at the first call of each object; at each one with validate=True; never with validate=False."""
     inside = inputs(name, options)
     changed = inside[argument].copy()
     changed.reshape(-1)[1] = value
@@ -88,7 +87,6 @@ def test_values_outside(
 
 @pytest.mark.reads
 def test_lists_of_numbers_that_do_not_fit(backend: str) -> None:
-    """Class numbers that are none, and options with another number of entries than there are classes."""
     scores, chances = to_native(backend, np.zeros((1, 4))), to_native(backend, np.full((2, 3), 1 / 3))
     with pytest.raises(ValueError, match=r"y_true holds the label 4, but must hold class numbers in \[0, 4\)"):
         multiloss.get("multilabel_margin", backend=backend)(to_native(backend, np.array([[1, 4, -1, -1]])), scores)
@@ -134,7 +132,6 @@ def test_validate_reads_the_sums_of_logarithms(backend: str) -> None:
 
 @pytest.mark.reads
 def test_ignored_samples_are_inside_any_domain(backend: str) -> None:
-    """In the sums that `validate=True` reads, too."""
     y_pred = to_native(backend, np.array([[0.5, 0.5], [7.0, -3.0], [9.0, 0.5]], np.float32))
     labels, mask = to_native(backend, np.array([0, -1, 1])), to_native(backend, np.array([True, True, False]))
     for validate in (None, True):

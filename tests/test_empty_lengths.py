@@ -113,8 +113,9 @@ LENGTHS: list[Any] = [
 
 @pytest.mark.reads
 @pytest.mark.parametrize(("name", "lengths", "message"), LENGTHS)
-def test_lengths_out_of_range(backend: str, name: str, lengths: list[int], message: str) -> None:
-    """They are no labels, and the first sample that is wrong is named; a masked one is not looked at."""
+def test_the_first_length_out_of_range_is_named_unless_masked(
+    backend: str, name: str, lengths: list[int], message: str
+) -> None:
     inputs = {"y_true": np.ones((2, 2), np.int64), "y_pred": np.zeros((2, 3, 4)), name: np.array(lengths)}
     given = {key: to_native(backend, x) for key, x in inputs.items()}
     with pytest.raises(ValueError, match=message):
@@ -125,8 +126,7 @@ def test_lengths_out_of_range(backend: str, name: str, lengths: list[int], messa
 
 
 @pytest.mark.parametrize("name", registry.CENTER)
-def test_center_losses(backend: str, name: str) -> None:
-    """No samples cost nothing; features without numbers are refused."""
+def test_center_losses_take_no_samples_and_refuse_no_features(backend: str, name: str) -> None:
     center = multiloss.get(name, backend=backend, **({} if name == "ring" else {"num_classes": 3}))
     with pytest.raises(ValueError, match="features must have at least one feature"):
         center(to_native(backend, np.zeros(4, np.int64)), to_native(backend, np.zeros((4, 0), np.float32)))

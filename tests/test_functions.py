@@ -45,8 +45,7 @@ def test_0_log_0_of_the_functions(backend: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
-def test_functions_of_an_axis(backend: str, name: str) -> None:
-    """The argument is named; whole numbers of any kind are axes."""
+def test_functions_of_an_axis_name_what_is_wrong(backend: str, name: str) -> None:
     x, function = to_native(backend, np.array([[0.25, 0.75]], np.float32)), getattr(multiloss, name)
     with says(ValueError, "axis 3 does not exist in x of shape (1, 2)"):
         function(x, axis=3)

@@ -19,7 +19,6 @@ MOST = 6
 
 
 def spoilt(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
-    """The inputs with one entry replaced, and what it is."""
     for name, x in inputs.items():
         if x.dtype.kind != "f":
             continue
@@ -120,7 +119,6 @@ def with_nan(name: str, where: str, rows: int) -> Inputs:
 @pytest.mark.parametrize("where", ["y_pred", "y_true"])
 @pytest.mark.parametrize("name", HIDDEN)
 def test_nan_is_not_hidden(backend: str, name: str, where: str) -> None:
-    """It makes the value of its own sample nan, and its own gradient: torch's l1 kernel has 0 there."""
     loss = multiloss.get(name, backend=backend, validate=False)
     for rows in (2, 3000) if backend == "torch" else (2,):  # few and many are different kernels
         given = with_nan(name, where, rows)

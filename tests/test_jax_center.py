@@ -25,8 +25,7 @@ def make(**options: Any) -> Any:
     return multiloss.get("center", backend="jax", num_classes=C, feature_dim=D, **options)
 
 
-def test_tracers_are_named() -> None:
-    """The stateful call raises under every transformation, and leaves the centers."""
+def test_tracers_are_named_and_leave_the_centers() -> None:
     center, y, x = make(), jnp.asarray(LABELS), jnp.asarray(FEATURES)
     for transformed, said in (
         (lambda: jax.jit(center)(y, x), "labels and features are traced"),
@@ -42,8 +41,7 @@ def test_tracers_are_named() -> None:
     close(center.centers, np.zeros((C, D)))
 
 
-def test_copies() -> None:
-    """A call donates its table: a copy, shallow or deep, has one of its own."""
+def test_copies_have_tables_of_their_own() -> None:
     center = make(centers_init="normal")
     center(LABELS, FEATURES)
     before = np.array(center.centers)

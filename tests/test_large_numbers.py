@@ -137,8 +137,7 @@ def test_close_rows_far_from_the_origin(backend: str, squared: bool) -> None:
 
 
 @pytest.mark.parametrize("mining", MINING)
-def test_other_mining(backend: str, mining: str) -> None:
-    """One positive pair and one negative: all kinds of mining are the same loss of each anchor."""
+def test_all_mining_is_the_same_of_one_pair(backend: str, mining: str) -> None:
     x, y = FAR["an outlier"][0][:3].astype(np.float32), to_native(backend, np.array([0, 0, 1]))
     x[2] = [1e14, 0.0]
     loss = multiloss.get("triplet", backend=backend, margin=2e14, mining=mining)
@@ -150,8 +149,7 @@ def test_other_mining(backend: str, mining: str) -> None:
 
 @pytest.mark.graph
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
-def test_log_cosh_of_infinite_errors(backend: str) -> None:
-    """The derivative is the sign of the error, by the prediction and by the target, compiled too."""
+def test_log_cosh_of_infinite_errors_has_the_slope_of_their_sign(backend: str) -> None:
     loss = multiloss.get("log_cosh", backend=backend, axis=(), reduction="sum", validate=False)
     target, infinite = (to_native(backend, np.array(x, np.float32)) for x in ([0.0, 0.0], [np.inf, -np.inf]))
     signs = [[1, -1], [-1, 1]]

@@ -54,7 +54,6 @@ def test_value_and_gradient(backend: str, name: str, data: st.DataObject) -> Non
 @settings(max_examples=SOME)
 @given(data=st.data())
 def test_call_and_automatic_differentiation(backend: str, name: str, data: st.DataObject) -> None:
-    """The plain call, and the framework's own gradient of it."""
     dtype = data.draw(st.sampled_from(["float32", "float64"]))
     case = data.draw(cases(name, dtype))
     y_true, y_pred, arguments = native(backend, case, dtype)
@@ -157,8 +156,7 @@ def test_masked_entries(backend: str, name: str, options: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_nothing_left(backend: str, name: str) -> None:
-    """An empty batch, everything masked, every weight 0: value 0 and gradient 0, never nan."""
+def test_nothing_left_gives_0_and_no_gradient(backend: str, name: str) -> None:
     case = fixed(name, "float32")
     y_true, y_pred, _ = native(backend, case, "float32")
     none = to_native(backend, np.zeros(4, dtype=bool))
@@ -177,8 +175,7 @@ def test_nothing_left(backend: str, name: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize(("shape", "axis"), [((0,), -1), ((0, 3), None), ((0, 3), 0), ((3, 0), 1), ((0, 3), (0, 1))])
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - set(CLASS_LOSSES)))
-def test_nothing_there(backend: str, name: str, shape: tuple[int, ...], axis: Any) -> None:
-    """Whatever is empty, samples or what each of them holds: 0, and no nan in the gradient."""
+def test_empty_samples_give_0_and_no_nan(backend: str, name: str, shape: tuple[int, ...], axis: Any) -> None:
     nothing = to_native(backend, np.zeros(shape), "float32")
     value, gradient = (read(v) for v in make(backend, name, "float32", axis=axis).value_and_grad(nothing, nothing))
     assert value == 0 and gradient.shape == shape
@@ -203,8 +200,7 @@ def test_a_mean_of_very_many(backend: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - set(CLASS_LOSSES) - {"binary_crossentropy"}))
-def test_exact_fit(backend: str, name: str) -> None:
-    """Value 0 and gradient exactly 0, through automatic differentiation too."""
+def test_an_exact_fit_has_value_and_gradient_0(backend: str, name: str) -> None:
     values = np.array([[0.0, 1.0, 3.5], [2.0, 0.25, 100.0]])
     y = to_native(backend, values, "float32")
     loss = make(backend, name, "float32")

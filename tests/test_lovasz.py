@@ -21,8 +21,7 @@ def batch(axis: int) -> tuple[Any, Any]:
     return labels, np.moveaxis(p, -1, axis)
 
 
-def both(backend: str, loss: Any, *arrays: Any, **arguments: Any) -> list[np.ndarray]:
-    """Value and gradient."""
+def value_and_gradient(backend: str, loss: Any, *arrays: Any, **arguments: Any) -> list[np.ndarray]:
     named = {key: to_native(backend, x) for key, x in arguments.items()}
     return [to_numpy(x) for x in loss.value_and_grad(*(to_native(backend, x) for x in arrays), **named)]
 
@@ -32,8 +31,8 @@ def test_a_masked_pixel_is_as_one_that_is_not_there(backend: str, classes: str) 
     labels, p = batch(-1)
     keep = np.random.default_rng(4).random(labels.shape) < 0.6
     loss = multiloss.get("lovasz_softmax", backend, classes=classes, validate=False)
-    value, gradient = both(backend, loss, labels, np.where(keep[..., None], p, np.nan), mask=keep)
-    wanted, slope = both(backend, loss, labels[keep], p[keep])
+    value, gradient = value_and_gradient(backend, loss, labels, np.where(keep[..., None], p, np.nan), mask=keep)
+    wanted, slope = value_and_gradient(backend, loss, labels[keep], p[keep])
     np.testing.assert_allclose(value, wanted, rtol=1e-6)
     np.testing.assert_allclose(gradient[keep], slope, rtol=1e-6, atol=1e-9)
     assert not gradient[~keep].any()
@@ -44,9 +43,9 @@ def test_each_image_has_the_loss_of_its_own(backend: str, classes: str) -> None:
     labels, p = batch(-1)
     one = multiloss.get("lovasz_softmax", backend, classes=classes)
     each = multiloss.get("lovasz_softmax", backend, classes=classes, per_image=True, reduction="none")
-    value, gradient = both(backend, each, labels, p)
+    value, gradient = value_and_gradient(backend, each, labels, p)
     for i in range(2):
-        wanted, slope = both(backend, one, labels[i : i + 1], p[i : i + 1])
+        wanted, slope = value_and_gradient(backend, one, labels[i : i + 1], p[i : i + 1])
         np.testing.assert_allclose(value[i], wanted, rtol=1e-6)
         np.testing.assert_allclose(gradient[i], slope[0], rtol=1e-6, atol=1e-9)
 
@@ -78,15 +77,14 @@ def test_it_extends_the_jaccard_loss(backend: str) -> None:
 
 @pytest.mark.reads
 def test_classes_on_an_axis_of_their_own(backend: str) -> None:
-    """Of `get`: a mask leaves pixels out, nan among them, and the gradient has the layout of what came."""
     labels, moved = batch(1)
     keep = np.random.default_rng(6).random(labels.shape) < 0.6
     dirty = np.where(keep[:, None], moved, np.nan)
     for per_image in (False, True):
         first = multiloss.get("lovasz_softmax", backend, class_axis=1, per_image=per_image)
         last = multiloss.get("lovasz_softmax", backend, per_image=per_image)
-        value, gradient = both(backend, first, labels, dirty, mask=keep)
-        wanted, slope = both(backend, last, labels, np.moveaxis(dirty, 1, -1), mask=keep)
+        value, gradient = value_and_gradient(backend, first, labels, dirty, mask=keep)
+        wanted, slope = value_and_gradient(backend, last, labels, np.moveaxis(dirty, 1, -1), mask=keep)
         np.testing.assert_allclose(value, wanted, rtol=1e-6)
         np.testing.assert_allclose(np.moveaxis(gradient, 1, -1), slope, rtol=1e-6, atol=1e-9)
     with pytest.raises(ValueError, match="axis 4 does not exist in y_pred"):
@@ -96,13 +94,12 @@ def test_classes_on_an_axis_of_their_own(backend: str) -> None:
 
 
 def test_an_image_without_pixels_leaves_the_mean(backend: str) -> None:
-    """One that is masked is as one that is not there, in the count too."""
     labels, p = batch(-1)
     keep = np.ones(labels.shape, bool)
     keep[1] = False
     loss = multiloss.get("lovasz_softmax", backend, per_image=True)
-    value, gradient = both(backend, loss, labels, p, mask=keep)
-    wanted, slope = both(backend, loss, labels[:1], p[:1])
+    value, gradient = value_and_gradient(backend, loss, labels, p, mask=keep)
+    wanted, slope = value_and_gradient(backend, loss, labels[:1], p[:1])
     np.testing.assert_allclose(value, wanted, rtol=1e-6)
     np.testing.assert_allclose(gradient[:1], slope, rtol=1e-6, atol=1e-9)
 

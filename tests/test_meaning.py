@@ -30,7 +30,6 @@ def native(backend: str, *arrays: Any) -> tuple[Any, ...]:
 
 
 def gradients(backend: str, loss: Any, y_true: Any, y_pred: Any, **arguments: Any) -> list[Any]:
-    """By `value_and_grad`, and by the framework's own differentiation."""
     found = [to_numpy(loss.value_and_grad(y_true, y_pred, **arguments)[1])]
     if backend != "numpy":
         found.append(native_grad(backend, lambda p: loss(y_true, p, **arguments), y_pred))
@@ -81,8 +80,7 @@ def test_weights_are_broadcast_from_the_left(backend: str) -> None:
         close(multiloss.get("mse", backend=backend)(t, p, mask=m), 1.0)
 
 
-def test_weights_of_one_entry(backend: str) -> None:
-    """() and (1,) are one weight for all, (1, M) one row for all; masks likewise."""
+def test_weights_of_one_entry_are_for_all(backend: str) -> None:
     t, p = native(backend, np.zeros((2, 3, 1)), np.ones((2, 3, 1)))
     loss = multiloss.get("mse", backend=backend, reduction="none")
     for shape in ((), (1,), (1, 1)):
@@ -114,8 +112,7 @@ def test_weights_of_any_sign_and_nan(backend: str) -> None:
 # --- axes
 
 
-def test_axes(backend: str) -> None:
-    """Elementwise losses average over `axis`, class losses sum over it."""
+def test_elementwise_losses_average_over_axis_and_class_losses_sum(backend: str) -> None:
     t, p = native(backend, np.zeros((2, 3)), np.arange(6.0).reshape(2, 3))
 
     def values(name: str, axis: Any, *arrays: Any) -> Any:
@@ -242,8 +239,7 @@ def test_the_derivative_by_a_target_of_infinite_logits(backend: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cce", "scce"])
-def test_class_weight(backend: str, name: str) -> None:
-    """It multiplies the sample weights; torch's normalisation is `weighted_mean`."""
+def test_class_weight_multiplies_the_sample_weights(backend: str, name: str) -> None:
     y_true = np.array([0, 1, 1]) if name == "scce" else np.eye(2)[[0, 1, 1]]
     t, p, w = native(backend, y_true, np.full((3, 2), 0.5), np.array([1.0, 1.0, 2.0]))
     get = lambda **o: multiloss.get(name, backend=backend, class_weight=[3, 5], **o)  # noqa: E731
@@ -254,7 +250,6 @@ def test_class_weight(backend: str, name: str) -> None:
 
 
 def test_ignore_index_is_a_mask(backend: str) -> None:
-    """In the value, the count and the gradient; with or without a mask of one's own."""
     p = np.array([[0.5, 0.5], [np.nan, 0.5], [0.25, 0.75]])
     labels, y_pred, mask, own = native(
         backend, np.array([0, -1, 0]), p, np.array([True, False, True]), np.array([True, True, False])
@@ -323,8 +318,7 @@ def test_labels_that_cannot_be_read(backend: str, from_logits: bool) -> None:
 
 
 @pytest.mark.only("torch")
-def test_devices(backend: str) -> None:
-    """Two devices are named; lists and NumPy arrays go to y_pred's; labels on a meta device cannot be read."""
+def test_two_devices_are_named_and_numpy_goes_to_that_of_y_pred(backend: str) -> None:
     import torch
 
     p = torch.full((3, 2), 0.5, device="meta")

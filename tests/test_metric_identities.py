@@ -48,7 +48,6 @@ def test_lengths_do_not_count(backend: str, name: str, options: dict[str, Any]) 
     vectors = [key for key in inputs if inputs[key].ndim == 2]
 
     def at(power: int) -> Any:
-        """The value and the gradient for vectors of which the largest entry is 2^power."""
         arrays = dict(inputs)
         for key in vectors:
             arrays[key] = np.ldexp(inputs[key] / np.abs(inputs[key]).max(), power)
@@ -105,7 +104,6 @@ MINED = [
 def test_what_is_not_finite_shows_without_pairs_too(
     backend: str, name: str, options: dict[str, Any], labels: list[int]
 ) -> None:
-    """A finite value would come with a gradient of nan."""
     loss = multiloss.get(name, backend=backend, **options)
     for bad in (np.nan, np.inf):
         features = np.array(X[: len(labels)])

@@ -136,7 +136,6 @@ class Faulty:
 
 
 def without(argument: str) -> Callable[..., Found]:
-    """The fault of a loss that does not look at weights, or at masks."""
     return lambda loss, call, by, *_: loss.value_and_grad(**{**call, argument: None}, wrt=by)
 
 
@@ -187,7 +186,6 @@ FAULTS: dict[str, Callable[..., Found]] = {
 def test_a_fault_around_the_formula_is_caught(
     backend: str, name: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of every kind of loss: of elements, of labels, of other inputs, of pairs of a batch."""
     adapter = dispatch.backend(backend)
 
     class Adapter:
@@ -233,8 +231,7 @@ def test_a_wrong_gradient_by_any_input_is_caught(
         ("barlow_twins", None),
     ],
 )
-def test_a_reference_of_other_inputs(backend: str, name: str, reference: Value | None) -> None:
-    """A right one is taken, and a wrong one found: it is not passed over."""
+def test_a_reference_of_other_inputs_is_compared_with(backend: str, name: str, reference: Value | None) -> None:
     if reference is not None:
         check(name, backends=[backend], reference=reference)
     with pytest.raises(AssertionError, match=f"value on {backend}"):

@@ -43,7 +43,6 @@ def run(source: str) -> dict[str, Any]:
 
 
 def option(**given: Any) -> Any:
-    """How the option is read."""
     return multiloss.get("own", **given).config()["option"]
 
 
@@ -118,7 +117,6 @@ def test_forms(future: str, annotation: str, default: str, read: list[Any], refu
 
 
 def test_what_cannot_be_resolved_is_read_by_the_default() -> None:
-    """Names that are nowhere, and a default that the annotation refuses."""
     run(FUTURE + NAMES + LOSS.format(annotation=": Nowhere | None", default="2"))
     assert option(option=2.5) == 2.5
     with pytest.raises(TypeError, match="option must be a number, got 'a'"):
@@ -205,7 +203,6 @@ def soft_abs(xp, y_true, y_pred, *, epsilon=1e-3):
 
 
 def definitions() -> list[Definition]:
-    """All of the library, those of ported losses too."""
     for library in variants.LIBRARIES:
         importlib.import_module(f"multiloss.porting.{library}_variants")
     every = registry._definitions | registry.TABLES | variants.DEFINITIONS

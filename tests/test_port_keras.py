@@ -100,8 +100,7 @@ def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
 @pytest.mark.parametrize("what", LOSSES)
 @settings(max_examples=min(12, settings().max_examples))
 @given(data=st.data())
-def test_generated(what: str, data: st.DataObject) -> None:
-    """Any arguments, shape, reduction and numbers."""
+def test_values_and_gradients_are_kerass(what: str, data: st.DataObject) -> None:
     arguments = {name: data.draw(values, name) for name, values in LOSSES[what][3].items()}
     reduction = data.draw(st.sampled_from([*REDUCTIONS, "of the function"]), "reduction")
     arrays = arrays_of(what, data.draw(st.sampled_from(SHAPES), "shape"), data.draw(SEEDS, "seed"))
@@ -111,7 +110,6 @@ def test_generated(what: str, data: st.DataObject) -> None:
 @pytest.mark.graph
 @pytest.mark.parametrize("what", LOSSES)
 def test_compiled(what: str) -> None:
-    """The same on JAX and TensorFlow, each with the first of its arguments, once as a class."""
     arguments = {"q": 0.3} if "Generalized" in what else {}
     if "logits" in what:
         arguments["from_logits"] = True
@@ -224,8 +222,7 @@ def test_another_axis(function: str, logits: bool, label_smoothing: float) -> No
 
 
 @pytest.mark.parametrize("axis", [-1, 1])
-def test_alpha_of_each_class(axis: int) -> None:
-    """Along the last axis, whatever `axis` is."""
+def test_alpha_of_each_class_is_along_the_last_axis(axis: int) -> None:
     arrays = make({"y_true": "hot on 1", "y_pred": "real"}, (2, 3, 3))
     alpha = [0.5, 1.0, 2.0]
     form = f"keras.losses.CategoricalFocalCrossentropy(alpha={alpha}, from_logits=True, axis={axis})"
@@ -234,15 +231,13 @@ def test_alpha_of_each_class(axis: int) -> None:
 
 @pytest.mark.parametrize("kind", ["sign", "bit", "soft"])
 @pytest.mark.parametrize("form", ["keras.losses.hinge", "keras.losses.SquaredHinge()"])
-def test_labels_of_hinge(form: str, kind: str) -> None:
-    """Converted where all of the batch are 0 or 1."""
+def test_labels_of_hinge_are_converted_where_all_are_0_or_1(form: str, kind: str) -> None:
     arrays = make({"y_true": kind, "y_pred": "real"}, (4, 3))
     check(form, arrays)
     check(form, {**arrays, "y_pred": np.ones((4, 3))})  # at the kink
 
 
-def test_labels_of_hinge_with_a_mask() -> None:
-    """What is masked does not say what labels the batch has."""
+def test_masked_labels_do_not_say_what_labels_the_batch_has() -> None:
     arrays = make({"y_true": "bit", "y_pred": "real"}, (4, 3))
     loss = multiloss.port("keras.losses.Hinge()", to="numpy")
     part = loss(arrays["y_true"][:2], arrays["y_pred"][:2])
@@ -265,7 +260,6 @@ CIRCLE = ["circle", "circle(gamma=2, margin=0.1)", "Circle()", "Circle(2.0, 0.2,
 @pytest.mark.parametrize("form", CIRCLE)
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 0, 3], [0] * 7, [0, 1, 2, 3, 4, 5, 6]])
 def test_circle(form: str, labels: list[int]) -> None:
-    """Also without positives, and without negatives."""
     arrays = make({"features": "unit"}, (7, 3)) | {"labels": np.array(labels)}
     check(f"keras.losses.{form}", arrays, gradient="features", backends=("numpy", "torch"))
     if labels[1:3] == [0, 1] and "(2.0" in form:
@@ -325,8 +319,7 @@ EXTREMES: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("form", "y_true", "y_pred"), EXTREMES, ids=[f"{e[0]} {i}" for i, e in enumerate(EXTREMES)])
-def test_extremes(form: str, y_true: Any, y_pred: Any) -> None:
-    """Values and gradients at the edges are Keras', too."""
+def test_values_and_gradients_at_extremes_are_kerass(form: str, y_true: Any, y_pred: Any) -> None:
     arrays = {"y_true": np.asarray(y_true), "y_pred": np.asarray(y_pred, float)}
     # Below the logarithm of 1 - 1e-7 lie 9 digits.
     check(f"keras.losses.{form}", arrays, rtol=1e-8, backends=("numpy", "torch", "jax"))
@@ -345,15 +338,13 @@ MUTANTS = [
 
 
 @pytest.mark.parametrize(("form", "other", "y_true", "y_pred"), MUTANTS)
-def test_mutants(form: str, other: str, y_true: str, y_pred: str) -> None:
-    """The check itself: another loss does not pass for this one."""
+def test_another_loss_does_not_pass(form: str, other: str, y_true: str, y_pred: str) -> None:
     source, arguments = multiloss.porting.resolve(f"keras.losses.{other}")
     wrong = native(source, arguments, "tensorflow")
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check(f"keras.losses.{form}", make({"y_true": y_true, "y_pred": y_pred}, (4, 3)), backends=EAGER, peer=wrong)
 
 
-def test_nothing_is_changed() -> None:
-    """Keras' floatx and epsilon are its own."""
+def test_floatx_and_epsilon_of_keras_are_its_own() -> None:
     assert (keras.config.floatx(), keras.config.epsilon()) == ("float32", 1e-7)
     assert to_numpy(keras.losses.mean_squared_error(np.ones((1, 2)), np.zeros((1, 2)))) == 1.0

@@ -57,7 +57,6 @@ def test_notes_are_true(form: str, words: str, y_true: Any, y_pred: Any, theirs:
 
 
 def noted(form: str, *words: str) -> None:
-    """The port says so."""
     notes = " | ".join(multiloss.port(f"keras.losses.{form}", to="numpy").notes)
     for word in words:
         assert word in notes
@@ -123,8 +122,7 @@ OBJECTS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("made", "form"), OBJECTS, ids=[form for _, form in OBJECTS])
-def test_objects(made: Any, form: str) -> None:
-    """The object is what its written form is."""
+def test_an_object_is_what_its_written_form_is(made: Any, form: str) -> None:
     loss, wanted = multiloss.port(made(), to="numpy"), multiloss.port(f"keras.losses.{form}", to="numpy")
     assert loss == wanted and loss.notes == wanted.notes and loss.source == wanted.source
     assert multiloss.port(loss.source, to="numpy") == loss
@@ -161,8 +159,7 @@ def test_refused(form: str, error: type[Exception], words: str) -> None:
         multiloss.port(f"keras.losses.{form}")
 
 
-def test_argument_order() -> None:
-    """Of every class, as Keras has it."""
+def test_arguments_are_in_kerass_order() -> None:
     import inspect
 
     for name, source in porting.sources().items():

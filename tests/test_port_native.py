@@ -40,8 +40,7 @@ PAIRS = [(name, library) for name, (*_, libraries) in FORTH.items() for library 
 
 
 @pytest.mark.parametrize(("name", "library"), PAIRS)
-def test_the_way_back(name: str, library: str) -> None:
-    """The native object gives the numbers of the loss, on arrays in its own order."""
+def test_the_native_object_gives_the_numbers_of_the_loss(name: str, library: str) -> None:
     options, y_true, y_pred, _ = FORTH[name]
     wanted = multiloss.get(name, backend="numpy", **options)(y_true, y_pred)
     theirs = multiloss.port(multiloss.get(name, **options), to=library)
@@ -53,8 +52,7 @@ def test_the_way_back(name: str, library: str) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-5 if library == "keras.losses" else 1e-10)
 
 
-def test_where_there_is_none() -> None:
-    """The loss of multiloss in the library's framework, which says so."""
+def test_where_there_is_no_way_back_the_notes_say_so() -> None:
     loss = multiloss.port(multiloss.get("tweedie", power=1.2), to="torch.nn")
     assert loss.backend == "torch" and loss.config()["power"] == 1.2
     assert loss.notes[0].startswith("torch.nn has no loss with these numbers")
@@ -64,8 +62,7 @@ def test_where_there_is_none() -> None:
 
 @pytest.mark.filterwarnings("ignore:.NLLLoss2d.:FutureWarning")
 @pytest.mark.parametrize("name", sorted(porting.sources()))
-def test_there_and_back(name: str) -> None:
-    """A port goes back to what it was made of."""
+def test_a_port_goes_back_to_what_it_was_made_of(name: str) -> None:
     source = porting.sources()[name]
     if source.refusal is not None:
         with pytest.raises(porting.RefusedError):
@@ -134,8 +131,7 @@ def test_distances() -> None:
     "options", [{}, {"axis": ()}, {"reduction": "sum"}, {"reduction": "none"}, {"log_input": True}]
 )
 @pytest.mark.parametrize("name", multiloss.list_losses())
-def test_every_loss_has_an_answer(name: str, options: dict[str, Any]) -> None:
-    """A native object, or the plain statement that there is none."""
+def test_every_loss_has_a_native_object_or_a_note_that_there_is_none(name: str, options: dict[str, Any]) -> None:
     try:
         loss = multiloss.get(name, **options)
     except (TypeError, ValueError):  # it has no such option
@@ -157,7 +153,6 @@ def test_what_only_looks_alike() -> None:
 
 
 def test_across_libraries() -> None:
-    """From one library to another in one line."""
     assert porting.code("keras.losses.Huber(delta=2.0)", to="torch.nn")[0] == "torch.nn.HuberLoss(delta=2.0)"
     code, _ = porting.code("torch.nn.MSELoss(reduction='none')", to="optax")
     assert code == "lambda y_pred, y_true: optax.losses.squared_error(y_pred, y_true)"
@@ -187,8 +182,7 @@ def test_rows_declare_the_way_back(name: str, options: dict[str, Any], arguments
     assert found == arguments
 
 
-def test_reductions_that_are_functions() -> None:
-    """Optax' reduce_fn is the way back of the reduction."""
+def test_reduce_fn_is_the_way_back_of_the_reduction() -> None:
     for reduction, wanted in (("sum", "reduce_fn=jax.numpy.sum"), ("none", "reduce_fn=None")):
         code, _ = porting.code(multiloss.get("ranking_softmax", reduction=reduction), to="optax")
         assert code == (f"lambda y_pred, y_true: optax.losses.ranking_softmax_loss(y_pred, y_true, {wanted})")

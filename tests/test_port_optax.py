@@ -78,8 +78,7 @@ def peer_of(form: str) -> Any:
 @pytest.mark.parametrize("what", LOSSES)
 @settings(max_examples=min(6, settings().max_examples))  # Optax is slow on arrays of a new shape
 @given(data=st.data())
-def test_generated(what: str, data: st.DataObject) -> None:
-    """Any arguments, shape and numbers."""
+def test_values_and_gradients_are_optaxs(what: str, data: st.DataObject) -> None:
     arguments = {name: data.draw(values, name) for name, values in LOSSES[what][2].items()}
     shape = data.draw(st.sampled_from(SHAPES), "shape")
     form = written(what, arguments)
@@ -90,7 +89,6 @@ def test_generated(what: str, data: st.DataObject) -> None:
 @pytest.mark.graph
 @pytest.mark.parametrize("what", LOSSES)
 def test_compiled(what: str) -> None:
-    """The same on JAX, and on TensorFlow."""
     check(written(what, {}), arrays_of(what, (4, 3), 1), backends=("jax", "tensorflow"))
     check(written(what, {}), arrays_of(what, (2, 5, 3), 2), backends=("jax",))
 
@@ -179,7 +177,6 @@ def test_dice_of_probabilities() -> None:
 
 
 def test_dice_of_one_class() -> None:
-    """With or without an axis for it."""
     arrays = make({"y_true": "bit", "y_pred": "real"}, (2, 5, 1))
     for form in ("dice_loss", "binary_dice_loss"):
         check(f"optax.losses.{form}", arrays)
@@ -211,8 +208,7 @@ EXTREMES: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("form", "y_true", "y_pred"), EXTREMES, ids=[f"{e[0]} {i}" for i, e in enumerate(EXTREMES)])
-def test_extremes(form: str, y_true: Any, y_pred: Any) -> None:
-    """Values and gradients at the edges are Optax', too."""
+def test_values_and_gradients_at_extremes_are_optaxs(form: str, y_true: Any, y_pred: Any) -> None:
     check(f"optax.losses.{form}", {"y_true": np.asarray(y_true), "y_pred": np.asarray(y_pred)})
 
 
@@ -226,8 +222,7 @@ MUTANTS = [
 
 
 @pytest.mark.parametrize(("form", "other", "y_true", "y_pred"), MUTANTS)
-def test_mutants(form: str, other: str, y_true: str, y_pred: str) -> None:
-    """The check itself: another loss does not pass for this one."""
+def test_another_loss_does_not_pass(form: str, other: str, y_true: str, y_pred: str) -> None:
     wrong = peer_of(f"optax.losses.{other}")
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check(f"optax.losses.{form}", make({"y_true": y_true, "y_pred": y_pred}, (4, 3)), backends=EAGER, peer=wrong)

@@ -68,7 +68,6 @@ def test_notes_are_true(form: str, words: str, arrays: dict[str, Any], theirs: A
 
 
 def noted(form: str, *words: str) -> None:
-    """The port says so."""
     notes = " | ".join(multiloss.port(f"optax.losses.{form}", to="numpy").notes)
     for word in words:
         assert word in notes
@@ -108,8 +107,7 @@ def test_dice_takes_no_mask(form: str) -> None:
         loss(np.ones((2, 4, 3)), np.ones((2, 4, 3)), mask=np.array([True, False]))
 
 
-def test_weights_of_dice() -> None:
-    """One for each sample."""
+def test_dice_takes_a_weight_for_each_sample() -> None:
     rng = np.random.default_rng(0)
     t, z = np.eye(3)[rng.integers(0, 3, (2, 4))], rng.normal(size=(2, 4, 3))
     loss = multiloss.port("optax.losses.dice_loss", to="numpy")
@@ -139,8 +137,7 @@ OBJECTS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("item", "form"), OBJECTS, ids=[str(i) for i in range(len(OBJECTS))])
-def test_objects(item: Any, form: str) -> None:
-    """The function, or a partial of it, is what its written form is."""
+def test_a_function_or_partial_is_what_its_written_form_is(item: Any, form: str) -> None:
     loss, wanted = multiloss.port(item, to="numpy"), multiloss.port(f"optax.losses.{form}", to="numpy")
     assert loss == wanted and loss.notes == wanted.notes and loss.source == wanted.source
     assert multiloss.port(loss.source, to="numpy") == loss
@@ -173,8 +170,7 @@ def test_refused(form: str, error: type[Exception], words: str) -> None:
         multiloss.port(f"optax.losses.{form}")
 
 
-def test_arguments() -> None:
-    """All of Optax', with its defaults."""
+def test_arguments_and_defaults_are_optaxs() -> None:
     arrays = {"predictions", "targets", "logits", "labels", "predictor_outputs", "scores", "log_predictions",
               "log_targets", "logit_paddings", "label_paddings", "embeddings", "anchors", "positives",
               "negatives"}  # fmt: skip

@@ -38,8 +38,7 @@ def uses(tmp_path: Path) -> list[Use]:
     return scan(file, "jax")
 
 
-def test_what_is_found(uses: list[Use]) -> None:
-    """Every loss, by its canonical name, in the order of the file; nothing that only looks like one."""
+def test_losses_are_found_by_canonical_name_in_order(uses: list[Use]) -> None:
     assert [use.source for use in uses] == [
         "torch.nn.CrossEntropyLoss",
         "torch.nn.functional.kl_div",
@@ -162,8 +161,7 @@ def test_constants_are_read(option: str, wanted: dict[str, Any], tmp_path: Path)
 
 
 @pytest.mark.parametrize("option", NOT_READ)
-def test_what_is_computed_is_no_other_loss(option: str, tmp_path: Path) -> None:
-    """The code has the option in it as the file has it, and no value of its own."""
+def test_what_is_computed_stays_as_the_file_has_it(option: str, tmp_path: Path) -> None:
     text = f"nn.CrossEntropyLoss(reduction='sum', ignore_index={option})\nF.cross_entropy(a, b, None, None, {option})"
     first, second = uses_of(f"{CONSTANTS}\n{text}", tmp_path, "numpy")
     assert first.becomes == f"multiloss.port(nn.CrossEntropyLoss(reduction='sum', ignore_index={option}), to='numpy')"
@@ -226,8 +224,7 @@ def test_what_ports_the_loss_itself_runs(tmp_path: Path) -> None:
         )
 
 
-def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No traceback: one line, and status 2."""
+def test_bad_files_get_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "a.py"
     file.write_text("def (:")
     for path, said in ((file, "is no Python source"), (tmp_path / "none.py", "No such file")):

@@ -58,7 +58,6 @@ def test_errors(name: str, arguments: dict[str, Any], reduction: str, shape: tup
 )
 @pytest.mark.parametrize("name", ["MSELoss", "functional.l1_loss", "SoftMarginLoss"])
 def test_legacy_reductions(name: str, legacy: dict[str, Any]) -> None:
-    """What the reduction was before it had its name."""
     rng = generator(name, legacy)
     arrays = {"y_true": rng.choice([-1.0, 1.0], (4, 3)), "y_pred": rng.normal(size=(4, 3))}
     check(form(name, **legacy), arrays, backends=("numpy",))
@@ -125,7 +124,6 @@ def test_soft_margin(reduction: str, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("margin", [1.0, 0.25, -0.5, 0])
 def test_hinge_embedding(margin: float, reduction: str, shape: tuple[int, ...]) -> None:
-    """At the margin, and with a target of 0, too."""
     rng = generator(margin, reduction, shape)
     arrays = {
         "y_true": rng.choice([-1.0, 0.0, 1.0], shape),
@@ -139,7 +137,6 @@ def test_hinge_embedding(margin: float, reduction: str, shape: tuple[int, ...]) 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_margin_ranking(reduction: str, shape: tuple[int, ...], wrt: str) -> None:
-    """At the kink, and with a target of 0, too."""
     rng = generator(reduction, shape, wrt)
     margin = rng.choice([0, 0.5, -0.5]).item() if reduction != "none" else 0
     scores = {name: rng.choice([0.0, 0.5, 1.0, -1e4], shape) for name in ("x1", "x2")}
@@ -184,7 +181,6 @@ def test_triplet_margin(arguments: dict[str, Any], swap: bool, wrt: str) -> None
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("swap", [False, True])
 def test_triplet_margin_with_distance(swap: bool, reduction: str, wrt: str) -> None:
-    """Without a function of the distance."""
     rng = generator(swap, reduction, wrt)
     points = {name: rng.normal(size=(2, 6, 3)) for name in ("anchor", "positive", "negative")}
     points["positive"][0] = points["anchor"][0]

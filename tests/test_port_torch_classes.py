@@ -28,7 +28,6 @@ def scores(rng: np.random.Generator, batch: tuple[int, ...]) -> NDArray[Any]:
 
 
 def labels(rng: np.random.Generator, batch: tuple[int, ...], ignored: int) -> NDArray[Any]:
-    """Labels, one of them ignored."""
     y = rng.integers(0, CLASSES, batch)
     y[-1] = np.where(np.arange(y[-1].size).reshape(y[-1].shape) == 0, ignored, y[-1])
     y.flat[:2] = 1, 3
@@ -43,7 +42,6 @@ def labels(rng: np.random.Generator, batch: tuple[int, ...], ignored: int) -> ND
 def test_cross_entropy(
     reduction: str, label_smoothing: float, weight: Any, ignored: int, batch: tuple[int, ...]
 ) -> None:
-    """Of labels: weights (of 0, too), smoothing and both."""
     rng = generator(reduction, label_smoothing, weight, ignored, batch)
     arrays = {"y_true": labels(rng, batch, ignored), "y_pred": scores(rng, batch)}
     how = {"weight": weight, "label_smoothing": label_smoothing, "reduction": reduction, "ignore_index": ignored}
@@ -58,7 +56,6 @@ def test_cross_entropy(
 def test_cross_entropy_of_probabilities(
     reduction: str, label_smoothing: float, weight: Any, batch: tuple[int, ...]
 ) -> None:
-    """Distributions, and amounts that sum to something else."""
     rng = generator(reduction, label_smoothing, weight, batch)
     z = scores(rng, batch)
     t = rng.random(z.shape)
@@ -71,7 +68,6 @@ def test_cross_entropy_of_probabilities(
 
 
 def test_cross_entropy_of_masked_classes() -> None:
-    """Logits of -inf, where torch has a number."""
     z = np.array([[0.5, -np.inf, 1.0, 2.0], [-np.inf, 0.0, 0.0, -np.inf]])
     arrays = {"y_true": np.array([2, 1]), "y_pred": z}
     for how in (

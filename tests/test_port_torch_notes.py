@@ -104,8 +104,7 @@ def test_notes_of_kinks() -> None:
         functools.partial(F.mse_loss, weight=torch.ones(2)),
     ],
 )
-def test_refusals(source: Any) -> None:
-    """With a reason."""
+def test_refused_with_a_reason(source: Any) -> None:
     with pytest.raises(RefusedError, match="layer|data|leave them out|must be a finite|may compute anything"):
         multiloss.port(source)
 
@@ -149,15 +148,13 @@ def test_probabilities_of_a_linear_layer() -> None:
         ("nn.MSELoss(weight=[1.0])", "has no argument 'weight'"),
     ],
 )
-def test_impossible_arguments(written: str, message: str) -> None:
-    """They are named."""
+def test_impossible_arguments_are_named(written: str, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         multiloss.port(written, to="numpy")
 
 
 @pytest.mark.parametrize("weight", [[1.0, 2.0], [[1.0], [2.0], [3.0]], [[[1.0] * 4]]])
-def test_weights_that_do_not_fit(weight: Any) -> None:
-    """The shapes of both are named."""
+def test_weights_that_do_not_fit_are_refused_with_both_shapes(weight: Any) -> None:
     loss = multiloss.port(form("BCELoss", weight=weight), to="numpy")
     with pytest.raises(ValueError, match=r"weight of shape \(.*\) cannot be broadcast to y_pred of shape \(2, 4\)"):
         loss(np.full((2, 4), 0.5), np.full((2, 4), 0.5))
@@ -189,8 +186,7 @@ def test_weights_that_do_not_fit(weight: Any) -> None:
          "F.huber_loss(delta=2.0, reduction='none')"),
     ],
 )  # fmt: skip
-def test_objects(thing: Any, written: str) -> None:
-    """Modules, classes, functions and partials of them are what their written form is."""
+def test_an_object_is_what_its_written_form_is(thing: Any, written: str) -> None:
     found, wanted = (multiloss.port(source, to="jax") for source in (thing, written))
     assert found.config() == wanted.config()
     assert found.notes == wanted.notes
@@ -206,23 +202,19 @@ def test_objects(thing: Any, written: str) -> None:
         "nn.MarginRankingLoss()",
     ],
 )
-def test_variants_are_data(written: str, to: str) -> None:
-    """Their configuration is JSON, and makes them again; so does a pickle."""
+def test_variants_are_json_and_can_be_pickled(written: str, to: str) -> None:
     loss = multiloss.port(written, to=to)
     assert multiloss.get(**json.loads(json.dumps(loss.config()))).config() == loss.config()
     if to != "keras":
         assert pickle.loads(pickle.dumps(loss)).config() == loss.config()
 
 
-def test_other_distances() -> None:
-    """torch's own module of a distance is understood."""
+def test_torchs_own_module_of_a_distance_is_understood() -> None:
     module = torch.nn.TripletMarginWithDistanceLoss(distance_function=torch.nn.PairwiseDistance(p=3, eps=0.1))
     assert multiloss.port(module).config() == multiloss.port("nn.TripletMarginLoss(p=3, eps=0.1)").config()
 
 
-def test_subclasses() -> None:
-    """They may compute anything."""
-
+def test_subclasses_are_refused() -> None:
     class Mine(torch.nn.MSELoss):
         pass
 
@@ -250,7 +242,6 @@ def test_a_wrong_row_is_found(theirs: str, ours: str, monkeypatch: pytest.Monkey
 
 
 def test_hooks_are_not_ported() -> None:
-    """A module whose hook changes what comes out is not what its class is."""
     module = torch.nn.MSELoss()
     module.register_forward_hook(lambda module, inputs, output: 2 * output)
     with pytest.raises(RefusedError, match="MSELoss is not ported with its forward hooks"):

@@ -46,7 +46,6 @@ def test_each_class_has_its_own(backend: str, axis: Any, options: dict[str, Any]
 
 
 def test_many_samples(backend: str) -> None:
-    """So many that some backends take them in blocks."""
     t, z = np.tile(BITS, (60_000, 1)), np.tile(LOGITS, (60_000, 1))
     value, slope, _ = one_by_one(BITS, LOGITS, from_logits=True)
     loss = multiloss.get("bce", backend=backend, pos_weight=EACH, from_logits=True)
@@ -55,8 +54,7 @@ def test_many_samples(backend: str) -> None:
     np.testing.assert_allclose(to_numpy(gradient)[-4:] * len(t), slope / 3, rtol=1e-4 if backend == "keras" else 1e-11)
 
 
-def test_is_plain_data(backend: str) -> None:
-    """An array is read as a list; the configuration is JSON, and makes the same loss."""
+def test_arrays_become_lists_and_the_config_is_json(backend: str) -> None:
     loss = multiloss.get("bce", backend=backend, pos_weight=to_native(backend, np.array(EACH)))
     config = json.loads(json.dumps(loss.config()))
     assert config["pos_weight"] == list(EACH)

@@ -18,7 +18,6 @@ pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def soft_abs(xp: Any, y_true: Any, y_pred: Any, *, epsilon: float = 1e-3) -> Any:
-    """sqrt((p - t)^2 + epsilon^2)."""
     return xp.sqrt((y_pred - y_true) ** 2 + epsilon**2)
 
 
@@ -28,7 +27,6 @@ def reverse_kl(xp: Any, y_true: Any, y_pred: Any, *, axis: int = -1, scale: floa
 
 
 def margin(xp: Any, y_true: Any, y_pred: Any, *, axis: int = -1) -> Any:
-    """The largest logit less that of the label."""
     picked = xp.take_along_axis(y_pred, xp.expand_dims(y_true, axis=axis), axis=axis)
     return xp.max(y_pred, axis=axis) - xp.squeeze(picked, axis=axis)
 
@@ -84,7 +82,6 @@ def test_copies_of_a_loss_whose_name_was_given_away(backend: str) -> None:
 
 @pytest.mark.graph
 def test_it_is_a_loss_like_any_other(backend: str) -> None:
-    """Config, equality, pickling, dtypes, compilation, checks."""
     multiloss.register("soft_abs")(soft_abs)
     loss = multiloss.get("soft_abs", backend=backend, epsilon=3)
     assert multiloss.get(**json.loads(json.dumps(loss.config()))) == loss == pickle.loads(pickle.dumps(loss))
@@ -150,8 +147,7 @@ def test_over_labels(backend: str) -> None:
         loss(to_native(backend, np.zeros(3, np.float32)), z)
 
 
-def test_closed_forms(backend: str) -> None:
-    """`@definition.gradient` is what every backend differentiates with, NumPy included."""
+def test_every_backend_differentiates_with_the_closed_forms(backend: str) -> None:
     definition = multiloss.register("soft_abs")(soft_abs)
 
     @definition.gradient
@@ -213,7 +209,6 @@ def test_numpy_without_autograd_says_what_is_missing(backend: str, monkeypatch: 
     ],
 )
 def test_names_that_are_refused(name: str, options: dict[str, Any], said: str) -> None:
-    """Taken by a loss, an alias or another registered one, or no names."""
     multiloss.register("soft_abs")(soft_abs)
     before = multiloss.list_losses()
     with pytest.raises(ValueError, match=said):
@@ -273,7 +268,6 @@ def test_functions_that_are_no_losses(function: Any, options: dict[str, Any], sa
 
 
 def test_the_property_tests_take_it(backend: str) -> None:
-    """That they find what is wrong is in `test_mutants.py`."""
     from multiloss import testing
 
     definition = multiloss.register("soft_abs")(soft_abs)
@@ -319,9 +313,7 @@ def test_a_choice_against_a_number(backend: str, other: str) -> None:
     close(loss(to_native(backend, t), to_native(backend, p)), expected)
 
 
-def test_primitives_by_their_old_names(backend: str) -> None:
-    """A loss that a user wrote before they were renamed."""
-
+def test_primitives_have_their_old_names_too(backend: str) -> None:
     @multiloss.register("dated", replace=True)
     def dated(xp: Any, y_true: Any, y_pred: Any) -> Any:
         return xp.at_least(y_pred, 1.0) + xp.times(y_true, y_pred) + xp.unit(y_pred - y_true)

@@ -96,7 +96,6 @@ def test_the_engine_knows_no_loss_by_name() -> None:
 
 
 def test_no_test_file_imports_another() -> None:
-    """Nor does anything else import one; what tests share is in `tests/helpers/`."""
     folder = Path(__file__).parent
     tests = {path.stem for path in folder.glob("test_*.py")}
     for path in folder.rglob("*.py"):

@@ -20,7 +20,6 @@ REDUCTIONS = ("mean", "weighted_mean", "sum", "batchmean", "none")
 
 @pytest.fixture(autouse=True)
 def _known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an entry point of the group `multiloss.backends` makes it known."""
     monkeypatch.setitem(dispatch._adapters, "strict", multiloss_strict)
 
 

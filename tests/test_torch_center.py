@@ -38,7 +38,6 @@ def test_module() -> None:
 
 
 def test_checkpoints(tmp_path: Path) -> None:
-    """A module without a shape takes the checkpoint's; one with another shape refuses it, as torch does."""
     center = make()
     center(Y, X)
     torch.save(center.state_dict(), tmp_path / "center.pt")

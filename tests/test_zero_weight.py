@@ -62,8 +62,7 @@ def test_by_hand(backend: str, name: str, y_true: float, y_pred: float) -> None:
         assert slope.tolist() == [[0.0], [0.0]]
 
 
-def test_a_nan_stays(backend: str) -> None:
-    """0 times nan is nan; only a mask removes."""
+def test_0_times_nan_stays_nan(backend: str) -> None:
     y, p = (to_native(backend, np.array([[x], [1.0]], np.float32)) for x in (1.0, np.nan))
     weight = to_native(backend, np.array([0.0, 1.0], np.float32))
     value, gradient = multiloss.get("mse", backend=backend).value_and_grad(y, p, sample_weight=weight)

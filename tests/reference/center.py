@@ -84,7 +84,6 @@ def moved(
     name: str, c: Table, y: Labels, x: Table, kept: Kept, alpha: float, margin: float = 5.0, push: bool = True,
     weight: float = 1.0, delta: float = 1.0,
 ) -> list[list[float]]:  # fmt: skip
-    """The centers after a step."""
     pushes = name == "triplet_center" and push
     if pushes:
         values = triplet_center(c, y, x, kept, margin, push)

@@ -17,12 +17,10 @@ def _vectors(function: Callable[[list[float]], list[float]], x: ArrayLike, axis:
 
 
 def logsumexp(x: ArrayLike, axis: int = -1) -> Array:
-    """log(sum exp(x))."""
     return _vectors(lambda z: float(CONTEXT.log(CONTEXT.fsum(map(CONTEXT.exp, z)))), x, axis)
 
 
 def softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """exp(x_k) / sum_j exp(x_j)."""
     return _vectors(lambda z: [float(1 / CONTEXT.fsum(CONTEXT.exp(w - v) for w in z)) for v in z], x, axis)
 
 

@@ -50,7 +50,6 @@ def samples(x: ArrayLike, axis: Axis) -> NDArray[Any]:
 
 
 def outer_shape(shape: Index, axis: Axis) -> Index:
-    """The shape of the per-sample values."""
     return samples(np.empty(shape), axis).shape[:-1]
 
 
@@ -59,8 +58,7 @@ def targets(name: str, y_true: ArrayLike, axis: Axis) -> NDArray[Any]:
     return np.asarray(y_true) if name == SPARSE else samples(y_true, axis)
 
 
-def one(name: str, t: Any, p: list[Any], **options: Any) -> Any:
-    """The value of one sample, of its elements."""
+def value_of(name: str, t: Any, p: list[Any], **options: Any) -> Any:
     entry = ENTRIES[name][0]
     t = int(t) if name == SPARSE else [mp.mpf(float(v)) for v in t]
     if entry.kind == "row":
@@ -72,9 +70,9 @@ def slopes(name: str, t: Any, p: list[Any], **options: Any) -> list[Any]:
     """The derivative of that value by each of its elements: central differences, right to some 25 digits, and 0 where
     both sides cancel, as at a kink.
     """
-    here, found = one(name, t, p, **options), []
+    here, found = value_of(name, t, p, **options), []
     for k, x in enumerate(p):
-        up, down = (one(name, t, [*p[:k], x + s, *p[k + 1 :]], **options) - here for s in (STEP, -STEP))
+        up, down = (value_of(name, t, [*p[:k], x + s, *p[k + 1 :]], **options) - here for s in (STEP, -STEP))
         found.append((up - down) / (2 * STEP) if abs(up - down) > 1e-9 * (abs(up) + abs(down)) else mp.mpf(0))
     return found
 
@@ -87,7 +85,7 @@ def exactly(p: NDArray[Any]) -> list[Any]:
 def exact(name: str, y_true: float, y_pred: float, **options: Any) -> tuple[Any, Any]:
     """Value and derivative (by `y_pred`) of one element of an elementwise loss, as mpmath numbers."""
     p = exactly(np.array([y_pred]))
-    return one(name, [y_true], p, **options), slopes(name, [y_true], p, **options)[0]
+    return value_of(name, [y_true], p, **options), slopes(name, [y_true], p, **options)[0]
 
 
 def weight_and_mask(
@@ -133,12 +131,11 @@ def loss(
     t, p, values = targets(name, y_true, axis), samples(y_pred, axis), np.zeros(kept.shape)
     for place in np.ndindex(kept.shape):
         if kept[place]:
-            values[place] = float(one(name, t[place], exactly(p[place]), **options))
+            values[place] = float(value_of(name, t[place], exactly(p[place]), **options))
     return reduce(values, reduction, weights, kept)
 
 
 def per_sample(name: str, y_true: ArrayLike, y_pred: ArrayLike, **options: Any) -> Array:
-    """One value per sample, before weights and reduction."""
     return loss(name, y_true, y_pred, reduction="none", **options)
 
 

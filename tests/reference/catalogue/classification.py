@@ -14,7 +14,6 @@ LABELS = np.array([2, 0, 1, 1])
 
 
 def softmax(z: Row) -> Row:
-    """exp(z_k) / sum exp(z_j)."""
     powers = [mp.exp(v) for v in z]
     return [power / mp.fsum(powers) for power in powers]
 
@@ -45,7 +44,6 @@ def smoothed(t: Row, s: float) -> Row:
 
 
 def one_hot(label: int, classes: int) -> Row:
-    """1 at the label."""
     return [mp.mpf(k == label) for k in range(classes)]
 
 
@@ -62,28 +60,23 @@ def unit(rng: np.random.Generator) -> tuple[Any, Any]:
 
 
 def bits(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels 0 and 1, and logits."""
     return np.array([[0.0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 1]]), 3 * rng.normal(size=(4, 3))
 
 
 def soft(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Distributions over 3 classes, and logits."""
     t = rng.uniform(0.1, 0.9, (4, 3))
     return t / t.sum(-1, keepdims=True), 2 * rng.normal(size=(4, 3))
 
 
 def labelled(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels of 3 classes, and logits."""
     return LABELS, 2 * rng.normal(size=(4, 3))
 
 
 def labelled_unit(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels of 3 classes, and numbers in (0, 1)."""
     return LABELS, rng.uniform(0.1, 0.9, (4, 3))
 
 
 def labelled_logs(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels of 3 classes, and log-probabilities."""
     return LABELS, -rng.uniform(0.1, 3.0, (4, 3))
 
 
@@ -91,7 +84,6 @@ def binary_crossentropy(
     t: Number, p: Number, from_logits: bool = False, label_smoothing: float = 0.0, epsilon: float = 1e-7,
     pos_weight: float = 1.0,
 ) -> Number:  # fmt: skip
-    """-w t log p - (1 - t) log(1 - p)."""
     s = mp.mpf(label_smoothing)
     t = t * (1 - s) + s / 2
     if from_logits:
@@ -135,13 +127,11 @@ def categorical_crossentropy(
     t: Row, p: Row, from_logits: bool = False, label_smoothing: float = 0.0, epsilon: float = 1e-7,
     normalize: bool = False,
 ) -> Number:  # fmt: skip
-    """-sum_k t_k log p_k."""
     q, floor = distribution(p, from_logits, normalize), 0.0 if from_logits else epsilon
     return -mp.fsum(xlog(x, y, floor) for x, y in zip(smoothed(t, label_smoothing), q, strict=True))
 
 
 def sparse_categorical_crossentropy(t: int, p: Row, **options: Any) -> Number:
-    """The same of one-hot targets."""
     return categorical_crossentropy(one_hot(t, len(p)), p, **options)
 
 
@@ -255,7 +245,6 @@ def categorical_focal_crossentropy(
 
 
 def sparse_categorical_focal_crossentropy(t: int, p: Row, **options: Any) -> Number:
-    """The same of one-hot targets."""
     return categorical_focal_crossentropy(one_hot(t, len(p)), p, **options)
 
 
@@ -291,7 +280,6 @@ add("sparse_categorical_focal_crossentropy", sparse_categorical_focal_crossentro
 
 
 def nll(t: int, p: Row) -> Number:
-    """-x_y."""
     return -p[t]
 
 
@@ -305,7 +293,6 @@ add("nll", nll, "row", labelled_logs, edges=(
 
 
 def generalized_cross_entropy(t: int, p: Row, q: float = 0.7, from_logits: bool = False) -> Number:
-    """(1 - p_y^q) / q."""
     return (1 - distribution(p, from_logits, False)[t] ** mp.mpf(q)) / mp.mpf(q)
 
 
@@ -339,7 +326,6 @@ def poly_cross_entropy(
 
 
 def sparse_poly_cross_entropy(t: int, p: Row, **options: Any) -> Number:
-    """The same of one-hot targets."""
     return poly_cross_entropy(one_hot(t, len(p)), p, **options)
 
 

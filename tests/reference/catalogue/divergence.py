@@ -21,14 +21,11 @@ def distributions(rng: np.random.Generator) -> tuple[Any, Any]:
 
 
 def amounts(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Positive, of any sum, 4 x 3."""
     t, p = rng.uniform(0.1, 3.0, (2, 4, 3))
     return t, p
 
 
 def logarithms_of(inputs: Any, of_target: bool, of_prediction: bool) -> Any:
-    """The same inputs, one or both as logarithms."""
-
     def make(rng: np.random.Generator) -> tuple[Any, Any]:
         t, p = inputs(rng)
         return np.log(t) if of_target else t, np.log(p) if of_prediction else p
@@ -42,7 +39,6 @@ def floors(epsilon: float, log_input: bool, log_target: bool) -> tuple[float, fl
 
 
 def plain(t: Vector, p: Vector, log_input: bool, log_target: bool) -> tuple[Vector, Vector]:
-    """Both as numbers, no logarithms."""
     return [mp.exp(x) for x in t] if log_target else t, [mp.exp(x) for x in p] if log_input else p
 
 

@@ -91,7 +91,6 @@ ENTRIES: dict[str, list[Entry]] = {}
 
 
 def add(name: str, formula: Callable[..., Any], kind: str, inputs: Any, **more: Any) -> None:
-    """Make an entry."""
     ENTRIES.setdefault(name, []).append(Entry(name, formula, kind, inputs, **more))
 
 

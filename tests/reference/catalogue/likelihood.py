@@ -13,17 +13,14 @@ Number = Any
 
 
 def counts_and_rates(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Counts with zeros, as floats, and rates, 4 x 3."""
     return rng.poisson(2.0, (4, 3)).astype(np.float64), rng.uniform(0.2, 5.0, (4, 3))
 
 
 def counts_and_logarithms(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Counts with zeros, as floats, and logarithms of rates, 4 x 3."""
     return rng.poisson(2.0, (4, 3)).astype(np.float64), rng.normal(size=(4, 3))
 
 
 def amounts_and_means(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Amounts, some of them 0, and positive means, 4 x 3."""
     t = rng.uniform(0.2, 5.0, (4, 3))
     t[::2, 0] = 0.0
     return t, rng.uniform(0.2, 5.0, (4, 3))

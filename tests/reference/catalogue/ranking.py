@@ -13,17 +13,14 @@ Number = Any
 
 
 def lists(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Three lists of five items, relevances with ties."""
     return rng.integers(0, 3, size=(3, 5)).astype(np.float64), 2 * rng.normal(size=(3, 5))
 
 
 def real_lists(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Relevances that are any real numbers."""
     return rng.normal(size=(3, 5)), 2 * rng.normal(size=(3, 5))
 
 
 def with_a_tied_list(rng: np.random.Generator) -> tuple[Any, Any]:
-    """The same, and one list all of whose items are as relevant."""
     t, z = lists(rng)
     t[1] = 2.0
     return t, z
@@ -49,7 +46,6 @@ def listnet(t: list[Number], z: list[Number]) -> Number:
 
 
 def ranking_softmax(t: list[Number], z: list[Number]) -> Number:
-    """The cross entropy of t and softmax(z)."""
     return -mp.fsum(a * mp.log(b) for a, b in zip(t, softmax(z), strict=True))
 
 

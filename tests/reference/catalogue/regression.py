@@ -14,22 +14,18 @@ Number = Any
 
 
 def reals(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Targets and predictions, 4 x 3."""
     return rng.normal(size=(4, 3)), 2 * rng.normal(size=(4, 3))
 
 
 def above_minus_one(rng: np.random.Generator) -> tuple[Any, Any]:
-    """What has a log(1 + x), 4 x 3."""
     return rng.uniform(-0.5, 4.0, (4, 3)), rng.uniform(-0.5, 4.0, (4, 3))
 
 
 def squared_error(t: Number, p: Number) -> Number:
-    """(p - t)^2."""
     return (p - t) ** 2
 
 
 def absolute_error(t: Number, p: Number) -> Number:
-    """|p - t|."""
     return abs(p - t)
 
 
@@ -39,12 +35,10 @@ def percentage_error(t: Number, p: Number, epsilon: float = 1e-7) -> Number:
 
 
 def squared_log_error(t: Number, p: Number) -> Number:
-    """(log(1 + p) - log(1 + t))^2."""
     return (mp.log1p(p) - mp.log1p(t)) ** 2
 
 
 def log_cosh(t: Number, p: Number) -> Number:
-    """log(cosh(p - t))."""
     return mp.log(mp.cosh(p - t))
 
 
@@ -54,8 +48,7 @@ def huber(t: Number, p: Number, delta: float = 1.0) -> Number:
     return e**2 / 2 if e <= delta else delta * (e - delta / 2)
 
 
-def root(element: Callable[[Number, Number], Number]) -> Callable[[list[Number], list[Number]], Number]:
-    """The root of the mean."""
+def root_of_the_mean(element: Callable[[Number, Number], Number]) -> Callable[[list[Number], list[Number]], Number]:
     return lambda t, p: mp.sqrt(mp.fsum(element(a, b) for a, b in zip(t, p, strict=True)) / len(p))
 
 
@@ -144,7 +137,7 @@ add(
 )
 add(
     "root_mean_squared_error",
-    root(squared_error),
+    root_of_the_mean(squared_error),
     "row",
     reals,
     edges=(
@@ -157,7 +150,7 @@ add(
 )
 add(
     "root_mean_squared_logarithmic_error",
-    root(squared_log_error),
+    root_of_the_mean(squared_log_error),
     "row",
     above_minus_one,
     edges=(
@@ -169,7 +162,6 @@ add(
 
 
 def half_squared_error(t: Number, p: Number) -> Number:
-    """(p - t)^2 / 2."""
     return (p - t) ** 2 / mp.mpf(2)
 
 
@@ -186,7 +178,6 @@ def quantile(t: Number, p: Number, q: float = 0.5) -> Number:
 
 
 def charbonnier(t: Number, p: Number, epsilon: float = 1e-3) -> Number:
-    """sqrt(e^2 + epsilon^2)."""
     return mp.sqrt((t - p) ** 2 + mp.mpf(epsilon) ** 2)
 
 
