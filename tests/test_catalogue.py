@@ -98,15 +98,15 @@ ROWS = [case for case in FIRST if case.values[0].kind == "row"]
 def test_classes_on_another_axis(backend: str, entry: Entry, options: dict[str, Any]) -> None:
     """With the samples' vectors along axis 1 of three the value is the same, and the gradient lies likewise."""
     t, p = (np.stack([x, x[::-1]]) for x in entry.inputs(np.random.default_rng(0)))
-    value, gradient = reduced(backend, entry, (t, p), options)
+    value, gradient = each(backend, entry, (t, p), options)
     turned = [np.moveaxis(x, -1, 1) if x.ndim == p.ndim else x for x in (t, p)]
-    found, slope = reduced(backend, entry, turned, {**options, "axis": 1})
+    found, slope = each(backend, entry, turned, {**options, "axis": 1})
     np.testing.assert_allclose(found, value, rtol=1e-12)
     np.testing.assert_allclose(np.moveaxis(slope, 1, -1), gradient, rtol=1e-11, atol=1e-14)
 
 
-def reduced(backend: str, entry: Entry, inputs: Any, options: dict[str, Any]) -> list[np.ndarray]:
-    loss = make(backend, entry.name, "float64", reduction="sum", **options)
+def each(backend: str, entry: Entry, inputs: Any, options: dict[str, Any]) -> list[np.ndarray]:
+    loss = make(backend, entry.name, "float64", reduction="none", **options)
     return [to_numpy(x) for x in loss.value_and_grad(*natives(backend, inputs, "float64"))]
 
 
