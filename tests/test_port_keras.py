@@ -90,6 +90,11 @@ def written(what: str, arguments: dict[str, Any], reduction: Any = "of the funct
     return f"keras.losses.{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
+def usual(what: str) -> dict[str, Any]:
+    """The arguments that the name of a row tells, and a class that is ignored."""
+    return ({"from_logits": True} if "logits" in what else {}) | ({"ignore_class": 0} if what[:6] == "Sparse" else {})
+
+
 def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
     _, y_true, y_pred, _ = LOSSES[what]
     if y_true == "label" and len(shape) == 1:
@@ -121,15 +126,12 @@ def test_compiled(what: str) -> None:
 @pytest.mark.parametrize("what", [what for what in LOSSES if what not in ("Dice", "Tversky")])
 def test_weights(what: str, reduction: str) -> None:
     """One for each sample: the mean is over their number, with `mean_with_sample_weight` over their sum."""
-    arguments: dict[str, Any] = {"from_logits": True} if "logits" in what else {}
-    if what.startswith("Sparse"):
-        arguments["ignore_class"] = 0
     weights = np.array([0.5, 0.0, 2.0, 1.0])
-    loss = native(multiloss.porting.resolve(f"keras.losses.{what.split()[0]}")[0], arguments | {"reduction": reduction},
-                  "tensorflow")  # fmt: skip
+    source, _ = multiloss.porting.resolve(f"keras.losses.{what.split()[0]}")
+    loss = native(source, usual(what) | {"reduction": reduction}, "tensorflow")
     given_weights = to_native("tensorflow", weights)
     arrays = arrays_of(what, (4, 3), 3) | {"sample_weight": weights}
-    check(written(what, arguments, reduction), arrays, backends=EAGER,
+    check(written(what, usual(what), reduction), arrays, backends=EAGER,
           peer=lambda t, p: loss(t, p, sample_weight=given_weights))  # fmt: skip
 
 
@@ -143,10 +145,7 @@ WHOLE = ("Dice", "Tversky")  # one value, which Keras multiplies and does not di
 @pytest.mark.parametrize("what", LOSSES)
 def test_a_weight_for_several_values(what: str) -> None:
     """`mean_with_sample_weight` divides by the sum of the weights as they come, those of ignored labels left out."""
-    arguments: dict[str, Any] = {"from_logits": True} if "logits" in what else {}
-    if what.startswith("Sparse"):
-        arguments["ignore_class"] = 0
-    form = written(what, arguments, "mean_with_sample_weight")
+    form = written(what, usual(what), "mean_with_sample_weight")
     source, given = multiloss.porting.resolve(form)
     loss = native(source, given, "tensorflow")
     few = what not in ("MeanSquaredError", "SparseCategoricalCrossentropy of logits")
