@@ -26,7 +26,6 @@ def says(error: type[Exception], *parts: str) -> Any:
 
 
 def call(backend: str, name: str, y_true: Any, y_pred: Any, options: Any = None, **arguments: Any) -> Any:
-    """The loss of NumPy arrays made native, in the dtypes that they have."""
     native = {key: to_native(backend, value) for key, value in arguments.items()}
     loss = multiloss.get(name, backend=backend, **options or {})
     return loss(to_native(backend, y_true), to_native(backend, y_pred), **native)

@@ -69,10 +69,9 @@ def diabetes() -> tuple[Any, Any]:
     return X, (y - y.mean()) / y.std()
 
 
-def boosted(
+def boosted_scores(
     library: str, objective: Any, X: Any, y: Any, weight: Any = None, rounds: int = 60, classes: int | None = None
 ) -> Any:
-    """Scores of the training data after so many trees of either library."""
     import lightgbm
     import xgboost
 
@@ -89,8 +88,7 @@ def boosted(
 HESSIANS = ("auto", "exact", "constant")
 
 
-def accepted(name: str, **options: Any) -> list[str]:
-    """The values of `hessian` by which a loss is boosted."""
+def accepted_hessians(name: str, **options: Any) -> list[str]:
     taken = []
     for hessian in HESSIANS:
         try:
@@ -101,8 +99,7 @@ def accepted(name: str, **options: Any) -> list[str]:
     return taken
 
 
-def losses(kind: str, targets: tuple[float, ...] | None) -> list[tuple[str, dict[str, Any], str]]:
-    """Every loss of a kind that takes any score, of targets that may be anything (None) or one of these two."""
+def losses_boosted(kind: str, targets: tuple[float, ...] | None) -> list[tuple[str, dict[str, Any], str]]:
     found = []
     for name in multiloss.list_losses():
         if name in registry.CENTER or (definition := registry.find(name)).kind != kind:
@@ -112,13 +109,13 @@ def losses(kind: str, targets: tuple[float, ...] | None) -> list[tuple[str, dict
             options["labels"] = "01"
         domain = definition.domain({**definition.options, **options}).get("y_true")
         if (None if domain is None else (domain.low, domain.high)) == targets:
-            found += [(name, options, hessian) for hessian in accepted(name, **options)]
+            found += [(name, options, hessian) for hessian in accepted_hessians(name, **options)]
     return found
 
 
-REAL = losses("elementwise", None)
-BINARY = losses("elementwise", (0.0, 1.0))
-CLASSES = losses("over_labels", None)
+REAL = losses_boosted("elementwise", None)
+BINARY = losses_boosted("elementwise", (0.0, 1.0))
+CLASSES = losses_boosted("over_labels", None)
 
 
 def test_the_lists_of_losses_to_boost_are_not_empty() -> None:
@@ -139,7 +136,7 @@ def test_no_loss_of_numbers_diverges(
 ) -> None:
     X, y = diabetes
     for scale in (1.0, 100.0) if hessian == "auto" else (1.0,):
-        score = boosted(library, multiloss.objective(name, library, hessian=hessian, **options), X, scale * y)
+        score = boosted_scores(library, multiloss.objective(name, library, hessian=hessian, **options), X, scale * y)
         assert np.mean(np.abs(score - scale * y)) < 0.8 * spread(scale * y)
 
 
@@ -150,7 +147,7 @@ def test_no_loss_of_two_classes_diverges_at_wrong_labels(
 ) -> None:
     X, right = load_breast_cancer(return_X_y=True)
     y = np.where(np.random.default_rng(0).random(len(right)) < 0.1, 1 - right, right)
-    score = boosted(library, multiloss.objective(name, library, hessian=hessian, **options), X, y)
+    score = boosted_scores(library, multiloss.objective(name, library, hessian=hessian, **options), X, y)
     assert np.mean((score > 0) == right) > 0.88
     one = multiloss.get(name, backend="numpy", axis=(), **options)
     assert one(y.astype(float), score) < 0.5 * one(y.astype(float), np.zeros(len(y)))
@@ -165,7 +162,7 @@ def test_no_loss_of_classes_diverges_at_wrong_labels(
     rng = np.random.default_rng(0)
     y = np.where(rng.random(300) < 0.1, rng.integers(0, 4, 300), right)
     objective = multiloss.objective(name, library, hessian=hessian, **options)
-    score = boosted(library, objective, X, y, rounds=40, classes=4)
+    score = boosted_scores(library, objective, X, y, rounds=40, classes=4)
     assert np.mean(score.argmax(-1) == right) > 0.88
     one = multiloss.get(name, backend="numpy", **options)
     assert one(y, score) < one(y, np.zeros_like(score))
@@ -176,10 +173,10 @@ def test_poisson_nll_boosts_counts(library: str, diabetes: tuple[Any, Any]) -> N
     y = load_diabetes().target
     objective = multiloss.objective("poisson_nll", library)
     for counts in (y, np.round(y / 100)):
-        rate = np.exp(boosted(library, objective, diabetes[0], counts))
+        rate = np.exp(boosted_scores(library, objective, diabetes[0], counts))
         assert np.mean(np.abs(rate - counts)) < 0.6 * spread(counts)
     X, two = np.repeat([[0.0], [1.0]], 100, axis=0), np.repeat([1.0, 9.0], 100)
-    score = boosted(library, objective, X, two)
+    score = boosted_scores(library, objective, X, two)
     assert np.all(np.abs(score - np.log(two)) < 0.1)
 
 
@@ -207,7 +204,7 @@ def test_both_interfaces_of_a_library_give_the_same_scores(
 
         model = xgboost.XGBRegressor(n_estimators=40, max_depth=3, objective=objective, base_score=0.0, n_jobs=1)
         score = model.fit(X, y).predict(X)
-    np.testing.assert_allclose(boosted(library, objective, X, y, rounds=40), score, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(boosted_scores(library, objective, X, y, rounds=40), score, rtol=1e-4, atol=1e-5)
 
 
 def test_half_squared_error_is_xgboosts_own(diabetes: tuple[Any, Any]) -> None:
@@ -215,7 +212,7 @@ def test_half_squared_error_is_xgboosts_own(diabetes: tuple[Any, Any]) -> None:
 
     X, y = diabetes
     own = xgboost.XGBRegressor(n_estimators=10, max_depth=3, objective="reg:squarederror", base_score=0.0, n_jobs=1)
-    ours = boosted("xgboost", multiloss.objective("half_squared_error", library="xgboost"), X, y, rounds=10)
+    ours = boosted_scores("xgboost", multiloss.objective("half_squared_error", library="xgboost"), X, y, rounds=10)
     np.testing.assert_allclose(ours, own.fit(X, y).predict(X), rtol=1e-4, atol=1e-5)
 
 
@@ -319,10 +316,10 @@ def test_the_advice_of_a_refusal(library: str, diabetes: tuple[Any, Any]) -> Non
         return bool(one(target, predicted) < 0.9 * best)
 
     # Shifted, so that boosting starts amid the targets.
-    assert improves("mape", 100 + 50 * boosted(library, absolute, X, (y - 100) / 50, 1 / np.abs(y)))
-    assert improves("smape", np.exp(5 + boosted(library, absolute, X, np.log(y) - 5)))
+    assert improves("mape", 100 + 50 * boosted_scores(library, absolute, X, (y - 100) / 50, 1 / np.abs(y)))
+    assert improves("smape", np.exp(5 + boosted_scores(library, absolute, X, np.log(y) - 5)))
     squared = multiloss.objective("mean_squared_error", library)
-    assert improves("msle", np.expm1(boosted(library, squared, X, np.log1p(y))))
+    assert improves("msle", np.expm1(boosted_scores(library, squared, X, np.log1p(y))))
     if library == "lightgbm":
         import lightgbm
 

@@ -58,7 +58,6 @@ def compiler(backend: str) -> Any:
 @pytest.mark.graph("tensorflow")
 @pytest.mark.parametrize(("entry", "options"), FIRST)
 def test_value_and_gradients(backend: str, entry: Entry, options: dict[str, Any]) -> None:
-    """Unreduced values, and the weighted mean with its gradients by every input that has one; float64 and float32."""
     check(backend, entry, options)
 
 
@@ -95,8 +94,9 @@ ROWS = [case for case in FIRST if case.values[0].kind == "row"]
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")
 @pytest.mark.parametrize(("entry", "options"), ROWS)
-def test_classes_on_another_axis(backend: str, entry: Entry, options: dict[str, Any]) -> None:
-    """With the samples' vectors along axis 1 of three the value is the same, and the gradient lies likewise."""
+def test_classes_on_another_axis_give_the_same_value_and_gradient(
+    backend: str, entry: Entry, options: dict[str, Any]
+) -> None:
     t, p = (np.stack([x, x[::-1]]) for x in entry.inputs(np.random.default_rng(0)))
     value, gradient = each(backend, entry, (t, p), options)
     turned = [np.moveaxis(x, -1, 1) if x.ndim == p.ndim else x for x in (t, p)]

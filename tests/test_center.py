@@ -98,7 +98,6 @@ def test_weights_scale_the_value_only(backend: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_non_finite_row(backend: str, bad: float) -> None:
-    """It shows in the value, and exactly the classes that it touches keep their centers; masked, it is nothing."""
     x = FEATURES.copy()
     x[3, 1] = bad  # class 1
     center = make(backend, reduction="none")
@@ -299,8 +298,7 @@ def test_a_wrong_call_leaves_the_centers(backend: str, what: str) -> None:
     same(center.centers, FIRST)
 
 
-def test_unchecked_labels(backend: str) -> None:
-    """validate=False: the sample is nan, no center moves, and the gradient of that sample is 0."""
+def test_unchecked_labels_make_their_sample_nan_and_move_nothing(backend: str) -> None:
     center = make(backend, validate=False, reduction="none")
     labels, x = native(backend, np.array([0, 9, -1]), FEATURES[:3])
     np.testing.assert_array_equal(np.isnan(to_numpy(center(labels, x))), [False, True, True])

@@ -118,7 +118,6 @@ def test_exactly_the_classes_that_nan_touches_stay(backend: str, name: str, opti
 
 
 def wrappers(backend: str) -> list[Any]:
-    """The call as it is, and as TensorFlow's users compile it: grappler and XLA have rules of their own."""
     if backend != "tensorflow":
         return [lambda call: call]
     import tensorflow as tf

@@ -63,7 +63,6 @@ RATES = {"caffe": 0.01, "facenet": 0.05}
 
 @pytest.mark.parametrize("name", REPLAYED)
 def test_three_steps(backend: str, name: str) -> None:
-    """Value, gradient by the features and centers, three steps in a row."""
     center = multiloss.get("center", backend=backend, preset=name, num_classes=C, feature_dim=D, centers_init=FIRST)
     dtype = str(to_numpy(center.centers).dtype)
     tolerance = 1e-12 if dtype == "float64" else 2e-5
@@ -130,7 +129,6 @@ def test_scripts_of_kaiyangzhou(script: str, rate: float, scale: float | None, a
 
 @pytest.mark.parametrize("name", REPLAYED)
 def test_effective_alpha(name: str) -> None:
-    """What `describe` calls the effective alpha makes Eq. 4's step the preset's, as far as counted."""
     center = multiloss.get("center", backend="numpy", preset=name, num_classes=2, feature_dim=1, validate=False)
     labels, x = np.r_[np.zeros(13, int), np.ones(115, int)], np.full((128, 1), 0.7)
     center.update(labels, x)

@@ -91,10 +91,9 @@ class Parts:
 @pytest.mark.parametrize("gathers", [True, False])
 @settings(max_examples=10)
 @given(batch=batches(), cuts=st.lists(st.sampled_from([0, 1, 4]), min_size=1, max_size=2), seed=st.integers(0, 9))
-def test_any_split_is_the_whole(
+def test_a_batch_over_several_processes_moves_the_centers_as_in_one(
     backend: str, preset: str, gathers: bool, batch: Any, cuts: list[int], seed: int
 ) -> None:
-    """A batch over several processes, some of them with nothing, moves the centers as it does in one."""
     be = dispatch.backend(backend)
     labels, features = batch
     chosen = core.read_options({"num_classes": C, "feature_dim": D, "preset": preset})

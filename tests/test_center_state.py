@@ -105,8 +105,7 @@ def test_what_the_dtype_cannot_hold_is_refused(backend: str, tmp_path: Path) -> 
     same(center.centers, before)
 
 
-def test_a_radius_that_is_not_known_yet(backend: str) -> None:
-    """Of ring loss: nan until the first batch, in what is set, too; infinite it is never."""
+def test_a_ring_radius_may_be_nan_and_never_infinite(backend: str) -> None:
     ring = multiloss.get("ring", backend)
     ring.centers = [[np.nan]]
     ring.centers = [[2.0]]
@@ -243,8 +242,7 @@ def test_torch_compiled(backend: str) -> None:
 
 @pytest.mark.graph
 @pytest.mark.only("tensorflow")
-def test_tensorflow_functions_and_checkpoints(backend: str, tmp_path: Path) -> None:
-    """A function that was traced before sees what is set; a checkpoint holds it under the old name."""
+def test_a_traced_function_sees_what_is_set_and_a_checkpoint_holds_it(backend: str, tmp_path: Path) -> None:
     import tensorflow as tf
 
     center = make(backend)

@@ -201,7 +201,6 @@ def test_lists_and_numpy_arrays_with_a_named_backend(backend: str, name: str, ar
 
 
 def test_views_that_run_backwards(backend: str) -> None:
-    """NumPy's x[::-1] is an array like any other, also where an axis is of length 1."""
     loss = multiloss.get("mse", backend=backend)
     for shape in ((3, 2), (1, 2)):
         p = np.arange(6, dtype=np.float32).reshape(3, 2)[: shape[0]]
@@ -279,7 +278,6 @@ def test_a_warning_names_the_users_line(backend: str) -> None:
 @pytest.mark.only("numpy", "torch")
 @pytest.mark.filterwarnings("error")
 def test_a_derivative_beyond_half_precision_is_infinite(backend: str) -> None:
-    """And nothing is said of it: 100 / (8 epsilon) is beyond float16."""
     loss = multiloss.get("mape", backend=backend)
     t, p = (to_native(backend, np.array([[0.0, 0.0], [0.0, x]]), "float16") for x in (0.0, 1.0))
     assert to_numpy(loss.value_and_grad(t, p)[1]).tolist() == [[0.0, 0.0], [0.0, np.inf]]
@@ -304,8 +302,7 @@ def test_integer_predictions_become_the_default_float(backend: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "int32", "int64"])
-def test_any_integer_labels(backend: str, kind: str) -> None:
-    """Widened before use: 200 classes do not fit int8's arithmetic, nor 255 an ignored -1 of uint8."""
+def test_labels_of_any_integer_dtype_are_widened_before_use(backend: str, kind: str) -> None:
     rng = np.random.default_rng(0)
     p = rng.uniform(0.1, 0.9, (3, 120)).astype(np.float32)
     labels = np.array([0, 119, 64])

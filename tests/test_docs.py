@@ -43,7 +43,6 @@ def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None) -> None:
-    """Examples write files and register losses; neither stays."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -74,7 +73,6 @@ def test_page_across_frameworks(page: Path) -> None:
 
 
 def commands() -> list[Any]:
-    """(command, its output) of every `multiloss` command in a console or bash block."""
     found = []
     for page in PAGES:
         shown = [
@@ -105,8 +103,7 @@ def test_command(command: str, output: str, capsys: pytest.CaptureFixture[str]) 
     assert checker.check_output(output, shown, FLAGS), checker.output_difference(example, shown, FLAGS)
 
 
-def modules(package: str) -> list[str]:
-    """The modules of a package whose text holds examples; none is imported to find out."""
+def modules_with_examples(package: str) -> list[str]:
     root = importlib.import_module(package)
     names = [package, *(found.name for found in pkgutil.walk_packages(root.__path__, f"{package}."))]
     return [name for name in names if ">>>" in source(name)]
@@ -127,13 +124,15 @@ def docstrings_of(module: str) -> None:
 
 
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("module", [name for name in modules("multiloss") if NEEDS.search(f"import {name}") is None])
+@pytest.mark.parametrize(
+    "module", [name for name in modules_with_examples("multiloss") if NEEDS.search(f"import {name}") is None]
+)
 def test_docstrings(module: str) -> None:
     docstrings_of(module)
 
 
 def test_docstrings_of_the_backend(backend: str) -> None:
-    for module in modules(f"multiloss_{backend}"):
+    for module in modules_with_examples(f"multiloss_{backend}"):
         docstrings_of(module)
 
 

@@ -43,8 +43,7 @@ def pattern(said: str) -> str:
     return ".*".join(map(re.escape, said.split(".*")))
 
 
-def inputs(name: str, options: dict[str, Any]) -> dict[str, np.ndarray]:
-    """What is inside; one-hot where probabilities have to sum to 1, and logarithms where they are wanted."""
+def inputs_inside(name: str, options: dict[str, Any]) -> dict[str, np.ndarray]:
     found = {key: x if x.dtype.kind == "i" else x.astype(np.float32) for key, x in good(name).items()}
     if options.get("labels") == "01":
         found["y_true"] = (found["y_true"] + 1) / 2
@@ -61,7 +60,7 @@ def inputs(name: str, options: dict[str, Any]) -> dict[str, np.ndarray]:
 def test_values_outside_are_refused_at_the_first_call_or_at_each(
     backend: str, name: str, options: dict[str, Any], argument: str, value: float, said: str
 ) -> None:
-    inside = inputs(name, options)
+    inside = inputs_inside(name, options)
     changed = inside[argument].copy()
     changed.reshape(-1)[1] = value
     fine, outside = ({key: to_native(backend, x) for key, x in given.items()}
@@ -101,7 +100,7 @@ def test_lists_of_numbers_that_do_not_fit(backend: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_masked_values_and_nan_are_inside_any_domain(backend: str, name: str) -> None:
-    given = inputs(name, {})
+    given = inputs_inside(name, {})
     given["y_pred"][1] = -7.0
     given["y_pred"][0, 0] = np.nan
     arrays = {key: to_native(backend, x) for key, x in given.items()}

@@ -65,9 +65,7 @@ def test_axis_of_length_0(backend: str, name: str, wanted: str, inputs: Inputs) 
 @pytest.mark.only("numpy", "torch", "tensorflow", "keras")  # JAX knows no absent gradient
 @pytest.mark.parametrize("what", ["no samples", "all masked"])
 @pytest.mark.parametrize("name", [name for name in NAMES if registry.find(name).kind == "of_inputs"])
-def test_every_input_stays_in_the_graph(backend: str, name: str, what: str) -> None:
-    """Where nothing is left the derivative by each input, and by weights, is zeros: not None, as autograd
-    and TensorFlow say of what took no part."""
+def test_where_nothing_is_left_every_gradient_is_zeros_and_not_none(backend: str, name: str, what: str) -> None:
     definition, inputs = registry.find(name), good(name)
     if name == "linear_cross_entropy":
         inputs["bias"] = np.ones(len(inputs["weight"]))
@@ -94,7 +92,6 @@ def test_every_input_stays_in_the_graph(backend: str, name: str, what: str) -> N
 
 
 def test_nothing_to_say(backend: str) -> None:
-    """CTC without labels is the probability of blanks alone; without frames it has an alignment only of no labels."""
     loss = multiloss.get("ctc", backend=backend, reduction="none")
     logits = np.log(np.array([[[0.5, 0.5], [0.25, 0.75]]]))
     silent = loss(to_native(backend, np.zeros((1, 0), np.int64)), to_native(backend, logits))

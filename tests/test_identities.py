@@ -17,8 +17,7 @@ HOT = np.eye(4)[LABELS]
 FEATURES, WEIGHT = RNG.normal(size=(6, 3)), RNG.normal(size=(4, 3))
 
 
-def test_smooth_labels(backend: str) -> None:
-    """What a loss's own option does; integers become floats; any axis."""
+def test_smooth_labels_mixes_with_the_uniform_distribution_over_any_axis(backend: str) -> None:
     smoothed = to_numpy(multiloss.smooth_labels(to_native(backend, HOT, "float64"), 0.3))
     np.testing.assert_allclose(smoothed, 0.7 * HOT + 0.3 / 4, rtol=1e-15)
     across = to_numpy(multiloss.smooth_labels(to_native(backend, HOT.astype(np.int64)), 0.3, axis=0))
@@ -44,7 +43,6 @@ def test_fenchel_young_of_logsumexp_is_the_cross_entropy(backend: str) -> None:
 
 @pytest.mark.only("torch", "tensorflow", "jax")
 def test_ctc_has_second_derivatives(backend: str) -> None:
-    """Of a loop over frames, by two tapes around the plain call: as differences of its gradient."""
     rng = np.random.default_rng(4)
     z, along = rng.normal(size=(3, 4, 3)), rng.normal(size=(3, 4, 3))
     loss = multiloss.get("ctc", backend)
@@ -66,8 +64,7 @@ def test_digamma_on_both_sides_of_0(backend: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cosine_similarity", "cosine_distance"])
-def test_a_zero_vector_has_no_direction(backend: str, name: str) -> None:
-    """Exactly: a gradient of 0, whatever the other vector's length rounds to."""
+def test_the_cosine_of_a_zero_vector_has_exactly_no_gradient(backend: str, name: str) -> None:
     p = np.random.default_rng(0).normal(size=(40, 3))
     loss = make(backend, name, "float64", reduction="none")
     for inputs in ((0 * p, p), (p, 0 * p), (0 * p, 0 * p)):
@@ -115,7 +112,6 @@ def test_arcface_of_two_directions(backend: str, margin: float) -> None:
 
 @pytest.mark.parametrize("name", ["barlow_twins", "vicreg", "proxy_anchor"])
 def test_a_mask_leaves_samples_out_of_whole_batches(backend: str, name: str) -> None:
-    """As if they were not there, even with a label that is no class."""
     keep = np.arange(6) != 1
     views = [FEATURES, FEATURES[::-1] + 1.0]
     given = [np.where(keep, LABELS, -7), FEATURES, WEIGHT] if name == "proxy_anchor" else views

@@ -32,12 +32,11 @@ def spoilt(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
                 yield f"{name}{[int(i) for i in index]} = {number}", inputs | {name: changed}
 
 
-def found(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> Iterator[str]:
-    """Where a gradient is nan at a finite value."""
+def nan_gradients(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> Iterator[str]:
     loss = multiloss.get(name, backend=backend, validate=False, **options)
     each = multiloss.get(name, backend=backend, validate=False, reduction="none", **options)
     real = tuple(one for one, x in inputs.items() if x.dtype.kind == "f")
-    together = apart(name, options)
+    together = samples_are_independent(name, options)
     cases = list(spoilt(inputs))
     if together:  # one call, in which each row is a sample of a case
         stacked = {one: np.concatenate([case[one] for _, case in cases]) for one in inputs}
@@ -60,8 +59,7 @@ def found(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> I
                 yield f"{what}: nan at the value {to_numpy(value)}"
 
 
-def apart(name: str, options: dict[str, Any]) -> bool:
-    """Whether the first axis is one of samples that have nothing to do with each other."""
+def samples_are_independent(name: str, options: dict[str, Any]) -> bool:
     definition = registry.find(name)
     if definition.takes_keep or {"axis", "class_axis"} & {*options, *definition.options}:
         return False
@@ -91,14 +89,14 @@ def backward(loss: Any, arrays: dict[str, Any], real: tuple[str, ...]) -> tuple[
 def test_no_gradient_is_nan_where_the_value_is_finite(
     backend: str, name: str, options: dict[str, Any], inputs: Inputs
 ) -> None:
-    assert not list(found(backend, name, options, inputs))
+    assert not list(nan_gradients(backend, name, options, inputs))
 
 
 @pytest.mark.filterwarnings("ignore:Output seems independent of input:UserWarning")
 @pytest.mark.only("numpy", "torch")  # each formula once by its closed form, once by automatic differentiation
 @pytest.mark.parametrize(("name", "options", "inputs"), list(calls(first=False)))
 def test_nor_with_other_options(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> None:
-    assert not list(found(backend, name, options, inputs))
+    assert not list(nan_gradients(backend, name, options, inputs))
 
 
 HIDDEN = tuple(name for name in NAMES if registry.find(name).kind in ("elementwise", "over_axis"))

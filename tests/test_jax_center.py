@@ -84,7 +84,6 @@ def test_labels_that_cannot_be_read() -> None:
 
 
 def test_flax() -> None:
-    """Under nnx.jit and nnx.value_and_grad the variable moves; no optimizer filter for parameters sees it."""
     from flax import nnx
 
     import multiloss.flax

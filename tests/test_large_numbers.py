@@ -99,8 +99,7 @@ def test_distances_within_a_batch(backend: str, where: str, squared: bool) -> No
 
 
 @pytest.mark.parametrize("power", [-118, -70, -20, 20, 70, 118])
-def test_distances_of_any_size(backend: str, power: int) -> None:
-    """All coordinates times a power of 2: the value by the same, and the gradient as it was, to the last digit."""
+def test_scaled_coordinates_scale_the_triplet_loss_to_the_last_digit(backend: str, power: int) -> None:
     x, y = (
         np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32),
         to_native(backend, np.array([0, 0, 1, 1, 2, 1])),

@@ -93,8 +93,9 @@ def test_compiled(backend: str, name: str) -> None:
     [one for one in ALL_OPTIONS if one[0] != SPARSE],
     ids=lambda v: v if isinstance(v, str) else label(v),
 )
-def test_gradient_while_targets_are_differentiated(backend: str, name: str, options: dict[str, Any]) -> None:
-    """Asked for together with that by the targets, the gradient is the closed form still, at ties and edges too."""
+def test_the_closed_form_stays_while_targets_are_differentiated(
+    backend: str, name: str, options: dict[str, Any]
+) -> None:
     case = fixed(name, "float64", **options)
     case.arguments = WEIGHT_AND_MASK
     case.y_pred[0] = 0.0 if options.get("from_logits") else 1.0
@@ -139,8 +140,7 @@ def test_which_are_symmetric() -> None:
 
 
 @pytest.mark.parametrize(("name", "options"), ALL_OPTIONS, ids=lambda v: v if isinstance(v, str) else label(v))
-def test_masked_entries(backend: str, name: str, options: dict[str, Any]) -> None:
-    """The gradient of a masked row of nan and infinity is exactly 0, and the value and the rest are unchanged."""
+def test_masked_nan_and_infinity_change_nothing(backend: str, name: str, options: dict[str, Any]) -> None:
     case = fixed(name, "float32", **options)
     case.arguments = WEIGHT_AND_MASK
     case.y_pred[2] = [np.nan, np.inf, -np.inf]
@@ -282,7 +282,6 @@ ACCURATE = [*sorted(set(LOSSES) - set(CLASS_LOSSES)), "binary_crossentropy from 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ACCURATE)
 def test_eight_units_in_the_last_place(backend: str, name: str, dtype: str) -> None:
-    """Elementwise losses: value and gradient within 8 ulp of 50 digits, by `value_and_grad` and by autodiff."""
     options: dict[str, Any] = {}
     t, p = points(name.partition(" ")[0], dtype)
     if name.endswith("logits"):

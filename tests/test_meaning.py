@@ -164,10 +164,9 @@ NOTHING_EXPECTED = [
 
 
 @pytest.mark.parametrize(("name", "y_true", "y_pred", "value", "by_pred", "by_true"), NOTHING_EXPECTED)
-def test_0_log_0_without_a_floor(
+def test_0_log_0_without_a_floor_is_the_constant_0(
     backend: str, name: str, y_true: Any, y_pred: Any, value: float, by_pred: Any, by_true: Any
 ) -> None:
-    """It is the constant 0: in the value, both gradients and the second derivative."""
     loss = multiloss.get(name, backend=backend, epsilon=0)
     t, p = native(backend, np.array(y_true), np.array(y_pred))
     close(loss(t, p), value)
@@ -188,7 +187,6 @@ def test_0_log_0_without_a_floor(
 
 
 def test_an_impossible_class_by_the_target(backend: str) -> None:
-    """A logit of -inf where the target is 0 is a constant to the target's gradient, on every backend."""
     t, z = native(backend, np.array([0.0, 1.0]), np.array([-np.inf, 1.0]))
     same(multiloss.get("cce", backend=backend, from_logits=True).value_and_grad(t, z, wrt="y_true")[1], [0, 0])
 
@@ -208,8 +206,9 @@ EDGES = [
 
 
 @pytest.mark.parametrize(("name", "options", "y_true", "y_pred"), EDGES)
-def test_reduced_at_the_edges(backend: str, name: str, options: Any, y_true: Any, y_pred: Any) -> None:
-    """Whatever computes the mean and its gradient, they are those of the values: at floors, in tails, at -inf."""
+def test_reduced_values_and_gradients_are_those_of_the_values_at_edges(
+    backend: str, name: str, options: Any, y_true: Any, y_pred: Any
+) -> None:
     for t, p in itertools.product(y_true, y_pred):
         label = isinstance(t, int)
         t, p = native(backend, np.array([t] if label else [np.atleast_1d(t)]), np.array([np.atleast_1d(p)], float))
@@ -295,8 +294,7 @@ def compilers(backend: str) -> dict[str, Callable[[Any], Any]]:
 @pytest.mark.graph
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own imports
 @pytest.mark.parametrize("from_logits", [False, True])
-def test_labels_that_cannot_be_read(backend: str, from_logits: bool) -> None:
-    """The value of that sample alone is nan, its gradient 0; a masked or ignored one is no bad label."""
+def test_labels_that_cannot_be_read_make_their_sample_nan(backend: str, from_logits: bool) -> None:
     p = np.full((4, 2), 0.5)
     labels, y_pred, mask = native(backend, np.array([0, 7, -1, 1]), p, np.array([True, True, False, True]))
     options = {"from_logits": from_logits, "reduction": "none"}

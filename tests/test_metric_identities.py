@@ -19,7 +19,6 @@ CLASSES = np.array([0, 0, 1, 0, 1, 2])
 
 
 def test_other_numbers_of_features(backend: str) -> None:
-    """One loss, batches of other sizes and features of other lengths: TensorFlow's tracing forgot the latter."""
     loss, truth = (multiloss.get("triplet", backend=name) for name in (backend, "numpy"))
     for number, features in ((6, 3), (5, 3), (6, 5), (4, 2)):
         x = np.random.default_rng(number).normal(size=(number, features)).astype(np.float32)
@@ -37,7 +36,6 @@ DIRECTIONS = [
 
 @pytest.mark.parametrize(("name", "options"), DIRECTIONS)
 def test_lengths_do_not_count(backend: str, name: str, options: dict[str, Any]) -> None:
-    """Of directions: not even where a square, or the reciprocal of a length, is no normal number of float32."""
     spec = make_spec(name, options)
     inputs = (
         {"y_true": X, "y_pred": Y}

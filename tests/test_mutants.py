@@ -55,7 +55,6 @@ WRONG_GRADIENTS: dict[str, Value] = {
 @pytest.mark.only("numpy")
 @pytest.mark.parametrize("name", ["kl_divergence", "categorical_crossentropy", "sparse_categorical_focal_crossentropy"])
 def test_what_is_to_be_normalised_has_a_sum(backend: str, name: str) -> None:
-    """No case is drawn whose sum is 0: the truth itself would be nan, and a right loss fail."""
     check(name, backends=[backend], normalize=True)
 
 
@@ -102,10 +101,9 @@ def test_the_wrong_axis_is_caught(backend: str) -> None:
         ("categorical_crossentropy", lambda xp, t, p, axis, **_: -xp.mean(t * xp.log(p), axis=axis)),
     ],
 )
-def test_mutants_of_the_library_are_caught(
+def test_mutants_of_the_library_are_caught_without_a_reference(
     backend: str, name: str, mutate: Value, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Against the closed-form gradient of the library alone, without any reference."""
     monkeypatch.setattr(registry.find(name), "value", mutate)
     with pytest.raises(AssertionError):
         check(name, backends=[backend])

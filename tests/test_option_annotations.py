@@ -35,8 +35,7 @@ def own(xp, y_true: Unknown, y_pred: "Unknown too", *, other: "Unknown" = 1, opt
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 
-def run(source: str) -> dict[str, Any]:
-    """The names of a module, or of a notebook's cells, with this source."""
+def run_as_module(source: str) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(source, "<cell>", "exec", dont_inherit=True), names)  # not with this file's own __future__
     return names
@@ -106,7 +105,7 @@ FORMS: list[tuple[str, str, list[tuple[Any, Any]], list[tuple[Any, str]]]] = [
 @pytest.mark.parametrize("future", [FUTURE, ""], ids=["strings", "objects"])
 def test_forms(future: str, annotation: str, default: str, read: list[Any], refused: list[Any]) -> None:
     text = LOSS.format(annotation=annotation and f": {annotation}", default=default)
-    run(future + NAMES + (text if future else text.replace("y_true: Unknown", "y_true")))
+    run_as_module(future + NAMES + (text if future else text.replace("y_true: Unknown", "y_true")))
     for given, expected in read:
         loss = multiloss.get("own", option=given)
         assert repr(loss.config()["option"]) == repr(expected)  # of the types, too
@@ -117,12 +116,12 @@ def test_forms(future: str, annotation: str, default: str, read: list[Any], refu
 
 
 def test_what_cannot_be_resolved_is_read_by_the_default() -> None:
-    run(FUTURE + NAMES + LOSS.format(annotation=": Nowhere | None", default="2"))
+    run_as_module(FUTURE + NAMES + LOSS.format(annotation=": Nowhere | None", default="2"))
     assert option(option=2.5) == 2.5
     with pytest.raises(TypeError, match="option must be a number, got 'a'"):
         option(option="a")
     with pytest.raises(ValueError, match="option must be positive, got -1"):
-        run(FUTURE + NAMES + LOSS.format(annotation=": Positive", default="-1.0").replace('"own"', '"other"'))
+        run_as_module(FUTURE + NAMES + LOSS.format(annotation=": Positive", default="-1.0").replace('"own"', '"other"'))
     assert "other" not in multiloss.list_losses()
 
 
@@ -149,7 +148,7 @@ make()
     ],
 )
 def test_in_a_closure(future: str, body: str, resolved: bool) -> None:
-    run(future + NAMES + CLOSURE.format(body=body))
+    run_as_module(future + NAMES + CLOSURE.format(body=body))
     assert option(option=1) == 1.0
     with pytest.raises(TypeError, match="option must be a number, got 'a'"):
         option(option="a")
@@ -162,12 +161,11 @@ def test_in_a_closure(future: str, body: str, resolved: bool) -> None:
         assert option(option=2) == 2.0
 
 
-def test_a_decorated_function() -> None:
-    """The names of its annotations are those of its own module, not of the decorator's."""
-    traced = run("import functools\ndef traced(f):\n    return functools.wraps(f)(lambda *a, **k: f(*a, **k))\n")[
-        "traced"
-    ]
-    names = run(
+def test_annotations_of_a_decorated_function_are_read_in_its_own_module() -> None:
+    traced = run_as_module(
+        "import functools\ndef traced(f):\n    return functools.wraps(f)(lambda *a, **k: f(*a, **k))\n"
+    )["traced"]
+    names = run_as_module(
         FUTURE + NAMES + "def own(xp, y_true, y_pred, *, option: Positive = 1.0):\n    return y_pred - y_true\n"
     )
     multiloss.register("own")(traced(names["own"]))
@@ -179,7 +177,7 @@ def test_a_decorated_function() -> None:
 def test_readers_that_are_handed_in_win(future: str) -> None:
     """The older form, of an option that has an annotation as well, and of a default that only this reader reads."""
     text = LOSS.replace("y_true: Unknown", "y_true").format(annotation=": Positive", default="-1.0")
-    run(future + NAMES + text.replace('("own"', '("own", options={"option": options.real, "none": None}'))
+    run_as_module(future + NAMES + text.replace('("own"', '("own", options={"option": options.real, "none": None}'))
     assert option() == -1.0
     assert option(option=-2) == -2.0
 
@@ -194,7 +192,7 @@ def soft_abs(xp, y_true, y_pred, *, epsilon=1e-3):
     return xp.sqrt((y_pred - y_true) ** 2 + epsilon ** 2)
 '''
     nested = text.replace("\n", "\n    ").rstrip() if "def" in place else text
-    definition = run(future + "import multiloss\n" + place.format(nested))["soft_abs"]
+    definition = run_as_module(future + "import multiloss\n" + place.format(nested))["soft_abs"]
     assert isinstance(definition, Definition)
     assert float(multiloss.get("soft_abs", backend="numpy", epsilon=4)([0.0], [3.0])) == 5.0
     assert multiloss.get("soft_abs").config()["epsilon"] == 1e-3
@@ -210,8 +208,7 @@ def definitions() -> list[Definition]:
     return list(every.values())
 
 
-def declared() -> Iterator[tuple[Callable[..., Any], str]]:
-    """What declares options in the library, and each of them."""
+def declared_options() -> Iterator[tuple[Callable[..., Any], str]]:
     for definition in definitions():
         yield from ((definition.value, name) for name in definition.options)
     yield from ((CenterOptions.__init__, name) for name in _READERS)
@@ -220,7 +217,7 @@ def declared() -> Iterator[tuple[Callable[..., Any], str]]:
 
 
 def test_the_librarys_own_options_have_annotations_that_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    every = list(declared())
+    every = list(declared_options())
     monkeypatch.setattr(options, "like", lambda default: "the type of its default")
     unread = [(where.__qualname__, name) for where, name in every if not callable(options.reader_of(where, name))]
     assert not unread

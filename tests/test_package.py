@@ -50,7 +50,6 @@ def run_python(code: str, *, without: tuple[str, ...] = (), **environ: str) -> s
 
 
 def message(code: str, **options: object) -> str:
-    """What the ImportError says that `code` ends in."""
     wrapped = f"import multiloss\ntry: {code}\nexcept ImportError as error: print(error)\nelse: print('no error')"
     done = run_python(wrapped, **options)  # type: ignore[arg-type]
     assert done.returncode == 0, done.stderr

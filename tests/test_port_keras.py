@@ -125,7 +125,6 @@ def test_compiled(what: str) -> None:
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean", "mean_with_sample_weight"])
 @pytest.mark.parametrize("what", [what for what in LOSSES if what not in ("Dice", "Tversky")])
 def test_weights(what: str, reduction: str) -> None:
-    """One for each sample: the mean is over their number, with `mean_with_sample_weight` over their sum."""
     weights = np.array([0.5, 0.0, 2.0, 1.0])
     source, _ = multiloss.porting.resolve(f"keras.losses.{what.split()[0]}")
     loss = native(source, usual(what) | {"reduction": reduction}, "tensorflow")
@@ -203,7 +202,6 @@ def test_a_weight_for_several_values_of_other_inputs(form: str) -> None:
 
 
 def test_log_cosh() -> None:
-    """To 2e-9: Keras rounds log 2 to float32."""
     arrays = make({"y_true": "real", "y_pred": "real"}, (4, 3))
     for form in ("keras.losses.log_cosh", "keras.losses.LogCosh()", "keras.losses.LogCosh(reduction='sum')"):
         check(form, arrays, rtol=1e-7)
@@ -266,7 +264,6 @@ def test_circle(form: str, labels: list[int]) -> None:
 
 
 def test_ctc() -> None:
-    """To float32, in which Keras computes it."""
     arrays = {"y_true": np.array([[1, 2, 0], [3, 3, 1], [0, 0, 0]]), **make({"y_pred": "real"}, (3, 8, 4))}
     for form in ("keras.losses.ctc", "keras.losses.CTC()", "keras.losses.CTC(reduction='sum')"):
         check(form, arrays, rtol=2e-6, backends=("torch",))

@@ -74,11 +74,10 @@ def test_a_port_goes_back_to_what_it_was_made_of(name: str) -> None:
     code, _ = porting.code(ours, to="torch.nn" if library.startswith("torch") else library)
     assert name in code or library == "torch.nn.functional"
     assert "multiloss" not in code, code
-    assert callable(pasted(code))
+    assert callable(evaluated(code))
 
 
-def pasted(code: str) -> Any:
-    """What the code is where the three libraries are imported."""
+def evaluated(code: str) -> Any:
     import jax
     import keras
     import optax
@@ -108,12 +107,11 @@ WITH_ARRAYS = [
 
 
 @pytest.mark.parametrize(("form", "y_true", "y_pred"), WITH_ARRAYS)
-def test_arrays_among_arguments(form: str, y_true: Any, y_pred: Any) -> None:
-    """What the library takes as an array or a function is one, in its object and in the code to paste."""
+def test_arrays_among_arguments_are_arrays_in_the_object_and_the_code(form: str, y_true: Any, y_pred: Any) -> None:
     wanted = multiloss.port(form, to="numpy")(y_true, y_pred)
     library, backend = ("torch.nn", "torch") if form.startswith("torch") else ("optax", "jax")
     inputs = [to_native(backend, x if x.dtype.kind == "i" else x.astype(np.float32)) for x in (y_pred, y_true)]
-    for theirs in (multiloss.port(form, to=library), pasted(porting.code(form, to=library)[0])):
+    for theirs in (multiloss.port(form, to=library), evaluated(porting.code(form, to=library)[0])):
         np.testing.assert_allclose(to_numpy(theirs(*inputs)), wanted, rtol=1e-5)
 
 
@@ -145,7 +143,6 @@ def test_every_loss_has_a_native_object_or_a_note_that_there_is_none(name: str, 
 
 
 def test_what_only_looks_alike() -> None:
-    """Optax' epsilon is within the root, torch's added to the difference: no way from one to the other."""
     assert "multiloss" in porting.code("optax.triplet_margin_loss", to="torch.nn")[0]
     assert porting.code("optax.triplet_margin_loss(eps=0.0)", to="torch.nn")[0] == (
         "torch.nn.TripletMarginLoss(eps=0.0, reduction='none')"
@@ -177,7 +174,6 @@ def test_across_libraries() -> None:
     ],
 )  # fmt: skip
 def test_rows_declare_the_way_back(name: str, options: dict[str, Any], arguments: dict[str, Any]) -> None:
-    """What the arguments over there are, of options here; what is a default is left out."""
     found = porting.sources()[name].way_back({"reduction": "mean", **options})
     assert found == arguments
 

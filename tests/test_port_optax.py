@@ -68,7 +68,6 @@ def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
 
 
 def peer_of(form: str) -> Any:
-    """Optax' function; `reduce_fn` is no literal."""
     source, arguments = porting.resolve(form)
     if arguments.get("reduce_fn") == "mean":
         del arguments["reduce_fn"]
@@ -98,7 +97,6 @@ def test_log_cosh() -> None:
 
 
 def test_sparsemax() -> None:
-    """Its labels are conditions: floats are none."""
     arrays = make({"y_true": "bit label", "y_pred": "real"}, (4, 3))
     check("optax.losses.sparsemax_loss", arrays)
     check("optax.losses.multiclass_sparsemax_loss", make({"y_true": "label", "y_pred": "real"}, (6, 3)))
@@ -170,7 +168,6 @@ def test_dice_without_smoothing() -> None:
 
 
 def test_dice_of_probabilities() -> None:
-    """The value alone: Optax looks at whether they sum to 1, which it cannot while it differentiates."""
     arrays = make({"y_true": "hot", "y_pred": "soft"}, (2, 5, 3))
     for form in ("dice_loss(apply_softmax=False)", "multiclass_generalized_dice_loss(apply_softmax=False)"):
         check(f"optax.losses.{form}", arrays, gradient=None)

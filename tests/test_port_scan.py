@@ -54,7 +54,6 @@ def test_losses_are_found_by_canonical_name_in_order(uses: list[Use]) -> None:
 
 
 def test_what_each_becomes(uses: list[Use]) -> None:
-    """Code with the arguments that are literals; a note for the others; the reason where there is no port."""
     by_line = {use.line: use for use in uses}
     assert by_line[11].becomes is not None and "log_target=True" in by_line[11].becomes
     assert "reduction='batchmean'" in by_line[11].becomes
@@ -104,7 +103,6 @@ USES = {
                          for k, cases in USES.items() for text, names in cases]
 )  # fmt: skip
 def test_what_is_a_use(text: str, wanted: list[str], tmp_path: Path) -> None:
-    """Wherever a loss is made, called or named to be used; not where a string or a type only has its name."""
     file = tmp_path / "a.py"
     file.write_text(f"import keras\nfrom torch import nn\n{text}\n")
     assert [use.source for use in scan(file)] == wanted
@@ -150,7 +148,6 @@ def uses_of(text: str, tmp_path: Path, to: str | None = None) -> list[Use]:
 
 @pytest.mark.parametrize(("option", "wanted"), READ)
 def test_constants_are_read(option: str, wanted: dict[str, Any], tmp_path: Path) -> None:
-    """Arithmetic of numbers, and names that the module binds once, to what nobody can change."""
     (use,) = uses_of(f"{CONSTANTS}\nnn.CrossEntropyLoss({option})", tmp_path)
     assert use.becomes is not None
     made = eval(use.becomes, {"multiloss": multiloss})
@@ -194,7 +191,6 @@ STARRED = [  # as the file has it, and what it becomes
 
 @pytest.mark.parametrize(("text", "becomes"), STARRED)
 def test_what_hands_arguments_on(text: str, becomes: str | None, tmp_path: Path) -> None:
-    """Where it cannot even be told which options are given, nothing is made of it."""
     (use,) = uses_of(text, tmp_path)
     assert use.becomes == becomes
     if becomes is None:

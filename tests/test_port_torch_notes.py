@@ -232,7 +232,6 @@ def test_subclasses_are_refused() -> None:
     ],
 )
 def test_a_wrong_row_is_found(theirs: str, ours: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison that all these tests make fails where a row gives another loss."""
     port = multiloss.port
     monkeypatch.setattr(multiloss, "port", lambda source, **how: port(f"torch.nn.{ours}", **how))
     rng = np.random.default_rng(0)

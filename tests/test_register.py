@@ -62,8 +62,7 @@ def test_reductions_weights_and_masks(backend: str) -> None:
     close(multiloss.get("soft_abs", backend=backend, epsilon=3, axis=None)(t, p), VALUES.mean())
 
 
-def test_copies_of_a_loss_whose_name_was_given_away(backend: str) -> None:
-    """A copy keeps the formula; a pickle, which would find the new one, is refused."""
+def test_copies_keep_a_formula_whose_name_was_given_away_and_pickles_are_refused(backend: str) -> None:
     arrays = to_native(backend, T), to_native(backend, P)
     multiloss.register("soft_abs")(soft_abs)
     loss = multiloss.get("soft_abs", backend=backend, epsilon=3)
@@ -98,8 +97,7 @@ def test_it_is_a_loss_like_any_other(backend: str) -> None:
         close(jit(backend, lambda a, b: loss(a, b))(to_native(backend, T), to_native(backend, P)), VALUES.mean())
 
 
-def test_over_an_axis(backend: str) -> None:
-    """A function that takes `axis` gives one value per sample; whole-numbered defaults take other numbers."""
+def test_a_function_that_takes_axis_gives_a_value_per_sample(backend: str) -> None:
     multiloss.register("reverse_kl")(reverse_kl)
     t, p = np.array([[0.5, 0.25], [0.5, 0.75]]), np.array([[0.25, 0.5], [0.75, 0.5]])
     y_true, y_pred = to_native(backend, t, "float32"), to_native(backend, p, "float32")
@@ -227,7 +225,6 @@ def test_replace_replaces(backend: str) -> None:
 
 
 def test_an_alias_takes_a_name_wholly(backend: str) -> None:
-    """The loss that had it is listed no more, and its other names mean the new one."""
     multiloss.register("soft_abs", aliases=("mean_squared_error",), replace=True)(soft_abs)
     assert "mean_squared_error" not in multiloss.list_losses()
     for name in ("mean_squared_error", "mse"):
@@ -324,7 +321,6 @@ def test_primitives_have_their_old_names_too(backend: str) -> None:
 
 @pytest.mark.parametrize("name", registry.CENTER)
 def test_losses_with_a_state_are_no_definitions(name: str) -> None:
-    """Where another loss is taken by its name, theirs is not unknown, and not its own nearest name."""
     with pytest.raises(ValueError, match=f"'{name}' is a loss with a state, which multiloss.get makes"):
         owners.read(name, 3, 2, {})
 

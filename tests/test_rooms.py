@@ -26,7 +26,6 @@ FLOORS = (
 
 
 def modules() -> dict[str, Path]:
-    """The library's modules and those of the adapters that are installed here."""
     import importlib.util
 
     found = {}
@@ -42,7 +41,6 @@ MODULES = modules()
 
 
 def imported(name: str) -> set[str]:
-    """The modules that a module imports, within functions, too."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -51,7 +51,6 @@ class Case:
 
 
 def representable(array: Array, dtype: str) -> Array:
-    """The nearest values that `dtype` holds, as float64."""
     target = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     return array.astype(target).astype(np.float64)
 

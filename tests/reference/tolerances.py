@@ -31,7 +31,6 @@ def _vectors(name: str, y_true: ArrayLike, y_pred: ArrayLike, axis: Axis, option
 
 
 def magnitude(name: str, y_true: ArrayLike, y_pred: ArrayLike, *, axis: Axis = -1, **options: Any) -> Array:
-    """Per-sample sum of the terms' absolute values."""
     y_true, y_pred = _finite(y_true), _finite(y_pred)
     value = np.abs(per_sample(name, y_true, y_pred, axis=axis, **options))
     t, p = _vectors(name, y_true, y_pred, axis, options)

@@ -29,12 +29,11 @@ def xlog(x: Number, p: Number, epsilon: float) -> Number:
 
 
 def softplus(x: Number) -> Number:
-    """log(1 + exp(x)) = -log(chance(-x))."""
+    """log(1 + exp(x)) = -log(logistic(-x))."""
     return mp.log1p(mp.exp(x))
 
 
-def chance(z: Number) -> Number:
-    """The logistic function."""
+def logistic(z: Number) -> Number:
     return 1 / (1 + mp.exp(-z))
 
 
@@ -48,14 +47,12 @@ def one_hot(label: int, classes: int) -> Row:
 
 
 def distribution(p: Row, from_logits: bool, normalize: bool) -> Row:
-    """What the predictions mean."""
     if from_logits:
         return softmax(p)
     return [x / mp.fsum(p) for x in p] if normalize else p
 
 
 def unit(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Targets and predictions in (0, 1), 4 x 3, that do not sum to 1."""
     return rng.uniform(0.1, 0.9, (4, 3)), rng.uniform(0.1, 0.9, (4, 3))
 
 
@@ -200,7 +197,7 @@ def binary_focal_crossentropy(
     """Lin et al. 2017, eq. 5: alpha_t (1 - p_t)^gamma CE, soft targets as in Keras and Optax."""
     s = mp.mpf(label_smoothing)
     t = t * (1 - s) + s / 2
-    p = chance(p) if from_logits else p
+    p = logistic(p) if from_logits else p
     p_t = t * p + (1 - t) * (1 - p)
     alpha_t = 1 if alpha is None else t * mp.mpf(alpha) + (1 - t) * (1 - mp.mpf(alpha))
     floor = 0.0 if from_logits else epsilon

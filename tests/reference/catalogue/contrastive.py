@@ -60,7 +60,6 @@ add(
 
 
 def info_nce(x1: list[Vector], x2: list[Vector], temperature: float = 0.07, symmetric: bool = False) -> list[Number]:
-    """Oord et al. 2018, row by row."""
     tau, size, values = mp.mpf(temperature), len(x1), []
     for i in range(size):
         own = mp.exp(cosine(x1[i], x2[i]) / tau)

@@ -15,7 +15,6 @@ NAN, INF = np.nan, np.inf
 
 
 def distributions(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Two of three outcomes each, 4 x 3; none below 0.02."""
     t, p = rng.uniform(0.1, 1.0, (2, 4, 3))
     return t / t.sum(-1, keepdims=True), p / p.sum(-1, keepdims=True)
 
@@ -50,7 +49,6 @@ def kl_divergence(
     log_input: bool = False,
     log_target: bool = False,
 ) -> Any:
-    """Kullback & Leibler 1951."""
     t, p = plain(t, p, log_input, log_target)
     if normalize:
         t, p = [x / mp.fsum(t) for x in t], [x / mp.fsum(p) for x in p]
@@ -61,7 +59,6 @@ def kl_divergence(
 def generalized_kl(
     t: Vector, p: Vector, epsilon: float = 1e-7, log_input: bool = False, log_target: bool = False
 ) -> Any:
-    """Lee & Seung 2001."""
     t, p = plain(t, p, log_input, log_target)
     of_t, of_p = floors(epsilon, log_input, log_target)
     return mp.fsum(xlog(a, a, of_t) - xlog(a, b, of_p) - a + b for a, b in zip(t, p, strict=True))

@@ -111,7 +111,6 @@ def triplet_margin(
     epsilon: float = 0.0,
     epsilon_in: str = "difference",
 ) -> list[Number]:
-    """Balntas et al. 2016, triplet by triplet."""
     eps = (epsilon, 0.0) if epsilon_in == "difference" else (0.0, epsilon)
     values = []
     for a, p, n in zip(anchor, positive, negative, strict=True):

@@ -27,7 +27,6 @@ def amounts_and_means(rng: np.random.Generator) -> tuple[Any, Any]:
 
 
 def poisson(t: Number, p: Number, epsilon: float = 1e-7) -> Number:
-    """Keras: p - t log(p + epsilon)."""
     return p - t * mp.log(p + mp.mpf(epsilon))
 
 

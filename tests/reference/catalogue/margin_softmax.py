@@ -165,7 +165,6 @@ add("arcface", arcface, "batch", near, options=({"scale": 2.0},), **WRT)
 def cosface(
     labels: list[int], x: list[Vector], weight: list[Vector], scale: float = 64.0, margin: float = 0.35
 ) -> Vector:
-    """Wang et al. 2018."""
     return softmax_loss(
         labels,
         [

@@ -58,7 +58,6 @@ FAR, NEAR = (NOTES, [1.0, 2.0, 3.0, 110.0]), (NOTES, [2.0, 3.0, 4.0, 100.0])
 
 
 def of_the_notes(far: float, near: float) -> tuple[Edge, Edge]:
-    """What the notes and issue 3 print, with all digits."""
     return Edge(FAR, far, "off by 10 at 100"), Edge(NEAR, near, "off by 1 at 1, 2 and 3")
 
 

@@ -74,7 +74,6 @@ def regions(region: Callable[..., Number]) -> Callable[..., Any]:
 
 
 def dice(region: Any, smooth: float = 0.0, squared: bool = False) -> Number:
-    """1 - (2 sum t p + s) / (sum t + sum p + s)."""
     power = 2 if squared else 1
     top = 2 * mp.fsum(t * p for _, t, p in region) + mp.mpf(smooth)
     bottom = mp.fsum(t**power for _, t, _ in region) + mp.fsum(p**power for *_, p in region) + mp.mpf(smooth)
