@@ -279,6 +279,15 @@ def _tensorflow_op_by_op(request: pytest.FixtureRequest) -> Iterator[None]:
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers, the next one does not see."""
+    from multiloss.engine import registry
+
+    for table in ("_definitions", "_aliases"):
+        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled_programs() -> Iterator[None]:
     """Programs that XLA compiled for losses of earlier files are of no use any more, but take 2 MB each and some of the

@@ -14,8 +14,7 @@ NAMES = [n for n in multiloss.list_losses() if n not in registry.CENTER and arro
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_step_lowers_the_loss(name: str) -> None:
-    """The arrows are minus the gradient: a short way along all of them the loss is less, by what they are long."""
+def test_arrows_are_minus_the_gradient(name: str) -> None:
     one = arrows.scene(name)
     size = sum(float((step**2).sum()) for step in one.steps.values())
     assert size > 1e-6
@@ -27,15 +26,13 @@ def test_a_step_lowers_the_loss(name: str) -> None:
     assert (before - after) / short == pytest.approx(size, rel=1e-2)
 
 
-def test_contrastive() -> None:
-    """Pairs of one class move together, others apart."""
+def test_pairs_of_one_class_move_together_and_others_apart() -> None:
     one = arrows.scene("contrastive", {"margin": 1.0})
     towards = ((one.arrays["x2"] - one.arrays["x1"]) * one.steps["x1"]).sum(-1)
     assert (towards[:3] > 0).all() and (towards[3:] < 0).all()
 
 
-def test_command(tmp_path: Path) -> None:
-    """A picture of them, as of any loss; together with one that has a curve there is none."""
+def test_plot_draws_arrows_or_a_curve_and_not_both(tmp_path: Path) -> None:
     out = tmp_path / "a.png"
     assert cli.main(["plot", "triplet:margin=0.5", "arcface", "--out", str(out)]) == 0
     assert out.read_bytes()[:4] == b"\x89PNG"

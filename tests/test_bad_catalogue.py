@@ -73,8 +73,7 @@ def test_is_refused(backend: str, name: str, case: Bad) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_options(backend: str, name: str) -> None:
-    """Unknown ones, and each of the loss's own given what it cannot be."""
+def test_options_that_are_unknown_or_nonsense(backend: str, name: str) -> None:
     with pytest.raises(TypeError, match=re.escape(f"{registry.find(name).name} has no option 'colour'")):
         multiloss.get(name, backend=backend, colour=1)
     with pytest.raises(ValueError, match="reduction must be one of 'mean'"):
@@ -85,7 +84,6 @@ def test_options(backend: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_good_is_taken(backend: str, name: str) -> None:
-    """The table's own inputs, so that nothing above fails for another reason than its own."""
+def test_the_good_inputs_of_the_table_are_taken(backend: str, name: str) -> None:
     loss = multiloss.get(name, backend=backend)
     assert np.isfinite(float(loss(**{key: to_native(backend, x) for key, x in good(name).items()})))

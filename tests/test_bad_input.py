@@ -3,8 +3,6 @@
 A framework that is not installed: `test_package.py`. Center loss: `test_center.py`.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 
@@ -12,7 +10,8 @@ import numpy as np
 import pytest
 
 import multiloss
-from helpers.arrays import dtypes, framework, jit, native_grad, to_native, to_numpy
+from helpers.arrays import framework, jit, to_native, to_numpy
+from helpers.calls import good as inputs_of
 from reference.cases import fixed
 from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
 
@@ -27,7 +26,6 @@ def says(error: type[Exception], *parts: str) -> Any:
 
 
 def call(backend: str, name: str, y_true: Any, y_pred: Any, options: Any = None, **arguments: Any) -> Any:
-    """The loss of NumPy arrays made native, in the dtypes that they have."""
     native = {key: to_native(backend, value) for key, value in arguments.items()}
     loss = multiloss.get(name, backend=backend, **options or {})
     return loss(to_native(backend, y_true), to_native(backend, y_pred), **native)
@@ -45,16 +43,14 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], type[Exception], tuple[str, ...
     "weight of another length": ({"sample_weight": np.ones(5)}, ValueError, ("sample_weight", "(4,)", "(5,)")),
     "weight with too many axes": ({"sample_weight": np.ones((4, 3))}, ValueError, ("sample_weight", "(4,)", "(4, 3)")),
     "weight broadcast from the right": ({"sample_weight": np.ones(3)}, ValueError, ("sample_weight", "(4,)", "(3,)")),
-    "complex weight": ({"sample_weight": np.ones(4, complex)}, TypeError, ("sample_weight", "real numbers", "complex")),
     "mask of another length": ({"mask": np.ones(5, bool)}, ValueError, ("mask", "(4,)", "(5,)")),
     "mask with too many axes": ({"mask": np.ones((4, 3), bool)}, ValueError, ("mask", "(4,)", "(4, 3)")),
     "integer mask": ({"mask": np.ones(4, np.int32)}, TypeError, ("mask must be boolean", "int32")),
-    "real mask": ({"mask": np.ones(4, np.float32)}, TypeError, ("mask must be boolean", "float32")),
 }
 
 
 @pytest.mark.parametrize("what", WRONG_ARGUMENTS)
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", ["mean_squared_error", SPARSE])
 def test_weights_and_masks(backend: str, name: str, what: str) -> None:
     arguments, error, parts = WRONG_ARGUMENTS[what]
     y_true, y_pred = good(name)
@@ -65,8 +61,7 @@ def test_weights_and_masks(backend: str, name: str, what: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")  # of the roots: over axis=() that is what they are
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.parametrize("argument", ["sample_weight", "mask"])
-def test_weights_for_a_one_dimensional_input(backend: str, name: str, argument: str) -> None:
-    """It is one sample: (N,) weights are refused with the hint, and axis=() takes them."""
+def test_weights_for_one_dimension_are_taken_with_an_empty_axis_alone(backend: str, name: str, argument: str) -> None:
     y_true, y_pred = (a[:, 0] for a in good(name))
     given = {argument: np.ones(4, bool if argument == "mask" else np.float32)}
     with says(ValueError, argument, "()", "(4,)", "axis=()"):
@@ -93,18 +88,6 @@ def test_a_column_against_a_row_is_never_broadcast(backend: str, name: str) -> N
             call(backend, name, true, pred)
 
 
-@pytest.mark.only("keras")
-@pytest.mark.filterwarnings("ignore:.*absolute value.*")
-@pytest.mark.parametrize("name", DENSE)
-def test_keras_aligns_a_trailing_axis(backend: str, name: str) -> None:
-    """Targets (N,) for a Dense(1) and the reverse: the 1-D one is expanded, as in Keras; never N x N."""
-    true, pred = np.linspace(0.1, 0.7, 4, dtype=np.float32), np.linspace(0.9, 0.2, 4, dtype=np.float32)
-    options = {"reduction": "none", "validate": False}
-    column = call(backend, name, true[:, None], pred[:, None], options)
-    np.testing.assert_array_equal(to_numpy(call(backend, name, true, pred[:, None], options)), to_numpy(column))
-    np.testing.assert_array_equal(to_numpy(call(backend, name, true[:, None], pred, options)), to_numpy(column))
-
-
 def test_label_shapes(backend: str) -> None:
     p = np.full((4, 3), 1 / 3, np.float32)
     with says(ValueError, "one label per sample", "(4,)", "(4, 3)", "categorical_crossentropy"):
@@ -122,16 +105,9 @@ def test_an_axis_that_is_not_there(backend: str, name: str) -> None:
         call(backend, name, *good(name), {"axis": 2})
 
 
-@pytest.mark.parametrize("labels", [np.zeros(4, np.float32), np.zeros(4, bool), np.array([0.0, 1.0, 2.0, 0.5])])
-def test_labels_of_another_dtype(backend: str, labels: Any) -> None:
-    with says(TypeError, "y_true must hold integer labels", labels.dtype.name):
-        call(backend, SPARSE, labels, good(SPARSE)[1])
-
-
 @pytest.mark.reads
 @pytest.mark.parametrize("from_logits", [False, True])
-def test_labels_out_of_range(backend: str, from_logits: bool) -> None:
-    """The first bad one is named; -1 and -100 with the way to leave such samples out."""
+def test_the_first_label_out_of_range_is_named(backend: str, from_logits: bool) -> None:
     p = np.full((4, 3), 1 / 3, np.float32)
     options = {"from_logits": from_logits}
     for labels, first, hint in (
@@ -175,26 +151,17 @@ def test_labels_are_read_at_every_call(backend: str, from_logits: bool, classes:
                     call(wrong, p)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", ["mean_squared_error", SPARSE])
 def test_values_that_are_no_real_numbers(backend: str, name: str) -> None:
-    y_true, y_pred = good(name)
-    loss = multiloss.get(name, backend=backend)
+    y_true, _ = good(name)
     with says(TypeError, "y_pred must hold real numbers", "bool"):
-        loss(to_native(backend, y_true), to_native(backend, np.ones((4, 3), bool)))
-    with says(TypeError, "y_pred must hold real numbers"):
-        loss(y_true, np.full((4, 3), "a"))
+        call(backend, name, y_true, np.ones((4, 3), bool))
     with says(ValueError, "regular nested list"):
-        loss(y_true, [[1.0, 2.0], [3.0]])
-    with says(TypeError, "y_pred must hold real numbers", "complex"):
-        loss(to_native(backend, y_true), to_native(backend, y_pred.astype(np.complex64)))
-    if name != SPARSE:
-        with says(TypeError, "y_true must hold real numbers", "complex"):
-            loss(to_native(backend, y_true.astype(np.complex64)), to_native(backend, y_pred))
+        multiloss.get(name, backend=backend)(y_true, [[1.0, 2.0], [3.0]])
 
 
 @pytest.mark.only("torch", "tensorflow", "jax")
-def test_sparse_tensors(backend: str) -> None:
-    """Refused by name, also where dense ones of the same shape passed before."""
+def test_sparse_tensors_are_refused_by_name(backend: str) -> None:
     dense = to_native(backend, np.eye(3, dtype=np.float32))
     if backend == "torch":
         sparse, kind = dense.to_sparse(), "layout torch.sparse_coo"
@@ -220,36 +187,26 @@ def test_sparse_tensors(backend: str) -> None:
 
 
 @pytest.mark.only("torch")
-@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")  # torch's own, of what is no stable part of it yet
-def test_jagged_tensors(backend: str) -> None:
-    """Of some operations their rows were taken for those of one array."""
-    import torch
-
-    jagged = torch.nested.nested_tensor([torch.rand(3, 4), torch.rand(5, 4)], layout=torch.jagged)
-    for name in ("mse", "bce"):
-        with says(TypeError, "y_pred must be a dense array of numbers", "layout torch.jagged"):
-            multiloss.get(name, backend=backend)(jagged, jagged)
-
-
-@pytest.mark.only("torch")
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, of what is no stable part of it yet
-@pytest.mark.parametrize("packed", ["nested", "quantized", "masked"])
+@pytest.mark.parametrize("packed", ["nested", "jagged", "quantized", "masked"])
 def test_packed_tensors(backend: str, packed: str) -> None:
-    """Operations on them fail late, behind the checks that processes of a group agree on."""
+    """Operations on them fail late, behind the checks that processes of a group agree on, or take rows for others."""
     import torch
 
     dense = torch.ones(2, 2)
     x = {
         "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(2)]),
+        "jagged": lambda: torch.nested.nested_tensor([torch.ones(3, 2), torch.ones(5, 2)], layout=torch.jagged),
         "quantized": lambda: torch.quantize_per_tensor(dense, 0.1, 0, torch.quint8),
         "masked": lambda: torch.masked.masked_tensor(dense, torch.ones(2, 2, dtype=torch.bool)),
     }[packed]()
+    kind = "layout torch.jagged" if packed == "jagged" else "nested, quantized or masked"
     loss = multiloss.get("mse", backend=backend)
     center = multiloss.get("center", backend=backend, num_classes=2, feature_dim=2)
     for _ in range(2):
-        with says(TypeError, "y_pred must be a dense array of numbers", "nested, quantized or masked"):
+        with says(TypeError, "y_pred must be a dense array of numbers", kind):
             loss(dense, x)
-        with says(TypeError, "features must be a dense array of numbers", "nested, quantized or masked"):
+        with says(TypeError, "features must be a dense array of numbers", kind):
             center(torch.tensor([0, 1]), x)
         loss(dense, dense)
         center(torch.tensor([0, 1]), dense)
@@ -293,6 +250,13 @@ WRONG_MAKING: list[tuple[str, dict[str, Any], type[Exception], tuple[str, ...]]]
     ("huber", {"delta": "1"}, TypeError, ("delta must be a number", "'1'")),
     ("huber", {"delta": [1.0, 2.0]}, TypeError, ("delta must be a number",)),
     ("mape", {"epsilon": -1.0}, ValueError, ("epsilon", "-1")),
+    ("quantile", {"q": 1.5}, ValueError, ("q",)),
+    ("tweedie", {"power": 2.0}, ValueError, ("power",)),
+    ("tweedie", {"power": 1.0}, ValueError, ("power",)),
+    ("charbonnier", {"epsilon": 0}, ValueError, ("epsilon",)),
+    ("smooth_l1", {"beta": -1.0}, ValueError, ("beta",)),
+    ("js_divergence", {"epsilon": 0.5}, ValueError, ("epsilon",)),
+    ("wasserstein_1d", {"positions": [0.0, 1.0, 1.0]}, ValueError, ("positions must be increasing",)),
     *[(name, {"epsilon": 0.5}, ValueError, ("epsilon", "[0, 0.5)", "0.5")) for name in (*BOUNDED, "kl")],
     *[(name, {"epsilon": -1e-9}, ValueError, ("epsilon", "[0, 0.5)", "-1e-09")) for name in (*BOUNDED, "kl")],
     *[(name, {"label_smoothing": 1.1}, ValueError, ("label_smoothing", "[0, 1]", "1.1")) for name in BOUNDED],
@@ -322,128 +286,15 @@ def test_names_that_are_no_strings(backend: str) -> None:
         multiloss.get("mse", backend=3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["categorical_crossentropy", SPARSE])
-def test_class_weight_of_another_length(backend: str, name: str) -> None:
-    with says(ValueError, "class_weight must hold one weight per class, 3, got 2"):
-        call(backend, name, *good(name), {"class_weight": [1.0, 2.0]})
+@pytest.mark.parametrize(
+    ("name", "wrt"), [(SPARSE, "y_true"), (SPARSE, ("y_pred", "y_true")), ("multilabel_margin", "y_true")]
+)
+def test_labels_have_no_gradient(backend: str, name: str, wrt: Any) -> None:
+    with says(ValueError, name, "integer labels, which have no gradient: wrt must be 'y_pred'"):
+        multiloss.get(name, backend=backend).value_and_grad(**inputs_of(name), wrt=wrt)
 
 
-# --- values outside a loss's domain
-
-OUTSIDE = [
-    *[(name, "y_pred", 1.5, ("probabilities in [0, 1]", "1.5", "from_logits=True")) for name in BOUNDED],
-    *[(name, "y_pred", -2.0, ("probabilities in [0, 1]", "-2", "from_logits=True")) for name in BOUNDED],
-    ("kl_divergence", "y_pred", 1.5, ("y_pred must hold probabilities in [0, 1]", "1.5")),
-    ("kl_divergence", "y_true", -0.5, ("y_true must hold probabilities in [0, 1]", "-0.5")),
-    ("categorical_crossentropy", "y_true", 2.0, ("y_true must hold probabilities in [0, 1]", "2")),
-    ("binary_crossentropy", "y_true", -1.0, ("y_true must hold probabilities in [0, 1]", "-1")),
-    ("mean_squared_logarithmic_error", "y_pred", -1.0, ("y_pred must hold values above -1", "-1")),
-    ("root_mean_squared_logarithmic_error", "y_true", -3.0, ("y_true must hold values above -1", "-3")),
-]
-
-
-@pytest.mark.reads
-@pytest.mark.filterwarnings("ignore:.*absolute value.*")
-@pytest.mark.parametrize(("name", "argument", "value", "parts"), OUTSIDE)
-def test_values_outside_the_domain(
-    backend: str, name: str, argument: str, value: float, parts: tuple[str, ...]
-) -> None:
-    """Refused at the first call of each object; at each one with validate=True; never with validate=False."""
-    y_true, y_pred = good(name)
-    fine = to_native(backend, y_true), to_native(backend, y_pred)
-    wrong = {"y_true": y_true, "y_pred": y_pred}
-    wrong[argument] = wrong[argument].copy()
-    wrong[argument][2, 1] = value
-    outside = to_native(backend, wrong["y_true"]), to_native(backend, wrong["y_pred"])
-    for _ in range(2):  # each object anew
-        with says(ValueError, *parts):
-            multiloss.get(name, backend=backend)(*outside)
-    loss = multiloss.get(name, backend=backend)
-    loss(*fine)
-    loss(*outside)
-    if (
-        backend in ("torch", "tensorflow", "jax") and argument == "y_true"
-    ):  # which can be read while the other is traced
-        weight = to_native(backend, np.ones(len(y_true)))
-        native_grad(backend, lambda p: loss(outside[0], p), fine[1])
-        native_grad(backend, lambda p: loss(outside[0], p, sample_weight=weight), fine[1])
-    multiloss.get(name, backend=backend, validate=False)(*outside)
-    strict = multiloss.get(name, backend=backend, validate=True, **({"axis": ()} if name in ELEMENTWISE else {}))
-    one = np.array([[1.0, 0, 0]] * 4, np.float32)
-    sure = fine[0] if name == SPARSE else to_native(backend, one)
-    strict(sure, to_native(backend, one))
-    with says(ValueError, *parts):
-        strict(*((sure, outside[1]) if argument == "y_pred" else outside))
-    if argument == "y_pred" and name in BOUNDED:
-        multiloss.get(name, backend=backend, from_logits=True)(*outside)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_masked_values_and_nan_are_inside_any_domain(backend: str, name: str) -> None:
-    y_true, y_pred = good(name)
-    y_pred[1] = -7.0
-    y_pred[0, 0] = np.nan
-    call(backend, name, y_true, y_pred, mask=np.array([True, False, True, True]))
-
-
-@pytest.mark.reads
-@pytest.mark.parametrize("name", ["categorical_crossentropy", "kl_divergence", SPARSE])
-def test_validate_reads_sums(backend: str, name: str) -> None:
-    half = np.full((4, 3), 0.5, np.float32)
-    y_true = np.zeros(4, int) if name == SPARSE else np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
-    call(backend, name, y_true, half)
-    with says(ValueError, "y_pred must sum to 1", "1.5", "normalize=True"):
-        call(backend, name, y_true, half, {"validate": True})
-
-
-@pytest.mark.reads
-@pytest.mark.parametrize("name", ["categorical_crossentropy", "kl_divergence", SPARSE])
-def test_validate_reads_the_sums_that_count(backend: str, name: str) -> None:
-    y_pred = np.array([[0.5, 0.25, 0.25], [0.5, 0.1, 0.1]], np.float32)
-    y_true = np.zeros(2, int) if name == SPARSE else np.eye(3, dtype=np.float32)[[0, 0]]
-    strict = {"validate": True}
-    with says(ValueError, "y_pred must sum to 1", "0.7"):
-        call(backend, name, y_true, y_pred, strict, mask=np.array([True, True]))
-    call(backend, name, y_true, y_pred, strict, mask=np.array([True, False]))
-    if name == SPARSE:
-        call(backend, name, np.array([0, -1]), y_pred, {**strict, "ignore_index": -1})
-        with says(ValueError, "y_pred must sum to 1", "0.7"):
-            call(backend, name, np.array([-1, 0]), y_pred, {**strict, "ignore_index": -1})
-
-
-@pytest.mark.reads
-def test_ignored_samples_are_inside_any_domain(backend: str) -> None:
-    y_pred = np.array([[0.5, 0.5], [7.0, -3.0], [9.0, 0.5]], np.float32)
-    labels, mask = np.array([0, -1, 1]), np.array([True, True, False])
-    call(backend, SPARSE, labels, y_pred, {"ignore_index": -1}, mask=mask)
-    call(backend, SPARSE, np.array([0, 255, 255], np.uint8), y_pred, {"ignore_index": 255})
-    with says(ValueError, "y_pred must hold probabilities in [0, 1]", "got 9"):
-        call(backend, SPARSE, labels, y_pred, {"ignore_index": -1})
-
-
-@pytest.mark.reads
-def test_half_precision_sums_to_one_by_rounding(backend: str) -> None:
-    """[1/3] * 3 is 1.002 in bfloat16; what is no rounding error is refused there, too."""
-    for dtype in dtypes(backend):
-        strict = multiloss.get("cce", backend=backend, validate=True)
-        one, third = (to_native(backend, np.array(row), dtype) for row in ([[1.0, 0, 0]], [[1 / 3] * 3]))
-        strict(one, third)
-        with says(ValueError, "y_pred must sum to 1"):
-            strict(one, to_native(backend, np.array([[0.5, 0.25, 0.125]]), dtype))
-        if "16" not in dtype:
-            with says(ValueError, "y_pred must sum to 1", "1.002"):
-                strict(one, to_native(backend, np.array([[0.334] * 3]), dtype))
-
-
-@pytest.mark.parametrize("wrt", ["y_true", ("y_pred", "y_true")])
-def test_labels_have_no_gradient(backend: str, wrt: Any) -> None:
-    y_true, y_pred = good(SPARSE)
-    with says(ValueError, SPARSE, "integer labels, which have no gradient: wrt must be 'y_pred'"):
-        multiloss.get(SPARSE, backend=backend).value_and_grad(y_true, y_pred, wrt=wrt)
-
-
-def test_masked_arrays(backend: str) -> None:
-    """They are no mask of a loss: refused, not read without their mask."""
+def test_masked_arrays_are_refused(backend: str) -> None:
     x = np.ones((2, 3), np.float32)
     masked = np.ma.masked_array(x, x > 0)
     for chosen in (backend, None):
@@ -457,8 +308,7 @@ def test_masked_arrays(backend: str) -> None:
         multiloss.softmax(masked)
 
 
-def test_validate_false_reads_no_labels(backend: str) -> None:
-    """The label is not refused; its sample alone is nan, and gives no gradient."""
+def test_validate_false_makes_the_sample_of_a_bad_label_nan(backend: str) -> None:
     loss = multiloss.get(SPARSE, backend=backend, validate=False, reduction="none")
     y_true, y_pred = to_native(backend, np.array([0, 9, -1])), to_native(backend, np.full((3, 3), 0.25, np.float32))
     np.testing.assert_array_equal(np.isnan(to_numpy(loss(y_true, y_pred))), [False, True, True])
@@ -471,8 +321,7 @@ def test_validate_false_reads_no_labels(backend: str) -> None:
 
 
 @pytest.mark.cross
-def test_two_frameworks() -> None:
-    """Both are named, by a loss of one of them and by one without a backend."""
+def test_two_frameworks_are_both_named() -> None:
     values = np.ones(3, np.float32)
     frameworks = ("torch", "tensorflow", "jax")
     for here in frameworks:
@@ -514,61 +363,3 @@ def test_shapes_are_refused_while_compiling(backend: str) -> None:
     # torch.compile wraps the error in its own; the message is kept
     with pytest.raises(Exception, match=r"(?s)equal shapes.*\(3, 4\).*\(4, 3\)"):
         compiled(to_native(backend, np.ones((3, 4), np.float32)), to_native(backend, np.ones((4, 3), np.float32)))
-
-
-@pytest.mark.reads
-def test_functions(backend: str) -> None:
-    """`softmax` and the others, and `multiloss.info`: the argument is named."""
-    x = to_native(backend, np.array([[0.25, 0.75]], np.float32))
-    for name in ("softmax", "log_softmax", "logsumexp"):
-        function = getattr(multiloss, name)
-        with says(ValueError, "axis 3 does not exist in x of shape (1, 2)"):
-            function(x, axis=3)
-        with says(TypeError, "x must hold real numbers"):
-            function("abc")
-        one = "one integer (the axis of the classes)" if name != "logsumexp" else "an integer"
-        for axis in ("a", True, 1.5, *(() if name == "logsumexp" else ((0, 1), None))):
-            with says(TypeError, f"axis must be {one}, got {axis!r}"):
-                function(x, axis=axis)
-        for axis in (np.int64(1), np.array(1)):
-            np.testing.assert_array_equal(to_numpy(function(x, axis=axis)), to_numpy(function(x)))
-        empty = to_native(backend, np.zeros((0,), np.float32))
-        expected = -np.inf if name == "logsumexp" else np.zeros(0)
-        np.testing.assert_array_equal(to_numpy(function(empty)), expected)
-    total = np.log(np.exp(0.25) + np.exp(0.75))
-    for axis in ((0, 1), np.array([0, 1]), None):
-        np.testing.assert_allclose(to_numpy(multiloss.logsumexp(x, axis=axis)), total, rtol=1e-6)
-    np.testing.assert_array_equal(to_numpy(multiloss.logsumexp(x, axis=())), to_numpy(x))
-    with says(TypeError, "keepdims must be True or False, got 'no'"):
-        multiloss.logsumexp(x, keepdims="no")  # type: ignore[arg-type]
-    info = multiloss.info
-    pairs = (info.cross_entropy, info.kl_divergence)
-    for call in (info.entropy, *(lambda p, f=f, **options: f(p, p, **options) for f in pairs)):
-        for base in (1, 0, -2):
-            with says(ValueError, "base must be positive and not 1", str(base)):
-                call(x, base=base)
-        with says(TypeError, "base must be a number", "'e'"):
-            call(x, base="e")
-        with says(ValueError, "axis 2 does not exist in p of shape (1, 2)"):
-            call(x, axis=2)
-        for axis in ("a", True, 1.5):
-            with says(TypeError, f"axis must be an integer, got {axis!r}"):
-                call(x, axis=axis)
-        for axis in (np.int64(1), (0, 1), np.array([0, 1]), None):
-            np.testing.assert_array_equal(np.ravel(to_numpy(call(x, axis=axis))), to_numpy(call(x)))
-        with pytest.raises(ValueError, match=r"p must hold probabilities in \[0, 1\], got -6$"):
-            call(to_native(backend, np.array([7.0, -6.0], np.float32)))
-    with says(ValueError, "p and q must have equal shapes", "(1, 2)", "(2,)"):
-        info.kl_divergence(x, x[0])
-    with says(TypeError, "p must hold real numbers", "bool"):
-        info.entropy(to_native(backend, np.array([True, False])))
-
-
-def test_targets_of_two_values() -> None:
-    """A loss of -1 and +1 refuses 0 and 1, and says what makes one of the other; nan shows in the value."""
-    ones = np.ones(2)
-    with pytest.raises(ValueError, match=r"y_true must hold the targets -1 and 1, got 0; 2 \* y - 1 makes them"):
-        multiloss.get("margin_ranking", "numpy")([1.0, 0.0], ones, ones)
-    assert np.isnan(multiloss.get("margin_ranking", "numpy")([1.0, np.nan], ones, ones))
-    with pytest.raises(ValueError, match="var must hold values above 0, got 0"):
-        multiloss.get("gaussian_nll", "numpy")(ones, ones, [1.0, 0.0])

@@ -18,8 +18,7 @@ SMOOTH = [
 
 @pytest.mark.parametrize(("name", "options"), SMOOTH)
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost", "catboost"])
-def test_derivatives_are_differences(name: str, options: dict[str, Any], library: str) -> None:
-    """Of each sample's own loss, in float64: gradient and second derivative against central differences."""
+def test_both_derivatives_are_differences_of_the_loss(name: str, options: dict[str, Any], library: str) -> None:
     rng = np.random.default_rng(0)
     y_true, score = rng.integers(0, 2, 6).astype(float), rng.normal(size=6)
     one = multiloss.get(name, backend="numpy", axis=(), reduction="none", **options)
@@ -70,23 +69,26 @@ def diabetes() -> tuple[Any, Any]:
     return X, (y - y.mean()) / y.std()
 
 
-def boosted(library: str, objective: Any, X: Any, y: Any, weight: Any = None) -> Any:
-    """Scores of the training data after 60 trees of either library."""
+def boosted_scores(
+    library: str, objective: Any, X: Any, y: Any, weight: Any = None, rounds: int = 60, classes: int | None = None
+) -> Any:
     import lightgbm
     import xgboost
 
+    how = {} if classes is None else {"num_class": classes}
     if library == "lightgbm":
-        model = lightgbm.LGBMRegressor(n_estimators=60, objective=objective, n_jobs=1, verbose=-1)
-        return model.fit(X, y, sample_weight=weight)._Booster.predict(X)
-    model = xgboost.XGBRegressor(n_estimators=60, max_depth=3, objective=objective, base_score=0.0, n_jobs=1)
-    return model.fit(X, y, sample_weight=weight).predict(X, output_margin=True).astype(float)
+        how |= {"objective": objective, "verbose": -1, "num_threads": 1}
+        return lightgbm.train(how, lightgbm.Dataset(X, y, weight=weight), rounds).predict(X)
+    how |= {"max_depth": 3, "nthread": 1, "base_score": 0.0, "disable_default_eval_metric": True}
+    data = xgboost.DMatrix(X, y, weight=weight)
+    model = xgboost.train(how, data, num_boost_round=rounds, obj=objective)
+    return model.predict(data, output_margin=True).astype(float)
 
 
 HESSIANS = ("auto", "exact", "constant")
 
 
-def accepted(name: str, **options: Any) -> list[str]:
-    """The values of `hessian` by which a loss is boosted."""
+def accepted_hessians(name: str, **options: Any) -> list[str]:
     taken = []
     for hessian in HESSIANS:
         try:
@@ -97,8 +99,7 @@ def accepted(name: str, **options: Any) -> list[str]:
     return taken
 
 
-def losses(kind: str, targets: tuple[float, ...] | None) -> list[tuple[str, dict[str, Any], str]]:
-    """Every loss of a kind that takes any score, of targets that may be anything (None) or one of these two."""
+def losses_boosted(kind: str, targets: tuple[float, ...] | None) -> list[tuple[str, dict[str, Any], str]]:
     found = []
     for name in multiloss.list_losses():
         if name in registry.CENTER or (definition := registry.find(name)).kind != kind:
@@ -108,17 +109,16 @@ def losses(kind: str, targets: tuple[float, ...] | None) -> list[tuple[str, dict
             options["labels"] = "01"
         domain = definition.domain({**definition.options, **options}).get("y_true")
         if (None if domain is None else (domain.low, domain.high)) == targets:
-            found += [(name, options, hessian) for hessian in accepted(name, **options)]
+            found += [(name, options, hessian) for hessian in accepted_hessians(name, **options)]
     return found
 
 
-REAL = losses("elementwise", None)
-BINARY = losses("elementwise", (0.0, 1.0))
-CLASSES = losses("over_labels", None)
+REAL = losses_boosted("elementwise", None)
+BINARY = losses_boosted("elementwise", (0.0, 1.0))
+CLASSES = losses_boosted("over_labels", None)
 
 
-def test_what_is_boosted() -> None:
-    """So that none of the lists below is empty by mistake."""
+def test_the_lists_of_losses_to_boost_are_not_empty() -> None:
     robust = {"charbonnier", "huber", "log_cosh", "smooth_l1"}
     flat = {"mean_absolute_error", "quantile"}
     squares = {"mean_squared_error", "half_squared_error"}
@@ -134,20 +134,20 @@ def test_what_is_boosted() -> None:
 def test_no_loss_of_numbers_diverges(
     name: str, options: dict[str, Any], hessian: str, library: str, diabetes: tuple[Any, Any]
 ) -> None:
-    """Each is nearer than the median; by the bounding curvature, at any scale."""
     X, y = diabetes
     for scale in (1.0, 100.0) if hessian == "auto" else (1.0,):
-        score = boosted(library, multiloss.objective(name, library, hessian=hessian, **options), X, scale * y)
+        score = boosted_scores(library, multiloss.objective(name, library, hessian=hessian, **options), X, scale * y)
         assert np.mean(np.abs(score - scale * y)) < 0.8 * spread(scale * y)
 
 
 @pytest.mark.parametrize(("name", "options", "hessian"), BINARY)
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
-def test_no_loss_of_two_classes_diverges(name: str, options: dict[str, Any], hessian: str, library: str) -> None:
-    """With a tenth of the labels wrong."""
+def test_no_loss_of_two_classes_diverges_at_wrong_labels(
+    name: str, options: dict[str, Any], hessian: str, library: str
+) -> None:
     X, right = load_breast_cancer(return_X_y=True)
     y = np.where(np.random.default_rng(0).random(len(right)) < 0.1, 1 - right, right)
-    score = boosted(library, multiloss.objective(name, library, hessian=hessian, **options), X, y)
+    score = boosted_scores(library, multiloss.objective(name, library, hessian=hessian, **options), X, y)
     assert np.mean((score > 0) == right) > 0.88
     one = multiloss.get(name, backend="numpy", axis=(), **options)
     assert one(y.astype(float), score) < 0.5 * one(y.astype(float), np.zeros(len(y)))
@@ -155,38 +155,28 @@ def test_no_loss_of_two_classes_diverges(name: str, options: dict[str, Any], hes
 
 @pytest.mark.parametrize(("name", "options", "hessian"), CLASSES)
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
-def test_no_loss_of_classes_diverges(name: str, options: dict[str, Any], hessian: str, library: str) -> None:
-    """With a tenth of the labels wrong."""
-    import lightgbm
-    import xgboost
-
-    X, right = load_digits(n_class=4, return_X_y=True)
-    X, right = X[:300], right[:300]
+def test_no_loss_of_classes_diverges_at_wrong_labels(
+    name: str, options: dict[str, Any], hessian: str, library: str
+) -> None:
+    X, right = (x[:300] for x in load_digits(n_class=4, return_X_y=True))
     rng = np.random.default_rng(0)
     y = np.where(rng.random(300) < 0.1, rng.integers(0, 4, 300), right)
     objective = multiloss.objective(name, library, hessian=hessian, **options)
-    if library == "lightgbm":
-        how = {"objective": objective, "num_class": 4, "verbose": -1, "num_threads": 1}
-        score = lightgbm.train(how, lightgbm.Dataset(X, y), 40).predict(X)
-    else:
-        how = {"num_class": 4, "max_depth": 3, "nthread": 1, "disable_default_eval_metric": True}
-        data = xgboost.DMatrix(X, y)
-        score = xgboost.train(how, data, num_boost_round=40, obj=objective).predict(data, output_margin=True)
+    score = boosted_scores(library, objective, X, y, rounds=40, classes=4)
     assert np.mean(score.argmax(-1) == right) > 0.88
     one = multiloss.get(name, backend="numpy", **options)
     assert one(y, score) < one(y, np.zeros_like(score))
 
 
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
-def test_counts(library: str, diabetes: tuple[Any, Any]) -> None:
-    """`poisson_nll`, which the refusal of `poisson` names, of counts far from 1 and near it."""
+def test_poisson_nll_boosts_counts(library: str, diabetes: tuple[Any, Any]) -> None:
     y = load_diabetes().target
     objective = multiloss.objective("poisson_nll", library)
     for counts in (y, np.round(y / 100)):
-        rate = np.exp(boosted(library, objective, diabetes[0], counts))
+        rate = np.exp(boosted_scores(library, objective, diabetes[0], counts))
         assert np.mean(np.abs(rate - counts)) < 0.6 * spread(counts)
     X, two = np.repeat([[0.0], [1.0]], 100, axis=0), np.repeat([1.0, 9.0], 100)
-    score = boosted(library, objective, X, two)
+    score = boosted_scores(library, objective, X, two)
     assert np.all(np.abs(score - np.log(two)) < 0.1)
 
 
@@ -194,43 +184,41 @@ def spread(y: Any) -> float:
     return float(np.mean(np.abs(y - np.median(y))))
 
 
-@pytest.mark.parametrize(("name", "how"), [("huber", {}), ("log_cosh", {}), ("mae", {"hessian": "constant"})])
-def test_xgboost(name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> None:
-    """Both of its interfaces learn, and the squared error gives what its own objective gives."""
+BOOSTED = [("huber", {}), ("log_cosh", {}), ("mae", {"hessian": "constant"})]
+
+
+@pytest.mark.parametrize(("name", "how"), BOOSTED)
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_both_interfaces_of_a_library_give_the_same_scores(
+    library: str, name: str, how: dict[str, Any], diabetes: tuple[Any, Any]
+) -> None:
+    X, y = diabetes
+    objective = multiloss.objective(name, library=library, **how)
+    if library == "lightgbm":
+        import lightgbm
+
+        model = lightgbm.LGBMRegressor(n_estimators=40, objective=objective, n_jobs=1, verbose=-1).fit(X, y)
+        score = model._Booster.predict(X)
+    else:
+        import xgboost
+
+        model = xgboost.XGBRegressor(n_estimators=40, max_depth=3, objective=objective, base_score=0.0, n_jobs=1)
+        score = model.fit(X, y).predict(X)
+    np.testing.assert_allclose(boosted_scores(library, objective, X, y, rounds=40), score, rtol=1e-4, atol=1e-5)
+
+
+def test_half_squared_error_is_xgboosts_own(diabetes: tuple[Any, Any]) -> None:
     import xgboost
 
     X, y = diabetes
-    objective = multiloss.objective(name, library="xgboost", **how)
-    model = xgboost.XGBRegressor(n_estimators=40, max_depth=3, objective=objective, base_score=0.0, n_jobs=1).fit(X, y)
-    assert np.mean(np.abs(model.predict(X) - y)) < 0.7 * spread(y)
-    booster = xgboost.train(
-        {"max_depth": 3, "base_score": 0.0, "nthread": 1}, xgboost.DMatrix(X, y), num_boost_round=40, obj=objective
-    )
-    np.testing.assert_allclose(booster.predict(xgboost.DMatrix(X)), model.predict(X), rtol=1e-4, atol=1e-5)
-    ours = multiloss.objective("half_squared_error", library="xgboost")
-    same = [
-        xgboost.XGBRegressor(n_estimators=10, objective=o, base_score=0.0, n_jobs=1).fit(X, y).predict(X)
-        for o in (ours, "reg:squarederror")
-    ]
-    np.testing.assert_allclose(same[0], same[1], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(("name", "how"), [("huber", {}), ("log_cosh", {}), ("mae", {"hessian": "constant"})])
-def test_lightgbm(name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> None:
-    import lightgbm
-
-    X, y = diabetes
-    objective = multiloss.objective(name, library="lightgbm", **how)
-    model = lightgbm.LGBMRegressor(n_estimators=40, objective=objective, n_jobs=1, verbose=-1).fit(X, y)
-    assert np.mean(np.abs(model._Booster.predict(X) - y)) < 0.7 * spread(y)
-    booster = lightgbm.train({"objective": objective, "verbose": -1, "num_threads": 1}, lightgbm.Dataset(X, y), 40)
-    np.testing.assert_allclose(booster.predict(X), model._Booster.predict(X), rtol=1e-6)
+    own = xgboost.XGBRegressor(n_estimators=10, max_depth=3, objective="reg:squarederror", base_score=0.0, n_jobs=1)
+    ours = boosted_scores("xgboost", multiloss.objective("half_squared_error", library="xgboost"), X, y, rounds=10)
+    np.testing.assert_allclose(ours, own.fit(X, y).predict(X), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:Failed to import numba:UserWarning")  # only faster with it
-@pytest.mark.parametrize(("name", "how"), [("huber", {}), ("log_cosh", {}), ("mae", {"hessian": "constant"})])
-def test_catboost(name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> None:
-    """With and without weights, which it hands over as None."""
+@pytest.mark.parametrize(("name", "how"), BOOSTED)
+def test_catboost_learns_with_and_without_weights(name: str, how: dict[str, Any], diabetes: tuple[Any, Any]) -> None:
     catboost = pytest.importorskip("catboost", reason="catboost is not installed: no group has it, for its size")
     X, y = diabetes
     for weight in (None, np.full(len(y), 2.0)):
@@ -286,20 +274,34 @@ def test_what_is_refused_names_what_to_boost(name: str, options: dict[str, Any],
             multiloss.objective(name, library=library, hessian=hessian, **options)
 
 
-def test_the_refusals_of_a_curvature() -> None:
-    with pytest.raises(ValueError, match="of charbonnier is far too small where the error is large.*leave hessian out"):
-        multiloss.objective("charbonnier", "xgboost", hessian="exact")
-    with pytest.raises(ValueError, match="focal_crossentropy is negative in places.*leave hessian out"):
-        multiloss.objective("binary_focal_crossentropy", "xgboost", hessian="exact", from_logits=True)
-    with pytest.raises(ValueError, match="smooth_l1 is 0 everywhere.*pass hessian='constant'"):
-        multiloss.objective("smooth_l1", "xgboost", beta=0.0)
-    with pytest.raises(ValueError, match="multi_margin is 0 everywhere.*pass hessian='constant'"):
-        multiloss.objective("multi_margin", "xgboost")
-    with pytest.raises(ValueError, match="poisson_nll .* a second derivative of 1 diverges; leave hessian out"):
-        multiloss.objective("poisson_nll", "xgboost", hessian="constant")
-    with pytest.raises(ValueError, match="of 1 diverges; give class_weight as sample weights"):
-        multiloss.objective("multiclass_hinge", "xgboost", hessian="constant", class_weight=(1.0, 50.0))
-    assert multiloss.objective("binary_focal_crossentropy", "xgboost", from_logits=True, gamma=0.0).hessian == "exact"
+REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
+    ("charbonnier", "xgboost", {"hessian": "exact"}, "far too small where the error is large.*leave hessian out"),
+    ("binary_focal_crossentropy", "xgboost", {"hessian": "exact", "from_logits": True},
+     "is negative in places.*leave hessian out"),
+    ("smooth_l1", "xgboost", {"beta": 0.0}, "smooth_l1 is 0 everywhere.*pass hessian='constant'"),
+    ("multi_margin", "xgboost", {}, "multi_margin is 0 everywhere.*pass hessian='constant'"),
+    ("mae", "lightgbm", {}, "mean_absolute_error is 0 everywhere.*hessian='constant'"),
+    ("poisson_nll", "xgboost", {"hessian": "constant"}, "a second derivative of 1 diverges; leave hessian out"),
+    ("multiclass_hinge", "xgboost", {"hessian": "constant", "class_weight": (1.0, 50.0)},
+     "of 1 diverges; give class_weight as sample weights"),
+    ("huber", "sklearn", {}, "library must be one of 'lightgbm', 'xgboost', 'catboost', got 'sklearn'"),
+    ("rmse", "xgboost", {}, "root_mean_squared_error is not"),
+    ("scce", "catboost", {}, "a catboost objective is of single scores"),
+    ("hubert", "xgboost", {}, "unknown loss 'hubert'; did you mean huber"),
+    *[(name, "xgboost", {}, f"an objective is of scores, and {canonical} loss of features and centers")
+      for name, canonical in registry.CENTER.items()],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "library", "options", "said"), REFUSED)
+def test_refused(name: str, library: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        multiloss.objective(name, library=library, **options)
+
+
+def test_auto_is_exact_where_that_is_positive() -> None:
+    found = multiloss.objective("binary_focal_crossentropy", "xgboost", from_logits=True, gamma=0.0)
+    assert found.hessian == "exact"
 
 
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
@@ -314,10 +316,10 @@ def test_the_advice_of_a_refusal(library: str, diabetes: tuple[Any, Any]) -> Non
         return bool(one(target, predicted) < 0.9 * best)
 
     # Shifted, so that boosting starts amid the targets.
-    assert improves("mape", 100 + 50 * boosted(library, absolute, X, (y - 100) / 50, 1 / np.abs(y)))
-    assert improves("smape", np.exp(5 + boosted(library, absolute, X, np.log(y) - 5)))
+    assert improves("mape", 100 + 50 * boosted_scores(library, absolute, X, (y - 100) / 50, 1 / np.abs(y)))
+    assert improves("smape", np.exp(5 + boosted_scores(library, absolute, X, np.log(y) - 5)))
     squared = multiloss.objective("mean_squared_error", library)
-    assert improves("msle", np.expm1(boosted(library, squared, X, np.log1p(y))))
+    assert improves("msle", np.expm1(boosted_scores(library, squared, X, np.log1p(y))))
     if library == "lightgbm":
         import lightgbm
 
@@ -332,42 +334,7 @@ def test_the_advice_of_a_refusal(library: str, diabetes: tuple[Any, Any]) -> Non
     np.testing.assert_allclose(scce(labels, z), nll(labels, multiloss.log_softmax(z)), rtol=1e-14)
 
 
-def test_several_classes() -> None:
-    """Softmax over the scores of ten classes, through both interfaces' layouts."""
-    import lightgbm
-    import xgboost
-
-    X, y = load_digits(return_X_y=True)
-    X, y = X[:600], y[:600]
-    objective = multiloss.objective("scce", library="xgboost", from_logits=True)
-    model = xgboost.train(
-        {"num_class": 10, "max_depth": 3, "nthread": 1, "disable_default_eval_metric": True},
-        xgboost.DMatrix(X, y), num_boost_round=8, obj=objective,
-    )  # fmt: skip
-    assert np.mean(model.predict(xgboost.DMatrix(X), output_margin=True).argmax(-1) == y) > 0.95
-    objective = multiloss.objective("scce", library="lightgbm", from_logits=True)
-    booster = lightgbm.train(
-        {"objective": objective, "num_class": 10, "verbose": -1, "num_threads": 1}, lightgbm.Dataset(X, y), 8
-    )
-    assert np.mean(booster.predict(X).argmax(-1) == y) > 0.95
-
-
-def test_bad_input() -> None:
-    with pytest.raises(ValueError, match="library must be one of 'lightgbm', 'xgboost', 'catboost', got 'sklearn'"):
-        multiloss.objective("huber", library="sklearn")
-    with pytest.raises(ValueError, match="mean_absolute_error is 0 everywhere.*hessian='constant'"):
-        multiloss.objective("mae", library="lightgbm")
-    with pytest.raises(ValueError, match="root_mean_squared_error is not"):
-        multiloss.objective("rmse", library="xgboost")
-    for name, canonical in registry.CENTER.items():
-        with pytest.raises(
-            ValueError, match=f"an objective is of scores, and {canonical} loss of features and centers"
-        ):
-            multiloss.objective(name, library="xgboost")
-    with pytest.raises(ValueError, match="a catboost objective is of single scores"):
-        multiloss.objective("scce", library="catboost")
-    with pytest.raises(ValueError, match="unknown loss 'hubert'; did you mean huber"):
-        multiloss.objective("hubert", library="xgboost")
+def test_an_objective_is_pickled() -> None:
     objective = multiloss.objective("huber", library="lightgbm", delta=2.0)
     again = pickle.loads(pickle.dumps(objective))
     np.testing.assert_array_equal(again([0.0], [3.0]), objective([0.0], [3.0]))

@@ -2,8 +2,6 @@
 that the pipeline learns is every backend's.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

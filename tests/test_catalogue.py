@@ -58,7 +58,6 @@ def compiler(backend: str) -> Any:
 @pytest.mark.graph("tensorflow")
 @pytest.mark.parametrize(("entry", "options"), FIRST)
 def test_value_and_gradients(backend: str, entry: Entry, options: dict[str, Any]) -> None:
-    """Unreduced values, and the weighted mean with its gradients by every input that has one; float64 and float32."""
     check(backend, entry, options)
 
 
@@ -90,12 +89,32 @@ def check(
             close(one, expected, dtype, f"gradient by {name}")
 
 
+ROWS = [case for case in FIRST if case.values[0].kind == "row"]
+
+
+@pytest.mark.only("numpy", "torch", "tensorflow", "jax")
+@pytest.mark.parametrize(("entry", "options"), ROWS)
+def test_classes_on_another_axis_give_the_same_value_and_gradient(
+    backend: str, entry: Entry, options: dict[str, Any]
+) -> None:
+    t, p = (np.stack([x, x[::-1]]) for x in entry.inputs(np.random.default_rng(0)))
+    value, gradient = each(backend, entry, (t, p), options)
+    turned = [np.moveaxis(x, -1, 1) if x.ndim == p.ndim else x for x in (t, p)]
+    found, slope = each(backend, entry, turned, {**options, "axis": 1})
+    np.testing.assert_allclose(found, value, rtol=1e-12)
+    np.testing.assert_allclose(np.moveaxis(slope, 1, -1), gradient, rtol=1e-11, atol=1e-14)
+
+
+def each(backend: str, entry: Entry, inputs: Any, options: dict[str, Any]) -> list[np.ndarray]:
+    loss = make(backend, entry.name, "float64", reduction="none", **options)
+    return [to_numpy(x) for x in loss.value_and_grad(*natives(backend, inputs, "float64"))]
+
+
 @pytest.mark.graph
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
 @pytest.mark.only("torch", "tensorflow", "jax")
 @pytest.mark.parametrize("entry", [entries[0] for entries in ENTRIES.values()], ids=list(ENTRIES))
 def test_compiled_by_the_user(backend: str, entry: Entry) -> None:
-    """The framework's own compiler and its own gradient around the plain call."""
     options = entry.options[-1]
     inputs = entry.inputs(np.random.default_rng(1))
     loss = make(backend, entry.name, "float64", **options)

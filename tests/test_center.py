@@ -1,11 +1,8 @@
 """Center loss (contract, section 3) in one process, on every backend, against the loops of `reference.center_step`.
 
-What each framework has of its own (compilation, checkpoints, modules): `test_center_native.py`, `test_keras.py`.
+What each framework has of its own (compilation, checkpoints, modules): `test_torch_center.py` and the like.
 """
 
-from __future__ import annotations
-
-import json
 from typing import Any
 
 import numpy as np
@@ -21,6 +18,7 @@ RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(N, D)).astype(np.float32)
 FIRST = RNG.normal(size=(C, D)).astype(np.float32)
 MASK = np.array([True, True, False, True, True, True, False, False])
+VALUES, MOVED = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
 
 
 def make(backend: str, **options: Any) -> Any:
@@ -33,7 +31,6 @@ def native(backend: str, *arrays: Any) -> tuple[Any, ...]:
 
 
 def evaluate(center: Any, *arrays: Any, **arguments: Any) -> Any:
-    """A call in evaluation mode."""
     if center.backend != "torch":
         return center(*arrays, training=False, **arguments)
     center.eval()
@@ -84,27 +81,23 @@ REDUCED = {"mean": 8, "sum": 1, "batchmean": 8, "none": None}
 @pytest.mark.parametrize("per_feature", [False, True])
 def test_reductions_and_per_feature(backend: str, reduction: str, per_feature: bool) -> None:
     center = make(backend, reduction=reduction, per_feature=per_feature)
-    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
-    values = values / D if per_feature else values
+    values = VALUES / D if per_feature else VALUES
     got = center(*native(backend, LABELS, FEATURES))
     close(got, values if reduction == "none" else values.sum() / REDUCED[reduction])  # type: ignore[operator]
-    close(center.centers, moved)
+    close(center.centers, MOVED)
 
 
 def test_weights_scale_the_value_only(backend: str) -> None:
     weight = np.array([1, 2, 0, 3, 1, 5, 1, 2], np.float32)
-    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
     for reduction, by in (("mean", 8), ("weighted_mean", 15)):
         center = make(backend, reduction=reduction)
-        close(
-            center(*native(backend, LABELS, FEATURES), sample_weight=to_native(backend, weight)), values @ weight / by
-        )
-        close(center.centers, moved)
+        labels, x, w = native(backend, LABELS, FEATURES, weight)
+        close(center(labels, x, sample_weight=w), VALUES @ weight / by)
+        close(center.centers, MOVED)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_non_finite_row(backend: str, bad: float) -> None:
-    """It shows in the value, and exactly the classes that it touches keep their centers; masked, it is nothing."""
     x = FEATURES.copy()
     x[3, 1] = bad  # class 1
     center = make(backend, reduction="none")
@@ -112,7 +105,7 @@ def test_a_non_finite_row(backend: str, bad: float) -> None:
     got = to_numpy(center(*native(backend, LABELS, x)))
     np.testing.assert_array_equal(np.isfinite(got), np.arange(N) != 3)
     same(center.centers[1], FIRST[1])
-    close(center.centers[np.array([0, 2])] if backend == "numpy" else to_numpy(center.centers)[[0, 2]], moved[[0, 2]])
+    close(to_numpy(center.centers)[[0, 2]], moved[[0, 2]])
     center, keep = make(backend), np.arange(N) != 3
     values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5, keep)
     value, gradient = center.value_and_grad(*native(backend, LABELS, x), mask=to_native(backend, keep))
@@ -153,34 +146,34 @@ def test_the_largest_numbers(backend: str, compiled: bool) -> None:
 def test_the_gradient(backend: str) -> None:
     """x - c_y, with the centers from before; one update an evaluation, none of them by the gradient."""
     center = make(backend, reduction="sum")
-    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
     labels, x = native(backend, LABELS, FEATURES)
     value, gradient = center.value_and_grad(labels, x)
-    close(value, values.sum())
+    close(value, VALUES.sum())
     close(gradient, FEATURES - FIRST[LABELS])
-    close(center.centers, moved)
+    close(center.centers, MOVED)
     assert center.value_and_grad(labels, x, wrt=("features",))[1][0].shape == gradient.shape
     with pytest.raises(ValueError, match="wrt must be 'features'"):
         center.value_and_grad(labels, x, wrt="labels")
     if framework(backend) in ("torch", "tensorflow"):  # JAX objects raise under grad
         center = make(backend, reduction="sum")
         close(native_grad(backend, lambda f: center(labels, f), x), FEATURES - FIRST[LABELS])
-        close(center.centers, moved)
+        close(center.centers, MOVED)
 
 
 def test_evaluation_moves_nothing(backend: str) -> None:
     center = make(backend)
     labels, x = native(backend, LABELS, FEATURES)
-    values, _ = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
     for _ in range(2):
-        close(evaluate(center, labels, x), values.mean())
+        close(evaluate(center, labels, x), VALUES.mean())
     same(center.centers, FIRST)
     if backend == "torch":
         import torch
 
         for guard in (torch.no_grad(), torch.inference_mode()):
             with guard:
-                close(center(labels, x), values.mean())
+                close(center(labels, x), VALUES.mean())
+        with torch.no_grad():
+            close(center.value_and_grad(labels, x)[1], (FEATURES - FIRST[LABELS]) / N)
         center.eval().value_and_grad(labels, x)
     else:
         center.value_and_grad(labels, x, training=False)
@@ -194,15 +187,13 @@ def test_manual_update(backend: str) -> None:
     center.value_and_grad(labels, x)
     same(center.centers, FIRST)
     center.update(labels, x)
-    _, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
-    close(center.centers, moved)
+    close(center.centers, MOVED)
     center.update(labels, x, mask=mask)
-    close(center.centers, reference.center_step(moved, LABELS, FEATURES, 0.5, MASK)[1])
+    close(center.centers, reference.center_step(MOVED, LABELS, FEATURES, 0.5, MASK)[1])
 
 
 @pytest.mark.reads
-def test_nothing_known_at_first(backend: str) -> None:
-    """The dimension comes from the first batch; the centers grow with the labels, and those that were stay."""
+def test_dimension_and_classes_come_with_the_batches(backend: str) -> None:
     center = multiloss.get("center", backend=backend)
     assert tuple(center.centers.shape) == (0, 0)
     labels, x = native(backend, np.array([0, 2]), FEATURES[:2])
@@ -234,8 +225,7 @@ def test_growth_ends_at_max_classes(backend: str) -> None:
 
 
 @pytest.mark.reads
-def test_first_centers(backend: str) -> None:
-    """Zeros; normal numbers of a seed, the same on every backend and however the table grew; an array."""
+def test_first_centers_are_zeros_drawn_or_given(backend: str) -> None:
     same(make(backend, centers_init="zeros").centers, np.zeros((C, D)))
     drawn = np.random.default_rng(7).standard_normal((C, D)).astype(np.float32)
     close(make(backend, centers_init="normal", seed=7).centers, drawn, rtol=1e-6)
@@ -276,29 +266,18 @@ def test_wrong_options(backend: str, options: Any, error: type[Exception], said:
         multiloss.get("center")
 
 
+THREE, X = np.zeros(3, int), FEATURES[:3]
 WRONG_CALLS: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], str]] = {
-    "label out of range": (np.array([0, 9, 1]), FEATURES[:3], {}, ValueError, r"the label 9, .* in \[0, 5\)"),
-    "negative label": (np.array([0, -1, 1]), FEATURES[:3], {}, ValueError, "the label -1, .* pass a mask"),
-    "float labels": (
-        np.zeros(3, np.float32),
-        FEATURES[:3],
-        {},
-        TypeError,
-        "labels must hold integer labels, .*float32",
-    ),
-    "bool labels": (np.zeros(3, bool), FEATURES[:3], {}, TypeError, "labels must hold integer labels, .*bool"),
-    "another number": (np.zeros(2, int), FEATURES[:3], {}, ValueError, r"shape \(3,\) .*\(3, 3\), got shape \(2,\)"),
-    "one-hot labels": (np.zeros((3, 5), int), FEATURES[:3], {}, ValueError, r"one class per feature vector.*\(3, 5\)"),
-    "other features": (np.zeros(3, int), FEATURES[:3, :2], {}, ValueError, r"3 features, .* got shape \(3, 2\)"),
-    "bool features": (
-        np.zeros(3, int),
-        np.ones((3, 3), bool),
-        {},
-        TypeError,
-        "features must hold real numbers, .*bool",
-    ),
-    "weights": (np.zeros(3, int), FEATURES[:3], {"sample_weight": np.ones(2)}, ValueError, r"sample_weight .*\(3,\)"),
-    "mask": (np.zeros(3, int), FEATURES[:3], {"mask": np.ones(3)}, TypeError, "mask must be boolean"),
+    "label out of range": (np.array([0, 9, 1]), X, {}, ValueError, r"the label 9, .* in \[0, 5\)"),
+    "negative label": (np.array([0, -1, 1]), X, {}, ValueError, "the label -1, .* pass a mask"),
+    "float labels": (np.zeros(3, np.float32), X, {}, TypeError, "labels must hold integer labels, .*float32"),
+    "bool labels": (np.zeros(3, bool), X, {}, TypeError, "labels must hold integer labels, .*bool"),
+    "another number": (np.zeros(2, int), X, {}, ValueError, r"shape \(3,\) .*\(3, 3\), got shape \(2,\)"),
+    "one-hot labels": (np.zeros((3, 5), int), X, {}, ValueError, r"one class per feature vector.*\(3, 5\)"),
+    "other features": (THREE, X[:, :2], {}, ValueError, r"3 features, .* got shape \(3, 2\)"),
+    "bool features": (THREE, np.ones((3, 3), bool), {}, TypeError, "features must hold real numbers, .*bool"),
+    "weights": (THREE, X, {"sample_weight": np.ones(2)}, ValueError, r"sample_weight .*\(3,\)"),
+    "mask": (THREE, X, {"mask": np.ones(3)}, TypeError, "mask must be boolean"),
 }
 
 
@@ -319,8 +298,7 @@ def test_a_wrong_call_leaves_the_centers(backend: str, what: str) -> None:
     same(center.centers, FIRST)
 
 
-def test_unchecked_labels(backend: str) -> None:
-    """validate=False: the sample is nan, no center moves, and the gradient of that sample is 0."""
+def test_unchecked_labels_make_their_sample_nan_and_move_nothing(backend: str) -> None:
     center = make(backend, validate=False, reduction="none")
     labels, x = native(backend, np.array([0, 9, -1]), FEATURES[:3])
     np.testing.assert_array_equal(np.isnan(to_numpy(center(labels, x))), [False, True, True])
@@ -332,7 +310,6 @@ def test_unchecked_labels(backend: str) -> None:
 
 @pytest.mark.reads
 def test_masked_labels_may_be_anything(backend: str) -> None:
-    """Also while the centers grow: what is masked makes no class."""
     labels, x, mask = native(backend, np.array([1, 99, -5]), FEATURES[:3], np.array([True, False, False]))
     for center in (make(backend), multiloss.get("center", backend=backend)):
         center(labels, x, mask=mask)
@@ -373,9 +350,8 @@ def test_the_pure_core_is_the_stateful_object(backend: str) -> None:
 
 def test_features_with_several_axes(backend: str) -> None:
     center = make(backend)
-    values, moved = reference.center_step(FIRST, LABELS, FEATURES, 0.5)
-    close(center(*native(backend, LABELS.reshape(2, 4), FEATURES.reshape(2, 4, D))), values.mean())
-    close(center.centers, moved)
+    close(center(*native(backend, LABELS.reshape(2, 4), FEATURES.reshape(2, 4, D))), VALUES.mean())
+    close(center.centers, MOVED)
 
 
 @pytest.mark.reads
@@ -399,26 +375,17 @@ def test_lists_and_numpy(backend: str) -> None:
     close(center.centers, reference.center_step(moved, LABELS, FEATURES, 0.5, MASK)[1])
 
 
-def test_config(backend: str) -> None:
-    center = multiloss.get("center", backend=backend, num_classes=C, feature_dim=D, alpha=1, reduction="sum")
-    config = center.config()
-    assert config["name"] == "center" and config["backend"] == backend and config["alpha"] == 1.0
-    assert multiloss.get(**json.loads(json.dumps(config))).config() == config
-    assert "centers_init" in config and "initial" not in config
-
-
 @pytest.mark.reads
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
-def test_growth_by_labels_of_any_integer_dtype(backend: str, dtype: str) -> None:
-    center = multiloss.get("center", backend=backend)
-    center(to_native(backend, np.array([0, 3], dtype)), to_native(backend, np.ones((2, 2), np.float32)))
-    assert to_numpy(center.centers).shape == (4, 2)
+def test_growth_by_labels_of_any_integer_dtype(backend: str) -> None:
+    for dtype in ("uint8", "int8", "int32"):
+        center = multiloss.get("center", backend=backend)
+        center(*native(backend, np.array([0, 3], dtype), np.ones((2, 2), np.float32)))
+        assert to_numpy(center.centers).shape == (4, 2)
 
 
 @pytest.mark.reads
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_first_batch_with_nothing_in_it(backend: str, masked: bool) -> None:
-    """The value is 0, and the classes come with the next batch."""
+def test_a_first_batch_with_nothing_in_it_makes_no_class(backend: str, masked: bool) -> None:
     center = multiloss.get("center", backend=backend)
     n = 2 if masked else 0
     labels, features = np.full(n, 5), np.ones((n, 2), np.float32)

@@ -1,7 +1,5 @@
 """The cost of a step grows with the batch, never with the number of classes: nothing as long as the table is made."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -37,8 +35,7 @@ def test_numpy(backend: str) -> None:
 
 
 @pytest.mark.only("torch")
-def test_torch(backend: str) -> None:
-    """No operation gives a new tensor as long as the table, forward or backward."""
+def test_torch_makes_no_tensor_as_long_as_the_table(backend: str) -> None:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -64,8 +61,7 @@ def test_torch(backend: str) -> None:
 
 
 @pytest.mark.only("jax")
-def test_jax(backend: str) -> None:
-    """With the state donated, the only operation as large as the table puts the rows into it, in place."""
+def test_jax_puts_rows_into_a_donated_table_in_place(backend: str) -> None:
     import jax
 
     center = make(backend)
@@ -82,8 +78,7 @@ def test_jax(backend: str) -> None:
     assert int((state["centers"] != 0).sum()) == 4 * D
 
 
-def test_making_one(backend: str) -> None:
-    """Zeros are the framework's own: no numbers of the table's size are made in NumPy, and converted."""
+def test_a_table_of_zeros_is_made_by_the_framework(backend: str) -> None:
     import tracemalloc
 
     make(backend)  # imports
@@ -119,8 +114,7 @@ def test_jax_makes_a_table_when_it_is_asked_for(backend: str) -> None:
 
 
 @pytest.mark.only("jax")
-def test_jax_object(backend: str) -> None:
-    """A step of the object writes its rows into the second table, in place, and computes nothing of its size."""
+def test_jax_object_writes_rows_into_its_second_table_in_place(backend: str) -> None:
     import jax.numpy as jnp
 
     from multiloss_jax.center import _compiled
@@ -137,8 +131,7 @@ def test_jax_object(backend: str) -> None:
 
 @pytest.mark.graph
 @pytest.mark.only("tensorflow")
-def test_tensorflow(backend: str) -> None:
-    """In the graph nothing has the table's length but the variable."""
+def test_tensorflow_has_nothing_of_the_tables_length_in_a_graph(backend: str) -> None:
     import tensorflow as tf
 
     center = make(backend)

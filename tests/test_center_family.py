@@ -1,7 +1,5 @@
 """The close family of center loss against loops over Python's floats: values, gradients, steps, files, bad input."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 import multiloss
 from helpers.arrays import framework, jit, to_native, to_numpy
 from multiloss.engine.registry import TABLES
-from reference import center_family as reference
+from reference import center as reference
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "contrastive_center": {"delta": 0.5},
@@ -27,7 +25,6 @@ each = pytest.mark.parametrize(("name", "options"), CASES)
 
 
 def drawn(seed: int, n: int = 7, classes: int = 4, dim: int = 3) -> tuple[Any, Any, Any, Any]:
-    """Centers, labels, features, and which samples count."""
     rng = np.random.default_rng(seed)
     centers, x = rng.normal(size=(classes, dim)), rng.normal(size=(n, dim))
     return centers, rng.integers(0, classes, n), x, rng.random(n) < 0.8
@@ -121,7 +118,6 @@ def test_exactly_the_classes_that_nan_touches_stay(backend: str, name: str, opti
 
 
 def wrappers(backend: str) -> list[Any]:
-    """The call as it is, and as TensorFlow's users compile it: grappler and XLA have rules of their own."""
     if backend != "tensorflow":
         return [lambda call: call]
     import tensorflow as tf
@@ -130,8 +126,7 @@ def wrappers(backend: str) -> list[Any]:
 
 
 @each
-def test_one_class_and_ties(backend: str, name: str, options: dict[str, Any]) -> None:
-    """One class: nothing to be far from. Two samples on their center, and centers at one place: all finite."""
+def test_one_class_and_equal_centers_give_finite_numbers(backend: str, name: str, options: dict[str, Any]) -> None:
     one = made(backend, name, np.ones((1, 2)), **options)
     value = one(to_native(backend, [0, 0]), to_native(backend, np.ones((2, 2), np.float32)))
     assert to_numpy(value) == pytest.approx(options["weight"] if name == "git" else 0.0)
@@ -159,8 +154,7 @@ def test_config_files_and_other_backends(backend: str, name: str, options: dict[
 
 
 @pytest.mark.graph
-def test_the_pure_step_traced(backend: str) -> None:
-    """Compiled, value, gradient and step are those of NumPy."""
+def test_the_compiled_step_is_numpys(backend: str) -> None:
     c, y, x, _ = drawn(6)
     x = x.astype(np.float32)
     for name, options in OPTIONS.items():

@@ -1,7 +1,5 @@
 """Centers in files and from backend to backend (contract, section 3): one safetensors file that every backend reads."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -38,8 +36,7 @@ def same(got: Any, expected: Any) -> None:
     np.testing.assert_array_equal(to_numpy(got), expected)
 
 
-def test_files(backend: str, tmp_path: Path) -> None:
-    """One safetensors file; another's shape, and what is no such file, is refused with the reason."""
+def test_files_are_read_back_and_others_refused(backend: str, tmp_path: Path) -> None:
     path, center = tmp_path / "centers.safetensors", make(backend)
     center(*native(backend, LABELS, FEATURES))
     center.save_centers(path)
@@ -83,8 +80,7 @@ def test_files_and_to_backend_cross_frameworks(tmp_path: Path) -> None:
 
 
 @pytest.mark.reads
-def test_resize_and_select(backend: str) -> None:
-    """Another class set in place: kept rows bit for bit, new ones as a fresh table has them; it then trains on."""
+def test_resize_and_select_keep_the_rows_of_kept_classes(backend: str) -> None:
     center = multiloss.get("center", backend=backend, num_classes=3, feature_dim=D, centers_init="normal", seed=7)
     center(*native(backend, LABELS, FEATURES))
     three = to_numpy(center.centers).copy()
@@ -111,8 +107,7 @@ def test_resize_and_select(backend: str) -> None:
         multiloss.get("center", backend=backend).resize(3)
 
 
-def test_a_file_for_another_class_set(backend: str, tmp_path: Path) -> None:
-    """Refused with both shapes; adapted on request, by number or by name of the classes."""
+def test_a_file_for_another_class_set_is_adapted_on_request(backend: str, tmp_path: Path) -> None:
     path = tmp_path / "centers.safetensors"
     make(backend).save_centers(path)
     options: dict[str, Any] = {"backend": backend, "feature_dim": D}

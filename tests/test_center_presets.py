@@ -1,7 +1,5 @@
 """Presets: three steps of each popular implementation, replayed by its own formulas in float64, and `describe`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,6 @@ FIRST = RNG.normal(size=(C, D))
 
 
 def paper(c: Any, x: Any, alpha: float) -> tuple[float, Any]:
-    """Eq. 2 and Eq. 4."""
     new = c.copy()
     for j in set(LABELS):
         mine = x[j == LABELS]
@@ -66,7 +63,6 @@ RATES = {"caffe": 0.01, "facenet": 0.05}
 
 @pytest.mark.parametrize("name", REPLAYED)
 def test_three_steps(backend: str, name: str) -> None:
-    """Value, gradient by the features and centers, three steps in a row."""
     center = multiloss.get("center", backend=backend, preset=name, num_classes=C, feature_dim=D, centers_init=FIRST)
     dtype = str(to_numpy(center.centers).dtype)
     tolerance = 1e-12 if dtype == "float64" else 2e-5
@@ -133,7 +129,6 @@ def test_scripts_of_kaiyangzhou(script: str, rate: float, scale: float | None, a
 
 @pytest.mark.parametrize("name", REPLAYED)
 def test_effective_alpha(name: str) -> None:
-    """What `describe` calls the effective alpha makes Eq. 4's step the preset's, as far as counted."""
     center = multiloss.get("center", backend="numpy", preset=name, num_classes=2, feature_dim=1, validate=False)
     labels, x = np.r_[np.zeros(13, int), np.ones(115, int)], np.full((128, 1), 0.7)
     center.update(labels, x)

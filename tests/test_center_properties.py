@@ -1,7 +1,5 @@
 """Properties of the centers' step, for any batch: Eq. 4 of the loops of `reference.center_step`, on every backend."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 
@@ -22,7 +20,6 @@ ALPHAS = st.sampled_from([0.0, 0.3, 0.5, 1.0])
 
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Labels in any order and repetition, and features."""
     n = draw(st.sampled_from([0, 1, 4, 8]))  # few lengths: JAX compiles each one
     labels = draw(st.lists(st.integers(0, C - 1), min_size=n, max_size=n))
     seed = draw(st.integers(0, 2**20))
@@ -37,7 +34,6 @@ def table(seed: int = 0) -> np.ndarray:
 def stepped(
     backend: str, centers: np.ndarray, labels: Any, features: Any, alpha: float, **arguments: Any
 ) -> np.ndarray:
-    """The centers after one call, in double precision."""
     center = multiloss.get("center", backend=backend, num_classes=C, feature_dim=D, alpha=alpha)
     state = {"centers": to_native(backend, centers, "float64")}
     labels, features = to_native(backend, labels), to_native(backend, features, "float64")
@@ -95,10 +91,9 @@ class Parts:
 @pytest.mark.parametrize("gathers", [True, False])
 @settings(max_examples=10)
 @given(batch=batches(), cuts=st.lists(st.sampled_from([0, 1, 4]), min_size=1, max_size=2), seed=st.integers(0, 9))
-def test_any_split_is_the_whole(
+def test_a_batch_over_several_processes_moves_the_centers_as_in_one(
     backend: str, preset: str, gathers: bool, batch: Any, cuts: list[int], seed: int
 ) -> None:
-    """A batch over several processes, some of them with nothing, moves the centers as it does in one."""
     be = dispatch.backend(backend)
     labels, features = batch
     chosen = core.read_options({"num_classes": C, "feature_dim": D, "preset": preset})

@@ -1,8 +1,5 @@
 """The table of a center loss: set by one checked setter, and handed out so that no change of it is lost."""
 
-from __future__ import annotations
-
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +29,7 @@ def same(got: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("given", ["native", "numpy", "list", "float16"])
-def test_set(backend: str, given: str) -> None:
-    """The values are copied into the dtype of the table; the next step starts from them."""
+def test_what_is_set_is_copied_into_the_tables_dtype(backend: str, given: str) -> None:
     center = make(backend, centers_init="normal")
     dtype = dtype_name(center.centers)
     source = {
@@ -55,8 +51,7 @@ def test_set(backend: str, given: str) -> None:
 
 
 @pytest.mark.parametrize("known", [{}, {"num_classes": 4}, {"feature_dim": 2}])
-def test_set_before_the_first_batch(backend: str, known: dict[str, int]) -> None:
-    """What is not known is taken from the array; such a table grows as ever."""
+def test_an_array_set_before_the_first_batch_says_what_is_not_known(backend: str, known: dict[str, int]) -> None:
     center = multiloss.get("center", backend=backend, **known)
     center.centers = FIRST
     same(center.centers, FIRST)
@@ -84,8 +79,7 @@ def test_set_before_the_first_batch(backend: str, known: dict[str, int]) -> None
         (np.where(np.arange(8).reshape(4, 2) == 0, -np.inf, 0), r"not finite in float\d\d: class 0 is"),
     ],
 )
-def test_what_is_refused(backend: str, wrong: Any, said: str) -> None:
-    """And nothing has changed."""
+def test_what_is_refused_changes_nothing(backend: str, wrong: Any, said: str) -> None:
     center = make(backend, centers_init=FIRST)
     with pytest.raises(ValueError, match=said):
         center.centers = wrong
@@ -93,8 +87,7 @@ def test_what_is_refused(backend: str, wrong: Any, said: str) -> None:
     assert center.config()["num_classes"] == 4
 
 
-def test_what_the_dtype_cannot_hold(backend: str, tmp_path: Path) -> None:
-    """Set or read from a file: 1e300 is infinite in float32."""
+def test_what_the_dtype_cannot_hold_is_refused(backend: str, tmp_path: Path) -> None:
     center = make(backend)
     if "64" in dtype_name(center.centers):  # NumPy, and JAX in these tests
         center = multiloss.get("center", backend=backend)
@@ -112,8 +105,7 @@ def test_what_the_dtype_cannot_hold(backend: str, tmp_path: Path) -> None:
     same(center.centers, before)
 
 
-def test_a_radius_that_is_not_known_yet(backend: str) -> None:
-    """Of ring loss: nan until the first batch, in what is set, too; infinite it is never."""
+def test_a_ring_radius_may_be_nan_and_never_infinite(backend: str) -> None:
     ring = multiloss.get("ring", backend)
     ring.centers = [[np.nan]]
     ring.centers = [[2.0]]
@@ -122,8 +114,7 @@ def test_a_radius_that_is_not_known_yet(backend: str) -> None:
     same(ring.centers, [[2.0]])
 
 
-def test_what_is_handed_out(backend: str) -> None:
-    """A write into it takes effect, or it raises; it is never lost."""
+def test_a_write_into_what_is_handed_out_takes_effect_or_raises(backend: str) -> None:
     center = make(backend, centers_init=FIRST)
     handed = center.centers
     if backend == "torch":
@@ -139,19 +130,7 @@ def test_what_is_handed_out(backend: str) -> None:
     same(center.centers, MOVED)
 
 
-def test_copies_have_their_own(backend: str) -> None:
-    if backend == "keras":  # which copies by saving
-        return
-    center = make(backend, centers_init=FIRST)
-    other = copy.deepcopy(center)
-    other.centers = np.zeros((4, 2))
-    same(center.centers, FIRST)
-    center(*batch(backend))
-    assert not to_numpy(other.centers).any()
-
-
-def test_a_class_set_that_is_refused(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is in the way of the new table, the options stay with the old one."""
+def test_a_class_set_that_is_refused_leaves_the_options(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     center = make(backend, centers_init=FIRST)
     with monkeypatch.context() as patch:
         patch.setattr(type(center), "_set", lambda *_: (_ for _ in ()).throw(MemoryError))
@@ -177,8 +156,7 @@ def test_jax_places_it_where_the_table_is(backend: str) -> None:
 
 
 @pytest.mark.only("jax")
-def test_flax(backend: str) -> None:
-    """The variable stays the one it is; one that another is put in place of is looked at in the call."""
+def test_the_flax_variable_stays_the_one_it_is(backend: str) -> None:
     from flax import nnx
 
     import multiloss.flax
@@ -199,8 +177,7 @@ def test_flax(backend: str) -> None:
 
 
 @pytest.mark.only("torch")
-def test_torch_keeps_its_ways(backend: str) -> None:
-    """What torch itself does with buffers."""
+def test_torch_does_with_the_buffer_what_it_does_with_any(backend: str) -> None:
     import torch
 
     center, y, x = make(backend), *batch(backend)
@@ -265,8 +242,7 @@ def test_torch_compiled(backend: str) -> None:
 
 @pytest.mark.graph
 @pytest.mark.only("tensorflow")
-def test_tensorflow_functions_and_checkpoints(backend: str, tmp_path: Path) -> None:
-    """A function that was traced before sees what is set; a checkpoint holds it under the old name."""
+def test_a_traced_function_sees_what_is_set_and_a_checkpoint_holds_it(backend: str, tmp_path: Path) -> None:
     import tensorflow as tf
 
     center = make(backend)
@@ -286,8 +262,7 @@ def test_tensorflow_functions_and_checkpoints(backend: str, tmp_path: Path) -> N
 
 @pytest.mark.graph
 @pytest.mark.only("keras")
-def test_keras_model(backend: str) -> None:
-    """Before and after `fit` is compiled."""
+def test_centers_of_a_keras_model_are_set_before_and_after_fit(backend: str) -> None:
     import keras
 
     import multiloss.keras

@@ -1,7 +1,5 @@
 """Threads that share one center object, and interrupts: every step lands whole or not at all, no file is torn."""
 
-from __future__ import annotations
-
 import copy
 import importlib
 import pickle
@@ -38,13 +36,11 @@ def made(backend: str, **options: Any) -> tuple[Any, Any, Any]:
 
 
 def steps_in(centers: Any) -> float:
-    """How many steps have landed."""
     rest = 1.0 - float(to_numpy(centers)[0, 0])
     return float(np.log(rest) / np.log1p(-1 / COUNT))
 
 
-def run_all(workers: list[Callable[[], None]]) -> None:
-    """All at once; what one raises is raised."""
+def run_all_at_once(workers: list[Callable[[], None]]) -> None:
     errors: list[BaseException] = []
     start = threading.Barrier(len(workers))
 
@@ -65,8 +61,7 @@ def run_all(workers: list[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def test_every_step_lands(backend: str) -> None:
-    """Calls, updates and gradients of four threads on one object."""
+def test_every_step_of_four_threads_lands(backend: str) -> None:
     center, y, x = made(backend)
     ways: list[Callable[[], Any]] = [
         lambda: center(y, x),
@@ -81,7 +76,7 @@ def test_every_step_lands(backend: str) -> None:
         for i in range(each):
             ways[i % 3]()
 
-    run_all([work] * 4)
+    run_all_at_once([work] * 4)
     assert steps_in(center.centers) == pytest.approx(3 + 4 * each, abs=0.05)
 
 
@@ -112,11 +107,10 @@ def test_no_file_is_torn(backend: str, tmp_path: Path) -> None:
         finally:
             done.set()
 
-    run_all([step, save])
+    run_all_at_once([step, save])
 
 
-def test_growing_in_threads(backend: str) -> None:
-    """Each thread brings classes of its own: none is forgotten."""
+def test_classes_that_threads_bring_are_all_kept(backend: str) -> None:
     center = multiloss.get("center", backend=backend, alpha=1.0)
     x = to_native(backend, np.full((1, 2), 4.0))
 
@@ -124,18 +118,17 @@ def test_growing_in_threads(backend: str) -> None:
         for label in range(first, 24, 3):
             center(to_native(backend, np.array([label])), x)
 
-    run_all([lambda first=first: bring(first) for first in range(3)])
+    run_all_at_once([lambda first=first: bring(first) for first in range(3)])
     np.testing.assert_array_equal(to_numpy(center.centers), np.full((24, 2), 2.0))
 
 
 def test_the_lock_is_no_part_of_the_object(backend: str) -> None:
-    """A copy has another one, also of an object that is held now; a thread that holds it can call again."""
     center, y, x = made(backend)
     if backend != "keras":  # which copies by saving
         with center._alone():
             others = [copy.deepcopy(center), pickle.loads(pickle.dumps(center))]
             center(y, x)
-            run_all([lambda other=other: other(y, x) for other in others])  # waits for nobody
+            run_all_at_once([lambda other=other: other(y, x) for other in others])  # waits for nobody
         for other in (center, *others):
             assert steps_in(other.centers) == pytest.approx(1, abs=0.01)
     assert "lock" not in repr(center.config()).lower()
@@ -143,13 +136,12 @@ def test_the_lock_is_no_part_of_the_object(backend: str) -> None:
 
 @pytest.mark.graph
 @pytest.mark.only("tensorflow")
-def test_tensorflow_traces_without_it(backend: str) -> None:
-    """A function is traced while another thread holds the object; eager calls wait."""
+def test_tensorflow_traces_while_another_thread_holds_the_object(backend: str) -> None:
     import tensorflow as tf
 
     center, y, x = made(backend, feature_dim=1)
     with center._alone():
-        run_all([lambda: tf.function(center)(y, x)])
+        run_all_at_once([lambda: tf.function(center)(y, x)])
     assert steps_in(center.centers) == pytest.approx(1, abs=0.01)
 
 
@@ -163,7 +155,7 @@ def test_torch_compiles_without_it(backend: str) -> None:
     center.double()
     run = torch.compile(center, fullgraph=True, backend="aot_eager")
     with center._alone():
-        run_all([lambda: run(y, x.requires_grad_()).backward()])
+        run_all_at_once([lambda: run(y, x.requires_grad_()).backward()])
     assert steps_in(center.centers) == pytest.approx(1, abs=0.01)
 
 

@@ -3,8 +3,6 @@
 Values and gradients of every loss against the reference: `test_losses.py`. Bad input: `test_bad_input.py`.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import os
@@ -18,9 +16,9 @@ import pytest
 
 import multiloss
 import reference
-from helpers.arrays import dtype_name, dtypes, framework, jit, native_grad, to_native, to_numpy
+from helpers.arrays import dtype_name, framework, to_native, to_numpy
 from reference.cases import fixed
-from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
+from reference.losses import LOSSES, SPARSE
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "huber": {"delta": 2},
@@ -61,8 +59,6 @@ def test_config_is_json_and_makes_an_equal_loss(backend: str, name: str) -> None
 
 
 def test_options_are_compared_by_value(backend: str) -> None:
-    """1 and 1.0, a list, a tuple and an array, an alias: one loss, one hash."""
-
     def get(name: str, **options: Any) -> Any:
         return multiloss.get(name, backend=backend, **options)
 
@@ -85,8 +81,7 @@ def test_options_are_compared_by_value(backend: str) -> None:
     assert get("mse") != multiloss.get("mse")
 
 
-def test_to_no_backend(backend: str) -> None:
-    """The loss that takes its backend from the arrays; and back."""
+def test_to_backend_none_takes_the_backend_of_the_arrays(backend: str) -> None:
     loss = multiloss.get("huber", backend=backend, delta=2, reduction="sum")
     free = loss.to_backend(None)
     assert free == multiloss.get("huber", delta=2, reduction="sum") and "backend" not in free.config()
@@ -118,8 +113,7 @@ def test_copies_and_pickles(backend: str, name: str) -> None:
     assert pickle.loads(pickle.dumps(free)) == free
 
 
-def test_a_pickle_of_another_process(backend: str) -> None:
-    """Strings have other hashes there; equal losses have equal ones here all the same."""
+def test_a_pickle_of_another_process_is_equal_and_has_the_same_hash(backend: str) -> None:
     code = (
         "import pickle, multiloss; from multiloss.engine.loss import make_spec; "
         "print(pickle.dumps(make_spec('huber', {'delta': 2, 'reduction': 'sum'})).hex())"
@@ -207,7 +201,6 @@ def test_lists_and_numpy_arrays_with_a_named_backend(backend: str, name: str, ar
 
 
 def test_views_that_run_backwards(backend: str) -> None:
-    """NumPy's x[::-1] is an array like any other, also where an axis is of length 1."""
     loss = multiloss.get("mse", backend=backend)
     for shape in ((3, 2), (1, 2)):
         p = np.arange(6, dtype=np.float32).reshape(3, 2)[: shape[0]]
@@ -223,8 +216,7 @@ def test_views_that_run_backwards(backend: str) -> None:
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")
 @pytest.mark.parametrize("name", LOSSES)
-def test_no_backend_named(backend: str, name: str) -> None:
-    """It is that of the arrays of each call."""
+def test_without_a_backend_it_is_that_of_the_arrays(backend: str, name: str) -> None:
     arrays, plain = native(backend, name), fixed(name, "float32")
     free, named = multiloss.get(name), multiloss.get(name, backend=backend)
     assert type(free(*arrays)) is type(named(*arrays))
@@ -237,43 +229,18 @@ def test_no_backend_named(backend: str, name: str) -> None:
     assert "backend" not in free.config()
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_gradient_of_the_sum_where_nothing_is_reduced(backend: str, name: str) -> None:
-    arrays = native(backend, name)
-    value, gradient = multiloss.get(name, backend=backend, reduction="none").value_and_grad(*arrays)
-    total, expected = multiloss.get(name, backend=backend, reduction="sum").value_and_grad(*arrays)
-    assert tuple(value.shape) == (4,)
-    close(np.sum(to_numpy(value)), to_numpy(total))
-    # A kernel of the framework may give the one and the definition the other, each within the contract's 8 units.
-    np.testing.assert_array_max_ulp(to_numpy(gradient), to_numpy(expected), maxulp=8)
-
-
-@pytest.mark.parametrize("name", [n for n in LOSSES if n != SPARSE])
-def test_wrt(backend: str, name: str) -> None:
-    """A name gives that gradient, a tuple of names a tuple; against central differences of the reference."""
-    case, h = fixed(name), 1e-6
-    loss = multiloss.get(name, backend=backend)
-    t, p = native(backend, name)
-    by_true = loss.value_and_grad(t, p, wrt="y_true")[1]
-    value, pair = loss.value_and_grad(t, p, wrt=("y_pred", "y_true"))
+def test_wrt_takes_a_name_or_a_tuple_of_names(backend: str) -> None:
+    loss, arrays = multiloss.get("huber", backend=backend), native(backend, "huber")
+    value, by_true = loss.value_and_grad(*arrays, wrt="y_true")
+    same(value, to_numpy(loss(*arrays)))
+    same(loss.value_and_grad(*arrays, wrt=("y_true",))[1][0], to_numpy(by_true))
+    _, pair = loss.value_and_grad(*arrays, wrt=("y_pred", "y_true"))
     assert isinstance(pair, tuple) and len(pair) == 2
-    close(value, to_numpy(loss(t, p)))
-    close(pair[0], to_numpy(loss.value_and_grad(t, p)[1]), rtol=2e-5, atol=1e-6)
-    close(pair[1], to_numpy(by_true), rtol=1e-6, atol=1e-7)
-    (single,) = loss.value_and_grad(t, p, wrt=("y_true",))[1]
-    same(single, to_numpy(by_true))
-    slope = np.zeros((4, 3))
-    for index in np.ndindex(4, 3):
-        step = np.zeros((4, 3))
-        step[index] = h
-        ends = [reference.loss(name, case.y_true + s * step, case.y_pred) for s in (1, -1)]
-        slope[index] = (ends[0] - ends[1]) / (2 * h)
-    close(by_true, slope, rtol=2e-4, atol=2e-5)
-    with pytest.raises(ValueError, match="wrt must be among 'y_true', 'y_pred', got 'var'"):
-        loss.value_and_grad(t, p, wrt="var")
-    for nothing in ((), 1):
+    close(pair[0], to_numpy(loss.value_and_grad(*arrays)[1]))
+    close(pair[1], to_numpy(by_true))
+    for nothing in ("var", (), 1):
         with pytest.raises(ValueError, match="wrt must be among 'y_true', 'y_pred', got"):
-            loss.value_and_grad(t, p, wrt=nothing)
+            loss.value_and_grad(*arrays, wrt=nothing)
 
 
 @pytest.mark.only("torch", "keras")
@@ -292,30 +259,6 @@ def test_detached_and_no_grad_touched(backend: str, name: str) -> None:
     assert leaf.grad is not None
 
 
-@pytest.mark.parametrize("name", SMOOTH)
-def test_grad_and_hess(backend: str, name: str) -> None:
-    """Per element and unreduced, against central differences of the reference's per-sample values."""
-    case, h = fixed(name, **({"from_logits": True} if "cross" in name else {})), 1e-4
-    t = to_native(backend, case.y_true, None if name == SPARSE else "float32")
-    first, second = multiloss.get(name, backend=backend, reduction="sum", **case.options).grad_and_hess(
-        t, to_native(backend, case.y_pred, "float32")
-    )
-    # what boosters take: the derivative of an element's value, not divided by how many a sample has
-    scale = 1.0 if name in CLASS_LOSSES else 3.0
-
-    def total(step: Any) -> Any:
-        return scale * reference.per_sample(name, case.y_true, case.y_pred + step, **case.options).sum()
-
-    expected = np.zeros((2, 4, 3))
-    for index in np.ndindex(4, 3):
-        step = np.zeros((4, 3))
-        step[index] = h
-        up, mid, down = total(step), total(0), total(-step)
-        expected[:, *index] = (up - down) / (2 * h), (up - 2 * mid + down) / h**2
-    close(first, expected[0], rtol=1e-3, atol=1e-4)
-    close(second, expected[1], rtol=1e-3, atol=1e-3)
-
-
 def test_no_second_derivative(backend: str) -> None:
     loss = multiloss.get("rmse", backend=backend)
     with pytest.raises(NotImplementedError, match="root_mean_squared_error has no closed-form"):
@@ -323,24 +266,6 @@ def test_no_second_derivative(backend: str) -> None:
 
 
 # --- section 2: dtypes
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_half_precision(backend: str, name: str) -> None:
-    """Computed in float32, which the value has; the gradient has y_pred's dtype."""
-    loss = multiloss.get(name, backend=backend)
-    for dtype in dtypes(backend):
-        if dtype in ("float32", "float64"):
-            continue
-        t, p = native(backend, name, dtype)
-        wide = to_numpy(t) if name == SPARSE else to_numpy(t).astype(np.float64)
-        expected = reference.loss(name, wide, to_numpy(p).astype(np.float64))
-        value, gradient = loss.value_and_grad(t, p)
-        assert dtype_name(value) == dtype_name(loss(t, p)) == "float32"
-        close(value, expected, rtol=1e-5)
-        assert dtype_name(gradient) == dtype
-        if name in SMOOTH:
-            assert all(dtype_name(x) == dtype for x in loss.grad_and_hess(t, p))
 
 
 @pytest.mark.only("numpy")
@@ -353,29 +278,20 @@ def test_a_warning_names_the_users_line(backend: str) -> None:
 @pytest.mark.only("numpy", "torch")
 @pytest.mark.filterwarnings("error")
 def test_a_derivative_beyond_half_precision_is_infinite(backend: str) -> None:
-    """And nothing is said of it: 100 / (8 epsilon) is beyond float16."""
     loss = multiloss.get("mape", backend=backend)
     t, p = (to_native(backend, np.array([[0.0, 0.0], [0.0, x]]), "float16") for x in (0.0, 1.0))
     assert to_numpy(loss.value_and_grad(t, p)[1]).tolist() == [[0.0, 0.0], [0.0, np.inf]]
     assert not np.isnan(to_numpy(loss.grad_and_hess(t, p)[0])).any()
 
 
-@pytest.mark.only("numpy", "torch", "tensorflow", "jax")
-def test_float64_stays(backend: str) -> None:
-    for name in LOSSES:
-        t, p = native(backend, name, "float64")
-        value, gradient = multiloss.get(name, backend=backend).value_and_grad(t, p)
-        assert dtype_name(value) == dtype_name(gradient) == "float64"
-    p32 = to_native(backend, np.ones(3), "float32")
-    for wide in ("float64", "int64"):  # y_true and weights take y_pred's dtype
+def test_targets_and_weights_take_the_dtype_of_predictions(backend: str) -> None:
+    p = to_native(backend, np.ones((2, 3)), "float32")
+    for wide in ("float64", "int64"):
         t, w = to_native(backend, np.zeros((2, 3)), wide), to_native(backend, np.ones(2), wide)
-        p = to_native(backend, np.ones((2, 3)), "float32")
         assert dtype_name(multiloss.get("mse", backend=backend)(t, p, sample_weight=w)) == "float32"
-    assert dtype_name(multiloss.get("mse", backend=backend)(p32, p32)) == "float32"
 
 
-def test_integer_predictions(backend: str) -> None:
-    """They become the framework's default float; a whole number differentiates like any other."""
+def test_integer_predictions_become_the_default_float(backend: str) -> None:
     default = {"numpy": "float64", "torch": "float32", "tensorflow": "float32", "jax": "float64", "keras": "float32"}
     t, p = to_native(backend, np.array([[1, 2], [3, 4]])), to_native(backend, np.array([[2, 2], [3, 1]]))
     loss = multiloss.get("mse", backend=backend)
@@ -386,24 +302,10 @@ def test_integer_predictions(backend: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "int32", "int64"])
-def test_any_integer_labels(backend: str, kind: str) -> None:
-    """Widened before use: 200 classes do not fit int8's arithmetic, nor 255 an ignored -1 of uint8."""
+def test_labels_of_any_integer_dtype_are_widened_before_use(backend: str, kind: str) -> None:
     rng = np.random.default_rng(0)
     p = rng.uniform(0.1, 0.9, (3, 120)).astype(np.float32)
     labels = np.array([0, 119, 64])
     loss = multiloss.get(SPARSE, backend=backend, reduction="none", ignore_index=-1)
     expected = -np.log(p[[0, 1, 2], labels].astype(np.float64))
     close(loss(to_native(backend, labels, kind), to_native(backend, p)), expected)
-
-
-@pytest.mark.graph
-@pytest.mark.parametrize("name", LOSSES)
-def test_compiled_and_eager_agree(backend: str, name: str) -> None:
-    if framework(backend) == "torch":
-        pytest.skip("test_losses.test_compiled: a compilation takes seconds")
-    loss = multiloss.get(name, backend=backend)
-    arrays = native(backend, name)
-    close(jit(backend, lambda a, b: loss(a, b))(*arrays), to_numpy(loss(*arrays)))
-    if backend != "numpy":
-        t, p = arrays
-        close(native_grad(backend, lambda x: loss(t, x), p), to_numpy(loss.value_and_grad(t, p)[1]), atol=1e-7)

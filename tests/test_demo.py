@@ -1,7 +1,5 @@
 """`multiloss demo` and the MNIST report, small and quick."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -29,7 +27,6 @@ def run(*options: object) -> int:
 
 
 def needs(backend: str) -> None:
-    """The packages of the demo beyond the framework itself; Keras alone says nothing about the one it runs on."""
     for package in experiment.FRAMEWORKS[backend]:
         pytest.importorskip(package, reason=f"the demo on {backend} needs {package}, which is not installed")
     if backend == "tensorflow" and sys.modules["keras"].backend.backend() != "tensorflow":

@@ -10,8 +10,6 @@ A console block is a command with its output (`...` stands for anything), or wit
 as one in a bash block.
 """
 
-from __future__ import annotations
-
 import contextlib
 import doctest
 import importlib
@@ -36,7 +34,6 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -> None:
-    """Run one doctest in a namespace; AssertionError with doctest's report if an output differs."""
     test = doctest.DocTestParser().get_doctest(text, namespace, where, where, line)
     report: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=report.append, clear_globs=False)
@@ -45,15 +42,11 @@ def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Examples write files and register losses; neither stays."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
-    monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
 
 
 def run(page: Path, chosen: Callable[[Block], bool]) -> None:
-    """Run those blocks of a page that are chosen, in one namespace."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in filter(chosen, blocks(page, "python")):
         if ">>>" in block.text:
@@ -80,7 +73,6 @@ def test_page_across_frameworks(page: Path) -> None:
 
 
 def commands() -> list[Any]:
-    """(command, its output) of every `multiloss` command in a console or bash block."""
     found = []
     for page in PAGES:
         shown = [
@@ -111,21 +103,18 @@ def test_command(command: str, output: str, capsys: pytest.CaptureFixture[str]) 
     assert checker.check_output(output, shown, FLAGS), checker.output_difference(example, shown, FLAGS)
 
 
-def modules(package: str) -> list[str]:
-    """The modules of a package whose text holds examples; none is imported to find out."""
+def modules_with_examples(package: str) -> list[str]:
     root = importlib.import_module(package)
     names = [package, *(found.name for found in pkgutil.walk_packages(root.__path__, f"{package}."))]
     return [name for name in names if ">>>" in source(name)]
 
 
 def source(module: str) -> str:
-    """The text of a module."""
     spec = importlib.util.find_spec(module)
     return Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
 
 
 def docstrings_of(module: str) -> None:
-    """Run the examples of a module's functions and classes."""
     report: list[str] = []
     failures = 0
     for test in doctest.DocTestFinder().find(importlib.import_module(module), module):
@@ -135,13 +124,15 @@ def docstrings_of(module: str) -> None:
 
 
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("module", [name for name in modules("multiloss") if NEEDS.search(f"import {name}") is None])
+@pytest.mark.parametrize(
+    "module", [name for name in modules_with_examples("multiloss") if NEEDS.search(f"import {name}") is None]
+)
 def test_docstrings(module: str) -> None:
     docstrings_of(module)
 
 
 def test_docstrings_of_the_backend(backend: str) -> None:
-    for module in modules(f"multiloss_{backend}"):
+    for module in modules_with_examples(f"multiloss_{backend}"):
         docstrings_of(module)
 
 

@@ -65,9 +65,7 @@ def test_axis_of_length_0(backend: str, name: str, wanted: str, inputs: Inputs) 
 @pytest.mark.only("numpy", "torch", "tensorflow", "keras")  # JAX knows no absent gradient
 @pytest.mark.parametrize("what", ["no samples", "all masked"])
 @pytest.mark.parametrize("name", [name for name in NAMES if registry.find(name).kind == "of_inputs"])
-def test_every_input_stays_in_the_graph(backend: str, name: str, what: str) -> None:
-    """Where nothing is left the derivative by each input, and by weights, is zeros: not None, as autograd
-    and TensorFlow say of what took no part."""
+def test_where_nothing_is_left_every_gradient_is_zeros_and_not_none(backend: str, name: str, what: str) -> None:
     definition, inputs = registry.find(name), good(name)
     if name == "linear_cross_entropy":
         inputs["bias"] = np.ones(len(inputs["weight"]))
@@ -94,7 +92,6 @@ def test_every_input_stays_in_the_graph(backend: str, name: str, what: str) -> N
 
 
 def test_nothing_to_say(backend: str) -> None:
-    """CTC without labels is the probability of blanks alone; without frames it has an alignment only of no labels."""
     loss = multiloss.get("ctc", backend=backend, reduction="none")
     logits = np.log(np.array([[[0.5, 0.5], [0.25, 0.75]]]))
     silent = loss(to_native(backend, np.zeros((1, 0), np.int64)), to_native(backend, logits))
@@ -113,8 +110,9 @@ LENGTHS: list[Any] = [
 
 @pytest.mark.reads
 @pytest.mark.parametrize(("name", "lengths", "message"), LENGTHS)
-def test_lengths_out_of_range(backend: str, name: str, lengths: list[int], message: str) -> None:
-    """They are no labels, and the first sample that is wrong is named; a masked one is not looked at."""
+def test_the_first_length_out_of_range_is_named_unless_masked(
+    backend: str, name: str, lengths: list[int], message: str
+) -> None:
     inputs = {"y_true": np.ones((2, 2), np.int64), "y_pred": np.zeros((2, 3, 4)), name: np.array(lengths)}
     given = {key: to_native(backend, x) for key, x in inputs.items()}
     with pytest.raises(ValueError, match=message):
@@ -125,8 +123,7 @@ def test_lengths_out_of_range(backend: str, name: str, lengths: list[int], messa
 
 
 @pytest.mark.parametrize("name", registry.CENTER)
-def test_center_losses(backend: str, name: str) -> None:
-    """No samples cost nothing; features without numbers are refused."""
+def test_center_losses_take_no_samples_and_refuse_no_features(backend: str, name: str) -> None:
     center = multiloss.get(name, backend=backend, **({} if name == "ring" else {"num_classes": 3}))
     with pytest.raises(ValueError, match="features must have at least one feature"):
         center(to_native(backend, np.zeros(4, np.int64)), to_native(backend, np.zeros((4, 0), np.float32)))

@@ -1,7 +1,5 @@
 """The first call of a loss checks the domain of its values, and warns: arrays without values are no first call."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +18,7 @@ OUTSIDE: list[tuple[str, Any, Any, str]] = [
 ]
 
 
-def ways(backend: str) -> dict[str, Callable[..., None]]:
-    """How a framework calls a function with arrays that have shapes and no values."""
+def ways_to_call_without_values(backend: str) -> dict[str, Callable[..., None]]:
     if framework(backend) == "torch":
         import torch
         from torch._subclasses.fake_tensor import FakeTensorMode
@@ -54,7 +51,7 @@ def ways(backend: str) -> dict[str, Callable[..., None]]:
 @pytest.mark.parametrize(("name", "y", "x", "said"), OUTSIDE)
 def test_the_domain_is_checked_once_there_are_values(backend: str, name: str, y: Any, x: Any, said: str) -> None:
     y, x = to_native(backend, np.asarray(y)), to_native(backend, np.asarray(x, np.float32))
-    for way, call in ways(backend).items():
+    for way, call in ways_to_call_without_values(backend).items():
         loss = multiloss.get(name, backend=backend)
         call(loss, y, x)
         call(loss, y, x)
@@ -69,7 +66,6 @@ def test_the_domain_is_checked_once_there_are_values(backend: str, name: str, y:
 @pytest.mark.only("jax")
 @pytest.mark.parametrize("traced", ["y_true", "mask"])
 def test_one_array_without_values_is_enough(backend: str, traced: str) -> None:
-    """The domain of the targets, and which samples count, could not be read then."""
     import jax
 
     good, bad = {"y_true": np.array([[1.0, 0.0]]), "y_pred": np.array([[0.5, 0.5]])}, {"y_true": np.array([[2.0, 0.0]])}
@@ -89,7 +85,7 @@ def test_one_array_without_values_is_enough(backend: str, traced: str) -> None:
 @pytest.mark.only("torch", "jax", "keras")
 def test_the_warning_comes_once_there_are_values(backend: str) -> None:
     y, x = (to_native(backend, np.ones((2, 1), np.float32)) for _ in range(2))
-    for way, call in ways(backend).items():
+    for way, call in ways_to_call_without_values(backend).items():
         loss = multiloss.get("root_mean_squared_error", backend=backend)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

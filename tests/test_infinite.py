@@ -10,7 +10,7 @@ import pytest
 
 import multiloss
 from helpers.arrays import to_native, to_numpy
-from helpers.calls import NAMES, Inputs, calls, drawn
+from helpers.calls import NAMES, Inputs, calls
 from multiloss.engine import registry
 from reference.catalogue import ENTRIES
 
@@ -19,7 +19,6 @@ MOST = 6
 
 
 def spoilt(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
-    """The inputs with one entry replaced, and what it is."""
     for name, x in inputs.items():
         if x.dtype.kind != "f":
             continue
@@ -33,12 +32,11 @@ def spoilt(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
                 yield f"{name}{[int(i) for i in index]} = {number}", inputs | {name: changed}
 
 
-def found(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> Iterator[str]:
-    """Where a gradient is nan at a finite value."""
+def nan_gradients(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> Iterator[str]:
     loss = multiloss.get(name, backend=backend, validate=False, **options)
     each = multiloss.get(name, backend=backend, validate=False, reduction="none", **options)
     real = tuple(one for one, x in inputs.items() if x.dtype.kind == "f")
-    together = apart(name, options)
+    together = samples_are_independent(name, options)
     cases = list(spoilt(inputs))
     if together:  # one call, in which each row is a sample of a case
         stacked = {one: np.concatenate([case[one] for _, case in cases]) for one in inputs}
@@ -61,8 +59,7 @@ def found(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> I
                 yield f"{what}: nan at the value {to_numpy(value)}"
 
 
-def apart(name: str, options: dict[str, Any]) -> bool:
-    """Whether the first axis is one of samples that have nothing to do with each other."""
+def samples_are_independent(name: str, options: dict[str, Any]) -> bool:
     definition = registry.find(name)
     if definition.takes_keep or {"axis", "class_axis"} & {*options, *definition.options}:
         return False
@@ -92,41 +89,45 @@ def backward(loss: Any, arrays: dict[str, Any], real: tuple[str, ...]) -> tuple[
 def test_no_gradient_is_nan_where_the_value_is_finite(
     backend: str, name: str, options: dict[str, Any], inputs: Inputs
 ) -> None:
-    assert not list(found(backend, name, options, inputs))
+    assert not list(nan_gradients(backend, name, options, inputs))
 
 
 @pytest.mark.filterwarnings("ignore:Output seems independent of input:UserWarning")
 @pytest.mark.only("numpy", "torch")  # each formula once by its closed form, once by automatic differentiation
 @pytest.mark.parametrize(("name", "options", "inputs"), list(calls(first=False)))
 def test_nor_with_other_options(backend: str, name: str, options: dict[str, Any], inputs: Inputs) -> None:
-    assert not list(found(backend, name, options, inputs))
+    assert not list(nan_gradients(backend, name, options, inputs))
 
 
 HIDDEN = tuple(name for name in NAMES if registry.find(name).kind in ("elementwise", "over_axis"))
 
 
-def with_nan(name: str, rows: int) -> Inputs:
-    """Rows of inputs, of which the second prediction of the first is nan."""
-    inputs = drawn(name, np.random.default_rng(0))
-    for entry in ENTRIES.get(name, ())[:1]:
-        given = (np.asarray(x) for x in entry.inputs(np.random.default_rng(0)))
-        inputs = dict(zip(("y_true", "y_pred"), given, strict=True))
-    inputs = {one: np.repeat(x[:1], rows, axis=0) for one, x in inputs.items()}
+def with_nan(name: str, where: str, rows: int) -> Inputs:
+    """Rows of inputs, of which the second entry of the first is nan; labels stay as they are."""
+    entry = ENTRIES[name][0]
+    given = (np.asarray(x) for x in entry.inputs(np.random.default_rng(0)))
+    inputs = {one: np.repeat(x[:1], rows, axis=0) for one, x in zip(("y_true", "y_pred"), given, strict=True)}
     inputs["y_pred"] = inputs["y_pred"].astype(np.float32)
-    inputs["y_pred"][(0,) * (inputs["y_pred"].ndim - 1)][1] = math.nan
+    if inputs[where].dtype.kind == "f":
+        inputs[where][(0,) * (inputs[where].ndim - 1)][1] = math.nan
     return inputs
 
 
 @pytest.mark.only("numpy", "torch", "tensorflow", "jax")
+@pytest.mark.parametrize("where", ["y_pred", "y_true"])
 @pytest.mark.parametrize("name", HIDDEN)
-def test_nan_is_not_hidden(backend: str, name: str) -> None:
-    """A nan prediction makes the value nan, and its own gradient: torch's l1 kernel has 0 there."""
+def test_nan_is_not_hidden(backend: str, name: str, where: str) -> None:
     loss = multiloss.get(name, backend=backend, validate=False)
     for rows in (2, 3000) if backend == "torch" else (2,):  # few and many are different kernels
-        inputs = natives(backend, with_nan(name, rows))
+        given = with_nan(name, where, rows)
+        if given[where].dtype.kind != "f":
+            return
+        inputs, place = natives(backend, given), np.isnan(given[where])
+        each = to_numpy(multiloss.get(name, backend=backend, validate=False, reduction="none")(**inputs))
+        assert np.isnan(each[0]).any() and not np.isnan(each[1:]).any()
         ways = [loss.value_and_grad(**inputs)]
         if backend == "torch":
             ways += [(v, g[0]) for v, g in (backward(loss, inputs, ("y_pred",)) for _ in range(2))]
         for value, gradient in ways:
-            place = np.isnan(to_numpy(inputs["y_pred"]))
-            assert np.isnan(to_numpy(value)) and np.isnan(to_numpy(gradient)[place]).all()
+            assert np.isnan(to_numpy(value))
+            assert where == "y_true" or np.isnan(to_numpy(gradient)[place]).all()

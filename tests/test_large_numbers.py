@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from helpers.arrays import native_grad, native_second, to_native, to_numpy
+from helpers.arrays import jit, native_grad, native_second, to_native, to_numpy
 
 
 def single(backend: str, x: Any) -> Any:
@@ -99,8 +99,7 @@ def test_distances_within_a_batch(backend: str, where: str, squared: bool) -> No
 
 
 @pytest.mark.parametrize("power", [-118, -70, -20, 20, 70, 118])
-def test_distances_of_any_size(backend: str, power: int) -> None:
-    """All coordinates times a power of 2: the value by the same, and the gradient as it was, to the last digit."""
+def test_scaled_coordinates_scale_the_triplet_loss_to_the_last_digit(backend: str, power: int) -> None:
     x, y = (
         np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32),
         to_native(backend, np.array([0, 0, 1, 1, 2, 1])),
@@ -137,8 +136,7 @@ def test_close_rows_far_from_the_origin(backend: str, squared: bool) -> None:
 
 
 @pytest.mark.parametrize("mining", MINING)
-def test_other_mining(backend: str, mining: str) -> None:
-    """One positive pair and one negative: all kinds of mining are the same loss of each anchor."""
+def test_all_mining_is_the_same_of_one_pair(backend: str, mining: str) -> None:
     x, y = FAR["an outlier"][0][:3].astype(np.float32), to_native(backend, np.array([0, 0, 1]))
     x[2] = [1e14, 0.0]
     loss = multiloss.get("triplet", backend=backend, margin=2e14, mining=mining)
@@ -146,3 +144,18 @@ def test_other_mining(backend: str, mining: str) -> None:
     np.testing.assert_allclose(to_numpy(value), 1e14, rtol=1e-6)
     # Each of the first two: the distance of 5 along (3, 4) / 5, twice, and the outlier's along the first axis.
     np.testing.assert_allclose(to_numpy(gradient), [[-0.1, -0.8], [1.1, 0.8], [-1.0, 0.0]], atol=1e-6)
+
+
+@pytest.mark.graph
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while it traces
+def test_log_cosh_of_infinite_errors_has_the_slope_of_their_sign(backend: str) -> None:
+    loss = multiloss.get("log_cosh", backend=backend, axis=(), reduction="sum", validate=False)
+    target, infinite = (to_native(backend, np.array(x, np.float32)) for x in ([0.0, 0.0], [np.inf, -np.inf]))
+    signs = [[1, -1], [-1, 1]]
+    _, found = loss.value_and_grad(target, infinite, wrt=("y_pred", "y_true"))
+    np.testing.assert_array_equal([to_numpy(x) for x in found], signs)
+    if backend in ("torch", "tensorflow", "jax"):
+        compiled = jit(backend, loss)
+        by_pred = native_grad(backend, lambda x: compiled(target, x), infinite)
+        by_true = native_grad(backend, lambda x: compiled(x, infinite), target)
+        np.testing.assert_array_equal([by_pred, by_true], signs)

@@ -15,7 +15,6 @@ import reference
 from helpers.arrays import dtype_name, dtypes, jit, native_grad, native_second, native_second_forward, to_native
 from helpers.arrays import to_numpy as read
 from helpers.losses import ALL_OPTIONS, COMPUTE, FEW, TINY, UNIT, check_gradient, check_value, label, make, native
-from multiloss import testing
 from multiloss.engine import registry
 from reference.cases import OPTIONS, cases, fixed, floats
 from reference.losses import CLASS_LOSSES, LOSSES, SPARSE
@@ -55,7 +54,6 @@ def test_value_and_gradient(backend: str, name: str, data: st.DataObject) -> Non
 @settings(max_examples=SOME)
 @given(data=st.data())
 def test_call_and_automatic_differentiation(backend: str, name: str, data: st.DataObject) -> None:
-    """The plain call, and the framework's own gradient of it."""
     dtype = data.draw(st.sampled_from(["float32", "float64"]))
     case = data.draw(cases(name, dtype))
     y_true, y_pred, arguments = native(backend, case, dtype)
@@ -95,8 +93,9 @@ def test_compiled(backend: str, name: str) -> None:
     [one for one in ALL_OPTIONS if one[0] != SPARSE],
     ids=lambda v: v if isinstance(v, str) else label(v),
 )
-def test_gradient_while_targets_are_differentiated(backend: str, name: str, options: dict[str, Any]) -> None:
-    """Asked for together with that by the targets, the gradient is the closed form still, at ties and edges too."""
+def test_the_closed_form_stays_while_targets_are_differentiated(
+    backend: str, name: str, options: dict[str, Any]
+) -> None:
     case = fixed(name, "float64", **options)
     case.arguments = WEIGHT_AND_MASK
     case.y_pred[0] = 0.0 if options.get("from_logits") else 1.0
@@ -136,24 +135,12 @@ def test_second_derivatives(backend: str, name: str, options: dict[str, Any]) ->
         np.testing.assert_allclose(got, expected, rtol=0.0, atol=bound, err_msg=second.__name__)
 
 
-@pytest.mark.parametrize(("name", "options"), ALL_OPTIONS, ids=lambda v: v if isinstance(v, str) else label(v))
-def test_the_public_suite(backend: str, name: str, options: dict[str, Any]) -> None:
-    """Differences of the reference, masked nan and infinity, symmetry: `multiloss.testing.check`, every option set."""
-
-    def values(y_true: Any, y_pred: Any, axis: Any, **_: Any) -> Any:
-        return reference.loss(name, y_true, y_pred, axis=axis, reduction="none", **options)
-
-    testing.check(name, backends=[backend], reference=values, examples=SOME if backend == "numpy" else 2, **options)
-
-
 def test_which_are_symmetric() -> None:
     assert {name for name in LOSSES if registry.find(name).symmetric} == set(SYMMETRIC)
 
 
-@pytest.mark.only("torch", "tensorflow", "jax", "keras")  # NumPy differentiates nothing by itself
 @pytest.mark.parametrize(("name", "options"), ALL_OPTIONS, ids=lambda v: v if isinstance(v, str) else label(v))
-def test_masked_entries_and_automatic_differentiation(backend: str, name: str, options: dict[str, Any]) -> None:
-    """The framework's own gradient of a masked row of nan and infinity is exactly 0, and the others' is unchanged."""
+def test_masked_nan_and_infinity_change_nothing(backend: str, name: str, options: dict[str, Any]) -> None:
     case = fixed(name, "float32", **options)
     case.arguments = WEIGHT_AND_MASK
     case.y_pred[2] = [np.nan, np.inf, -np.inf]
@@ -161,12 +148,15 @@ def test_masked_entries_and_automatic_differentiation(backend: str, name: str, o
         case.y_true[2] = [np.inf, -np.inf, np.nan]
     y_true, y_pred, arguments = native(backend, case, "float32")
     loss = make(backend, name, "float32", **case.options)
-    check_gradient(name, case, "float32", native_grad(backend, lambda p: loss(y_true, p, **arguments), y_pred))
+    value, gradient = loss.value_and_grad(y_true, y_pred, **arguments)
+    check_value(name, case, "float32", read(value))
+    check_gradient(name, case, "float32", read(gradient))
+    if backend != "numpy":
+        check_gradient(name, case, "float32", native_grad(backend, lambda p: loss(y_true, p, **arguments), y_pred))
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_nothing_left(backend: str, name: str) -> None:
-    """An empty batch, everything masked, every weight 0: value 0 and gradient 0, never nan."""
+def test_nothing_left_gives_0_and_no_gradient(backend: str, name: str) -> None:
     case = fixed(name, "float32")
     y_true, y_pred, _ = native(backend, case, "float32")
     none = to_native(backend, np.zeros(4, dtype=bool))
@@ -185,8 +175,7 @@ def test_nothing_left(backend: str, name: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*absolute value.*")
 @pytest.mark.parametrize(("shape", "axis"), [((0,), -1), ((0, 3), None), ((0, 3), 0), ((3, 0), 1), ((0, 3), (0, 1))])
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - set(CLASS_LOSSES)))
-def test_nothing_there(backend: str, name: str, shape: tuple[int, ...], axis: Any) -> None:
-    """Whatever is empty, samples or what each of them holds: 0, and no nan in the gradient."""
+def test_empty_samples_give_0_and_no_nan(backend: str, name: str, shape: tuple[int, ...], axis: Any) -> None:
     nothing = to_native(backend, np.zeros(shape), "float32")
     value, gradient = (read(v) for v in make(backend, name, "float32", axis=axis).value_and_grad(nothing, nothing))
     assert value == 0 and gradient.shape == shape
@@ -210,19 +199,8 @@ def test_a_mean_of_very_many(backend: str, name: str) -> None:
         np.testing.assert_allclose(got, expected, rtol=64 * UNIT["float32"])
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_nan_is_never_hidden(backend: str, name: str) -> None:
-    for position in ("y_pred", "y_true") if name != SPARSE else ("y_pred",):
-        case = fixed(name, "float32")
-        getattr(case, position)[1, 1] = np.nan
-        y_true, y_pred, _ = native(backend, case, "float32")
-        values = read(make(backend, name, "float32", reduction="none", validate=False)(y_true, y_pred))
-        np.testing.assert_array_equal(np.isnan(values), [False, True, False, False])
-
-
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - set(CLASS_LOSSES) - {"binary_crossentropy"}))
-def test_exact_fit(backend: str, name: str) -> None:
-    """Value 0 and gradient exactly 0, through automatic differentiation too."""
+def test_an_exact_fit_has_value_and_gradient_0(backend: str, name: str) -> None:
     values = np.array([[0.0, 1.0, 3.5], [2.0, 0.25, 100.0]])
     y = to_native(backend, values, "float32")
     loss = make(backend, name, "float32")
@@ -304,7 +282,6 @@ ACCURATE = [*sorted(set(LOSSES) - set(CLASS_LOSSES)), "binary_crossentropy from 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ACCURATE)
 def test_eight_units_in_the_last_place(backend: str, name: str, dtype: str) -> None:
-    """Elementwise losses: value and gradient within 8 ulp of 50 digits, by `value_and_grad` and by autodiff."""
     options: dict[str, Any] = {}
     t, p = points(name.partition(" ")[0], dtype)
     if name.endswith("logits"):

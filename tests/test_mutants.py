@@ -14,9 +14,7 @@ from multiloss.testing import check
 Value = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def squared(y_true: Any, y_pred: Any, axis: Any) -> Any:
@@ -57,7 +55,6 @@ WRONG_GRADIENTS: dict[str, Value] = {
 @pytest.mark.only("numpy")
 @pytest.mark.parametrize("name", ["kl_divergence", "categorical_crossentropy", "sparse_categorical_focal_crossentropy"])
 def test_what_is_to_be_normalised_has_a_sum(backend: str, name: str) -> None:
-    """No case is drawn whose sum is 0: the truth itself would be nan, and a right loss fail."""
     check(name, backends=[backend], normalize=True)
 
 
@@ -104,10 +101,9 @@ def test_the_wrong_axis_is_caught(backend: str) -> None:
         ("categorical_crossentropy", lambda xp, t, p, axis, **_: -xp.mean(t * xp.log(p), axis=axis)),
     ],
 )
-def test_mutants_of_the_library_are_caught(
+def test_mutants_of_the_library_are_caught_without_a_reference(
     backend: str, name: str, mutate: Value, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Against the closed-form gradient of the library alone, without any reference."""
     monkeypatch.setattr(registry.find(name), "value", mutate)
     with pytest.raises(AssertionError):
         check(name, backends=[backend])
@@ -138,7 +134,6 @@ class Faulty:
 
 
 def without(argument: str) -> Callable[..., Found]:
-    """The fault of a loss that does not look at weights, or at masks."""
     return lambda loss, call, by, *_: loss.value_and_grad(**{**call, argument: None}, wrt=by)
 
 
@@ -189,7 +184,6 @@ FAULTS: dict[str, Callable[..., Found]] = {
 def test_a_fault_around_the_formula_is_caught(
     backend: str, name: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of every kind of loss: of elements, of labels, of other inputs, of pairs of a batch."""
     adapter = dispatch.backend(backend)
 
     class Adapter:
@@ -235,8 +229,7 @@ def test_a_wrong_gradient_by_any_input_is_caught(
         ("barlow_twins", None),
     ],
 )
-def test_a_reference_of_other_inputs(backend: str, name: str, reference: Value | None) -> None:
-    """A right one is taken, and a wrong one found: it is not passed over."""
+def test_a_reference_of_other_inputs_is_compared_with(backend: str, name: str, reference: Value | None) -> None:
     if reference is not None:
         check(name, backends=[backend], reference=reference)
     with pytest.raises(AssertionError, match=f"value on {backend}"):

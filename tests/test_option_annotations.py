@@ -1,8 +1,7 @@
 """An option is read as its annotation says, wherever the function that declares it stands."""
 
-from __future__ import annotations
-
 import importlib
+import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -34,24 +33,16 @@ def own(xp, y_true: Unknown, y_pred: "Unknown too", *, other: "Unknown" = 1, opt
 """The annotations of what is no option are not read, and one that is not understood is not in the way of the others."""
 
 
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    """What a test registers, the next one does not see."""
-    saved = dict(registry._definitions)
-    yield
-    registry._definitions.clear()
-    registry._definitions.update(saved)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
-def run(source: str) -> dict[str, Any]:
-    """The names of a module, or of a notebook's cells, with this source."""
+def run_as_module(source: str) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(source, "<cell>", "exec", dont_inherit=True), names)  # not with this file's own __future__
     return names
 
 
 def option(**given: Any) -> Any:
-    """How the option is read."""
     return multiloss.get("own", **given).config()["option"]
 
 
@@ -95,6 +86,13 @@ FORMS: list[tuple[str, str, list[tuple[Any, Any]], list[tuple[Any, str]]]] = [
     # What says nothing is read by the type of the default, as what has no annotation is.
     ("", "2", [(2.5, 2.5), (3, 3), (3.0, 3)], [("a", "option must be a number")]),
     ("Any", "2", [(2.5, 2.5)], [("a", "option must be a number")]),
+    ("", "3", [(np.float32(4), 4), (np.int64(1), 1)], [(True, "a number, got True"), (math.inf, "must be finite")]),
+    ("", "float('inf')", [(8, 8.0)], [("a", "option must be a number")]),
+    ("", "('a', 'b')", [(["x"], ["x"])], [("ab", "option must be a list, got 'ab'")]),
+    ("", "()", [([1, 2], [1, 2])], [(3, "option must be a list, got 3")]),
+    ("", "(2, 3)", [(np.array([1]), [1])], [([1, "2"], r"option\[1\] must be a number, got '2'")]),
+    ("", "(1, 0.5)", [([2], [2.0])], [([math.nan], r"option\[0\] must be finite")]),
+    ("", "((1, 2), (3, 4))", [(np.array([[1, 1]]), [[1, 1]])], [([{}], r"option\[0\] must be plain data")]),
     ("float | int", "2", [(2.5, 2.5), (3, 3)], [("a", "option must be a number")]),
     ("list[float]", "(1.0, 2.0)", [([3, 4], [3.0, 4.0])], [(["a"], r"option\[0\] must be a number")]),
     ("Literal[b'a']", "1.0", [(2, 2.0)], [("a", "option must be a number")]),
@@ -108,24 +106,23 @@ FORMS: list[tuple[str, str, list[tuple[Any, Any]], list[tuple[Any, str]]]] = [
 @pytest.mark.parametrize("future", [FUTURE, ""], ids=["strings", "objects"])
 def test_forms(future: str, annotation: str, default: str, read: list[Any], refused: list[Any]) -> None:
     text = LOSS.format(annotation=annotation and f": {annotation}", default=default)
-    run(future + NAMES + (text if future else text.replace("y_true: Unknown", "y_true")))
+    run_as_module(future + NAMES + (text if future else text.replace("y_true: Unknown", "y_true")))
     for given, expected in read:
-        got = option(option=given)
-        assert got == expected
-        assert type(got) is type(expected)
+        loss = multiloss.get("own", option=given)
+        assert repr(loss.config()["option"]) == repr(expected)  # of the types, too
+        assert multiloss.get(**json.loads(json.dumps(loss.config()))) == loss
     for given, words in refused:
         with pytest.raises((TypeError, ValueError), match=words):
             option(option=given)
 
 
 def test_what_cannot_be_resolved_is_read_by_the_default() -> None:
-    """Names that are nowhere, and a default that the annotation refuses."""
-    run(FUTURE + NAMES + LOSS.format(annotation=": Nowhere | None", default="2"))
+    run_as_module(FUTURE + NAMES + LOSS.format(annotation=": Nowhere | None", default="2"))
     assert option(option=2.5) == 2.5
     with pytest.raises(TypeError, match="option must be a number, got 'a'"):
         option(option="a")
     with pytest.raises(ValueError, match="option must be positive, got -1"):
-        run(FUTURE + NAMES + LOSS.format(annotation=": Positive", default="-1.0").replace('"own"', '"other"'))
+        run_as_module(FUTURE + NAMES + LOSS.format(annotation=": Positive", default="-1.0").replace('"own"', '"other"'))
     assert "other" not in multiloss.list_losses()
 
 
@@ -152,7 +149,7 @@ make()
     ],
 )
 def test_in_a_closure(future: str, body: str, resolved: bool) -> None:
-    run(future + NAMES + CLOSURE.format(body=body))
+    run_as_module(future + NAMES + CLOSURE.format(body=body))
     assert option(option=1) == 1.0
     with pytest.raises(TypeError, match="option must be a number, got 'a'"):
         option(option="a")
@@ -165,12 +162,11 @@ def test_in_a_closure(future: str, body: str, resolved: bool) -> None:
         assert option(option=2) == 2.0
 
 
-def test_a_decorated_function() -> None:
-    """The names of its annotations are those of its own module, not of the decorator's."""
-    traced = run("import functools\ndef traced(f):\n    return functools.wraps(f)(lambda *a, **k: f(*a, **k))\n")[
-        "traced"
-    ]
-    names = run(
+def test_annotations_of_a_decorated_function_are_read_in_its_own_module() -> None:
+    traced = run_as_module(
+        "import functools\ndef traced(f):\n    return functools.wraps(f)(lambda *a, **k: f(*a, **k))\n"
+    )["traced"]
+    names = run_as_module(
         FUTURE + NAMES + "def own(xp, y_true, y_pred, *, option: Positive = 1.0):\n    return y_pred - y_true\n"
     )
     multiloss.register("own")(traced(names["own"]))
@@ -182,7 +178,7 @@ def test_a_decorated_function() -> None:
 def test_readers_that_are_handed_in_win(future: str) -> None:
     """The older form, of an option that has an annotation as well, and of a default that only this reader reads."""
     text = LOSS.replace("y_true: Unknown", "y_true").format(annotation=": Positive", default="-1.0")
-    run(future + NAMES + text.replace('("own"', '("own", options={"option": options.real, "none": None}'))
+    run_as_module(future + NAMES + text.replace('("own"', '("own", options={"option": options.real, "none": None}'))
     assert option() == -1.0
     assert option(option=-2) == -2.0
 
@@ -197,7 +193,7 @@ def soft_abs(xp, y_true, y_pred, *, epsilon=1e-3):
     return xp.sqrt((y_pred - y_true) ** 2 + epsilon ** 2)
 '''
     nested = text.replace("\n", "\n    ").rstrip() if "def" in place else text
-    definition = run(future + "import multiloss\n" + place.format(nested))["soft_abs"]
+    definition = run_as_module(future + "import multiloss\n" + place.format(nested))["soft_abs"]
     assert isinstance(definition, Definition)
     assert float(multiloss.get("soft_abs", backend="numpy", epsilon=4)([0.0], [3.0])) == 5.0
     assert multiloss.get("soft_abs").config()["epsilon"] == 1e-3
@@ -206,7 +202,6 @@ def soft_abs(xp, y_true, y_pred, *, epsilon=1e-3):
 
 
 def definitions() -> list[Definition]:
-    """All of the library, those of ported losses too."""
     for library in variants.LIBRARIES:
         importlib.import_module(f"multiloss.porting.{library}_variants")
     every = registry._definitions | registry.TABLES | variants.DEFINITIONS
@@ -214,8 +209,7 @@ def definitions() -> list[Definition]:
     return list(every.values())
 
 
-def declared() -> Iterator[tuple[Callable[..., Any], str]]:
-    """What declares options in the library, and each of them."""
+def declared_options() -> Iterator[tuple[Callable[..., Any], str]]:
     for definition in definitions():
         yield from ((definition.value, name) for name in definition.options)
     yield from ((CenterOptions.__init__, name) for name in _READERS)
@@ -224,7 +218,7 @@ def declared() -> Iterator[tuple[Callable[..., Any], str]]:
 
 
 def test_the_librarys_own_options_have_annotations_that_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    every = list(declared())
+    every = list(declared_options())
     monkeypatch.setattr(options, "like", lambda default: "the type of its default")
     unread = [(where.__qualname__, name) for where, name in every if not callable(options.reader_of(where, name))]
     assert not unread

@@ -1,7 +1,5 @@
 """What an installation must do: import no framework, name the extra of a missing one, answer on the command line."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -52,7 +50,6 @@ def run_python(code: str, *, without: tuple[str, ...] = (), **environ: str) -> s
 
 
 def message(code: str, **options: object) -> str:
-    """What the ImportError says that `code` ends in."""
     wrapped = f"import multiloss\ntry: {code}\nexcept ImportError as error: print(error)\nelse: print('no error')"
     done = run_python(wrapped, **options)  # type: ignore[arg-type]
     assert done.returncode == 0, done.stderr

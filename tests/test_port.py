@@ -32,8 +32,7 @@ MODULES = {"torch": ("torch.nn", "torch.nn.functional"), "keras": ("keras.losses
         "tf.keras.losses.MeanSquaredError(reduction='sum')",
     ],
 )
-def test_spellings(form: str) -> None:
-    """One loss, however it is written."""
+def test_all_spellings_are_one_loss(form: str) -> None:
     assert multiloss.port(form, to="numpy")([[1.0, 2.0]], [[2.0, 4.0]]) == (2.5 if "keras" in form else 5.0)
 
 
@@ -52,28 +51,24 @@ def test_spellings(form: str) -> None:
         "",
     ],
 )
-def test_nothing_is_evaluated(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code in a written form is refused, and not run."""
+def test_code_in_a_written_form_is_refused_and_not_run(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.system", lambda command: pytest.fail("ran"))
     with pytest.raises(ValueError, match="literal|dotted name|write each out"):
         multiloss.port(form)
 
 
-def test_arrays_in_written_forms() -> None:
-    """A literal within a call that makes an array of it is that literal."""
+def test_a_call_that_makes_an_array_of_a_literal_is_that_literal() -> None:
     assert parse.parse("f(weight=torch.tensor([1.0, 2.0], dtype=torch.float64))") == ("f", (), {"weight": [1.0, 2.0]})
     with pytest.raises(ValueError, match="weight must be a literal"):
         parse.parse("f(weight=torch.load('x'))")
 
 
-def test_names_nearby() -> None:
-    """An unknown name gets the nearest."""
+def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"'nn.MSEloss'; did you mean torch.nn.MSELoss"):
         multiloss.port("nn.MSEloss()")
 
 
-def test_unknown_arguments() -> None:
-    """They are named, with those that there are."""
+def test_unknown_arguments_are_named_with_those_that_there_are() -> None:
     with pytest.raises(TypeError, match="MSELoss has no argument 'foo'.*size_average, reduce, reduction"):
         multiloss.port("nn.MSELoss(foo=1)")
     with pytest.raises(TypeError, match=r"leave out the arrays \(y_pred, y_true\)"):
@@ -85,8 +80,7 @@ def test_unknown_arguments() -> None:
 
 
 @pytest.mark.parametrize("value", ["[]", "{}", "{1, 2}", "b'x'", "1j", "...", "'x'", "[[1], [2, 3]]", "['x']", "1e400"])
-def test_impossible_arguments(value: str) -> None:
-    """Whatever is given for an argument is taken, or refused by name: nothing else is raised."""
+def test_whatever_is_given_is_taken_or_refused_by_name(value: str) -> None:
     for name, source in sources().items():
         for argument in () if source.refusal else source.parameters:
             try:
@@ -96,8 +90,7 @@ def test_impossible_arguments(value: str) -> None:
                     pytest.fail(f"{name}({argument}={value}): {error}")
 
 
-def test_places() -> None:
-    """Where a loss cannot go is said, with where it can."""
+def test_an_unknown_place_is_refused_with_those_that_there_are() -> None:
     for to in ("mxnet", ["torch"], 3):
         for function in (multiloss.port, porting.code):
             with pytest.raises(ValueError, match="to must be one of 'numpy', .*'torch.nn'"):
@@ -106,8 +99,7 @@ def test_places() -> None:
         multiloss.port("nn.MSELoss(reduction='sum', reduction='mean')")
 
 
-def test_other_objects() -> None:
-    """What is no loss of the three is said to be that."""
+def test_what_is_no_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="source must be a loss of torch.nn.*got builtins.dict"):
         multiloss.port({})
 
@@ -132,7 +124,6 @@ def test_wrapped_functions() -> None:
 
 
 def test_no_framework_is_imported() -> None:
-    """Not even for the written form of its loss."""
     import subprocess
 
     code = (
@@ -143,8 +134,7 @@ def test_no_framework_is_imported() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_partials_and_copies() -> None:
-    """Notes and source travel with the loss."""
+def test_notes_and_source_travel_with_the_loss() -> None:
     loss = multiloss.port("optax.l2_loss")
     assert loss.to_backend("numpy").notes == loss.notes != ()
     assert loss.to_backend("numpy").source == "optax.losses.l2_loss"
@@ -153,8 +143,7 @@ def test_partials_and_copies() -> None:
 
 @pytest.mark.cross
 @pytest.mark.parametrize("to", [None, "numpy", "torch", "tensorflow", "jax", "keras"])
-def test_carried(to: str | None) -> None:
-    """Every ported loss can be pickled, copied and described as data."""
+def test_every_port_can_be_pickled_copied_and_described_as_data(to: str | None) -> None:
     for name, source in sources().items():
         if source.refusal is None:
             needed = ", ".join(f"{key}=0.5" for key, p in source.parameters.items() if p.default is p.empty)
@@ -165,8 +154,7 @@ def test_carried(to: str | None) -> None:
 
 
 @pytest.mark.parametrize("library", MODULES)
-def test_everything_exported(library: str) -> None:
-    """Each name of the tables of peers, which follow what the libraries export, is ported or refused with a reason."""
+def test_everything_exported_is_ported_or_refused(library: str) -> None:
     classes, functions = MODULES[library]
     table = {"torch": peers.TORCH, "keras": peers.KERAS, "optax": peers.OPTAX}[library]
     wanted = {f"{classes if name[0].isupper() else functions}.{name}" for name in table}

@@ -90,6 +90,11 @@ def written(what: str, arguments: dict[str, Any], reduction: Any = "of the funct
     return f"keras.losses.{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
+def usual(what: str) -> dict[str, Any]:
+    """The arguments that the name of a row tells, and a class that is ignored."""
+    return ({"from_logits": True} if "logits" in what else {}) | ({"ignore_class": 0} if what[:6] == "Sparse" else {})
+
+
 def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
     _, y_true, y_pred, _ = LOSSES[what]
     if y_true == "label" and len(shape) == 1:
@@ -100,8 +105,7 @@ def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
 @pytest.mark.parametrize("what", LOSSES)
 @settings(max_examples=min(12, settings().max_examples))
 @given(data=st.data())
-def test_generated(what: str, data: st.DataObject) -> None:
-    """Any arguments, shape, reduction and numbers."""
+def test_values_and_gradients_are_kerass(what: str, data: st.DataObject) -> None:
     arguments = {name: data.draw(values, name) for name, values in LOSSES[what][3].items()}
     reduction = data.draw(st.sampled_from([*REDUCTIONS, "of the function"]), "reduction")
     arrays = arrays_of(what, data.draw(st.sampled_from(SHAPES), "shape"), data.draw(SEEDS, "seed"))
@@ -111,7 +115,6 @@ def test_generated(what: str, data: st.DataObject) -> None:
 @pytest.mark.graph
 @pytest.mark.parametrize("what", LOSSES)
 def test_compiled(what: str) -> None:
-    """The same on JAX and TensorFlow, each with the first of its arguments, once as a class."""
     arguments = {"q": 0.3} if "Generalized" in what else {}
     if "logits" in what:
         arguments["from_logits"] = True
@@ -122,16 +125,12 @@ def test_compiled(what: str) -> None:
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean", "mean_with_sample_weight"])
 @pytest.mark.parametrize("what", [what for what in LOSSES if what not in ("Dice", "Tversky")])
 def test_weights(what: str, reduction: str) -> None:
-    """One for each sample: the mean is over their number, with `mean_with_sample_weight` over their sum."""
-    arguments: dict[str, Any] = {"from_logits": True} if "logits" in what else {}
-    if what.startswith("Sparse"):
-        arguments["ignore_class"] = 0
     weights = np.array([0.5, 0.0, 2.0, 1.0])
-    loss = native(multiloss.porting.resolve(f"keras.losses.{what.split()[0]}")[0], arguments | {"reduction": reduction},
-                  "tensorflow")  # fmt: skip
+    source, _ = multiloss.porting.resolve(f"keras.losses.{what.split()[0]}")
+    loss = native(source, usual(what) | {"reduction": reduction}, "tensorflow")
     given_weights = to_native("tensorflow", weights)
     arrays = arrays_of(what, (4, 3), 3) | {"sample_weight": weights}
-    check(written(what, arguments, reduction), arrays, backends=EAGER,
+    check(written(what, usual(what), reduction), arrays, backends=EAGER,
           peer=lambda t, p: loss(t, p, sample_weight=given_weights))  # fmt: skip
 
 
@@ -145,10 +144,7 @@ WHOLE = ("Dice", "Tversky")  # one value, which Keras multiplies and does not di
 @pytest.mark.parametrize("what", LOSSES)
 def test_a_weight_for_several_values(what: str) -> None:
     """`mean_with_sample_weight` divides by the sum of the weights as they come, those of ignored labels left out."""
-    arguments: dict[str, Any] = {"from_logits": True} if "logits" in what else {}
-    if what.startswith("Sparse"):
-        arguments["ignore_class"] = 0
-    form = written(what, arguments, "mean_with_sample_weight")
+    form = written(what, usual(what), "mean_with_sample_weight")
     source, given = multiloss.porting.resolve(form)
     loss = native(source, given, "tensorflow")
     few = what not in ("MeanSquaredError", "SparseCategoricalCrossentropy of logits")
@@ -206,7 +202,6 @@ def test_a_weight_for_several_values_of_other_inputs(form: str) -> None:
 
 
 def test_log_cosh() -> None:
-    """To 2e-9: Keras rounds log 2 to float32."""
     arrays = make({"y_true": "real", "y_pred": "real"}, (4, 3))
     for form in ("keras.losses.log_cosh", "keras.losses.LogCosh()", "keras.losses.LogCosh(reduction='sum')"):
         check(form, arrays, rtol=1e-7)
@@ -224,8 +219,7 @@ def test_another_axis(function: str, logits: bool, label_smoothing: float) -> No
 
 
 @pytest.mark.parametrize("axis", [-1, 1])
-def test_alpha_of_each_class(axis: int) -> None:
-    """Along the last axis, whatever `axis` is."""
+def test_alpha_of_each_class_is_along_the_last_axis(axis: int) -> None:
     arrays = make({"y_true": "hot on 1", "y_pred": "real"}, (2, 3, 3))
     alpha = [0.5, 1.0, 2.0]
     form = f"keras.losses.CategoricalFocalCrossentropy(alpha={alpha}, from_logits=True, axis={axis})"
@@ -234,15 +228,13 @@ def test_alpha_of_each_class(axis: int) -> None:
 
 @pytest.mark.parametrize("kind", ["sign", "bit", "soft"])
 @pytest.mark.parametrize("form", ["keras.losses.hinge", "keras.losses.SquaredHinge()"])
-def test_labels_of_hinge(form: str, kind: str) -> None:
-    """Converted where all of the batch are 0 or 1."""
+def test_labels_of_hinge_are_converted_where_all_are_0_or_1(form: str, kind: str) -> None:
     arrays = make({"y_true": kind, "y_pred": "real"}, (4, 3))
     check(form, arrays)
     check(form, {**arrays, "y_pred": np.ones((4, 3))})  # at the kink
 
 
-def test_labels_of_hinge_with_a_mask() -> None:
-    """What is masked does not say what labels the batch has."""
+def test_masked_labels_do_not_say_what_labels_the_batch_has() -> None:
     arrays = make({"y_true": "bit", "y_pred": "real"}, (4, 3))
     loss = multiloss.port("keras.losses.Hinge()", to="numpy")
     part = loss(arrays["y_true"][:2], arrays["y_pred"][:2])
@@ -265,7 +257,6 @@ CIRCLE = ["circle", "circle(gamma=2, margin=0.1)", "Circle()", "Circle(2.0, 0.2,
 @pytest.mark.parametrize("form", CIRCLE)
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 0, 3], [0] * 7, [0, 1, 2, 3, 4, 5, 6]])
 def test_circle(form: str, labels: list[int]) -> None:
-    """Also without positives, and without negatives."""
     arrays = make({"features": "unit"}, (7, 3)) | {"labels": np.array(labels)}
     check(f"keras.losses.{form}", arrays, gradient="features", backends=("numpy", "torch"))
     if labels[1:3] == [0, 1] and "(2.0" in form:
@@ -273,7 +264,6 @@ def test_circle(form: str, labels: list[int]) -> None:
 
 
 def test_ctc() -> None:
-    """To float32, in which Keras computes it."""
     arrays = {"y_true": np.array([[1, 2, 0], [3, 3, 1], [0, 0, 0]]), **make({"y_pred": "real"}, (3, 8, 4))}
     for form in ("keras.losses.ctc", "keras.losses.CTC()", "keras.losses.CTC(reduction='sum')"):
         check(form, arrays, rtol=2e-6, backends=("torch",))
@@ -325,8 +315,7 @@ EXTREMES: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("form", "y_true", "y_pred"), EXTREMES, ids=[f"{e[0]} {i}" for i, e in enumerate(EXTREMES)])
-def test_extremes(form: str, y_true: Any, y_pred: Any) -> None:
-    """Values and gradients at the edges are Keras', too."""
+def test_values_and_gradients_at_extremes_are_kerass(form: str, y_true: Any, y_pred: Any) -> None:
     arrays = {"y_true": np.asarray(y_true), "y_pred": np.asarray(y_pred, float)}
     # Below the logarithm of 1 - 1e-7 lie 9 digits.
     check(f"keras.losses.{form}", arrays, rtol=1e-8, backends=("numpy", "torch", "jax"))
@@ -345,15 +334,13 @@ MUTANTS = [
 
 
 @pytest.mark.parametrize(("form", "other", "y_true", "y_pred"), MUTANTS)
-def test_mutants(form: str, other: str, y_true: str, y_pred: str) -> None:
-    """The check itself: another loss does not pass for this one."""
+def test_another_loss_does_not_pass(form: str, other: str, y_true: str, y_pred: str) -> None:
     source, arguments = multiloss.porting.resolve(f"keras.losses.{other}")
     wrong = native(source, arguments, "tensorflow")
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check(f"keras.losses.{form}", make({"y_true": y_true, "y_pred": y_pred}, (4, 3)), backends=EAGER, peer=wrong)
 
 
-def test_nothing_is_changed() -> None:
-    """Keras' floatx and epsilon are its own."""
+def test_floatx_and_epsilon_of_keras_are_its_own() -> None:
     assert (keras.config.floatx(), keras.config.epsilon()) == ("float32", 1e-7)
     assert to_numpy(keras.losses.mean_squared_error(np.ones((1, 2)), np.zeros((1, 2)))) == 1.0

@@ -40,8 +40,7 @@ PAIRS = [(name, library) for name, (*_, libraries) in FORTH.items() for library 
 
 
 @pytest.mark.parametrize(("name", "library"), PAIRS)
-def test_the_way_back(name: str, library: str) -> None:
-    """The native object gives the numbers of the loss, on arrays in its own order."""
+def test_the_native_object_gives_the_numbers_of_the_loss(name: str, library: str) -> None:
     options, y_true, y_pred, _ = FORTH[name]
     wanted = multiloss.get(name, backend="numpy", **options)(y_true, y_pred)
     theirs = multiloss.port(multiloss.get(name, **options), to=library)
@@ -53,8 +52,7 @@ def test_the_way_back(name: str, library: str) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-5 if library == "keras.losses" else 1e-10)
 
 
-def test_where_there_is_none() -> None:
-    """The loss of multiloss in the library's framework, which says so."""
+def test_where_there_is_no_way_back_the_notes_say_so() -> None:
     loss = multiloss.port(multiloss.get("tweedie", power=1.2), to="torch.nn")
     assert loss.backend == "torch" and loss.config()["power"] == 1.2
     assert loss.notes[0].startswith("torch.nn has no loss with these numbers")
@@ -64,8 +62,7 @@ def test_where_there_is_none() -> None:
 
 @pytest.mark.filterwarnings("ignore:.NLLLoss2d.:FutureWarning")
 @pytest.mark.parametrize("name", sorted(porting.sources()))
-def test_there_and_back(name: str) -> None:
-    """A port goes back to what it was made of."""
+def test_a_port_goes_back_to_what_it_was_made_of(name: str) -> None:
     source = porting.sources()[name]
     if source.refusal is not None:
         with pytest.raises(porting.RefusedError):
@@ -77,11 +74,10 @@ def test_there_and_back(name: str) -> None:
     code, _ = porting.code(ours, to="torch.nn" if library.startswith("torch") else library)
     assert name in code or library == "torch.nn.functional"
     assert "multiloss" not in code, code
-    assert callable(pasted(code))
+    assert callable(evaluated(code))
 
 
-def pasted(code: str) -> Any:
-    """What the code is where the three libraries are imported."""
+def evaluated(code: str) -> Any:
     import jax
     import keras
     import optax
@@ -111,12 +107,11 @@ WITH_ARRAYS = [
 
 
 @pytest.mark.parametrize(("form", "y_true", "y_pred"), WITH_ARRAYS)
-def test_arrays_among_arguments(form: str, y_true: Any, y_pred: Any) -> None:
-    """What the library takes as an array or a function is one, in its object and in the code to paste."""
+def test_arrays_among_arguments_are_arrays_in_the_object_and_the_code(form: str, y_true: Any, y_pred: Any) -> None:
     wanted = multiloss.port(form, to="numpy")(y_true, y_pred)
     library, backend = ("torch.nn", "torch") if form.startswith("torch") else ("optax", "jax")
     inputs = [to_native(backend, x if x.dtype.kind == "i" else x.astype(np.float32)) for x in (y_pred, y_true)]
-    for theirs in (multiloss.port(form, to=library), pasted(porting.code(form, to=library)[0])):
+    for theirs in (multiloss.port(form, to=library), evaluated(porting.code(form, to=library)[0])):
         np.testing.assert_allclose(to_numpy(theirs(*inputs)), wanted, rtol=1e-5)
 
 
@@ -134,8 +129,7 @@ def test_distances() -> None:
     "options", [{}, {"axis": ()}, {"reduction": "sum"}, {"reduction": "none"}, {"log_input": True}]
 )
 @pytest.mark.parametrize("name", multiloss.list_losses())
-def test_every_loss_has_an_answer(name: str, options: dict[str, Any]) -> None:
-    """A native object, or the plain statement that there is none."""
+def test_every_loss_has_a_native_object_or_a_note_that_there_is_none(name: str, options: dict[str, Any]) -> None:
     try:
         loss = multiloss.get(name, **options)
     except (TypeError, ValueError):  # it has no such option
@@ -149,7 +143,6 @@ def test_every_loss_has_an_answer(name: str, options: dict[str, Any]) -> None:
 
 
 def test_what_only_looks_alike() -> None:
-    """Optax' epsilon is within the root, torch's added to the difference: no way from one to the other."""
     assert "multiloss" in porting.code("optax.triplet_margin_loss", to="torch.nn")[0]
     assert porting.code("optax.triplet_margin_loss(eps=0.0)", to="torch.nn")[0] == (
         "torch.nn.TripletMarginLoss(eps=0.0, reduction='none')"
@@ -157,7 +150,6 @@ def test_what_only_looks_alike() -> None:
 
 
 def test_across_libraries() -> None:
-    """From one library to another in one line."""
     assert porting.code("keras.losses.Huber(delta=2.0)", to="torch.nn")[0] == "torch.nn.HuberLoss(delta=2.0)"
     code, _ = porting.code("torch.nn.MSELoss(reduction='none')", to="optax")
     assert code == "lambda y_pred, y_true: optax.losses.squared_error(y_pred, y_true)"
@@ -182,13 +174,11 @@ def test_across_libraries() -> None:
     ],
 )  # fmt: skip
 def test_rows_declare_the_way_back(name: str, options: dict[str, Any], arguments: dict[str, Any]) -> None:
-    """What the arguments over there are, of options here; what is a default is left out."""
     found = porting.sources()[name].way_back({"reduction": "mean", **options})
     assert found == arguments
 
 
-def test_reductions_that_are_functions() -> None:
-    """Optax' reduce_fn is the way back of the reduction."""
+def test_reduce_fn_is_the_way_back_of_the_reduction() -> None:
     for reduction, wanted in (("sum", "reduce_fn=jax.numpy.sum"), ("none", "reduce_fn=None")):
         code, _ = porting.code(multiloss.get("ranking_softmax", reduction=reduction), to="optax")
         assert code == (f"lambda y_pred, y_true: optax.losses.ranking_softmax_loss(y_pred, y_true, {wanted})")

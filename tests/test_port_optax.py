@@ -68,7 +68,6 @@ def arrays_of(what: str, shape: tuple[int, ...], seed: int) -> dict[str, Any]:
 
 
 def peer_of(form: str) -> Any:
-    """Optax' function; `reduce_fn` is no literal."""
     source, arguments = porting.resolve(form)
     if arguments.get("reduce_fn") == "mean":
         del arguments["reduce_fn"]
@@ -78,8 +77,7 @@ def peer_of(form: str) -> Any:
 @pytest.mark.parametrize("what", LOSSES)
 @settings(max_examples=min(6, settings().max_examples))  # Optax is slow on arrays of a new shape
 @given(data=st.data())
-def test_generated(what: str, data: st.DataObject) -> None:
-    """Any arguments, shape and numbers."""
+def test_values_and_gradients_are_optaxs(what: str, data: st.DataObject) -> None:
     arguments = {name: data.draw(values, name) for name, values in LOSSES[what][2].items()}
     shape = data.draw(st.sampled_from(SHAPES), "shape")
     form = written(what, arguments)
@@ -90,7 +88,6 @@ def test_generated(what: str, data: st.DataObject) -> None:
 @pytest.mark.graph
 @pytest.mark.parametrize("what", LOSSES)
 def test_compiled(what: str) -> None:
-    """The same on JAX, and on TensorFlow."""
     check(written(what, {}), arrays_of(what, (4, 3), 1), backends=("jax", "tensorflow"))
     check(written(what, {}), arrays_of(what, (2, 5, 3), 2), backends=("jax",))
 
@@ -100,7 +97,6 @@ def test_log_cosh() -> None:
 
 
 def test_sparsemax() -> None:
-    """Its labels are conditions: floats are none."""
     arrays = make({"y_true": "bit label", "y_pred": "real"}, (4, 3))
     check("optax.losses.sparsemax_loss", arrays)
     check("optax.losses.multiclass_sparsemax_loss", make({"y_true": "label", "y_pred": "real"}, (6, 3)))
@@ -172,14 +168,12 @@ def test_dice_without_smoothing() -> None:
 
 
 def test_dice_of_probabilities() -> None:
-    """The value alone: Optax looks at whether they sum to 1, which it cannot while it differentiates."""
     arrays = make({"y_true": "hot", "y_pred": "soft"}, (2, 5, 3))
     for form in ("dice_loss(apply_softmax=False)", "multiclass_generalized_dice_loss(apply_softmax=False)"):
         check(f"optax.losses.{form}", arrays, gradient=None)
 
 
 def test_dice_of_one_class() -> None:
-    """With or without an axis for it."""
     arrays = make({"y_true": "bit", "y_pred": "real"}, (2, 5, 1))
     for form in ("dice_loss", "binary_dice_loss"):
         check(f"optax.losses.{form}", arrays)
@@ -211,8 +205,7 @@ EXTREMES: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("form", "y_true", "y_pred"), EXTREMES, ids=[f"{e[0]} {i}" for i, e in enumerate(EXTREMES)])
-def test_extremes(form: str, y_true: Any, y_pred: Any) -> None:
-    """Values and gradients at the edges are Optax', too."""
+def test_values_and_gradients_at_extremes_are_optaxs(form: str, y_true: Any, y_pred: Any) -> None:
     check(f"optax.losses.{form}", {"y_true": np.asarray(y_true), "y_pred": np.asarray(y_pred)})
 
 
@@ -226,8 +219,7 @@ MUTANTS = [
 
 
 @pytest.mark.parametrize(("form", "other", "y_true", "y_pred"), MUTANTS)
-def test_mutants(form: str, other: str, y_true: str, y_pred: str) -> None:
-    """The check itself: another loss does not pass for this one."""
+def test_another_loss_does_not_pass(form: str, other: str, y_true: str, y_pred: str) -> None:
     wrong = peer_of(f"optax.losses.{other}")
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check(f"optax.losses.{form}", make({"y_true": y_true, "y_pred": y_pred}, (4, 3)), backends=EAGER, peer=wrong)

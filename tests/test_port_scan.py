@@ -38,8 +38,7 @@ def uses(tmp_path: Path) -> list[Use]:
     return scan(file, "jax")
 
 
-def test_what_is_found(uses: list[Use]) -> None:
-    """Every loss, by its canonical name, in the order of the file; nothing that only looks like one."""
+def test_losses_are_found_by_canonical_name_in_order(uses: list[Use]) -> None:
     assert [use.source for use in uses] == [
         "torch.nn.CrossEntropyLoss",
         "torch.nn.functional.kl_div",
@@ -55,7 +54,6 @@ def test_what_is_found(uses: list[Use]) -> None:
 
 
 def test_what_each_becomes(uses: list[Use]) -> None:
-    """Code with the arguments that are literals; a note for the others; the reason where there is no port."""
     by_line = {use.line: use for use in uses}
     assert by_line[11].becomes is not None and "log_target=True" in by_line[11].becomes
     assert "reduction='batchmean'" in by_line[11].becomes
@@ -105,7 +103,6 @@ USES = {
                          for k, cases in USES.items() for text, names in cases]
 )  # fmt: skip
 def test_what_is_a_use(text: str, wanted: list[str], tmp_path: Path) -> None:
-    """Wherever a loss is made, called or named to be used; not where a string or a type only has its name."""
     file = tmp_path / "a.py"
     file.write_text(f"import keras\nfrom torch import nn\n{text}\n")
     assert [use.source for use in scan(file)] == wanted
@@ -151,7 +148,6 @@ def uses_of(text: str, tmp_path: Path, to: str | None = None) -> list[Use]:
 
 @pytest.mark.parametrize(("option", "wanted"), READ)
 def test_constants_are_read(option: str, wanted: dict[str, Any], tmp_path: Path) -> None:
-    """Arithmetic of numbers, and names that the module binds once, to what nobody can change."""
     (use,) = uses_of(f"{CONSTANTS}\nnn.CrossEntropyLoss({option})", tmp_path)
     assert use.becomes is not None
     made = eval(use.becomes, {"multiloss": multiloss})
@@ -162,8 +158,7 @@ def test_constants_are_read(option: str, wanted: dict[str, Any], tmp_path: Path)
 
 
 @pytest.mark.parametrize("option", NOT_READ)
-def test_what_is_computed_is_no_other_loss(option: str, tmp_path: Path) -> None:
-    """The code has the option in it as the file has it, and no value of its own."""
+def test_what_is_computed_stays_as_the_file_has_it(option: str, tmp_path: Path) -> None:
     text = f"nn.CrossEntropyLoss(reduction='sum', ignore_index={option})\nF.cross_entropy(a, b, None, None, {option})"
     first, second = uses_of(f"{CONSTANTS}\n{text}", tmp_path, "numpy")
     assert first.becomes == f"multiloss.port(nn.CrossEntropyLoss(reduction='sum', ignore_index={option}), to='numpy')"
@@ -196,7 +191,6 @@ STARRED = [  # as the file has it, and what it becomes
 
 @pytest.mark.parametrize(("text", "becomes"), STARRED)
 def test_what_hands_arguments_on(text: str, becomes: str | None, tmp_path: Path) -> None:
-    """Where it cannot even be told which options are given, nothing is made of it."""
     (use,) = uses_of(text, tmp_path)
     assert use.becomes == becomes
     if becomes is None:
@@ -226,8 +220,7 @@ def test_what_ports_the_loss_itself_runs(tmp_path: Path) -> None:
         )
 
 
-def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No traceback: one line, and status 2."""
+def test_bad_files_get_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "a.py"
     file.write_text("def (:")
     for path, said in ((file, "is no Python source"), (tmp_path / "none.py", "No such file")):

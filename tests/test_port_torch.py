@@ -58,7 +58,6 @@ def test_errors(name: str, arguments: dict[str, Any], reduction: str, shape: tup
 )
 @pytest.mark.parametrize("name", ["MSELoss", "functional.l1_loss", "SoftMarginLoss"])
 def test_legacy_reductions(name: str, legacy: dict[str, Any]) -> None:
-    """What the reduction was before it had its name."""
     rng = generator(name, legacy)
     arrays = {"y_true": rng.choice([-1.0, 1.0], (4, 3)), "y_pred": rng.normal(size=(4, 3))}
     check(form(name, **legacy), arrays, backends=("numpy",))
@@ -86,7 +85,6 @@ def test_poisson(eps: float | None, full: bool, reduction: str, shape: tuple[int
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("name", ["GaussianNLLLoss", "functional.gaussian_nll_loss"])
 def test_gaussian(name: str, reduction: str, arguments: dict[str, Any], wrt: str) -> None:
-    """Variances of 0, and below eps, among them."""
     rng = generator(name, reduction, arguments, wrt)
     arrays = errors(rng, (4, 3))
     arrays["y_pred"] = np.clip(arrays["y_pred"], -1e5, 1e5)
@@ -99,7 +97,6 @@ def test_gaussian(name: str, reduction: str, arguments: dict[str, Any], wrt: str
 @pytest.mark.parametrize("reduction", [*REDUCTIONS, "batchmean"])
 @pytest.mark.parametrize("name", ["KLDivLoss", "functional.kl_div"])
 def test_kl_divergence(name: str, reduction: str, log_target: bool, shape: tuple[int, ...]) -> None:
-    """Of distributions, of amounts, and of what is no logarithm of a probability."""
     rng = generator(name, reduction, log_target, shape)
     t = rng.choice([0.0, 1e-300, 0.2, 0.7, 1.0, 3.0], shape)
     x = rng.choice([-1e4, -30.0, -0.5, 0.0, 2.0], shape) + rng.random(shape)
@@ -113,7 +110,6 @@ def test_kl_divergence(name: str, reduction: str, log_target: bool, shape: tuple
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_soft_margin(reduction: str, shape: tuple[int, ...]) -> None:
-    """Targets of 0, too; not where torch overflows or loses digits."""
     rng = generator(reduction, shape)
     arrays = {"y_true": rng.choice([-1.0, 0.0, 1.0], shape), "y_pred": rng.uniform(-9, 9, shape)}
     check(form("SoftMarginLoss", reduction=reduction), arrays, backends=some(reduction))
@@ -125,7 +121,6 @@ def test_soft_margin(reduction: str, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("margin", [1.0, 0.25, -0.5, 0])
 def test_hinge_embedding(margin: float, reduction: str, shape: tuple[int, ...]) -> None:
-    """At the margin, and with a target of 0, too."""
     rng = generator(margin, reduction, shape)
     arrays = {
         "y_true": rng.choice([-1.0, 0.0, 1.0], shape),
@@ -139,7 +134,6 @@ def test_hinge_embedding(margin: float, reduction: str, shape: tuple[int, ...]) 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_margin_ranking(reduction: str, shape: tuple[int, ...], wrt: str) -> None:
-    """At the kink, and with a target of 0, too."""
     rng = generator(reduction, shape, wrt)
     margin = rng.choice([0, 0.5, -0.5]).item() if reduction != "none" else 0
     scores = {name: rng.choice([0.0, 0.5, 1.0, -1e4], shape) for name in ("x1", "x2")}
@@ -152,7 +146,6 @@ def test_margin_ranking(reduction: str, shape: tuple[int, ...], wrt: str) -> Non
 @pytest.mark.parametrize("size", [1.0, 1e-4, 1e-9, 1e100])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_cosine_embedding(reduction: str, size: float, wrt: str) -> None:
-    """Vectors of 0, at right angles and with other targets among them."""
     rng = generator(reduction, size, wrt)
     margin = rng.choice([0.0, 0.5, -0.3]).item()
     x1, x2 = size * rng.normal(size=(8, 3)), rng.normal(size=(8, 3))
@@ -166,7 +159,6 @@ def test_cosine_embedding(reduction: str, size: float, wrt: str) -> None:
 @pytest.mark.parametrize("swap", [False, True])
 @pytest.mark.parametrize("arguments", [{}, {"p": 1}, {"p": 3.5, "margin": 0.5}, {"p": 1.5}, {"eps": 0}, {"eps": 0.1}])
 def test_triplet_margin(arguments: dict[str, Any], swap: bool, wrt: str) -> None:
-    """Equal points, points at equal distances and at the kink among them."""
     rng = generator(arguments, swap, wrt)
     points = {name: rng.normal(size=(6, 3)) for name in ("anchor", "positive", "negative")}
     a, p, n = points.values()
@@ -184,7 +176,6 @@ def test_triplet_margin(arguments: dict[str, Any], swap: bool, wrt: str) -> None
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("swap", [False, True])
 def test_triplet_margin_with_distance(swap: bool, reduction: str, wrt: str) -> None:
-    """Without a function of the distance."""
     rng = generator(swap, reduction, wrt)
     points = {name: rng.normal(size=(2, 6, 3)) for name in ("anchor", "positive", "negative")}
     points["positive"][0] = points["anchor"][0]

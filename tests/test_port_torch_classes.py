@@ -28,7 +28,6 @@ def scores(rng: np.random.Generator, batch: tuple[int, ...]) -> NDArray[Any]:
 
 
 def labels(rng: np.random.Generator, batch: tuple[int, ...], ignored: int) -> NDArray[Any]:
-    """Labels, one of them ignored."""
     y = rng.integers(0, CLASSES, batch)
     y[-1] = np.where(np.arange(y[-1].size).reshape(y[-1].shape) == 0, ignored, y[-1])
     y.flat[:2] = 1, 3
@@ -43,7 +42,6 @@ def labels(rng: np.random.Generator, batch: tuple[int, ...], ignored: int) -> ND
 def test_cross_entropy(
     reduction: str, label_smoothing: float, weight: Any, ignored: int, batch: tuple[int, ...]
 ) -> None:
-    """Of labels: weights (of 0, too), smoothing and both."""
     rng = generator(reduction, label_smoothing, weight, ignored, batch)
     arrays = {"y_true": labels(rng, batch, ignored), "y_pred": scores(rng, batch)}
     how = {"weight": weight, "label_smoothing": label_smoothing, "reduction": reduction, "ignore_index": ignored}
@@ -58,7 +56,6 @@ def test_cross_entropy(
 def test_cross_entropy_of_probabilities(
     reduction: str, label_smoothing: float, weight: Any, batch: tuple[int, ...]
 ) -> None:
-    """Distributions, and amounts that sum to something else."""
     rng = generator(reduction, label_smoothing, weight, batch)
     z = scores(rng, batch)
     t = rng.random(z.shape)
@@ -71,7 +68,6 @@ def test_cross_entropy_of_probabilities(
 
 
 def test_cross_entropy_of_masked_classes() -> None:
-    """Logits of -inf, where torch has a number."""
     z = np.array([[0.5, -np.inf, 1.0, 2.0], [-np.inf, 0.0, 0.0, -np.inf]])
     arrays = {"y_true": np.array([2, 1]), "y_pred": z}
     for how in (
@@ -130,7 +126,6 @@ def test_linear_cross_entropy(reduction: str, weight: Any, label_smoothing: floa
 @pytest.mark.parametrize("arguments", [{}, {"p": 2}, {"margin": 0.5}, {"p": 2, "margin": 0}, {"margin": -1.0}])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_multi_margin(reduction: str, arguments: dict[str, Any], weight: Any) -> None:
-    """At the kinks, and one sample without a batch, too."""
     rng = generator(reduction, arguments, weight)
     arrays = {"y_true": rng.integers(0, CLASSES, 6), "y_pred": rng.integers(-4, 5, (6, CLASSES)) / 2}
     arrays["y_pred"][0] *= 1e4
@@ -142,7 +137,6 @@ def test_multi_margin(reduction: str, arguments: dict[str, Any], weight: Any) ->
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_multilabel_margin(reduction: str) -> None:
-    """Sets of classes: none, all, one twice, and what stands behind the end."""
     sets = np.array([[3, 0, -1, 1], [1, -1, -1, -1], [0, 1, 2, 3], [-1, 2, 3, 0], [2, 2, 0, -1]])
     arrays = {"y_true": sets, "y_pred": generator(reduction).integers(-4, 5, (5, 4)) / 2}
     for name in ("MultiLabelMarginLoss", "functional.multilabel_margin_loss"):
@@ -174,7 +168,6 @@ ELEMENT_WEIGHTS = (None, 2.5, [3.0], [0.5, 0.0, 2.0, 1.0], [[0.5], [2.0], [0.0]]
 @pytest.mark.parametrize("pos_weight", [*ELEMENT_WEIGHTS, [-1.0]])
 @pytest.mark.parametrize("weight", ELEMENT_WEIGHTS)
 def test_bce_with_logits(weight: Any, pos_weight: Any) -> None:
-    """Targets beyond 0 and 1, too, which torch takes."""
     rng = generator(weight, pos_weight)
     reduction = REDUCTIONS[rng.integers(3)]
     arrays = {"y_true": rng.choice([0.0, 1.0, 0.3, 2.0, -1.0], (3, 4)), "y_pred": logits(rng, (3, 4))}
@@ -210,7 +203,6 @@ def test_bce_of_shapes(shape: tuple[int, ...]) -> None:
 
 
 def test_weights_of_large_arrays() -> None:
-    """More elements than torch's eager pass takes at once: each still meets its own weight."""
     rng = generator("large")
     arrays = {"y_true": rng.random((70000, 4)), "y_pred": rng.normal(size=(70000, 4))}
     how = {"weight": [0.5, 0.0, 2.0, 1.0], "pos_weight": [1.0, 2.0, 3.0, 4.0]}

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import multiloss
-from helpers.ports import check
+from helpers.ports import check, check_note, is_finite, is_nan
 from helpers.torch_ports import form
 from multiloss.porting import RefusedError
 
@@ -22,118 +22,68 @@ pytestmark = [
 ]
 
 
-def slope(loss: Any, x: list[Any]) -> tuple[float, list[Any]]:
-    """Value and gradient of torch's own."""
-    p = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    value = loss(p)
-    return value.sum().item(), torch.autograd.grad(value.sum(), p)[0].tolist()
+Z = [[1.0, 2.0], [3.0, 4.0]]
+TAIL = math.exp(-40)
+CHANCES = {"targets": "probabilities"}
+NOTES: list[tuple[str, str, Any, Any, Any, Any, dict[str, Any]]] = [
+    # written form, words of its notes, y_true, y_pred; value and gradient of torch; of the port
+    ("MSELoss()", "empty batch", np.zeros((0, 3)), np.zeros((0, 3)), (is_nan, None), (0.0, None), {}),
+    ("CrossEntropyLoss()", "all ignored|not reproduced", [-100, -100], Z, (is_nan, None), (0.0, 0.0), {}),
+    ("CrossEntropyLoss()", "nan logits|not reproduced", [0, -100], [[1.0, 2.0], [math.nan, 4.0]],
+     (None, lambda x: math.isnan(x[1, 0])), (None, lambda x: not x[1].any()), {}),
+    ("CrossEntropyLoss(weight=[1.0, 0.0])", "no weight above 0|not reproduced", [1], [[1.0, 2.0]], (is_nan, None),
+     (0.0, None), {}),
+    ("CrossEntropyLoss(weight=[1.0, 0.0], label_smoothing=0.1)", "no weight above 0", [1], [[1.0, 2.0]], (None, None),
+     (is_finite, None), {}),
+    # a class that is ruled out
+    *[(f"CrossEntropyLoss({weight})", words, [[1.0, 0.0]], [[1.0, -math.inf]], (is_nan, None), (0.0, None), CHANCES)
+      for weight, words in (("", "-inf|not reproduced"), ("weight=[1.0, 2.0]", "of labels it is over"))],
+    # 0 log 0, of both kinds of targets
+    ("KLDivLoss(reduction='sum')", "target is 0|not reproduced", [0.0], [-math.inf], (is_nan, None), (0.0, None), {}),
+    ("KLDivLoss(reduction='sum', log_target=True)", "log-target|not reproduced", [-math.inf], [-1.0], (is_nan, None),
+     (0.0, None), {}),
+    ("PoissonNLLLoss(log_input=False, eps=0)", "rate of 0|not reproduced", [0.0], [0.0], (is_nan, None), (0.0, 1.0),
+     {}),
+    # confident, right answers count exactly 0, with a gradient of 0; far margins overflow
+    ("BCEWithLogitsLoss()", "confident|not reproduced", [0.0], [-40.0], (0.0, None), (TAIL, TAIL), {}),
+    ("BCEWithLogitsLoss()", "confident|not reproduced", [1.0], [40.0], (None, 0.0), (TAIL, -TAIL), {}),
+    ("SoftMarginLoss()", "overflows|not reproduced", [1.0], [-800.0], (math.inf, is_nan), (800.0, -1.0), {}),
+    ("MultiMarginLoss()", "nan|not reproduced", [0], [[math.nan, 1.0]], (0.0, None), (is_nan, None), {}),
+]  # fmt: skip
 
 
-def tensor(*numbers: Any) -> torch.Tensor:
-    return torch.tensor(numbers, dtype=torch.float64)
+@pytest.mark.parametrize(("form", "words", "y_true", "y_pred", "theirs", "ours", "how"), NOTES)
+def test_notes_are_true(form: str, words: str, y_true: Any, y_pred: Any, theirs: Any, ours: Any, how: Any) -> None:
+    check_note(f"torch.nn.{form}", words, {"y_true": y_true, "y_pred": y_pred}, theirs, ours, **how)
 
 
-def ours(written: str, y_true: Any, y_pred: Any, **how: Any) -> tuple[Any, Any]:
-    """Value and gradient of the port, and its notes are those of the fault."""
-    value, gradient = multiloss.port(written, to="numpy", **how).value_and_grad(np.asarray(y_true), np.asarray(y_pred))
-    return value.tolist(), gradient.tolist()
-
-
-def has_note(written: str, *words: str, **how: Any) -> None:
-    notes = multiloss.port(written, **how).notes
-    assert any(all(word in note for word in words) for note in notes), notes
-
-
-def test_notes_of_empty_batches() -> None:
-    """torch: nan."""
-    empty = torch.zeros(0, 3)
-    assert math.isnan(F.mse_loss(empty, empty).item())
-    assert ours("nn.MSELoss()", np.zeros((0, 3)), np.zeros((0, 3)))[0] == 0
-    has_note("nn.MSELoss()", "empty batch")
-    assert not any("empty" in note for note in multiloss.port("nn.MSELoss(reduction='sum')").notes)
-
-
-def test_notes_of_labels() -> None:
-    """torch: nan where all are ignored, and where an ignored sample is nan its gradient is, too."""
-    z = [[1.0, 2.0], [3.0, 4.0]]
-    assert math.isnan(slope(lambda x: F.cross_entropy(x, torch.tensor([-100, -100])), z)[0])
-    assert ours("nn.CrossEntropyLoss()", [-100, -100], z) == (0.0, [[0.0, 0.0], [0.0, 0.0]])
-    has_note("nn.CrossEntropyLoss()", "all ignored", "not reproduced")
-    z[1][0] = math.nan
-    assert math.isnan(slope(lambda x: F.cross_entropy(x, torch.tensor([0, -100])), z)[1][1][0])
-    assert ours("nn.CrossEntropyLoss()", [0, -100], z)[1][1] == [0.0, 0.0]
-    has_note("nn.CrossEntropyLoss()", "nan logits", "not reproduced")
-    has_note("nn.CrossEntropyLoss(weight=[1.0, 2.0])", "sum of the labels' weights")
-    has_note("nn.CrossEntropyLoss(weight=[1.0, 2.0])", "of labels it is over", targets="probabilities")
-
-
-def test_notes_of_infinite_logits() -> None:
-    """torch: nan of a class that is ruled out."""
-    z, t = [[1.0, -math.inf]], [[1.0, 0.0]]
-    assert math.isnan(slope(lambda x: F.cross_entropy(x, tensor(*t)), z)[0])
-    for weight in ("", "weight=[1.0, 2.0]"):
-        assert ours(f"nn.CrossEntropyLoss({weight})", t, z, targets="probabilities")[0] == 0
-    has_note("nn.CrossEntropyLoss()", "-inf", "not reproduced", targets="probabilities")
-
-
-def test_notes_of_divergences() -> None:
-    """torch: nan for 0 log 0, of both kinds of targets."""
-    assert math.isnan(slope(lambda x: F.kl_div(x, tensor(0.0), reduction="sum"), [-math.inf])[0])
-    assert ours("nn.KLDivLoss(reduction='sum')", [0.0], [-math.inf])[0] == 0
-    assert math.isnan(slope(lambda x: F.kl_div(x, tensor(-math.inf), reduction="sum", log_target=True), [-1.0])[0])
-    assert ours("nn.KLDivLoss(reduction='sum', log_target=True)", [-math.inf], [-1.0])[0] == 0
-    has_note("nn.KLDivLoss()", "target is 0", "not reproduced")
-    has_note("nn.KLDivLoss(log_target=True)", "log-target", "not reproduced")
-    has_note("nn.KLDivLoss()", "batchmean")
-    assert not any("batchmean" in note for note in multiloss.port("nn.KLDivLoss(reduction='batchmean')").notes)
-    assert math.isnan(slope(lambda x: F.poisson_nll_loss(x, tensor(0.0), log_input=False, eps=0), [0.0])[0])
-    assert ours("nn.PoissonNLLLoss(log_input=False, eps=0)", [0.0], [0.0]) == (0.0, [1.0])
-    has_note("nn.PoissonNLLLoss(log_input=False, eps=0)", "rate of 0", "not reproduced")
-
-
-def test_notes_of_digits() -> None:
-    """torch: confident, right answers count exactly 0, with a gradient of 0; far margins overflow."""
-    assert slope(lambda x: F.binary_cross_entropy_with_logits(x, tensor(0.0)), [-40.0])[0] == 0
-    assert slope(lambda x: F.binary_cross_entropy_with_logits(x, tensor(1.0)), [40.0])[1] == [0.0]
-    value, gradient = ours("nn.BCEWithLogitsLoss()", [1.0], [40.0])
-    assert value == pytest.approx(math.exp(-40.0), rel=1e-15)
-    assert gradient[0] == pytest.approx(-math.exp(-40.0), rel=1e-15)
-    has_note("nn.BCEWithLogitsLoss()", "confident", "not reproduced")
-    found = slope(lambda x: F.soft_margin_loss(x, tensor(1.0)), [-800.0])
-    assert found[0] == math.inf
-    assert math.isnan(found[1][0])
-    assert ours("nn.SoftMarginLoss()", [1.0], [-800.0]) == (800.0, [-1.0])
-    has_note("nn.SoftMarginLoss()", "overflows", "not reproduced")
-
-
-def test_notes_of_nan_scores() -> None:
-    """torch: 0."""
-    assert slope(lambda x: F.multi_margin_loss(x, torch.tensor([0])), [[math.nan, 1.0]])[0] == 0
-    assert math.isnan(ours("nn.MultiMarginLoss()", [0], [[math.nan, 1.0]])[0])
-    has_note("nn.MultiMarginLoss()", "nan", "not reproduced")
+def test_notes_are_of_the_options() -> None:
+    for written, word, there in (
+        ("MSELoss(reduction='sum')", "empty", False),
+        ("KLDivLoss()", "batchmean", True),
+        ("KLDivLoss(reduction='batchmean')", "batchmean", False),
+        ("CrossEntropyLoss(weight=[1.0, 2.0])", "sum of the labels' weights", True),
+        ("CTCLoss(zero_infinity=True)", "alignment", False),
+    ):
+        assert any(word in note for note in multiloss.port(f"torch.nn.{written}").notes) == there, written
 
 
 def test_notes_of_alignments() -> None:
     """torch: a sample without any has a nan gradient."""
-    z = [[[0.0, 1.0, 2.0]]]
-    lengths = torch.tensor([1]), torch.tensor([2])
-    found = slope(lambda x: F.ctc_loss(x.log_softmax(-1).transpose(0, 1), torch.tensor([[1, 2]]), *lengths), z)
-    assert found[0] == math.inf
-    assert np.isnan(found[1]).all()
-    value, gradient = multiloss.port("nn.CTCLoss()", to="numpy").value_and_grad([[1, 2]], np.array(z))
-    assert value == math.inf
-    assert (gradient == 0).all()
-    has_note("nn.CTCLoss()", "alignment", "not reproduced")
-    assert not any("alignment" in note for note in multiloss.port("nn.CTCLoss(zero_infinity=True)").notes)
+    z = torch.tensor([[[0.0, 1.0, 2.0]]], dtype=torch.float64, requires_grad=True)
+    value = F.ctc_loss(z.log_softmax(-1).transpose(0, 1), torch.tensor([[1, 2]]), torch.tensor([1]), torch.tensor([2]))
+    assert value == math.inf and torch.autograd.grad(value, z)[0].isnan().all()
+    loss = multiloss.port("nn.CTCLoss()", to="numpy")
+    value, gradient = loss.value_and_grad([[1, 2]], z.detach().numpy())
+    assert value == math.inf and not gradient.any()
+    assert any("alignment" in note and "not reproduced" in note for note in loss.notes)
 
 
 def test_notes_of_kinks() -> None:
     """There multiloss's own gradient is 0, but the port's is torch's."""
-    inputs = {"y_true": np.array([1.0]), "x1": np.array([2.0]), "x2": np.array([2.0])}
-    own = multiloss.get("margin_ranking", "numpy").value_and_grad(**inputs)
-    assert own == (0.0, np.array([0.0]))
-    assert multiloss.port("nn.MarginRankingLoss()", to="numpy").value_and_grad(**inputs) == (0.0, np.array([-1.0]))
-    has_note("nn.MarginRankingLoss()", "kink")
+    inputs = {"y_true": [1.0], "x1": [2.0], "x2": [2.0]}
+    assert multiloss.get("margin_ranking", "numpy").value_and_grad(**inputs) == (0.0, np.array([0.0]))
+    check_note("torch.nn.MarginRankingLoss()", "kink", inputs, (0.0, -1.0), (0.0, -1.0), wrt="x1")
 
 
 @pytest.mark.parametrize(
@@ -154,8 +104,7 @@ def test_notes_of_kinks() -> None:
         functools.partial(F.mse_loss, weight=torch.ones(2)),
     ],
 )
-def test_refusals(source: Any) -> None:
-    """With a reason."""
+def test_refused_with_a_reason(source: Any) -> None:
     with pytest.raises(RefusedError, match="layer|data|leave them out|must be a finite|may compute anything"):
         multiloss.port(source)
 
@@ -199,15 +148,13 @@ def test_probabilities_of_a_linear_layer() -> None:
         ("nn.MSELoss(weight=[1.0])", "has no argument 'weight'"),
     ],
 )
-def test_impossible_arguments(written: str, message: str) -> None:
-    """They are named."""
+def test_impossible_arguments_are_named(written: str, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         multiloss.port(written, to="numpy")
 
 
 @pytest.mark.parametrize("weight", [[1.0, 2.0], [[1.0], [2.0], [3.0]], [[[1.0] * 4]]])
-def test_weights_that_do_not_fit(weight: Any) -> None:
-    """The shapes of both are named."""
+def test_weights_that_do_not_fit_are_refused_with_both_shapes(weight: Any) -> None:
     loss = multiloss.port(form("BCELoss", weight=weight), to="numpy")
     with pytest.raises(ValueError, match=r"weight of shape \(.*\) cannot be broadcast to y_pred of shape \(2, 4\)"):
         loss(np.full((2, 4), 0.5), np.full((2, 4), 0.5))
@@ -239,8 +186,7 @@ def test_weights_that_do_not_fit(weight: Any) -> None:
          "F.huber_loss(delta=2.0, reduction='none')"),
     ],
 )  # fmt: skip
-def test_objects(thing: Any, written: str) -> None:
-    """Modules, classes, functions and partials of them are what their written form is."""
+def test_an_object_is_what_its_written_form_is(thing: Any, written: str) -> None:
     found, wanted = (multiloss.port(source, to="jax") for source in (thing, written))
     assert found.config() == wanted.config()
     assert found.notes == wanted.notes
@@ -256,31 +202,19 @@ def test_objects(thing: Any, written: str) -> None:
         "nn.MarginRankingLoss()",
     ],
 )
-def test_variants_are_data(written: str, to: str) -> None:
-    """Their configuration is JSON, and makes them again; so does a pickle."""
+def test_variants_are_json_and_can_be_pickled(written: str, to: str) -> None:
     loss = multiloss.port(written, to=to)
     assert multiloss.get(**json.loads(json.dumps(loss.config()))).config() == loss.config()
     if to != "keras":
         assert pickle.loads(pickle.dumps(loss)).config() == loss.config()
 
 
-def test_all_weights_of_zero() -> None:
-    """torch: nan, and with smoothing no number either; here a finite one."""
-    assert math.isnan(slope(lambda x: F.cross_entropy(x, torch.tensor([1]), tensor(1.0, 0.0)), [[1.0, 2.0]])[0])
-    assert ours("nn.CrossEntropyLoss(weight=[1.0, 0.0])", [1], [[1.0, 2.0]])[0] == 0
-    assert math.isfinite(ours("nn.CrossEntropyLoss(weight=[1.0, 0.0], label_smoothing=0.1)", [1], [[1.0, 2.0]])[0])
-    has_note("nn.CrossEntropyLoss(weight=[1.0, 0.0])", "no weight above 0", "not reproduced")
-
-
-def test_other_distances() -> None:
-    """torch's own module of a distance is understood."""
+def test_torchs_own_module_of_a_distance_is_understood() -> None:
     module = torch.nn.TripletMarginWithDistanceLoss(distance_function=torch.nn.PairwiseDistance(p=3, eps=0.1))
     assert multiloss.port(module).config() == multiloss.port("nn.TripletMarginLoss(p=3, eps=0.1)").config()
 
 
-def test_subclasses() -> None:
-    """They may compute anything."""
-
+def test_subclasses_are_refused() -> None:
     class Mine(torch.nn.MSELoss):
         pass
 
@@ -298,7 +232,6 @@ def test_subclasses() -> None:
     ],
 )
 def test_a_wrong_row_is_found(theirs: str, ours: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison that all these tests make fails where a row gives another loss."""
     port = multiloss.port
     monkeypatch.setattr(multiloss, "port", lambda source, **how: port(f"torch.nn.{ours}", **how))
     rng = np.random.default_rng(0)
@@ -308,7 +241,6 @@ def test_a_wrong_row_is_found(theirs: str, ours: str, monkeypatch: pytest.Monkey
 
 
 def test_hooks_are_not_ported() -> None:
-    """A module whose hook changes what comes out is not what its class is."""
     module = torch.nn.MSELoss()
     module.register_forward_hook(lambda module, inputs, output: 2 * output)
     with pytest.raises(RefusedError, match="MSELoss is not ported with its forward hooks"):

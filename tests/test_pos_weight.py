@@ -16,8 +16,7 @@ UNIT = RNG.uniform(0.1, 0.9, (4, 3))
 EACH = (0.5, 1.0, 3.0)
 
 
-def one_by_one(t: np.ndarray, p: np.ndarray, **options: Any) -> list[np.ndarray]:
-    """Value, gradient and second derivative of single elements: each class on its own, with its own number."""
+def each_class_on_its_own(t: np.ndarray, p: np.ndarray, **options: Any) -> list[np.ndarray]:
     found = []
     for k, weight in enumerate(EACH):
         loss = multiloss.get("bce", backend="numpy", pos_weight=weight, axis=(), reduction="none", **options)
@@ -30,7 +29,7 @@ def one_by_one(t: np.ndarray, p: np.ndarray, **options: Any) -> list[np.ndarray]
 @pytest.mark.parametrize("axis", [-1, 1, 0, (1,), (), None], ids=str)
 def test_each_class_has_its_own(backend: str, axis: Any, options: dict[str, Any]) -> None:
     t, p = BITS, LOGITS if options.get("from_logits") else UNIT
-    wanted = one_by_one(t, p, **options)
+    wanted = each_class_on_its_own(t, p, **options)
     if axis == 0:
         t, p, wanted = t.T, p.T, [x.T for x in wanted]
     value, slope, bend = wanted
@@ -46,17 +45,15 @@ def test_each_class_has_its_own(backend: str, axis: Any, options: dict[str, Any]
 
 
 def test_many_samples(backend: str) -> None:
-    """So many that some backends take them in blocks."""
     t, z = np.tile(BITS, (60_000, 1)), np.tile(LOGITS, (60_000, 1))
-    value, slope, _ = one_by_one(BITS, LOGITS, from_logits=True)
+    value, slope, _ = each_class_on_its_own(BITS, LOGITS, from_logits=True)
     loss = multiloss.get("bce", backend=backend, pos_weight=EACH, from_logits=True)
     found, gradient = loss.value_and_grad(to_native(backend, t), to_native(backend, z))
     np.testing.assert_allclose(to_numpy(found), value.mean(), rtol=1e-5 if backend == "keras" else 1e-11)
     np.testing.assert_allclose(to_numpy(gradient)[-4:] * len(t), slope / 3, rtol=1e-4 if backend == "keras" else 1e-11)
 
 
-def test_is_plain_data(backend: str) -> None:
-    """An array is read as a list; the configuration is JSON, and makes the same loss."""
+def test_arrays_become_lists_and_the_config_is_json(backend: str) -> None:
     loss = multiloss.get("bce", backend=backend, pos_weight=to_native(backend, np.array(EACH)))
     config = json.loads(json.dumps(loss.config()))
     assert config["pos_weight"] == list(EACH)
@@ -85,7 +82,9 @@ def test_ports_of_torch_are_the_plain_loss() -> None:
     written = "torch.nn.BCEWithLogitsLoss(pos_weight={})"
     assert multiloss.port(written.format([0.5, 1.0, 3.0]), to="numpy").config()["name"] == "binary_crossentropy"
     ported = multiloss.port(written.format([0.5, 1.0, 3.0]), to="numpy")
-    np.testing.assert_allclose(ported(BITS, LOGITS), one_by_one(BITS, LOGITS, from_logits=True)[0].mean(), rtol=1e-12)
+    np.testing.assert_allclose(
+        ported(BITS, LOGITS), each_class_on_its_own(BITS, LOGITS, from_logits=True)[0].mean(), rtol=1e-12
+    )
     for numbers in ([-1.0, 1.0], [[1.0], [2.0]]):
         config = multiloss.port(written.format(numbers), to="numpy").config()
         assert config["name"] == "torch.binary_cross_entropy_with_logits"

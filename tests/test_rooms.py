@@ -26,7 +26,6 @@ FLOORS = (
 
 
 def modules() -> dict[str, Path]:
-    """The library's modules and those of the adapters that are installed here."""
     import importlib.util
 
     found = {}
@@ -42,7 +41,6 @@ MODULES = modules()
 
 
 def imported(name: str) -> set[str]:
-    """The modules that a module imports, within functions, too."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -96,7 +94,6 @@ def test_the_engine_knows_no_loss_by_name() -> None:
 
 
 def test_no_test_file_imports_another() -> None:
-    """Nor does anything else import one; what tests share is in `tests/helpers/`."""
     folder = Path(__file__).parent
     tests = {path.stem for path in folder.glob("test_*.py")}
     for path in folder.rglob("*.py"):

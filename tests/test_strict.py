@@ -26,7 +26,6 @@ REDUCTIONS = ("mean", "weighted_mean", "sum", "batchmean", "none")
 
 @pytest.fixture(autouse=True)
 def _known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an entry point of the group `multiloss.backends` makes it known."""
     monkeypatch.setitem(dispatch._adapters, "strict", multiloss_strict)
 
 
@@ -36,7 +35,6 @@ def native(arrays: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "options", "inputs"), CASES)
 def test_values_and_gradients(name: str, options: dict[str, Any], inputs: dict[str, Any]) -> None:
-    """Of every loss with every set of options; gradients by all inputs that have a closed form."""
     loss = multiloss.get(name, backend="strict", **options)
     same = loss.to_backend("numpy")
     np.testing.assert_allclose(np.asarray(loss(**native(inputs))), same(**inputs), rtol=1e-12, atol=1e-14)
@@ -48,8 +46,7 @@ def test_values_and_gradients(name: str, options: dict[str, Any], inputs: dict[s
             np.testing.assert_allclose(np.asarray(one), other, rtol=1e-10, atol=1e-12)
 
 
-def given(loss: Any, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Weights, a mask, and both, one for each sample."""
+def weights_and_masks(loss: Any, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
     rng, samples = np.random.default_rng(1), layout_of(loss.spec, inputs).samples
     weight = 1.5 if loss.spec.definition.whole_batch else rng.uniform(0, 2, samples)
     yield {"sample_weight": np.asarray(weight)}
@@ -63,7 +60,7 @@ def given(loss: Any, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize(("name", "options", "inputs"), [*calls(True)])
 def test_weights_masks_and_reductions(name: str, options: Any, inputs: dict[str, Any], reduction: str) -> None:
     loss = multiloss.get(name, backend="strict", **options, reduction=reduction)
-    for more in given(loss, inputs):
+    for more in weights_and_masks(loss, inputs):
         expected = loss.to_backend("numpy")(**inputs, **more)
         found = loss(**native(inputs), **native(more))
         np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-12, atol=1e-14)

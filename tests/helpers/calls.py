@@ -15,12 +15,6 @@ from reference.catalogue import ENTRIES
 NAMES = [name for name in multiloss.list_losses() if name not in registry.CENTER]
 """Every loss without a state."""
 Inputs = dict[str, np.ndarray]
-_LOGITS = {"from_logits": True}
-_OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
-    "categorical_crossentropy": ({}, {"epsilon": 0.0}, {"normalize": True}, _LOGITS),
-    "sparse_categorical_crossentropy": ({}, {"epsilon": 0.0}, {"normalize": True}, _LOGITS),
-}
-"""Of losses that are not in `reference/catalogue`."""
 
 
 def good(name: str) -> Inputs:
@@ -43,7 +37,7 @@ def calls(first: bool) -> Iterator[Any]:
     """(name, options, inputs) of each loss: the first options of each set of inputs, or the others."""
     for name in NAMES:
         rng, definition = np.random.default_rng(0), registry.find(name)
-        for i, entry in enumerate(ENTRIES.get(name, ())):
+        for i, entry in enumerate(ENTRIES[name]):
             given = (None if x is None else np.asarray(x) for x in entry.inputs(rng))
             inputs = {one: x for one, x in zip(definition.inputs, given, strict=False) if x is not None}
             shared = [one for one in inputs if not definition.shapes[one].samples]
@@ -52,6 +46,3 @@ def calls(first: bool) -> Iterator[Any]:
                 if shared:  # what all samples share spoils them all, and only one of them may be finite
                     alone = {one: x if one in shared else x[:1] for one, x in inputs.items()}
                     yield pytest.param(name, options, alone, id=f"{name}-{i}-{options}-alone")
-        if name not in ENTRIES:
-            for options in _OPTIONS.get(name, ({},)) if first else ():
-                yield pytest.param(name, options, drawn(name, rng), id=f"{name}-{options}")

@@ -154,3 +154,32 @@ def make(kinds: dict[str, str], shape: tuple[int, ...], seed: int = 0) -> dict[s
     """Arrays of these kinds, by name."""
     rng = np.random.default_rng(seed)
     return {name: np.asarray(MAKERS[kind](rng, shape)) for name, kind in kinds.items()}
+
+
+def check_note(
+    form: str, words: str, arrays: Arrays, theirs: Any, ours: Any, *, wrt: str = "y_pred", targets: str = "labels"
+) -> None:
+    """The port has notes with all of these words (with | between them), and they are true: `theirs` and `ours` are the
+    value and the gradient of the source and of the port: a number, what it has to fulfil, or None, whatever it is."""
+    loss = multiloss.port(form, to="numpy", targets=targets)
+    for word in words.split("|"):
+        assert any(word in note for note in loss.notes), (word, loss.notes)
+    inputs = {name: np.asarray(x) for name, x in arrays.items()}
+    pairs = zip(run(*porting.resolve(form), inputs, wrt), theirs, strict=True)
+    for got, wanted in (*pairs, *zip(loss.value_and_grad(**inputs, wrt=wrt), ours, strict=True)):
+        if callable(wanted):
+            assert wanted(np.asarray(got)), got
+        elif wanted is not None:
+            np.testing.assert_allclose(got, np.broadcast_to(wanted, np.shape(got)), rtol=1e-5, atol=1e-16)
+
+
+def is_nan(x: Array) -> bool:
+    return bool(np.isnan(x).all())
+
+
+def is_finite(x: Array) -> bool:
+    return bool(np.isfinite(x).all())
+
+
+def has_nan(x: Array) -> bool:
+    return bool(np.isnan(x).any())

@@ -1,44 +1,23 @@
-"""The reference that every backend is held to: textbook formulas, in loops, in float64 NumPy.
+"""The reference that every backend is held to: textbook formulas, in loops over numbers of 50 digits.
 
 Nothing here imports `multiloss`, and nothing was copied from it: the formulas come from `shared/contract.md` and from
 the literature named in each module. What matters is that a reader can see that a function is right; speed matters
 only so far that some two hundred elements take a few milliseconds.
 
-* `per_sample(name, y_true, y_pred, axis=-1, **options)`: one value per sample, before weights and reduction.
-* `reduce(values, reduction, sample_weight, mask)`: section 2 of the contract.
-* `loss(...)`: the two together, with `class_weight` and `ignore_index`.
-* `gradient(...)`: of the reduced value (of the sum for `reduction="none"`) with respect to `y_pred`, by hand-derived
-  formulas.
-* `exact(name, y_true, y_pred, **options)`: value and gradient of one element with 50 digits (numbers of `CONTEXT`).
-* `center_step(...)`: center loss and Eq. 4 of Wen et al. 2016.
-* `softmax`, `log_softmax`, `logsumexp`, `entropy`, `cross_entropy`, `relative_entropy`.
+* `catalogue`: the value of every loss, with inputs, option sets and worked edges. Derivatives are differences of it.
+* `loss(...)`, `gradient(...)`, `per_sample(...)`: the losses of LOSSES over any axis, with weights, masks, classes'
+  weights and reductions (section 2 of the contract). `reduce` and `coefficients` are the last step alone.
+* `exact(name, y_true, y_pred, **options)`: value and derivative of one element (numbers of `CONTEXT`).
+* `center_step(...)`: center loss and Eq. 4 of Wen et al. 2016; `center` has its family, too.
+* `softmax`, `log_softmax`, `logsumexp`.
 """
 
 from .center import center_step
-from .information import CONTEXT, cross_entropy, entropy, log_softmax, logsumexp, relative_entropy, softmax
-from .losses import CLASS_LOSSES, ELEMENTWISE, LOSSES, ROOTS, gradient, loss, per_sample, per_sample_gradient
-from .precise import exact
+from .information import CONTEXT, log_softmax, logsumexp, softmax
+from .losses import CLASS_LOSSES, LOSSES, exact, gradient, loss, per_sample
 from .reductions import REDUCTIONS, coefficients, reduce
 
 __all__ = [
-    "CLASS_LOSSES",
-    "CONTEXT",
-    "ELEMENTWISE",
-    "LOSSES",
-    "REDUCTIONS",
-    "ROOTS",
-    "center_step",
-    "coefficients",
-    "cross_entropy",
-    "entropy",
-    "exact",
-    "gradient",
-    "log_softmax",
-    "logsumexp",
-    "loss",
-    "per_sample",
-    "per_sample_gradient",
-    "reduce",
-    "relative_entropy",
-    "softmax",
-]
+    "CLASS_LOSSES", "CONTEXT", "LOSSES", "REDUCTIONS", "center_step", "coefficients", "exact", "gradient",
+    "log_softmax", "logsumexp", "loss", "per_sample", "reduce", "softmax",
+]  # fmt: skip

@@ -51,13 +51,11 @@ class Case:
 
 
 def representable(array: Array, dtype: str) -> Array:
-    """The nearest values that `dtype` holds, as float64."""
     target = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     return array.astype(target).astype(np.float64)
 
 
 def interval(name: str, options: dict[str, Any]) -> tuple[float, float]:
-    """The predictions that make sense."""
     if options.get("from_logits"):
         return -30.0, 30.0
     if name in CLASS_LOSSES or name == "binary_crossentropy":
@@ -98,7 +96,6 @@ def inputs(draw: st.DrawFn, name: str, shape: tuple[int, ...], axis: Any, dtype:
 
 @st.composite
 def cases(draw: st.DrawFn, name: str, dtype: str) -> Case:
-    """A call of the loss `name` with arrays that `dtype` holds."""
     shape = draw(st.sampled_from(sorted(AXES)))
     singles = [a for a in AXES[shape] if isinstance(a, int)]
     axis = draw(st.sampled_from(singles if name in CLASS_LOSSES else list(AXES[shape])))

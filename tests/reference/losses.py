@@ -1,46 +1,36 @@
-"""The losses by name: one loop over the samples, one over the elements of each.
+"""Losses of the catalogue over any axis, with weights, masks and reductions: one loop over the samples.
 
 Elementwise losses average over `axis`, the two roots take the root of that average, class losses sum over it.
 """
 
-import math
-from collections.abc import Callable, Iterator
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import classification, divergence, regression
+from .catalogue import ENTRIES
+from .catalogue.entry import STEP
+from .information import CONTEXT as mp
 from .reductions import coefficients, from_left, reduce
-from .scalars import total
 
 Array = NDArray[np.float64]
 Axis = int | tuple[int, ...] | None
 Index = tuple[int, ...]
-
-#: name -> (value, derivative) of one element
-ELEMENTWISE: dict[str, tuple[Callable[..., float], Callable[..., float]]] = {
-    "mean_squared_error": (regression.squared_error, regression.squared_error_slope),
-    "mean_absolute_error": (regression.absolute_error, regression.absolute_error_slope),
-    "mean_absolute_percentage_error": (regression.percentage_error, regression.percentage_error_slope),
-    "mean_squared_logarithmic_error": (regression.squared_log_error, regression.squared_log_error_slope),
-    "log_cosh": (regression.log_cosh, regression.log_cosh_slope),
-    "huber": (regression.huber, regression.huber_slope),
-    "binary_crossentropy": (classification.binary, classification.binary_slope),
-}
-#: name -> (d, its derivative): the value is sqrt(mean of d^2)
-ROOTS: dict[str, tuple[Callable[..., float], Callable[..., float]]] = {
-    "root_mean_squared_error": (lambda t, p: p - t, lambda t, p: 1.0),
-    "root_mean_squared_logarithmic_error": (regression.log_ratio, regression.log_ratio_slope),
-}
-#: name -> (value, gradient) of one sample's vectors
-CLASS_LOSSES: dict[str, tuple[Callable[..., float], Callable[..., list[float]]]] = {
-    "kl_divergence": (divergence.kl_divergence, divergence.kl_divergence_slope),
-    "categorical_crossentropy": (classification.categorical, classification.categorical_slope),
-    "sparse_categorical_crossentropy": (classification.categorical, classification.categorical_slope),
-}
 SPARSE = "sparse_categorical_crossentropy"
-LOSSES = (*ELEMENTWISE, *ROOTS, *CLASS_LOSSES)
+CLASS_LOSSES = ("kl_divergence", "categorical_crossentropy", SPARSE)
+LOSSES = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+    "log_cosh",
+    "huber",
+    "binary_crossentropy",
+    "root_mean_squared_error",
+    "root_mean_squared_logarithmic_error",
+    *CLASS_LOSSES,
+)
 
 
 def axes(axis: Axis, ndim: int) -> Index:
@@ -50,77 +40,52 @@ def axes(axis: Axis, ndim: int) -> Index:
     return tuple(a % ndim for a in ((axis,) if isinstance(axis, int) else axis))
 
 
-def samples(shape: Index, axis: Axis) -> Iterator[tuple[Index, list[Index]]]:
-    """For each sample: its place among the per-sample values, and the places of its elements in `y_pred`."""
-    inner = axes(axis, len(shape))
-    outer = [a for a in range(len(shape)) if a not in inner]
-    for place in np.ndindex(tuple(shape[a] for a in outer)):
-        elements = []
-        for within in np.ndindex(tuple(shape[a] for a in inner)):
-            index = [0] * len(shape)
-            for a, i in zip(outer, place, strict=True):
-                index[a] = i
-            for a, i in zip(inner, within, strict=True):
-                index[a] = i
-            elements.append(tuple(index))
-        yield place, elements
+def samples(x: ArrayLike, axis: Axis) -> NDArray[Any]:
+    """The elements of each sample along one last axis; the others are those of the per-sample values."""
+    array = np.asarray(x)
+    inner = axes(axis, array.ndim)
+    outer = [a for a in range(array.ndim) if a not in inner]
+    size = int(np.prod([array.shape[a] for a in inner]))
+    return np.transpose(array, (*outer, *inner)).reshape(*(array.shape[a] for a in outer), size)
 
 
 def outer_shape(shape: Index, axis: Axis) -> Index:
-    """The shape of the per-sample values."""
-    inner = axes(axis, len(shape))
-    return tuple(n for a, n in enumerate(shape) if a not in inner)
+    return samples(np.empty(shape), axis).shape[:-1]
 
 
-def targets(name: str, y_true: ArrayLike, place: Index, elements: list[Index]) -> list[float]:
-    """One sample's targets; for integer labels the one-hot vector."""
-    array = np.asarray(y_true)
-    if name == SPARSE:
-        return classification.one_hot(int(array[place]), len(elements))
-    return [float(array[index]) for index in elements]
+def targets(name: str, y_true: ArrayLike, axis: Axis) -> NDArray[Any]:
+    """The target of each sample: its elements, or its label."""
+    return np.asarray(y_true) if name == SPARSE else samples(y_true, axis)
 
 
-def per_sample(name: str, y_true: ArrayLike, y_pred: ArrayLike, *, axis: Axis = -1, **options: Any) -> Array:
-    """One value per sample: mean (or root of the mean) of the elements over `axis`, for class losses their sum."""
-    pred = np.asarray(y_pred)
-    values = np.zeros(outer_shape(pred.shape, axis))
-    for place, elements in samples(pred.shape, axis):
-        t = targets(name, y_true, place, elements)
-        p = [float(pred[index]) for index in elements]
-        if name in CLASS_LOSSES:
-            values[place] = CLASS_LOSSES[name][0](t, p, **options)
-        elif name in ROOTS:
-            root = math.hypot(*(ROOTS[name][0](a, b, **options) for a, b in zip(t, p, strict=True)))
-            values[place] = root / math.sqrt(len(p))
-        else:
-            each = [ELEMENTWISE[name][0](a, b, **options) for a, b in zip(t, p, strict=True)]
-            values[place] = total(each) / len(each)
-    return values
+def value_of(name: str, t: Any, p: list[Any], **options: Any) -> Any:
+    entry = ENTRIES[name][0]
+    t = int(t) if name == SPARSE else [mp.mpf(float(v)) for v in t]
+    if entry.kind == "row":
+        return entry.formula(t, p, **options)
+    return mp.fsum(entry.formula(a, b, **options) for a, b in zip(t, p, strict=True)) / len(p)
 
 
-def per_sample_gradient(name: str, y_true: ArrayLike, y_pred: ArrayLike, *, axis: Axis = -1, **options: Any) -> Array:
-    """The gradient of each sample's value with respect to its own elements, in the shape of `y_pred`.
-
-    Means: slope / n. Roots: d sqrt(mean d^2) = d_i d_i' / (n root), and 0 at the exact fit.
+def slopes(name: str, t: Any, p: list[Any], **options: Any) -> list[Any]:
+    """The derivative of that value by each of its elements: central differences, right to some 25 digits, and 0 where
+    both sides cancel, as at a kink.
     """
-    pred = np.asarray(y_pred)
-    out = np.zeros(pred.shape)
-    for place, elements in samples(pred.shape, axis):
-        t = targets(name, y_true, place, elements)
-        p = [float(pred[index]) for index in elements]
-        n = len(p)
-        if name in CLASS_LOSSES:
-            slopes = CLASS_LOSSES[name][1](t, p, **options)
-        elif name in ROOTS:
-            difference, slope = ROOTS[name]
-            d = [difference(a, b) for a, b in zip(t, p, strict=True)]
-            root = math.hypot(*d) / math.sqrt(n)
-            slopes = [0.0 if root == 0.0 else d[i] / root / n * slope(t[i], p[i]) for i in range(n)]
-        else:
-            slopes = [ELEMENTWISE[name][1](a, b, **options) / n for a, b in zip(t, p, strict=True)]
-        for index, value in zip(elements, slopes, strict=True):
-            out[index] = value
-    return out
+    here, found = value_of(name, t, p, **options), []
+    for k, x in enumerate(p):
+        up, down = (value_of(name, t, [*p[:k], x + s, *p[k + 1 :]], **options) - here for s in (STEP, -STEP))
+        found.append((up - down) / (2 * STEP) if abs(up - down) > 1e-9 * (abs(up) + abs(down)) else mp.mpf(0))
+    return found
+
+
+def exactly(p: NDArray[Any]) -> list[Any]:
+    return [mp.mpf(float(v)) for v in p]
+
+
+@functools.cache
+def exact(name: str, y_true: float, y_pred: float, **options: Any) -> tuple[Any, Any]:
+    """Value and derivative (by `y_pred`) of one element of an elementwise loss, as mpmath numbers."""
+    p = exactly(np.array([y_pred]))
+    return value_of(name, [y_true], p, **options), slopes(name, [y_true], p, **options)[0]
 
 
 def weight_and_mask(
@@ -137,17 +102,14 @@ def weight_and_mask(
 
     The class weight of a label is w[label], that of a target vector sum_k w_k t_k (unsmoothed).
     """
-    pred = np.asarray(y_pred)
-    shape = outer_shape(pred.shape, axis)
-    weights = np.ones(shape) if sample_weight is None else from_left(sample_weight, shape).astype(np.float64)
-    kept = np.ones(shape, dtype=bool) if mask is None else from_left(mask, shape).astype(bool)
-    for place, elements in samples(pred.shape, axis):
-        if ignore_index is not None and int(np.asarray(y_true)[place]) == ignore_index:
-            kept[place] = False
-        if class_weight is not None and kept[place]:
-            t = targets(name, y_true, place, elements)
-            by_class = [float(w) for w in np.asarray(class_weight)]
-            weights[place] *= total([t[k] * by_class[k] for k in range(len(t))])
+    shape, t = outer_shape(np.shape(y_pred), axis), targets(name, y_true, axis)
+    weights = from_left(1.0 if sample_weight is None else sample_weight, shape).astype(np.float64)
+    kept = from_left(True if mask is None else mask, shape).astype(bool)
+    if ignore_index is not None:
+        kept = kept & (t != ignore_index)
+    if class_weight is not None:
+        each = np.asarray(class_weight, dtype=np.float64)
+        weights = weights * np.where(kept, each[np.where(kept, t, 0)] if name == SPARSE else t @ each, 1.0)
     return weights, kept
 
 
@@ -165,9 +127,16 @@ def loss(
     **options: Any,
 ) -> Array:
     """The reduced value of the whole batch (0-d; per sample for `reduction="none"`)."""
-    values = per_sample(name, y_true, y_pred, axis=axis, **options)
     weights, kept = weight_and_mask(name, y_true, y_pred, axis, sample_weight, mask, class_weight, ignore_index)
+    t, p, values = targets(name, y_true, axis), samples(y_pred, axis), np.zeros(kept.shape)
+    for place in np.ndindex(kept.shape):
+        if kept[place]:
+            values[place] = float(value_of(name, t[place], exactly(p[place]), **options))
     return reduce(values, reduction, weights, kept)
+
+
+def per_sample(name: str, y_true: ArrayLike, y_pred: ArrayLike, **options: Any) -> Array:
+    return loss(name, y_true, y_pred, reduction="none", **options)
 
 
 def gradient(
@@ -184,12 +153,12 @@ def gradient(
     **options: Any,
 ) -> Array:
     """The gradient of `loss` (of its sum for `reduction="none"`) with respect to `y_pred`; exactly 0 where masked."""
-    slopes = per_sample_gradient(name, y_true, y_pred, axis=axis, **options)
     weights, kept = weight_and_mask(name, y_true, y_pred, axis, sample_weight, mask, class_weight, ignore_index)
     factors = coefficients(weights.shape, reduction, weights, kept)
-    out = np.zeros(slopes.shape)
-    for place, elements in samples(slopes.shape, axis):
-        for index in elements:
-            if kept[place]:
-                out[index] = factors[place] * slopes[index]
+    t, p, out = targets(name, y_true, axis), samples(y_pred, axis), np.zeros(np.shape(y_pred))
+    where = samples(np.arange(out.size).reshape(out.shape), axis)
+    for place in np.ndindex(kept.shape):
+        if kept[place]:
+            found = slopes(name, t[place], exactly(p[place]), **options)
+            out.flat[where[place]] = [float(factors[place] * x) for x in found]
     return out

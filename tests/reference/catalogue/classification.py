@@ -6,7 +6,7 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
-from .entry import Edge, add
+from .entry import BY_BOTH, ENTRIES, STEP, Edge, add
 
 Number = Any
 Row = list[Any]
@@ -14,18 +14,26 @@ LABELS = np.array([2, 0, 1, 1])
 
 
 def softmax(z: Row) -> Row:
-    """exp(z_k) / sum exp(z_j)."""
     powers = [mp.exp(v) for v in z]
     return [power / mp.fsum(powers) for power in powers]
 
 
 def log(p: Number, epsilon: float) -> Number:
-    """log(max(p, epsilon))."""
-    return mp.log(max(p, mp.mpf(epsilon)))
+    """log(max(p, epsilon)); differences at the floor itself are those of log p."""
+    return mp.log(p if p > epsilon - 2 * STEP else mp.mpf(epsilon))
 
 
-def chance(z: Number) -> Number:
-    """The logistic function."""
+def xlog(x: Number, p: Number, epsilon: float) -> Number:
+    """x log p, 0 log 0 = 0."""
+    return x * log(p, epsilon) if x else mp.mpf(0)
+
+
+def softplus(x: Number) -> Number:
+    """log(1 + exp(x)) = -log(logistic(-x))."""
+    return mp.log1p(mp.exp(x))
+
+
+def logistic(z: Number) -> Number:
     return 1 / (1 + mp.exp(-z))
 
 
@@ -35,45 +43,37 @@ def smoothed(t: Row, s: float) -> Row:
 
 
 def one_hot(label: int, classes: int) -> Row:
-    """1 at the label."""
     return [mp.mpf(k == label) for k in range(classes)]
 
 
 def distribution(p: Row, from_logits: bool, normalize: bool) -> Row:
-    """What the predictions mean."""
     if from_logits:
         return softmax(p)
     return [x / mp.fsum(p) for x in p] if normalize else p
 
 
 def unit(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Targets and predictions in (0, 1), 4 x 3, that do not sum to 1."""
     return rng.uniform(0.1, 0.9, (4, 3)), rng.uniform(0.1, 0.9, (4, 3))
 
 
 def bits(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels 0 and 1, and logits."""
     return np.array([[0.0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 1]]), 3 * rng.normal(size=(4, 3))
 
 
 def soft(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Distributions over 3 classes, and logits."""
     t = rng.uniform(0.1, 0.9, (4, 3))
     return t / t.sum(-1, keepdims=True), 2 * rng.normal(size=(4, 3))
 
 
 def labelled(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels of 3 classes, and logits."""
     return LABELS, 2 * rng.normal(size=(4, 3))
 
 
 def labelled_unit(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels of 3 classes, and numbers in (0, 1)."""
     return LABELS, rng.uniform(0.1, 0.9, (4, 3))
 
 
 def labelled_logs(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels of 3 classes, and log-probabilities."""
     return LABELS, -rng.uniform(0.1, 3.0, (4, 3))
 
 
@@ -81,16 +81,17 @@ def binary_crossentropy(
     t: Number, p: Number, from_logits: bool = False, label_smoothing: float = 0.0, epsilon: float = 1e-7,
     pos_weight: float = 1.0,
 ) -> Number:  # fmt: skip
-    """-w t log p - (1 - t) log(1 - p)."""
     s = mp.mpf(label_smoothing)
     t = t * (1 - s) + s / 2
     if from_logits:
-        p, epsilon = chance(p), 0.0
-    return -mp.mpf(pos_weight) * t * log(p, epsilon) - (1 - t) * log(1 - p, epsilon)
+        return mp.mpf(pos_weight) * t * softplus(-p) + (1 - t) * softplus(p)
+    return -mp.mpf(pos_weight) * xlog(t, p, epsilon) - xlog(1 - t, 1 - p, epsilon)
 
 
+LN2, SOFTPLUS_1, CHANCE_1 = np.log(2), 1.3132616875182228, 0.7310585786300049
+LOGITS = {"from_logits": True}
 WEIGHTED = {"pos_weight": 2.5}
-add("binary_crossentropy", binary_crossentropy, "element", unit,
+add("binary_crossentropy", binary_crossentropy, "element", unit, **BY_BOTH,
     options=({}, WEIGHTED, {"pos_weight": 0.0}, {**WEIGHTED, "label_smoothing": 0.25}))  # fmt: skip
 add(
     "binary_crossentropy", binary_crossentropy, "element", bits,
@@ -103,8 +104,90 @@ add(
         Edge(([[1.0, 0.0]], [[0.0, 0.0]]), [1.5 * np.log(2)], "(2 log 2 + log 2) / 2",
              {"from_logits": True, "pos_weight": 2.0}, [[-0.5, 0.25]]),
         Edge(([[1.0]], [[0.0]]), [2.0 * np.log(1e7)], "the floor", {"pos_weight": 2.0}, [[0.0]]),
+        Edge(([[1.0, 0.0]], [[0.5, 0.75]]), [1.5 * LN2], "log 2 and 2 log 2", {}, [[-1.0, 2.0]]),
+        Edge(([[0.0]], [[1.0]]), [3 * np.log(10)], "the floor of 1 - p", {"epsilon": 1e-3}, [[0.0]]),
+        Edge(([[1.0]], [[1.0]]), [0.0], "0 log 0 = 0", {"epsilon": 0.0}, [[-1.0]]),
+        Edge(([[1.0]], [[0.0]]), [np.inf], "the bare formula", {"epsilon": 0.0}),
+        Edge(([[1.0, 0.0]], [[1.0, 0.0]]), [0.0], "right and certain: nothing is clipped above", {}, [[-0.5, 0.5]]),
+        *(Edge(([[t]] * 4, [[abs(1 - t - p)] for p in (0.0, 0.0625, 0.125, 0.5)]), [3 * LN2, 3 * LN2, 3 * LN2, LN2],
+               "p and 1 - p have a floor of 1/8 each, with slope 0 below it", {"epsilon": 0.125},
+               [[0.0], [0.0], [8 * (1 - 2 * t)], [2 * (1 - 2 * t)]]) for t in (0.0, 1.0)),
+        *(Edge(([[t]], [[np.inf]]), [value], "certain", LOGITS) for t, value in ((1.0, 0.0), (0.0, np.inf))),
+        Edge(([[1.0]], [[0.25]]), [1.5 * LN2 + 0.25 * np.log(4 / 3)], "3/4 of log 4, 1/4 of log 4/3",
+             {"label_smoothing": 0.5}, [[-3 + 1 / 3]]),
+        Edge(([[0.0]], [[-40.0]]), [float(mp.exp(-40))], "log1p(e^-40): the tail", {"from_logits": True}),
     ),
 )  # fmt: skip
+
+
+def categorical_crossentropy(
+    t: Row, p: Row, from_logits: bool = False, label_smoothing: float = 0.0, epsilon: float = 1e-7,
+    normalize: bool = False,
+) -> Number:  # fmt: skip
+    q, floor = distribution(p, from_logits, normalize), 0.0 if from_logits else epsilon
+    return -mp.fsum(xlog(x, y, floor) for x, y in zip(smoothed(t, label_smoothing), q, strict=True))
+
+
+def sparse_categorical_crossentropy(t: int, p: Row, **options: Any) -> Number:
+    return categorical_crossentropy(one_hot(t, len(p)), p, **options)
+
+
+FLOOR = 7 * np.log(10)
+SMOOTHED = {"label_smoothing": 0.3}
+OF_CHANCES = ({}, {"epsilon": 0.0}, {"epsilon": 0.3}, {"normalize": True}, {"epsilon": 0.0, **SMOOTHED},
+              {"normalize": True, **SMOOTHED})  # fmt: skip
+add(
+    "categorical_crossentropy",
+    categorical_crossentropy,
+    "row",
+    unit,
+    **BY_BOTH,
+    options=OF_CHANCES,
+    edges=(
+        Edge(([[0.5, 0.5]], [[2.0, 6.0]]), [np.log(16 / 3) / 2], "1/4 and 3/4", {"normalize": True}),
+        Edge(([[1.0, 1.0, 0.0]], [[1.0, 2.0, 3.0]]), [3.8152119288887612], "rosetta, section 4: 3.8152", LOGITS),
+        Edge(
+            ([[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5]] * 2), [LN2, 2 * LN2], "weights of 1 and 2", {"class_weight": (1, 3)}
+        ),
+        Edge(
+            ([[0.25, 0.75, 0.0]], [[1.0, 2.0, -np.inf]]),
+            [SOFTPLUS_1 - 0.75],
+            "a class ruled out: log(1 + e) - 0.75",
+            LOGITS,
+            [[0.75 - CHANCE_1, CHANCE_1 - 0.75, 0.0]],
+        ),
+    ),
+)
+add("categorical_crossentropy", categorical_crossentropy, "row", soft, options=(LOGITS, {**LOGITS, **SMOOTHED}))
+add("sparse_categorical_crossentropy", sparse_categorical_crossentropy, "row", labelled_unit, options=OF_CHANCES)
+add("sparse_categorical_crossentropy", sparse_categorical_crossentropy, "row", labelled,
+    options=(LOGITS, {**LOGITS, **SMOOTHED}), edges=(
+        Edge(([1, 1, 0], [[0.5, 0.5]] * 3), [3 * LN2, 3 * LN2, 0.0], "weights of 1 and 3, a label ignored",
+             {"class_weight": (1, 3), "ignore_index": 0}),
+        Edge(([0], [[1.0, 2.0, -np.inf]]), [SOFTPLUS_1], "a class ruled out", LOGITS, [[-CHANCE_1, CHANCE_1, 0.0]]),
+        *(Edge(([0], [[3.1 * scale, 3.0, 3.0]]), [loss], "log1p(2 exp(3 - 3.1 scale)): issue 3, item 6", LOGITS)
+          for scale, loss in ((1, 1.0330687599495758), (2, 0.0783715347709484))),
+    ))  # fmt: skip
+for name, of_first, of_second in (
+    ("categorical_crossentropy", [[1.0, 0.0]], [[0.0, 1.0]]), ("sparse_categorical_crossentropy", [0], [1]),
+):  # fmt: skip
+    first: Any = of_first
+    second: Any = of_second
+    ENTRIES[name][0].edges += (
+        Edge((second, [[0.5, 0.5]]), [LN2], "log 2", {}, [[0.0, -2.0]]),
+        Edge((second, [[0.2, 0.2]]), [np.log(5)], "rosetta, section 4: torch's nll_loss of log p", {}, [[0.0, -5.0]]),
+        Edge((second, [[0.2, 0.2]]), [LN2], "and Keras'", {"normalize": True}, [[2.5, -2.5]]),
+        Edge((first, [[0.0, 1.0]]), [FLOOR], "the floor", {}, [[0.0, 0.0]]),
+        Edge((first, [[0.125, 0.0]]), [3 * LN2], "at the floor", {"epsilon": 0.125}, [[-8.0, 0.0]]),
+        Edge((first, [[0.0625, 0.0]]), [3 * LN2], "below it", {"epsilon": 0.125}, [[0.0, 0.0]]),
+        Edge((first, [[1.0, 0.0]]), [0.0], "right and certain: nothing is clipped above", {}, [[-1.0, 0.0]]),
+        Edge((first, [[1e-6, 1.0]]), [6 * np.log(10)], "nor below, above the floor", {}, [[-1e6, 0.0]]),
+        Edge((first, [[0.0, 1.0]]), [np.inf], "the bare formula", {"epsilon": 0.0}),
+        Edge((first, [[1e4, -1e4]]), [0.0], "right and certain", LOGITS, [[0.0, 0.0]]),
+        Edge((second, [[1e4, -1e4]]), [2e4], "wrong and certain", LOGITS, [[1.0, -1.0]]),
+        Edge((first, [[0.0, float(mp.log(3))]]), [0.75 * np.log(4) + 0.25 * np.log(4 / 3)],
+             "targets 3/4, 1/4; softmax 1/4, 3/4", {**LOGITS, "label_smoothing": 0.5}, [[-0.5, 0.5]]),
+    )  # fmt: skip
 
 
 def binary_focal_crossentropy(
@@ -114,14 +197,13 @@ def binary_focal_crossentropy(
     """Lin et al. 2017, eq. 5: alpha_t (1 - p_t)^gamma CE, soft targets as in Keras and Optax."""
     s = mp.mpf(label_smoothing)
     t = t * (1 - s) + s / 2
-    p = chance(p) if from_logits else p
+    p = logistic(p) if from_logits else p
     p_t = t * p + (1 - t) * (1 - p)
     alpha_t = 1 if alpha is None else t * mp.mpf(alpha) + (1 - t) * (1 - mp.mpf(alpha))
     floor = 0.0 if from_logits else epsilon
     return alpha_t * (1 - p_t) ** mp.mpf(gamma) * (-t * log(p, floor) - (1 - t) * log(1 - p, floor))
 
 
-LOGITS = {"from_logits": True}
 add("binary_focal_crossentropy", binary_focal_crossentropy, "element", unit, options=(
     {}, {"gamma": 0.0}, {"gamma": 0.5}, {"alpha": 0.25}, {"label_smoothing": 0.25, "alpha": 0.75}, {"epsilon": 0.0},
     {**LOGITS, "gamma": 1.5}), edges=(
@@ -160,7 +242,6 @@ def categorical_focal_crossentropy(
 
 
 def sparse_categorical_focal_crossentropy(t: int, p: Row, **options: Any) -> Number:
-    """The same of one-hot targets."""
     return categorical_focal_crossentropy(one_hot(t, len(p)), p, **options)
 
 
@@ -196,7 +277,6 @@ add("sparse_categorical_focal_crossentropy", sparse_categorical_focal_crossentro
 
 
 def nll(t: int, p: Row) -> Number:
-    """-x_y."""
     return -p[t]
 
 
@@ -210,7 +290,6 @@ add("nll", nll, "row", labelled_logs, edges=(
 
 
 def generalized_cross_entropy(t: int, p: Row, q: float = 0.7, from_logits: bool = False) -> Number:
-    """(1 - p_y^q) / q."""
     return (1 - distribution(p, from_logits, False)[t] ** mp.mpf(q)) / mp.mpf(q)
 
 
@@ -244,7 +323,6 @@ def poly_cross_entropy(
 
 
 def sparse_poly_cross_entropy(t: int, p: Row, **options: Any) -> Number:
-    """The same of one-hot targets."""
     return poly_cross_entropy(one_hot(t, len(p)), p, **options)
 
 

@@ -14,8 +14,7 @@ SAME = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
 UNIT = {"temperature": 1.0}
 
 
-def split(labels: list[int], i: int) -> tuple[list[int], list[int]]:
-    """The positives and the negatives of an anchor."""
+def positives_and_negatives(labels: list[int], i: int) -> tuple[list[int], list[int]]:
     others = [j for j in range(len(labels)) if j != i]
     return [j for j in others if labels[j] == labels[i]], [j for j in others if labels[j] != labels[i]]
 
@@ -26,7 +25,7 @@ def ntxent(labels: list[int], x: list[Vector], temperature: float = 0.07) -> tup
     values = [[mp.mpf(0)] * size for _ in x]
     counts = [[mp.mpf(0)] * size for _ in x]
     for i in range(size):
-        positives, negatives = split(labels, i)
+        positives, negatives = positives_and_negatives(labels, i)
         for p in positives:
             own = mp.exp(cosine(x[i], x[p]) / tau)
             below = own + mp.fsum(mp.exp(cosine(x[i], x[n]) / tau) for n in negatives)
@@ -61,7 +60,6 @@ add(
 
 
 def info_nce(x1: list[Vector], x2: list[Vector], temperature: float = 0.07, symmetric: bool = False) -> list[Number]:
-    """Oord et al. 2018, row by row."""
     tau, size, values = mp.mpf(temperature), len(x1), []
     for i in range(size):
         own = mp.exp(cosine(x1[i], x2[i]) / tau)
@@ -101,7 +99,7 @@ def multi_similarity(
     """Wang et al. 2019, anchor by anchor, of all pairs."""
     a, b, lam, values = mp.mpf(alpha), mp.mpf(beta), mp.mpf(base), []
     for i in range(len(x)):
-        positives, negatives = split(labels, i)
+        positives, negatives = positives_and_negatives(labels, i)
         pull = mp.log(1 + mp.fsum(mp.exp(-a * (cosine(x[i], x[p]) - lam)) for p in positives)) / a
         push = mp.log(1 + mp.fsum(mp.exp(b * (cosine(x[i], x[n]) - lam)) for n in negatives)) / b
         values.append(pull + push)
@@ -134,7 +132,7 @@ def circle(
     g, m, values, counts = mp.mpf(gamma), mp.mpf(margin), [], []
     held = [[mp.nint(v * 2**20) / 2**20 for v in row] for row in x] if detach else x
     for i in range(len(x)):
-        positives, negatives = split(labels, i)
+        positives, negatives = positives_and_negatives(labels, i)
         pull = push = mp.mpf(0)
         for p in positives:
             weight = max(mp.mpf(0), 1 + m - cosine(held[i], held[p]))
@@ -148,7 +146,6 @@ def circle(
 
 
 def few_digits(rng: np.random.Generator) -> tuple[Any, ...]:
-    """A batch of multiples of 2^-12."""
     labels, x = batch(rng)
     return labels, np.round(x * 4096) / 4096
 

@@ -7,37 +7,29 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
-from .entry import Edge, add
+from .classification import xlog
+from .entry import BY_BOTH, Edge, add
 
 Vector = list[Any]
 NAN, INF = np.nan, np.inf
 
 
 def distributions(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Two of three outcomes each, 4 x 3; none below 0.02."""
     t, p = rng.uniform(0.1, 1.0, (2, 4, 3))
     return t / t.sum(-1, keepdims=True), p / p.sum(-1, keepdims=True)
 
 
 def amounts(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Positive, of any sum, 4 x 3."""
     t, p = rng.uniform(0.1, 3.0, (2, 4, 3))
     return t, p
 
 
 def logarithms_of(inputs: Any, of_target: bool, of_prediction: bool) -> Any:
-    """The same inputs, one or both as logarithms."""
-
     def make(rng: np.random.Generator) -> tuple[Any, Any]:
         t, p = inputs(rng)
         return np.log(t) if of_target else t, np.log(p) if of_prediction else p
 
     return make
-
-
-def xlog(x: Any, y: Any, epsilon: float) -> Any:
-    """x log y, y not below epsilon; 0 log 0 = 0."""
-    return mp.mpf(0) if x == 0 else x * mp.log(max(y, mp.mpf(epsilon)))
 
 
 def floors(epsilon: float, log_input: bool, log_target: bool) -> tuple[float, float]:
@@ -46,7 +38,6 @@ def floors(epsilon: float, log_input: bool, log_target: bool) -> tuple[float, fl
 
 
 def plain(t: Vector, p: Vector, log_input: bool, log_target: bool) -> tuple[Vector, Vector]:
-    """Both as numbers, no logarithms."""
     return [mp.exp(x) for x in t] if log_target else t, [mp.exp(x) for x in p] if log_input else p
 
 
@@ -58,7 +49,6 @@ def kl_divergence(
     log_input: bool = False,
     log_target: bool = False,
 ) -> Any:
-    """Kullback & Leibler 1951."""
     t, p = plain(t, p, log_input, log_target)
     if normalize:
         t, p = [x / mp.fsum(t) for x in t], [x / mp.fsum(p) for x in p]
@@ -69,7 +59,6 @@ def kl_divergence(
 def generalized_kl(
     t: Vector, p: Vector, epsilon: float = 1e-7, log_input: bool = False, log_target: bool = False
 ) -> Any:
-    """Lee & Seung 2001."""
     t, p = plain(t, p, log_input, log_target)
     of_t, of_p = floors(epsilon, log_input, log_target)
     return mp.fsum(xlog(a, a, of_t) - xlog(a, b, of_p) - a + b for a, b in zip(t, p, strict=True))
@@ -103,11 +92,20 @@ add(
     "row",
     distributions,
     options=({}, {"epsilon": 0.25}, {"epsilon": 0.0}, {"normalize": True}),
+    **BY_BOTH,
     edges=(
         Edge((ONE, HALVES), [LN2], "1 log 2", gradient=[[-2.0, 0.0]]),
         Edge((ONE, HALVES), [LN2], "without a floor", {"epsilon": 0.0}, gradient=[[-2.0, 0.0]]),
         Edge((ONE, ONE), [0.0], "0 log 0 = 0", {"epsilon": 0.0}, gradient=[[-1.0, 0.0]]),
         Edge(([[0.0, 1.0]], ONE), [-LN_FLOOR], "Keras: 16.118", gradient=[[0.0, 0.0]]),
+        Edge(([[0.0, 1.0]], ONE), [INF], "the bare formula", {"epsilon": 0.0}),
+        *(
+            Edge((ONE, [[p, 0.0]]), [3 * LN2], "a floor of 1/8", {"epsilon": 0.125}, [[slope, 0.0]])
+            for p, slope in ((0.0, 0.0), (0.0625, 0.0), (0.125, -8.0))
+        ),
+        Edge(([[0.5, 0.5, 0.0, 0.0]], [[0.25] * 4]), [LN2], "1 bit (issue 3, item 6)", gradient=[[-2, -2, 0, 0]]),
+        Edge(([[0.2, 0.2]], [[0.4, 0.4]]), [-0.4 * LN2], "nothing is renormalised", gradient=[[-0.5, -0.5]]),
+        Edge(([[2.0, 2.0]], [[0.1, 0.3]]), [0.5 * math.log(4 / 3)], "1/2, 1/2; 1/4, 3/4", {"normalize": True}),
     ),
 )
 add(

@@ -12,13 +12,11 @@ Number = Any
 Vector = list[Number]
 
 
-def distance(a: Vector, b: Vector) -> Number:
-    """The Euclidean distance."""
+def euclidean(a: Vector, b: Vector) -> Number:
     return mp.sqrt(mp.fsum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
 
 
 def cosine(a: Vector, b: Vector) -> Number:
-    """The cosine of the angle between two vectors."""
     dot = mp.fsum(x * y for x, y in zip(a, b, strict=True))
     return dot / mp.sqrt(mp.fsum(x * x for x in a)) / mp.sqrt(mp.fsum(y * y for y in b))
 
@@ -34,10 +32,9 @@ def given_pairs(rng: np.random.Generator) -> tuple[Any, ...]:
 
 
 def contrastive(t: Vector, x1: list[Vector], x2: list[Vector], margin: float = 1.0) -> list[Number]:
-    """Half the squared distance, or half the square of what is missing to the margin."""
     values = []
     for label, a, b in zip(t, x1, x2, strict=True):
-        d = distance(a, b)
+        d = euclidean(a, b)
         values.append(label * d**2 / 2 + (1 - label) * max(mp.mpf(0), margin - d) ** 2 / 2)
     return values
 
@@ -114,7 +111,6 @@ def triplet_margin(
     epsilon: float = 0.0,
     epsilon_in: str = "difference",
 ) -> list[Number]:
-    """Balntas et al. 2016, triplet by triplet."""
     eps = (epsilon, 0.0) if epsilon_in == "difference" else (0.0, epsilon)
     values = []
     for a, p, n in zip(anchor, positive, negative, strict=True):
@@ -170,7 +166,6 @@ add(
 
 
 def cosine_embedding(t: Vector, x1: list[Vector], x2: list[Vector], margin: float = 0.0) -> list[Number]:
-    """One minus the cosine, or what it has above the margin."""
     values = []
     for label, a, b in zip(t, x1, x2, strict=True):
         c = cosine(a, b)
@@ -179,7 +174,6 @@ def cosine_embedding(t: Vector, x1: list[Vector], x2: list[Vector], margin: floa
 
 
 def given_directions(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Pairs with cosines on both sides of the margins."""
     x1, noise = rng.normal(size=(2, 5, 3))
     return x1, np.array([[1.0], [3.0], [-1.0], [0.2], [1.0]]) * x1 + 0.7 * noise
 

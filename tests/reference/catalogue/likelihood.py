@@ -13,24 +13,20 @@ Number = Any
 
 
 def counts_and_rates(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Counts with zeros, as floats, and rates, 4 x 3."""
     return rng.poisson(2.0, (4, 3)).astype(np.float64), rng.uniform(0.2, 5.0, (4, 3))
 
 
 def counts_and_logarithms(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Counts with zeros, as floats, and logarithms of rates, 4 x 3."""
     return rng.poisson(2.0, (4, 3)).astype(np.float64), rng.normal(size=(4, 3))
 
 
 def amounts_and_means(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Amounts, some of them 0, and positive means, 4 x 3."""
     t = rng.uniform(0.2, 5.0, (4, 3))
     t[::2, 0] = 0.0
     return t, rng.uniform(0.2, 5.0, (4, 3))
 
 
 def poisson(t: Number, p: Number, epsilon: float = 1e-7) -> Number:
-    """Keras: p - t log(p + epsilon)."""
     return p - t * mp.log(p + mp.mpf(epsilon))
 
 
@@ -97,6 +93,8 @@ add(
         Edge(([np.nan], [1.0]), np.nan, "nan is not hidden", {"full": True, "stirling": True}),
     ),
 )
+add("poisson_nll", poisson_nll, "element", counts_and_logarithms, options=({"full": True},), wrt=("y_true",),
+    positions=(0,))  # fmt: skip
 add(
     "poisson_nll",
     poisson_nll,

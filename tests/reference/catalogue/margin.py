@@ -15,47 +15,38 @@ SIGNS = np.array([[-1.0, 1, 1], [1, -1, -1], [-1, -1, 1], [1, 1, 1]])
 
 
 def signs(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Targets -1 and 1, and scores."""
     return SIGNS, 2 * rng.normal(size=(4, 3))
 
 
 def bits(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Labels 0 and 1, and scores."""
     return (SIGNS + 1) / 2, 2 * rng.normal(size=(4, 3))
 
 
 def distances(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Targets -1 and 1, and distances."""
     return SIGNS, rng.uniform(0.1, 3.0, (4, 3))
 
 
 def sign(t: Number, labels: str) -> Number:
-    """-1 or 1."""
     return t if labels == "+-1" else 1 if t == 1 else -1
 
 
 def hinge(t: Number, z: Number, labels: str = "+-1") -> Number:
-    """max(0, 1 - t z)."""
     return max(mp.mpf(0), 1 - sign(t, labels) * z)
 
 
 def squared_hinge(t: Number, z: Number, labels: str = "+-1") -> Number:
-    """Its square."""
     return hinge(t, z, labels) ** 2
 
 
 def perceptron(t: Number, z: Number, labels: str = "+-1") -> Number:
-    """max(0, -t z)."""
     return max(mp.mpf(0), -sign(t, labels) * z)
 
 
 def soft_margin(t: Number, z: Number, labels: str = "+-1") -> Number:
-    """log(1 + exp(-t z))."""
     return mp.log(1 + mp.exp(-sign(t, labels) * z))
 
 
 def hinge_embedding(t: Number, d: Number, margin: float = 1.0, labels: str = "+-1") -> Number:
-    """d for similar pairs, max(0, margin - d) for others."""
     return d if sign(t, labels) == 1 else max(mp.mpf(0), mp.mpf(margin) - d)
 
 
@@ -105,12 +96,10 @@ def multiclass_hinge(y: int, z: Row, keras: bool = False) -> Number:
 
 
 def categorical_hinge(t: Row, z: Row, keras: bool = False) -> Number:
-    """The same of one-hot targets."""
     return multiclass_hinge([x == 1 for x in t].index(True), z, keras)
 
 
 def one_hot(rng: np.random.Generator) -> tuple[Any, Any]:
-    """One-hot targets, and scores."""
     labels, z = labelled(rng)
     return np.eye(3)[labels], z
 
@@ -148,7 +137,6 @@ add("multi_margin", multi_margin, "row", labelled, options=({}, {"power": 2}, {"
 
 
 def multiclass_perceptron(y: int, z: Row) -> Number:
-    """max_j z_j - z_y."""
     return max(z) - z[y]
 
 
@@ -161,7 +149,6 @@ add("multiclass_perceptron", multiclass_perceptron, "row", labelled, edges=(
 
 
 def multilabel_soft_margin(t: Number, z: Number) -> Number:
-    """-t log s(z) - (1 - t) log s(-z), averaged over the classes."""
     return t * mp.log(1 + mp.exp(-z)) + (1 - t) * mp.log(1 + mp.exp(z))
 
 
@@ -179,7 +166,6 @@ def multilabel_margin(y: list[int], z: Row) -> Number:
 
 
 def label_sets(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Class numbers padded with -1, and scores."""
     return np.array([[2, -1, -1], [0, 1, -1], [-1, 0, 1], [1, -1, 0]]), 2 * rng.normal(size=(4, 3))
 
 

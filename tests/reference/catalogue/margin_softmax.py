@@ -15,23 +15,19 @@ Vector = list[Number]
 WRT = {"wrt": ("features", "weight"), "positions": (1, 2)}
 
 
-def probability(logits: Vector, k: int) -> Number:
-    """The softmax."""
+def softmax_of(logits: Vector, k: int) -> Number:
     return mp.exp(logits[k]) / mp.fsum(mp.exp(z) for z in logits)
 
 
 def dot(a: Vector, b: Vector) -> Number:
-    """The inner product."""
     return mp.fsum(x * y for x, y in zip(a, b, strict=True))
 
 
 def length(a: Vector) -> Number:
-    """The Euclidean norm."""
     return mp.sqrt(dot(a, a))
 
 
 def layer(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Five samples, four classes, three features, a bias."""
     return (
         np.array([2, 0, 3, 0, 1]),
         rng.normal(size=(5, 3)),
@@ -41,7 +37,6 @@ def layer(rng: np.random.Generator) -> tuple[Any, ...]:
 
 
 def sequences(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Two sequences of three; no bias."""
     return np.array([[2, 0, 1], [1, 1, 0]]), rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 4)), None
 
 
@@ -53,7 +48,6 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     ignore_index: int | None = None,
 ) -> tuple[Any, Any]:
-    """The cross entropy of smoothed one-hot targets and the softmax of the layer."""
     if isinstance(labels, list):
         rows = zip(labels, x, strict=True)
         each = [linear_cross_entropy(a, b, weight, bias, label_smoothing, ignore_index) for a, b in rows]
@@ -63,7 +57,7 @@ def linear_cross_entropy(
     s, classes = mp.mpf(label_smoothing), len(weight)
     logits = [dot(x, w) + (bias[k] if bias else 0) for k, w in enumerate(weight)]
     targets = [s / classes + (1 - s if k == labels else 0) for k in range(classes)]
-    return -mp.fsum(t * mp.log(probability(logits, k)) for k, t in enumerate(targets)), mp.mpf(1)
+    return -mp.fsum(t * mp.log(softmax_of(logits, k)) for k, t in enumerate(targets)), mp.mpf(1)
 
 
 add(
@@ -110,8 +104,7 @@ def near(rng: np.random.Generator) -> tuple[Any, ...]:
 
 
 def softmax_loss(labels: list[int], logits: list[Vector]) -> Vector:
-    """Minus the logarithm of the probability of the label."""
-    return [-mp.log(probability(z, y)) for y, z in zip(labels, logits, strict=True)]
+    return [-mp.log(softmax_of(z, y)) for y, z in zip(labels, logits, strict=True)]
 
 
 def arcface(
@@ -172,7 +165,6 @@ add("arcface", arcface, "batch", near, options=({"scale": 2.0},), **WRT)
 def cosface(
     labels: list[int], x: list[Vector], weight: list[Vector], scale: float = 64.0, margin: float = 0.35
 ) -> Vector:
-    """Wang et al. 2018."""
     return softmax_loss(
         labels,
         [

@@ -23,7 +23,6 @@ def margin_ranking(t: list[Any], x1: list[Any], x2: list[Any], margin: float = 0
 
 
 def signed_pairs(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Some in the right order, and some not."""
     return np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]]), rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
-from .embedding import cosine, distance
+from .embedding import cosine, euclidean
 from .entry import Edge, add
 from .margin_softmax import TWO, WRT, log1pexp
 
@@ -16,12 +16,10 @@ Vector = list[Number]
 
 
 def scattered(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Six samples of three out of four classes."""
     return np.array([2, 0, 2, 0, 1, 0]), rng.normal(size=(6, 3)), rng.normal(size=(4, 3))
 
 
 def normalised(a: Vector) -> Vector:
-    """Divided by its length."""
     size = mp.sqrt(mp.fsum(v * v for v in a))
     return [v / size for v in a]
 
@@ -32,7 +30,7 @@ def proxy_nca(
     """Movshovitz-Attias et al. 2017, distance by distance."""
     values = []
     for y, a in zip(labels, x, strict=True):
-        near = [mp.exp(-scale * distance(normalised(a), normalised(p)) ** 2) for p in proxies]
+        near = [mp.exp(-scale * euclidean(normalised(a), normalised(p)) ** 2) for p in proxies]
         below = mp.fsum(e for z, e in enumerate(near) if plus or z != y)
         values.append(-mp.log(near[y] / below))
     return values

@@ -6,28 +6,21 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
+from .classification import softmax
 from .entry import Edge, add
 
 Number = Any
 
 
 def lists(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Three lists of five items, relevances with ties."""
     return rng.integers(0, 3, size=(3, 5)).astype(np.float64), 2 * rng.normal(size=(3, 5))
 
 
 def real_lists(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Relevances that are any real numbers."""
     return rng.normal(size=(3, 5)), 2 * rng.normal(size=(3, 5))
 
 
-def columns(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Lists along the middle axis."""
-    return rng.integers(0, 3, size=(2, 4, 3)).astype(np.float64), rng.normal(size=(2, 4, 3))
-
-
 def with_a_tied_list(rng: np.random.Generator) -> tuple[Any, Any]:
-    """The same, and one list all of whose items are as relevant."""
     t, z = lists(rng)
     t[1] = 2.0
     return t, z
@@ -47,33 +40,13 @@ def ranknet(t: list[Number], z: list[Number], pairs: str = "mean") -> tuple[Numb
     return mp.fsum(found) / (len(found) if pairs == "mean" else 1), mp.mpf(1)
 
 
-def softmax(x: list[Number]) -> list[Number]:
-    """exp(x_i) / sum of exp(x_k)."""
-    e = [mp.exp(item) for item in x]
-    total = mp.fsum(e)
-    return [item / total for item in e]
-
-
 def listnet(t: list[Number], z: list[Number]) -> Number:
     """The cross entropy of both lists' top one probabilities."""
     return -mp.fsum(a * mp.log(b) for a, b in zip(softmax(t), softmax(z), strict=True))
 
 
 def ranking_softmax(t: list[Number], z: list[Number]) -> Number:
-    """The cross entropy of t and softmax(z)."""
     return -mp.fsum(a * mp.log(b) for a, b in zip(t, softmax(z), strict=True))
-
-
-def along_middle(row: Any) -> Any:
-    """A formula of lists, of arrays whose lists run along axis 1 of 3."""
-
-    def batch(t: Any, z: Any, axis: int = 1, **options: Any) -> Any:
-        return [
-            [row([x[k] for x in a], [x[k] for x in b], **options) for k in range(len(a[0]))]
-            for a, b in zip(t, z, strict=True)
-        ]
-
-    return batch
 
 
 LOG2, SOFTPLUS_1, SIGMOID_1 = 0.6931471805599453, 1.3132616875182228, 0.7310585786300049
@@ -105,13 +78,6 @@ add(
 )  # fmt: skip
 add("ranknet", ranknet, "row", with_a_tied_list, options=({}, {"pairs": "sum"}))
 add(
-    "ranknet",
-    along_middle(lambda *rows, **options: ranknet(*rows, **options)[0]),
-    "batch",
-    columns,
-    options=({"axis": 1}, {"axis": 1, "pairs": "sum"}),
-)
-add(
     "listnet",
     listnet,
     "row",
@@ -128,7 +94,6 @@ add(
         Edge(([[0.0, float("nan")]], [[1.0, 1.0]]), [float("nan")], "a relevance of nan"),
     ),
 )  # fmt: skip
-add("listnet", along_middle(listnet), "batch", columns, options=({"axis": 1},))
 add(
     "ranking_softmax",
     ranking_softmax,
@@ -142,4 +107,3 @@ add(
         Edge(([[1.0, 0.0]], [[2.0, float("nan")]]), [float("nan")], "a score of nan"),
     ),
 )  # fmt: skip
-add("ranking_softmax", along_middle(ranking_softmax), "batch", columns, options=({"axis": 1},))

@@ -19,8 +19,7 @@ def views(rng: np.random.Generator) -> tuple[Any, ...]:
     return x1, x1 + 0.3 * rng.normal(size=(6, 3))
 
 
-def column(x: list[Vector], j: int) -> Vector:
-    """One feature of all samples, less its mean."""
+def centered_column(x: list[Vector], j: int) -> Vector:
     values = [row[j] for row in x]
     mean = mp.fsum(values) / len(values)
     return [v - mean for v in values]
@@ -31,7 +30,7 @@ def barlow_twins(x1: list[Vector], x2: list[Vector], off_diagonal: float = 0.005
     n, features, total = len(x1), range(len(x1[0])), mp.mpf(0)
     for i in features:
         for j in features:
-            a, b = column(x1, i), column(x2, j)
+            a, b = centered_column(x1, i), centered_column(x2, j)
             deviations = [mp.sqrt(mp.fsum(v * v for v in c) / n + mp.mpf("1e-5")) for c in (a, b)]
             c = mp.fsum(v * w for v, w in zip(a, b, strict=True)) / n / deviations[0] / deviations[1]
             total += (1 - c) ** 2 if i == j else mp.mpf(off_diagonal) * c**2
@@ -74,7 +73,7 @@ def vicreg(
     apart = mp.fsum((a - b) ** 2 for r, s in zip(x1, x2, strict=True) for a, b in zip(r, s, strict=True)) / (n * d)
     total = mp.mpf(invariance) * apart
     for x in (x1, x2):
-        columns = [column(x, j) for j in range(d)]
+        columns = [centered_column(x, j) for j in range(d)]
         cov = [[mp.fsum(v * w for v, w in zip(a, b, strict=True)) / (n - 1) for b in columns] for a in columns]
         short = [max(mp.mpf(0), 1 - mp.sqrt(cov[j][j] + mp.mpf("1e-4"))) for j in range(d)]
         total += mp.mpf(variance) * mp.fsum(short) / d / 2

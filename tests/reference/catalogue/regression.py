@@ -1,23 +1,166 @@
 """Losses of real numbers."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from reference.information import CONTEXT as mp
 
-from .entry import Edge, add
+from .entry import BY_BOTH, Edge, add
 
 Number = Any
 
 
 def reals(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Targets and predictions, 4 x 3."""
     return rng.normal(size=(4, 3)), 2 * rng.normal(size=(4, 3))
 
 
+def above_minus_one(rng: np.random.Generator) -> tuple[Any, Any]:
+    return rng.uniform(-0.5, 4.0, (4, 3)), rng.uniform(-0.5, 4.0, (4, 3))
+
+
+def squared_error(t: Number, p: Number) -> Number:
+    return (p - t) ** 2
+
+
+def absolute_error(t: Number, p: Number) -> Number:
+    return abs(p - t)
+
+
+def percentage_error(t: Number, p: Number, epsilon: float = 1e-7) -> Number:
+    """100 |p - t| / max(|t|, epsilon), in percent (Keras)."""
+    return 100 * abs(p - t) / max(abs(t), mp.mpf(epsilon))
+
+
+def squared_log_error(t: Number, p: Number) -> Number:
+    return (mp.log1p(p) - mp.log1p(t)) ** 2
+
+
+def log_cosh(t: Number, p: Number) -> Number:
+    return mp.log(mp.cosh(p - t))
+
+
+def huber(t: Number, p: Number, delta: float = 1.0) -> Number:
+    """Huber 1964: e^2 / 2 where |e| <= delta, delta (|e| - delta / 2) beyond."""
+    e, delta = abs(p - t), mp.mpf(delta)
+    return e**2 / 2 if e <= delta else delta * (e - delta / 2)
+
+
+def root_of_the_mean(element: Callable[[Number, Number], Number]) -> Callable[[list[Number], list[Number]], Number]:
+    return lambda t, p: mp.sqrt(mp.fsum(element(a, b) for a, b in zip(t, p, strict=True)) / len(p))
+
+
+NOTES = [1.0, 2.0, 3.0, 100.0]
+FAR, NEAR = (NOTES, [1.0, 2.0, 3.0, 110.0]), (NOTES, [2.0, 3.0, 4.0, 100.0])
+"""The notes' example: one guess is off by 10 at the 100, the other by 1 at each of the three small ones."""
+
+
+def of_the_notes(far: float, near: float) -> tuple[Edge, Edge]:
+    return Edge(FAR, far, "off by 10 at 100"), Edge(NEAR, near, "off by 1 at 1, 2 and 3")
+
+
+add(
+    "mean_squared_error",
+    squared_error,
+    "element",
+    reals,
+    edges=(
+        *of_the_notes(25.0, 0.75),
+        Edge(([[0.0, 0.0]], [[3.0, -1.0]]), [5.0], "(9 + 1) / 2", gradient=[[3.0, -1.0]]),
+    ),
+    **BY_BOTH,
+)
+add(
+    "mean_absolute_error",
+    absolute_error,
+    "element",
+    reals,
+    edges=(
+        *of_the_notes(2.5, 0.75),
+        Edge(([[0.0, 0.0]], [[0.0, -4.0]]), [2.0], "0 at the kink", gradient=[[0.0, -0.5]]),
+    ),
+    **BY_BOTH,
+)
+add(
+    "mean_absolute_percentage_error",
+    percentage_error,
+    "element",
+    reals,
+    options=({}, {"epsilon": 0.5}),
+    edges=(
+        *of_the_notes(2.5, 100 * (1 + 1 / 2 + 1 / 3) / 4),
+        Edge(([-4.0], [-5.0]), 25.0, "1 of 4", gradient=[-25.0]),
+        Edge(([0.0], [1e-9]), 1.0, "100 x 1e-9 / 1e-7", gradient=[1e9]),
+        Edge(([3.0], [3.0]), 0.0, "the kink", gradient=[0.0]),
+    ),
+    **BY_BOTH,
+)
+add(
+    "mean_squared_logarithmic_error",
+    squared_log_error,
+    "element",
+    above_minus_one,
+    edges=(
+        *of_the_notes(math.log(111 / 101) ** 2 / 4, 0.0742389932991086),  # the notes' 0.0742393 has a wrong digit
+        Edge(([0.0], [math.e - 1]), 1.0, "1 + p = e", gradient=[2 / math.e]),
+        Edge(([1e-12], [2e-12]), 1e-24 * (1 - 3e-12), "no digit is lost near 0", gradient=[2e-12 * (1 - 3.5e-12)]),
+    ),
+    **BY_BOTH,
+)
+add(
+    "log_cosh",
+    log_cosh,
+    "element",
+    reals,
+    edges=(
+        Edge(FAR, (10 - math.log(2) + math.exp(-20)) / 4, "ln cosh 10, by 4"),
+        Edge(([1.0], [0.0]), 0.43378083048302719, "ln 1.5430806348152437"),
+        Edge(([0.0], [1e-8]), 5e-17, "x^2 / 2; the textbook formula says 0", gradient=[1e-8]),
+        Edge(([0.0], [1000.0]), 999.3068528194401, "1000 - ln 2; cosh(1000) is no float64", gradient=[1.0]),
+    ),
+    **BY_BOTH,
+)
+add(
+    "huber",
+    huber,
+    "element",
+    reals,
+    options=({}, {"delta": 0.3}),
+    edges=(
+        *of_the_notes(9.5 / 4, 1.5 / 4),
+        Edge(([[0.0, 0.0]], [[0.5, -3.0]]), [2.0625], "1/8 and 2 (3 - 1)", {"delta": 2.0}, [[0.25, -1.0]]),
+    ),
+    **BY_BOTH,
+)
+add(
+    "root_mean_squared_error",
+    root_of_the_mean(squared_error),
+    "row",
+    reals,
+    edges=(
+        *of_the_notes(5.0, math.sqrt(0.75)),
+        # e_i / (2 root), root = 5 / sqrt 2
+        Edge(([[0.0, 0.0]], [[3.0, 4.0]]), [math.sqrt(12.5)], "3, 4, 5", gradient=[[0.3 * 2**0.5, 0.4 * 2**0.5]]),
+        Edge(([[2.0, 7.0]], [[2.0, 7.0]]), [0.0], "an exact fit", gradient=[[0.0, 0.0]]),
+    ),
+    **BY_BOTH,
+)
+add(
+    "root_mean_squared_logarithmic_error",
+    root_of_the_mean(squared_log_error),
+    "row",
+    above_minus_one,
+    edges=(
+        *of_the_notes(math.log(111 / 101) / 2, 0.2724683344888148),
+        Edge(([[2.0, 7.0]], [[2.0, 7.0]]), [0.0], "an exact fit", gradient=[[0.0, 0.0]]),
+    ),
+    **BY_BOTH,
+)
+
+
 def half_squared_error(t: Number, p: Number) -> Number:
-    """(p - t)^2 / 2."""
     return (p - t) ** 2 / mp.mpf(2)
 
 
@@ -34,7 +177,6 @@ def quantile(t: Number, p: Number, q: float = 0.5) -> Number:
 
 
 def charbonnier(t: Number, p: Number, epsilon: float = 1e-3) -> Number:
-    """sqrt(e^2 + epsilon^2)."""
     return mp.sqrt((t - p) ** 2 + mp.mpf(epsilon) ** 2)
 
 

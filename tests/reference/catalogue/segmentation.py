@@ -15,13 +15,11 @@ Region = list[tuple[Number, Number]]
 """(t, p) of each element."""
 
 
-def probabilities(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Masks of 0 and 1 and soft predictions, 4 x 6."""
+def masks_and_probabilities(rng: np.random.Generator) -> tuple[Any, Any]:
     return (rng.random((4, 6)) < 0.4).astype(np.float64), 0.05 + 0.9 * rng.random((4, 6))
 
 
 def images(rng: np.random.Generator) -> tuple[Any, Any]:
-    """Soft targets, too: 2 x 3 x 4 x 2."""
     return rng.random((2, 3, 4, 2)), 0.05 + 0.9 * rng.random((2, 3, 4, 2))
 
 
@@ -33,7 +31,6 @@ def one_hot_images(rng: np.random.Generator) -> tuple[Any, Any]:
 
 
 def classes_second(rng: np.random.Generator) -> tuple[Any, Any]:
-    """The same with the classes on axis 1."""
     return tuple(np.moveaxis(x, -1, 1).copy() for x in one_hot_images(rng))  # type: ignore[return-value]
 
 
@@ -77,7 +74,6 @@ def regions(region: Callable[..., Number]) -> Callable[..., Any]:
 
 
 def dice(region: Any, smooth: float = 0.0, squared: bool = False) -> Number:
-    """1 - (2 sum t p + s) / (sum t + sum p + s)."""
     power = 2 if squared else 1
     top = 2 * mp.fsum(t * p for _, t, p in region) + mp.mpf(smooth)
     bottom = mp.fsum(t**power for _, t, _ in region) + mp.fsum(p**power for *_, p in region) + mp.mpf(smooth)
@@ -98,7 +94,6 @@ def generalized_dice(region: Any, class_axis: int) -> Number:
 
 
 def tversky(region: Any, alpha: float = 0.5, beta: float = 0.5) -> Number:
-    """1 - TP / (TP + alpha FP + beta FN)."""
     hit = mp.fsum(t * p for _, t, p in region)
     false_positive = mp.fsum(p for *_, p in region) - hit
     false_negative = mp.fsum(t for _, t, _ in region) - hit
@@ -107,12 +102,10 @@ def tversky(region: Any, alpha: float = 0.5, beta: float = 0.5) -> Number:
 
 
 def focal_tversky(region: Any, alpha: float = 0.3, beta: float = 0.7, gamma: float = 0.75) -> Number:
-    """(1 - index)^gamma."""
     return tversky(region, alpha, beta) ** mp.mpf(gamma)
 
 
 def jaccard(region: Any) -> Number:
-    """1 - intersection / union."""
     hit = mp.fsum(t * p for _, t, p in region)
     union = mp.fsum(t for _, t, _ in region) + mp.fsum(p for *_, p in region) - hit
     return 1 - hit / union if union else mp.mpf(0)
@@ -132,7 +125,6 @@ def lovasz_extension(foreground: list[bool], errors: list[Number]) -> Number:
 
 
 def lovasz_of_pixels(pixels: Any, classes: Any) -> Number:
-    """The mean over classes, of pixels (label, probabilities)."""
     found = []
     for c in range(len(pixels[0][1])) if pixels else ():
         foreground = [label == c for label, _ in pixels]
@@ -145,22 +137,14 @@ def lovasz_of_pixels(pixels: Any, classes: Any) -> Number:
     return mp.fsum(found) / len(found) if found else mp.mpf(0)
 
 
-def lovasz_softmax(
-    labels: Any, probabilities: Any, axis: int = -1, per_image: bool = False, classes: Any = "present", keep: Any = None
-) -> Any:
-    """Of the whole batch, or of each image, over the pixels that are kept."""
-    lengths = _lengths(probabilities)
+def lovasz_softmax(labels: Any, p: Any, axis: int = -1, classes: Any = "present") -> Any:
+    lengths = _lengths(p)
     axis %= len(lengths)
-    images: list[list[Any]] = [[] for _ in range(lengths[0] if axis else 0)]
     pixels = []
     for place in itertools.product(*(range(n) for i, n in enumerate(lengths) if i != axis)):
-        if keep is not None and not _at(keep, place):
-            continue
-        vector = [_at(probabilities, (*place[:axis], c, *place[axis:])) for c in range(lengths[axis])]
+        vector = [_at(p, (*place[:axis], c, *place[axis:])) for c in range(lengths[axis])]
         pixels.append((_at(labels, place), vector))
-        if axis:
-            images[place[0]].append(pixels[-1])
-    return [lovasz_of_pixels(one, classes) for one in images] if per_image else lovasz_of_pixels(pixels, classes)
+    return lovasz_of_pixels(pixels, classes)
 
 
 EMPTY, NAN = ([[0.0, 0.0]], [[0.0, 0.0]]), float("nan")
@@ -185,7 +169,7 @@ add(
     "dice",
     regions(dice),
     "batch",
-    probabilities,
+    masks_and_probabilities,
     options=({}, {"smooth": 1.0}, {"squared": True}, {"smooth": 0.5, "squared": True}, {"axis": ()}),
     edges=(
         Edge(EMPTY, source="both empty (Keras 1, Optax nan)", **NOTHING),
@@ -239,7 +223,7 @@ add(
     "tversky",
     regions(tversky),
     "batch",
-    probabilities,
+    masks_and_probabilities,
     options=({}, {"alpha": 0.3}, {"beta": 2.0}, {"alpha": 0.0, "beta": 1.0}),
     edges=(
         Edge(EMPTY, source="both empty", **NOTHING),
@@ -259,7 +243,7 @@ add(
     "focal_tversky",
     regions(focal_tversky),
     "batch",
-    probabilities,
+    masks_and_probabilities,
     options=({}, {"gamma": 2.0}, {"gamma": 1.0, "alpha": 0.5}, {"beta": 0.2, "gamma": 1.5}),
     edges=(
         Edge(EMPTY, source="both empty", **NOTHING),
@@ -277,7 +261,7 @@ add(
     "jaccard",
     regions(jaccard),
     "batch",
-    probabilities,
+    masks_and_probabilities,
     edges=(
         Edge(EMPTY, source="both empty", **NOTHING),
         Edge(HALF, [2 / 3], "one of three"),
@@ -301,12 +285,25 @@ add(
     "batch",
     pixels,
     options=({}, {"classes": "all"}, {"classes": (0, 2)}),
-    edges=(Edge(([0, 1], [[1.0, 0.0], [0.0, 1.0]]), 0.0, "no error", gradient=[[0.0, 0.0]] * 2),),
-)
+    edges=(
+        Edge(([0, 1], [[1.0, 0.0], [0.0, 1.0]]), 0.0, "no error: at the kink of each", gradient=[[0.0, 0.0]] * 2),
+        Edge(([0], [[0.75, 0.25]]), 0.25, "one pixel, one class of two: its error", gradient=[[-1.0, 0.0]]),
+        Edge(([0], [[0.75, 0.25]]), 0.25, "the absent class: its largest error", {"classes": "all"}, [[-0.5, 0.5]]),
+        # class 0: errors .5 (inside), .25: steps 1 and 0, as J_1 = 1; class 1: errors .5 (outside), .25 (inside): steps
+        # J_1 = 1 - 1/2, J_2 = 1
+        Edge(([0, 1], [[0.5, 0.5], [0.25, 0.75]]), 0.4375, "two pixels: (0.5 + 0.375) / 2",
+             gradient=[[-0.5, 0.25], [0.0, -0.25]]),
+        Edge(([0, 0, 0], [[0.5], [0.5], [0.5]]), 0.5, "errors of equal rank: 1/3 each", gradient=[[-1 / 3]] * 3),
+        # outside first in order: J = 1/2, 1/2, so the second pixel (inside) gets 1/2, too; the other order 1 and 0
+        Edge(([1, 0], [[0.5, 0.5], [0.5, 0.5]]), 0.5, "a tie of a pixel inside and one outside, in their order",
+             gradient=[[0.25, -0.5], [-0.25, 0.0]]),
+        Edge(([0, 0], [[0.5, 0.5], [NAN, 0.5]]), NAN, "nan"),
+        Edge(([0, 0], [[0.5, 0.5], [0.5, NAN]]), NAN, "nan in a class that is absent"),
+    ),
+)  # fmt: skip
 
 
 def pixels_of_channels(rng: np.random.Generator) -> tuple[Any, ...]:
-    """The same as N, C, P."""
     labels, p = pixels(rng)
     return labels, np.moveaxis(p, -1, 1)
 

@@ -53,7 +53,6 @@ def lengths(rng: np.random.Generator) -> tuple[Any, ...]:
 
 
 def blank_last(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Labels 0 and 1; the blank is 2."""
     return np.array([[0, 1], [0, 0], [1, 0]]), rng.normal(size=(3, 4, 3)), np.array([2, 2, 1]), None
 
 

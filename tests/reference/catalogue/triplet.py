@@ -6,8 +6,8 @@ import numpy as np
 
 from reference.information import CONTEXT as mp
 
-from .contrastive import split
-from .embedding import Number, Vector, distance
+from .contrastive import positives_and_negatives
+from .embedding import Number, Vector, euclidean
 from .entry import Edge, add
 
 
@@ -34,15 +34,15 @@ def triplet(
 ) -> tuple[Any, Any]:
     """Hermans et al. 2017, and Schroff et al. 2015, sec. 3.2: triplet by triplet."""
     if normalize:
-        x = [[v / distance(row, [mp.mpf(0)] * len(row)) for v in row] for row in x]
+        x = [[v / euclidean(row, [mp.mpf(0)] * len(row)) for v in row] for row in x]
     size, zero = len(x), mp.mpf(0)
     values, counts = [[zero] * size for _ in x], [[zero] * size for _ in x]
     anchors = [(zero, zero)] * size
     for i in range(size):
-        positives, negatives = split(labels, i)
+        positives, negatives = positives_and_negatives(labels, i)
         if not positives or not negatives:
             continue
-        d = [distance(x[i], row) ** (2 if squared else 1) for row in x]
+        d = [euclidean(x[i], row) ** (2 if squared else 1) for row in x]
         for p, n in picked(mining, d, positives, negatives):
             value = max(zero, d[p] - d[n] + mp.mpf(margin))
             values[i][p] += value

@@ -12,7 +12,6 @@ Number = Any
 
 
 def moments(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Targets, means and variances, 4 x 3."""
     return rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.uniform(0.2, 3.0, (4, 3))
 
 
@@ -56,7 +55,6 @@ add(
 
 
 def ensembles(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Six samples with five members each."""
     return rng.normal(size=6), rng.normal(size=(6, 5))
 
 
