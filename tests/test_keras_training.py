@@ -184,7 +184,7 @@ OWN: dict[str, dict[str, Any]] = {
     "triplet_center": {"margin": 3.0},
     "island": {"weight": 0.2},
     "git": {"weight": 0.2},
-    "ring": {"weight": 0.2, "radius": 2.0},
+    "ring": {"weight": 0.2},  # whose radius starts with the first batch
 }
 
 
