@@ -43,26 +43,11 @@ TORCH = {
 """)
 
 _SAME_IN_KERAS = [
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_hinge",
-    "circle",
-    "cosine_similarity",
-    "dice",
-    "hinge",
-    "huber",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "sparse_categorical_crossentropy",
-    "squared_hinge",
-    "tversky",
-]
+    "binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
+    "categorical_hinge", "circle", "cosine_similarity", "dice", "hinge", "huber", "log_cosh", "mean_absolute_error",
+    "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error", "poisson",
+    "sparse_categorical_crossentropy", "squared_hinge", "tversky",
+]  # fmt: skip
 KERAS = (
     {name: ours for ours in _SAME_IN_KERAS for name in (ours, _camel(ours))}
     | {
