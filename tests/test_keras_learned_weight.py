@@ -92,30 +92,6 @@ def test_besides_a_compiled_loss() -> None:
     assert found == pytest.approx(float(expected), rel=1e-4)
 
 
-class Subclassed(keras.Model):
-    """A model with `add_loss` of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features, self.loss_of = keras.layers.Dense(D), ArcFace(C)
-
-    def call(self, inputs: Any) -> Any:
-        x, labels = inputs
-        features = self.features(x)
-        self.add_loss(0.5 * self.loss_of(labels, features))
-        return features
-
-
-def test_in_a_subclassed_model() -> None:
-    keras.utils.set_random_seed(0)
-    model = Subclassed()
-    model.compile(keras.optimizers.SGD(0.02))
-    history = model.fit([FEATURES, LABELS], epochs=20, batch_size=N, verbose=0).history["loss"]
-    assert history[-1] < history[0] - 0.1 and len(model.trainable_weights) == 3
-    expected = 0.5 * pure(model.loss_of)(LABELS, to_numpy(model.features(FEATURES)))
-    assert model.evaluate([FEATURES, LABELS], verbose=0, batch_size=N) == pytest.approx(float(expected), rel=1e-4)
-
-
 def test_what_the_first_weight_is_drawn_with() -> None:
     """Keras' generator, or a seed of its own."""
 

@@ -60,32 +60,6 @@ def test_compiled_losses_have_hooks() -> None:
     assert torch.compile(loss, backend="eager", fullgraph=True)(x, x).item() == 1
 
 
-@pytest.mark.parametrize("name", ["mse", "scce", "triplet_margin", "center"])
-def test_a_symbolic_trace_keeps_a_loss_as_a_leaf(name: str) -> None:
-    """`torch.fx` puts its own function in the place of `nn.Module.__call__`."""
-    arrays = {"scce": (torch.tensor([0, 1]), torch.rand(2, 3)), "center": (torch.tensor([0, 1]), torch.rand(2, 3))}
-    inputs = arrays.get(name, tuple(torch.rand(2, 3) for _ in range(3 if name == "triplet_margin" else 2)))
-    options = {"num_classes": 2, "feature_dim": 3} if name == "center" else {}
-    loss = multiloss.get(name, backend="torch", **options)
-
-    class Model(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.loss = loss
-
-        def forward(self, x: Any, y: Any, z: Any = None) -> Any:
-            return self.loss(x, y, z) if len(inputs) == 3 else self.loss(x, y)
-
-    class Tracer(torch.fx.Tracer):
-        def is_leaf_module(self, module: Any, name: str) -> bool:
-            return module is loss
-
-    model = Model().eval()
-    traced = torch.fx.GraphModule(model, Tracer().trace(model))
-    assert [node.op for node in traced.graph.nodes].count("call_module") == 1
-    torch.testing.assert_close(traced(*inputs), loss(*inputs))
-
-
 def test_pickles_hold_no_kernels() -> None:
     """Nor needs what was saved before there was one."""
     loss, x = multiloss.get("mse", backend="torch"), torch.ones(2, 3)
