@@ -13,7 +13,7 @@ from helpers import peers
 from multiloss import definitions
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
-from reference import center_family
+from reference import center
 from reference.catalogue import ENTRIES
 
 
@@ -75,13 +75,13 @@ def test_each_family_is_listed() -> None:
 
 
 def without_a_reference(names: set[str]) -> set[str]:
-    with_centers = {"center", *center_family.VALUES, "ring"}  # test_ring.py has the loops of the last
+    with_centers = {"center", *center.VALUES, "ring"}  # test_ring.py has the loops of the last
     return names - {*ENTRIES} - with_centers
 
 
 def test_each_has_an_independent_reference() -> None:
     """What users registered (`family`) is theirs to test."""
     ours = {name for name in registry.names() if registry.find(name).family != "registered"} | {*registry.TABLES}
-    told = "write its formula in tests/reference/catalogue/ (of one with centers: tests/reference/center_family.py)"
+    told = "write its formula in tests/reference/catalogue/ (of one with centers: tests/reference/center.py)"
     assert without_a_reference(ours) == set(), told
     assert without_a_reference({*ours, "new_loss"}) == {"new_loss"}

@@ -10,7 +10,7 @@ import pytest
 
 import multiloss
 import multiloss.keras
-from helpers.arrays import native_grad, to_native, to_numpy
+from helpers.arrays import dtype_name, native_grad, to_native, to_numpy
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:In loss categorical:SyntaxWarning"
@@ -86,17 +86,21 @@ def test_other_shapes_are_refused() -> None:
             loss(drawn(y), drawn(x))
 
 
-def test_gradients_have_the_shape_of_what_was_given() -> None:
-    """Of the squeezed and the expanded, of both arrays: 2 (x - y) over the elements of a sample."""
-    loss = multiloss.get("mse", backend="keras", reduction="sum")
-    for y, x, elements in (((2, 4), (2, 4, 1), 4), ((3, 1), (3,), 1), ((2, 4, 1), (2, 4), 4), ((3,), (3, 1), 1)):
-        y, x = drawn(y), drawn(x)
-        _, (by_x, by_y) = loss.value_and_grad(y, x, wrt=("y_pred", "y_true"))
-        slope = 2 * (x.ravel() - y.ravel()) / elements
-        np.testing.assert_allclose(to_numpy(by_x), slope.reshape(x.shape), rtol=1e-5, atol=1e-7)
-        np.testing.assert_allclose(to_numpy(by_y), -slope.reshape(y.shape), rtol=1e-5, atol=1e-7)
-        native = native_grad("keras", lambda x, y=y: loss(y, x), to_native("keras", x))
-        np.testing.assert_allclose(native, slope.reshape(x.shape), rtol=1e-5, atol=1e-7)
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize(("y", "x"), [((2, 4), (2, 4, 1)), ((3, 1), (3,)), ((2, 4, 1), (2, 4)), ((3,), (3, 1))])
+def test_gradients_are_like_what_was_given(y: Any, x: Any, dtype: str) -> None:
+    """In its shape, also where it was squeezed or expanded, and in its dtype, of tensors and of NumPy arrays."""
+    t, p = RNG.integers(0, 5, y).astype(dtype), RNG.integers(0, 5, x).astype(dtype)
+    loss = multiloss.get("mse", backend="keras", axis=(), reduction="sum")
+    by_x, by_y = 2 * (p - t.reshape(x)), 2 * (t - p.reshape(y))
+    for given in ((t, p), (keras.ops.convert_to_tensor(t), keras.ops.convert_to_tensor(p))):
+        both, alone = (loss.value_and_grad(*given, wrt=wrt)[1] for wrt in (("y_pred", "y_true"), "y_true"))
+        first, second = loss.grad_and_hess(*given)
+        for got, expected in ((both[0], by_x), (both[1], by_y), (alone, by_y), (first, by_x), (second, 0 * p + 2)):
+            assert dtype_name(got) == dtype
+            np.testing.assert_array_equal(to_numpy(got), expected)
+    native = native_grad("keras", lambda x: loss(t, x), to_native("keras", p))
+    np.testing.assert_array_equal(native, by_x)
 
 
 @pytest.mark.parametrize("name", ["MeanSquaredError", "CosineSimilarity"])
@@ -134,7 +138,7 @@ def test_trailing_1_of_other_inputs() -> None:
             np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-5)
     loss = multiloss.get("crps", backend="keras")
     y, x = drawn((4, 1)), drawn((4, 3))
-    _, (by_y, by_x) = loss.value_and_grad(y, x, wrt=("y_true", "y_pred"))
+    by_y, by_x = loss.value_and_grad(y, x, wrt=("y_true", "y_pred"))[1]
     assert by_y.shape == (4, 1) and by_x.shape == (4, 3)
 
 

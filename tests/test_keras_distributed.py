@@ -12,7 +12,7 @@ import multiloss.keras
 
 if keras.backend.backend() != "torch":
 
-    def test_process_groups_are_of_torch(backend: str) -> None:
+    def test_process_groups_are_of_torch() -> None:
         with pytest.raises(ValueError, match="process_group is an option of Keras on torch, got it on"):
             multiloss.keras.CenterLoss(num_classes=2, process_group=False)
 
@@ -25,20 +25,22 @@ else:
     from helpers.processes import FAILURES, run, same_everywhere
 
     SIZE = 2
+    Ranks = list[dict[str, Any]]
+    WAYS = ("call", "update", "value_and_grad")
 
     @pytest.fixture(scope="module")
-    def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
         """What each process kept."""
         folder = tmp_path_factory.mktemp("processes")
         return run("keras_processes", SIZE, folder, OMP_NUM_THREADS="1")
 
-    def test_inside_ddp(backend: str, ranks: list[dict[str, Any]]) -> None:
+    def test_inside_ddp(ranks: Ranks) -> None:
         model = keras_processes.made()
         keras_processes.trained(model, model, [(y.ravel(), x.reshape(-1, D)) for y, x in batches(SIZE)])
         for name, one in (("centers", model.center.centers), ("kernel", model.dense.kernel.value)):
             np.testing.assert_allclose(same_everywhere(ranks, name), one.detach(), rtol=1e-5, atol=1e-6)
 
-    def test_uneven_batches(backend: str, ranks: list[dict[str, Any]]) -> None:
+    def test_uneven_batches(ranks: Ranks) -> None:
         """And an empty one; `process_group=False` and an evaluation touch no other process."""
         one = layer()
         for step, (y, x) in zip(range(STEPS), batches(SIZE), strict=True):
@@ -51,7 +53,7 @@ else:
             own([0, 1], torch.full((2, D), float(rank)))
             np.testing.assert_array_equal(kept["own"], own.centers.detach())
 
-    def test_the_first_radius_is_of_all_batches(backend: str, ranks: list[dict[str, Any]]) -> None:
+    def test_the_first_radius_is_of_all_batches(ranks: Ranks) -> None:
         """Also to `value_and_grad`: samples of the lengths 2 and 4."""
         one = multiloss.keras.CenterLoss(loss="ring")
         one([0] * 4, torch.arange(1.0, 3).repeat_interleave(2)[:, None].expand(4, D))
@@ -61,36 +63,36 @@ else:
             value = known([0, 0], torch.full((2, D), 1.0 + rank), training=False)
             np.testing.assert_allclose(kept["ring"], value.detach(), rtol=1e-6)
 
-    def test_bad_input_on_one_process(backend: str, ranks: list[dict[str, Any]]) -> None:
-        """An error on every process, no hang, and nothing has changed."""
-        for rank, kept in enumerate(ranks):
-            for what, said in (("label", "label 9"), ("width", "4 features")):
-                told = str(kept[f"refused {what}"])
-                assert said in told and ("rank 1 refused its batch" in told) == (rank != 1), told
-            np.testing.assert_array_equal(kept["afterwards"], kept["uneven"])
-            for what in ("feature_dim", "alpha", "checksum_of_centers"):
-                told = str(kept["refused other centers" if what == "checksum_of_centers" else f"refused {what}"])
-                assert f"{what} must be the same in all processes" in told
-            assert "pass num_classes" in str(kept["refused growth"])
+    OF_ONE = {
+        "refused label": "label 9",
+        "refused width": "4 features",
+        "soft targets": "got soft targets",
+        **{f"{error.__name__} {how}": error.__name__ for error in FAILURES[:3] for how in WAYS},
+    }
+    """What rank 1 alone gives."""
+    OF_ALL = {
+        "refused feature_dim": "feature_dim must be the same in all processes",
+        "refused other centers": "checksum_of_centers must be the same in all processes",
+        "refused growth": "pass num_classes",
+        "order": "different center losses at the same time",
+        "edit": "checksum_of_centers must be the same in all processes",
+        "destroyed": "process_group of this center loss was destroyed",
+    }
 
-    @pytest.mark.parametrize("error", [error.__name__ for error in FAILURES])
-    def test_any_error_of_one_process(backend: str, ranks: list[dict[str, Any]], error: str) -> None:
-        """Which Keras would meet before the layer is called; an evaluation tells nobody."""
-        for how in ("call", "update", "value_and_grad"):
-            for rank, kept in enumerate(ranks):
-                told = str(kept[f"{error} {how}"])
-                assert error in told and ("ValueError: the center loss of rank 1" in told) == (rank != 1), told
-        assert str(ranks[0]["alone"]) == "IndexError: of the input"
+    @pytest.mark.parametrize("what", OF_ONE)
+    def test_what_fails_in_one_process_is_an_error_in_all(ranks: Ranks, what: str) -> None:
+        """Also what Keras would meet before the layer is called; without a hang, and nothing has changed."""
+        for rank, kept in enumerate(ranks):
+            told = str(kept[what])
+            assert OF_ONE[what] in told and ("ValueError: the center loss of rank 1" in told) == (rank != 1), told
+            np.testing.assert_array_equal(kept["afterwards"], kept["uneven"])
         np.testing.assert_array_equal(same_everywhere(ranks, "after errors"), ranks[0]["uneven"])
 
-    def test_soft_targets_of_one_process(backend: str, ranks: list[dict[str, Any]]) -> None:
-        for rank, kept in enumerate(ranks):
-            told = str(kept["soft targets"])
-            assert "got soft targets" in told and ("rank 1 refused its batch" in told) == (rank != 1), told
-
-    def test_processes_that_would_diverge(backend: str, ranks: list[dict[str, Any]]) -> None:
-        """By another order of calls, a table changed in one of them, a group that is gone."""
+    @pytest.mark.parametrize("what", OF_ALL)
+    def test_processes_that_would_diverge(ranks: Ranks, what: str) -> None:
+        """By other options or centers, another order of calls, a table changed in one of them, a group that is gone."""
         for kept in ranks:
-            assert all("different center losses at the same time" in told for told in kept["order"])
-            assert all("checksum_of_centers must be the same in all processes" in told for told in kept["edit"])
-            assert "process_group of this center loss was destroyed" in str(kept["destroyed"])
+            assert all(OF_ALL[what] in str(told) for told in np.atleast_1d(kept[what]))
+
+    def test_an_evaluation_tells_nobody(ranks: Ranks) -> None:
+        assert str(ranks[0]["alone"]) == "IndexError: of the input"

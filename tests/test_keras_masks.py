@@ -12,6 +12,7 @@ import multiloss
 import multiloss.keras
 import reference
 from helpers.arrays import to_numpy
+from helpers.keras_models import centers, fit, network, with_center
 from multiloss.engine import registry
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -61,16 +62,18 @@ def test_every_loss_of_two_other_inputs(name: str) -> None:
     np.testing.assert_allclose(to_numpy(found), numpy(first, second, mask=other), rtol=1e-5)
 
 
-def evaluated(loss: Any, x: Any, y: Any, **arguments: Any) -> Any:
-    inputs = keras.Input(x.shape[1:])
-    model = keras.Model(inputs, keras.layers.Masking(0.0)(inputs))
+def evaluated(loss: Any, layer: Any, x: Any, y: Any) -> Any:
+    """What `evaluate` reports behind a layer that masks, and what this layer gives."""
+    inputs = keras.Input(x.shape[1:], dtype=x.dtype.name)
+    model = keras.Model(inputs, layer(inputs))
     model.compile("sgd", loss=loss)
-    return model.evaluate(x, y, batch_size=len(x), verbose=0, **arguments)
+    return model.evaluate(x, y, batch_size=len(x), verbose=0), model.predict(x, verbose=0)
 
 
 @pytest.mark.parametrize(
     ("name", "y", "x", "expected"),
     [
+        ("mse", [[[1.0], [1.0], [1.0]]], [[[3.0], [0.0], [2.0]]], (2**2 + 1**2) / 2),
         ("lovasz_softmax", [[1, 0]], [[[0.2, 0.8], [0.0, 0.0]]], 0.2),
         ("crps", [[1.0, 1.0]], [[[0.2, 0.8], [0.0, 0.0]]], 0.35),
         ("ctc", [[1]], [[[1.0] * 3, [1.0] * 3, [1.0] * 3, [0.0] * 3]], -np.log(6 / 27)),
@@ -83,25 +86,23 @@ def test_worked_numbers_in_evaluate(name: str, y: Any, x: Any, expected: float) 
     loss = multiloss.get(name, backend="keras")
     x, y = np.array(x, np.float32), np.array(y)
     assert to_numpy(loss(y, masked(x))) == pytest.approx(expected, rel=1e-5)
-    assert evaluated(loss, x, y) == pytest.approx(expected, rel=1e-5)
+    assert evaluated(loss, keras.layers.Masking(0.0), x, y)[0] == pytest.approx(expected, rel=1e-5)
 
 
-def of_embedding(loss: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """What `evaluate` reports behind Embedding(mask_zero=True), and what the layer gives."""
-    inputs = keras.Input(x.shape[1:], dtype="int32")
-    model = keras.Model(inputs, keras.layers.Embedding(5, 3, mask_zero=True)(inputs))
-    model.compile("sgd", loss=loss)
-    return model.evaluate(x, y, batch_size=len(x), verbose=0), model.predict(x, verbose=0)
+def test_a_mask_of_the_call_wins() -> None:
+    y, x = np.ones((1, 2, 1), np.float32), np.array([[[3.0], [0.0]]], np.float32)
+    every = keras.ops.convert_to_tensor(np.ones((1, 2), bool))
+    assert to_numpy(multiloss.get("mse", backend="keras")(y, masked(x), mask=every)) == (2**2 + 1**2) / 2
 
 
-def test_an_embedding() -> None:
-    x, y = np.array([[4, 2, 0, 0], [1, 3, 2, 0]]), np.array([[1], [2]])
-    found, frames = of_embedding(multiloss.get("ctc", backend="keras"), x, y)
-    expected = multiloss.get("ctc", backend="numpy")(y, frames, input_lengths=[2, 3])
-    assert found == pytest.approx(float(expected), rel=1e-5)
-    found, ensembles = of_embedding(multiloss.get("crps", backend="keras"), x, np.ones((2, 4)))
-    expected = multiloss.get("crps", backend="numpy")(np.ones((2, 4)), ensembles, mask=x != 0)
-    assert found == pytest.approx(float(expected), rel=1e-5)
+@pytest.mark.parametrize("name", ["ctc", "crps", "mse"])
+def test_behind_an_embedding(name: str) -> None:
+    """Embedding(mask_zero=True)."""
+    x = np.array([[4, 2, 0, 0], [1, 3, 2, 0]], np.int32)
+    y = np.array([[1], [2]]) if name == "ctc" else np.ones((2, 4) if name == "crps" else (2, 4, 3))
+    found, embedded = evaluated(multiloss.get(name, "keras"), keras.layers.Embedding(5, 3, mask_zero=True), x, y)
+    kept = {"input_lengths": [2, 3]} if name == "ctc" else {"mask": x != 0}
+    assert found == pytest.approx(float(multiloss.get(name, "numpy")(y, embedded, **kept)), rel=1e-5)
 
 
 # --- ctc: a mask over frames
@@ -191,15 +192,11 @@ def test_the_wrapper_model() -> None:
     """The center loss leaves out the samples that the compiled loss leaves out."""
     x, labels = RNG.normal(size=(N, 4)).astype(np.float32), np.array([0, 1, 1, 0, 1, 0])
     x[~KEEP] = 0.0
-    inputs = keras.Input((4,))
-    features = keras.layers.Dense(2, name="features")(keras.layers.Masking(0.0)(inputs))
-    net = keras.Model(inputs, keras.layers.Dense(3)(features))
-    model = multiloss.keras.WithCenterLoss(net, features="features", num_classes=3, weight=2.0)
-    base = multiloss.get("scce", backend="keras", from_logits=True)
-    model.compile(keras.optimizers.SGD(0.0), loss=base)
-    embedded = to_numpy(keras.Model(inputs, features)(x))
+    net = network(masking=True)
+    model = with_center(net, weight=2.0)
+    model.optimizer.learning_rate = 0.0
+    embedded = to_numpy(keras.Model(net.input, net.get_layer("features").output)(x))
     values, moved = reference.center_step(np.zeros((3, 2)), labels[KEEP], embedded[KEEP], 0.5)
-    expected = base.to_backend("numpy")(labels, to_numpy(net(x)), mask=KEEP) + 2.0 * values.mean()
-    found = model.fit(x, labels, batch_size=N, verbose=0).history["loss"][0]
-    assert found == pytest.approx(float(expected), rel=1e-4)
-    np.testing.assert_allclose(to_numpy(model.centers), moved, rtol=1e-4, atol=1e-6)
+    expected = model.loss.to_backend("numpy")(labels, to_numpy(net(x)), mask=KEEP) + 2.0 * values.mean()
+    assert fit(model, x, labels) == pytest.approx(float(expected), rel=1e-4)
+    np.testing.assert_allclose(centers(model), moved, rtol=1e-4, atol=1e-6)

@@ -144,40 +144,6 @@ def test_config_files_and_other_backends(backend: str, tmp_path: Any) -> None:
     assert "ring" in loss.describe().lower() and "the radius by its gradient" in loss.describe()
 
 
-@pytest.mark.graph
-def test_in_a_keras_model(backend: str, tmp_path: Any) -> None:
-    if backend != "keras":
-        assert not hasattr(ring(backend), "get_config")  # the layer is Keras' alone
-        return
-    import keras
-
-    import multiloss.keras
-
-    class Model(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense, self.ring = keras.layers.Dense(2), multiloss.keras.CenterLoss(loss="ring", weight=0.5)
-
-        def call(self, x: Any, training: bool | None = None) -> Any:
-            features = self.dense(x)
-            self.add_loss(self.ring(keras.ops.zeros_like(x[:, 0], dtype="int32"), features, training=training))
-            return features
-
-    keras.utils.set_random_seed(0)
-    model = Model()
-    model.compile("sgd", "mse")
-    x = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
-    model.fit(x, np.zeros((16, 2)), batch_size=8, epochs=2, verbose=0)
-    assert np.isfinite(np.array(model.ring.centers)).all()
-    layer = multiloss.keras.CenterLoss.from_config(model.ring.get_config())
-    assert layer.get_config() == model.ring.get_config()
-    model.save_weights(tmp_path / "ring.weights.h5")
-    again = Model()
-    again(x, training=False)
-    again.load_weights(tmp_path / "ring.weights.h5")
-    np.testing.assert_array_equal(np.array(again.ring.centers), np.array(model.ring.centers))
-
-
 def test_what_is_refused(backend: str) -> None:
     for options, words in (
         ({"num_classes": 3}, "no option 'num_classes'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +17,34 @@ from helpers.processes import run, same_everywhere
 from helpers.torch_processes import MORE
 from multiloss.center import files
 
-folders: dict[int, Path] = {}
+SIZE = 3
+Ranks = list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=[2, 3])
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the processes leave their files."""
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def ranks(folder: Path) -> Ranks:
     """What each process kept."""
-    size: int = request.param
-    folder = tmp_path_factory.mktemp("processes")
-    folders[size] = folder
-    return run("torch_processes", size, folder, OMP_NUM_THREADS="1")
+    return run("torch_processes", SIZE, folder, OMP_NUM_THREADS="1")
 
 
-@pytest.fixture
-def folder(ranks: list[dict[str, Any]]) -> Path:
-    """Where the processes left their files."""
-    return folders[len(ranks)]
-
-
-def center(classes: int, **options: Any) -> Any:
-    options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
-    return multiloss.get("center", backend="torch", **options)
+center = partial(groups.made, "torch")
 
 
 @pytest.mark.parametrize(
     ("name", "classes", "options"),
     groups.CENTER + groups.FAMILY + MORE,
 )
-def test_one_table(ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any]) -> None:
+def test_one_table(ranks: Ranks, name: str, classes: int, options: dict[str, Any]) -> None:
     """Uneven and empty batches: the centers of one process on the whole batch, each process's own gradient."""
-    one = groups.made("torch", classes, D, **options)
+    one = center(classes, **options)
     for step in range(4):
-        labels, features = process_batch(len(ranks), classes, step)
+        labels, features = process_batch(SIZE, classes, step)
         for rank, (y, x) in enumerate(zip(labels, features, strict=True)):
             if len(y) and not groups.starts(name, step):
                 leaf = torch.from_numpy(x).requires_grad_()
@@ -60,18 +57,18 @@ def test_one_table(ranks: list[dict[str, Any]], name: str, classes: int, options
     np.testing.assert_allclose(same_everywhere(ranks, f"{name} centers"), one.centers, rtol=1e-6, atol=1e-6)
 
 
-def test_a_mask_and_nan_on_one_process(ranks: list[dict[str, Any]]) -> None:
-    one, size = center(5), len(ranks)
-    y, x = torch.tensor([0, 1, 2] * size), torch.arange(1.0, size + 1).repeat_interleave(3)[:, None].repeat(1, D)
+def test_a_mask_and_nan_on_one_process(ranks: Ranks) -> None:
+    one = center(5)
+    y, x = torch.tensor([0, 1, 2] * SIZE), torch.arange(1.0, SIZE + 1).repeat_interleave(3)[:, None].repeat(1, D)
     x[-2, 0] = torch.nan
-    mask = torch.tensor([[True, True, rank == 0] for rank in range(size)]).ravel()
+    mask = torch.tensor([[True, True, rank == 0] for rank in range(SIZE)]).ravel()
     first = one.centers.clone()
     one(y, x, mask=mask)
     assert torch.equal(one.centers[1], first[1]) and not torch.equal(one.centers[0], first[0])
     np.testing.assert_allclose(same_everywhere(ranks, "nan centers"), one.centers, rtol=1e-6)
 
 
-def test_alone(ranks: list[dict[str, Any]]) -> None:
+def test_alone(ranks: Ranks) -> None:
     """Evaluation, no_grad, `process_group=False` and a group of some touch no other process."""
     assert np.isfinite(ranks[0]["alone"])
     for rank, kept in enumerate(ranks):
@@ -83,52 +80,57 @@ def test_alone(ranks: list[dict[str, Any]]) -> None:
     np.testing.assert_allclose(same_everywhere(ranks[:2], "pair centers"), pair.centers, rtol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["call", "update", "value_and_grad"])
-@pytest.mark.parametrize(
-    ("what", "said"),
-    [("label", "label 9"), ("float label", "integer labels"), ("width", "4 features"), ("length", "one class per"),
-     ("text", "labels must hold real numbers")],
-)  # fmt: skip
-def test_bad_input_on_one_process(ranks: list[dict[str, Any]], what: str, said: str, how: str) -> None:
-    """An error on every process, no hang, the centers as they were."""
+DIFFERENT = ("num_classes", "alpha", "preset", "feature_dim", "float_bits", "sharded", "moves_all", "weight")
+BAD = {"label": "label 9", "float label": "integer labels", "width": "4 features", "length": "one class per",
+       "text": "labels must hold real numbers"}  # fmt: skip
+OF_ONE = {f"{what} {how}": said for what, said in BAD.items() for how in ("call", "update", "value_and_grad")} | {
+    "shared": "label 9",
+    "frames False": "pass context_fn=multiloss.torch.checkpoint_contexts",
+    "frames True": "pass context_fn=multiloss.torch.checkpoint_contexts",
+}
+"""What rank 1 alone gives, or is."""
+OF_ALL = {what: f"{what} must be the same in all processes, got " for what in DIFFERENT} | {
+    "growth": "pass num_classes",
+    "other centers at first": "checksum_of_centers must be the same in all processes",
+    "other centers loaded": "checksum_of_centers must be the same in all processes",
+    "broken save": "are pieces of different saves",
+    # `torch.compile(fullgraph=True)` has an error of its own, and shows ours in it
+    "compiled": "cannot update with other processes inside a compiled function",
+    "compiled without num_classes": "a group of processes needs num_classes, too",
+    "compiled alone without num_classes": "pass num_classes to multiloss.get",
+}
+
+
+@pytest.mark.parametrize("what", OF_ONE)
+def test_what_one_process_refuses_all_do(ranks: Ranks, what: str) -> None:
+    """An error on every process, no hang."""
     for rank, kept in enumerate(ranks):
-        message = str(kept[f"refused {what} {how}"])
-        assert said in message and ("rank 1 refused its batch" in message) == (rank != 1), message
-        assert kept["unchanged"]
+        message = str(kept[f"refused {what}"])
+        assert OF_ONE[what] in message and ("rank 1 refused its batch" in message) == (rank != 1), message
+
+
+@pytest.mark.parametrize("what", OF_ALL)
+def test_what_all_processes_refuse(ranks: Ranks, what: str) -> None:
+    assert all(OF_ALL[what] in str(kept[f"refused {what}"]) for kept in ranks)
+
+
+def test_what_was_refused_changed_nothing(ranks: Ranks) -> None:
+    """And all go on together; with contexts, where one process cannot trust its frames."""
+    for kept in ranks:
+        assert kept["unchanged"] and kept["shared stays"]
+        assert all(tuple(kept[f"unchanged {what}"]) == (0, 0) for what in ("feature_dim", "float_bits"))
+        for sharded in (False, True):
+            assert kept[f"unmoved {sharded}"] and np.isfinite(kept[f"marked {sharded}"])
+    assert all(any(kept[f"moved {sharded}"] for kept in ranks) for sharded in (False, True))
     same_everywhere(ranks, "afterwards")
 
 
-@pytest.mark.parametrize(
-    "what", ["num_classes", "alpha", "preset", "feature_dim", "float_bits", "sharded", "moves_all", "weight"]
-)
-def test_processes_that_disagree(ranks: list[dict[str, Any]], what: str) -> None:
-    for kept in ranks:
-        assert f"{what} must be the same in all processes, got " in str(kept[f"refused {what}"])
-    if what in ("feature_dim", "float_bits"):
-        assert all(tuple(kept[f"unchanged {what}"]) == (0, 0) for kept in ranks)
-
-
-def test_no_growth(ranks: list[dict[str, Any]]) -> None:
-    assert all("pass num_classes" in str(kept["refused growth"]) for kept in ranks)
-
-
-@pytest.mark.parametrize(
-    ("what", "said"),
-    [("compiled", "cannot update with other processes inside a compiled function"),
-     ("compiled without num_classes", "a group of processes needs num_classes, too"),
-     ("compiled alone without num_classes", "pass num_classes to multiloss.get")],
-)  # fmt: skip
-def test_compiled_as_one_graph(ranks: list[dict[str, Any]], what: str, said: str) -> None:
-    """`torch.compile(fullgraph=True)` has an error of its own, and shows ours in it."""
-    assert all(said in str(kept[f"refused {what}"]) for kept in ranks)
-
-
 @pytest.mark.parametrize(("name", "options"), [("shared", {}), ("shared by batch size", {"preset": "kaiyangzhou"})])
-def test_classes_shared_out(ranks: list[dict[str, Any]], name: str, options: dict[str, Any]) -> None:
+def test_classes_shared_out(ranks: Ranks, name: str, options: dict[str, Any]) -> None:
     """The numbers of one process with the whole table: values, gradients, and the blocks put together."""
     one = center(7, **options)
     for step in range(4):
-        labels, features = process_batch(len(ranks), 7, step)
+        labels, features = process_batch(SIZE, 7, step)
         one.eval()
         for rank, (y, x) in enumerate(zip(labels, features, strict=True)):
             value, gradient = one.value_and_grad(torch.from_numpy(y), torch.from_numpy(x))
@@ -142,15 +144,21 @@ def test_classes_shared_out(ranks: list[dict[str, Any]], name: str, options: dic
     assert [int(kept[f"{name} first"]) for kept in ranks] == firsts.tolist()
 
 
-def test_a_masked_label_of_none_where_labels_are_not_read(ranks: list[dict[str, Any]]) -> None:
+def test_a_masked_label_of_none_where_labels_are_not_read(ranks: Ranks) -> None:
     """Classes shared out: a masked -1 is no bad input, and the others move."""
-    one, size = center(7), len(ranks)
-    one(torch.arange(size), torch.ones(size, D))
+    one = center(7)
+    one(torch.arange(SIZE), torch.ones(SIZE, D))
     blocks = np.concatenate([kept["shared unread block"] for kept in ranks])
     np.testing.assert_allclose(blocks, one.centers, rtol=1e-6)
 
 
-def test_files_of_shared_classes(ranks: list[dict[str, Any]], folder: Path) -> None:
+def test_a_save_that_broke_off(ranks: Ranks, folder: Path) -> None:
+    """By the same number of processes, over an older save: the names and shapes say nothing, so the pieces do."""
+    with pytest.raises(ValueError, match="00000000-of-00000007 and .* are pieces of different saves"):
+        center(7).load_centers(folder / "again")
+
+
+def test_files_of_shared_classes(ranks: Ranks, folder: Path) -> None:
     """Pieces are read by any number of processes, one too; a missing piece is named."""
     one = center(7)
     one.load_centers(folder / "shared")
@@ -184,41 +192,18 @@ def test_files_of_shared_classes(ranks: list[dict[str, Any]], folder: Path) -> N
     np.testing.assert_array_equal(alone.centers, table)
 
 
-def test_a_save_that_broke_off(ranks: list[dict[str, Any]], folder: Path) -> None:
-    """By the same number of processes, over an older save: the names and shapes say nothing, so the pieces do."""
-    for kept in ranks:
-        assert "are pieces of different saves" in str(kept["refused broken save"])
-    with pytest.raises(ValueError, match="00000000-of-00000007 and .* are pieces of different saves"):
-        center(7).load_centers(folder / "again")
-
-
-def test_shared_classes_inside_ddp(ranks: list[dict[str, Any]]) -> None:
-    """DistributedDataParallel sends no block of one process to the others."""
-    for kept in ranks:
-        np.testing.assert_array_equal(kept["ddp shared block"], kept["ddp shared block wanted"])
-
-
-def test_a_state_dict_of_shared_classes(ranks: list[dict[str, Any]]) -> None:
-    """Each process's own goes back; another's is refused, and nothing has changed."""
+def test_a_state_dict_of_shared_classes(ranks: Ranks) -> None:
+    """Each process's own goes back; another's is refused, and nothing has changed. DDP sends none to the others."""
     for rank, kept in enumerate(ranks):
+        np.testing.assert_array_equal(kept["ddp shared block"], kept["ddp shared block wanted"])
         assert kept["state dict of shared"] == "['block', 'centers'] []"
         told = str(kept["refused state dict"])
         assert told == "" if rank == 0 else "holds the classes 0 to" in told and "each process loads its own" in told
         assert kept["state dict stays"]
 
 
-def test_different_first_centers(ranks: list[dict[str, Any]]) -> None:
-    """Are an error in all processes, at first and after a file that one of them loaded; nothing moves."""
-    for kept in ranks:
-        for when in ("at first", "loaded"):
-            assert "checksum_of_centers must be the same in all processes" in str(kept[f"refused other centers {when}"])
-
-
-def test_what_shared_classes_refuse(ranks: list[dict[str, Any]]) -> None:
-    for rank, kept in enumerate(ranks):
-        assert ("rank 1 refused its batch" in str(kept["refused shared"])) == (rank != 1)
-        assert kept["shared stays"] and np.isfinite(kept["shared alone"])
-        assert "this one owns" in str(kept["describe shared"])
+def test_what_shared_classes_refuse(ranks: Ranks) -> None:
+    assert all(np.isfinite(kept["shared alone"]) and "this one owns" in str(kept["describe shared"]) for kept in ranks)
     with pytest.raises(ValueError, match="sharded centers need num_classes"):
         multiloss.get("center", backend="torch", sharded=True)
     for call in (lambda c: c.resize(3), lambda c: c.select([0]), lambda c: c.to_backend("numpy")):
@@ -227,42 +212,29 @@ def test_what_shared_classes_refuse(ranks: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["not reentrant", "reentrant", "twice", "marked"])
-@pytest.mark.parametrize("name", [name for name, _, _ in groups.CHECKPOINTED])
-def test_activation_checkpointing(ranks: list[dict[str, Any]], name: str, kind: str) -> None:
+@pytest.mark.parametrize(("name", "classes", "options"), groups.CHECKPOINTED)
+def test_activation_checkpointing(ranks: Ranks, name: str, classes: int, options: dict[str, Any], kind: str) -> None:
     """Values, gradients and centers of the run without it: the recomputation, alone, reads what all found."""
     for kept in ranks:
         for what in [what for what in kept if what.startswith(f"{name} plain ")]:
             np.testing.assert_allclose(kept[what.replace("plain", kind)], kept[what], rtol=1e-6, atol=1e-7)
         assert np.isfinite(kept[f"{name} plain value 1"]) and np.abs(kept[f"{name} plain gradient 1"]).max() > 1e-3
-    first = groups.made("torch", *next(c[1:2] for c in groups.CHECKPOINTED if c[0] == name), D,
-                             **next(c[2] for c in groups.CHECKPOINTED if c[0] == name))  # fmt: skip
+    first = center(classes, **options)
     parts = [kept[f"{name} {kind} centers"] for kept in ranks]
     table = np.concatenate(parts) if first.options.sharded else parts[0]
     assert (table != first.centers.numpy()).any()
 
 
-@pytest.mark.parametrize("sharded", [False, True])
-def test_frames_that_one_process_cannot_trust(ranks: list[dict[str, Any]], sharded: bool) -> None:
-    """Its refusal is an error in all of them, without a hang; with contexts all step."""
-    for rank, kept in enumerate(ranks):
-        message = str(kept[f"refused frames {sharded}"])
-        assert "pass context_fn=multiloss.torch.checkpoint_contexts" in message
-        assert ("rank 1 refused its batch" in message) == (rank != 1)
-        assert kept[f"unmoved {sharded}"] and np.isfinite(kept[f"marked {sharded}"])
-    assert any(kept[f"moved {sharded}"] for kept in ranks)
-
-
 @pytest.mark.parametrize("name", ["broadcast", "no broadcast", "kept out"])
-def test_inside_ddp(ranks: list[dict[str, Any]], name: str) -> None:
+def test_inside_ddp(ranks: Ranks, name: str) -> None:
     """Centers and weights are those of one process; what is kept out is not broadcast."""
-    size = len(ranks)
     assert all(kept[f"{name} sent"] == (name != "kept out") for kept in ranks)
     torch.manual_seed(0)
     layer, one = torch.nn.Linear(D, D), center(3)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     rng = np.random.default_rng(1)
     for _ in range(3):
-        y, x = torch.from_numpy(rng.integers(0, 3, (size, 5))), torch.from_numpy(rng.normal(size=(size, 5, D)))
+        y, x = torch.from_numpy(rng.integers(0, 3, (SIZE, 5))), torch.from_numpy(rng.normal(size=(SIZE, 5, D)))
         optimizer.zero_grad()
         one(y.ravel(), layer(x.reshape(-1, D).float())).backward()  # batches of one length: the mean of means
         optimizer.step()
@@ -272,7 +244,7 @@ def test_inside_ddp(ranks: list[dict[str, Any]], name: str) -> None:
     )
 
 
-def test_describe_names_the_processes(ranks: list[dict[str, Any]]) -> None:
-    assert f"over {len(ranks)} processes" in str(ranks[0]["describe"])
+def test_describe_names_the_processes(ranks: Ranks) -> None:
+    assert f"over {SIZE} processes" in str(ranks[0]["describe"])
     with pytest.raises(TypeError, match="process_group must be a torch ProcessGroup, None or False, got str"):
         center(3, process_group="all")

@@ -19,7 +19,7 @@ from helpers.calls import good
 from helpers.losses import check_gradient, check_value, make, native
 from multiloss.engine import registry
 from multiloss_torch import fast
-from reference.cases import OPTIONS, cases, fixed
+from reference.cases import cases, fixed
 from reference.losses import LOSSES, SPARSE
 
 NO_KERNEL = ("log_cosh", "mean_squared_logarithmic_error", "root_mean_squared_error", "kl_divergence")
@@ -77,41 +77,6 @@ def test_blocks_are_taken(name: str, shape: tuple[int, ...], monkeypatch: pytest
     torch.testing.assert_close(gradient, slope, rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_what_autograd_asks(name: str) -> None:
-    """A factor after the loss, a graph used twice, a batch of factors, second derivatives, in the dtype of y_pred."""
-    case = fixed(name, **OPTIONS.get(name, ({},))[0])
-    y_true, y_pred, _ = native("torch", case, "float64")
-    loss = make("torch", name, "float64", **case.options)
-    loss._kernel = None
-    _, once = loss.value_and_grad(y_true, y_pred)
-    y_pred.requires_grad_()
-    value = loss(y_true, y_pred)
-    (3 * value).backward(retain_graph=True)
-    torch.testing.assert_close(y_pred.grad, 3 * once)
-    value.backward(retain_graph=True)  # accumulates
-    torch.testing.assert_close(y_pred.grad, 4 * once)
-    (several,) = torch.autograd.grad(
-        value, [y_pred], torch.tensor([1.0, -2.0], dtype=torch.float64), is_grads_batched=True, retain_graph=True
-    )
-    torch.testing.assert_close(several, torch.stack([once, -2 * once]))
-    if name not in ("mean_absolute_error", "mean_absolute_percentage_error", "huber"):
-        assert torch.autograd.gradcheck(lambda p: loss(y_true, p), [y_pred])
-        assert torch.autograd.gradgradcheck(lambda p: loss(y_true, p), [y_pred])
-
-
-def test_a_result_is_not_overwritten() -> None:
-    """Nobody's gradient is another's memory."""
-    loss = multiloss.get("log_cosh", backend="torch")
-    y_true, y_pred = torch.zeros(3, 4), torch.ones(3, 4, requires_grad=True)
-    value = loss(y_true, y_pred)
-    (first,) = torch.autograd.grad(value, [y_pred], retain_graph=True)
-    kept = first.clone()
-    (second,) = torch.autograd.grad(value, [y_pred], retain_graph=True)
-    first.zero_()
-    torch.testing.assert_close(second, kept)
-
-
 def test_inputs_changed_before_backward() -> None:
     """The gradient is that of what the forward pass saw; what it cannot be computed from any more is refused."""
     loss = multiloss.get("log_cosh", backend="torch")
@@ -125,49 +90,6 @@ def test_inputs_changed_before_backward() -> None:
     torch.testing.assert_close(leaf.grad, 2 * expected)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.backward()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("targets", [(0.0, 1.0), (0.0, 0.3, 1.0), (1e-30, 1.0)])
-def test_bits_and_soft_targets_from_logits(targets: tuple[float, ...], dtype: torch.dtype) -> None:
-    """The kernel of hard targets and the definition: one value, both tails of the gradient, infinite logits too."""
-    z = torch.tensor([-torch.inf, -1e4, -90.0, -20.0, -1.0, 0.0, 0.5, 20.0, 90.0, 1e4, torch.inf], dtype=dtype)
-    for t in (torch.tensor(targets[0], dtype=dtype), torch.tensor(targets[-1], dtype=dtype)):
-        y_true, y_pred = torch.stack([t.expand_as(z), torch.full_like(z, targets[1])]), torch.stack([z, z])
-        whole = multiloss.get("bce", backend="torch", from_logits=True, axis=(), reduction="none")
-        value, gradient = whole.value_and_grad(y_true, y_pred)
-        total, slope = multiloss.get("bce", backend="torch", from_logits=True, axis=(), reduction="sum").value_and_grad(
-            y_true, y_pred
-        )
-        few = 4 * torch.finfo(dtype).eps
-        torch.testing.assert_close(total, value.sum(), rtol=few, atol=0)
-        torch.testing.assert_close(slope, gradient, rtol=few, atol=torch.finfo(dtype).tiny)
-        assert not gradient.isnan().any()
-        mean = multiloss.get("bce", backend="torch", from_logits=True)
-        y_pred.requires_grad_()
-        mean(y_true, y_pred).backward()
-        tiny = torch.finfo(dtype).tiny
-        torch.testing.assert_close(y_pred.grad, gradient / y_pred.numel(), rtol=few, atol=tiny)
-        finite = y_true[:, 1:-1], y_pred[:, 1:-1]  # inf - inf
-        torch.testing.assert_close(mean(*finite), value[:, 1:-1].mean(), rtol=few, atol=0)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_bits_and_soft_targets_from_probabilities(dtype: torch.dtype, smoothing: float) -> None:
-    """In both corners, at the floor, and beyond: the value and gradient of the reference, by `both` or not."""
-    p = torch.tensor([1e-8, 1e-7, 1.5e-7, 1e-3, 0.5, 0.9, 1 - 1e-6, 1.0], dtype=dtype)
-    inner = p[2:-1]
-    for t in (0.0, 1e-30, 0.3, 1.0, 1.25, float("nan"), float("inf")):
-        for y_pred in (p, inner, torch.cat([inner, p.new_tensor([torch.nan])])):
-            y_true = torch.full_like(y_pred, t)
-            loss = multiloss.get("bce", backend="torch", label_smoothing=smoothing, axis=None, validate=False)
-            loss._kernel = None  # torch's own does not come here
-            value, gradient = loss.value_and_grad(y_true, y_pred)
-            definition = loss.value_and_grad(y_true, y_pred, sample_weight=torch.ones((), dtype=dtype))
-            few = 4 * torch.finfo(dtype).eps
-            torch.testing.assert_close(value, definition[0], rtol=few, atol=0.0, equal_nan=True)
-            torch.testing.assert_close(gradient, definition[1], rtol=few, atol=few, equal_nan=True)
 
 
 @pytest.mark.parametrize(("name", "from_logits"), [("bce", True), ("bce", False), ("kl", None)])

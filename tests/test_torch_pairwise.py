@@ -58,3 +58,23 @@ def test_memory_grows_as_the_square(name: str, options: dict[str, Any]) -> None:
     small, large = (largest(name, options, batch) for batch in (64, 128))
     assert small >= 64 * 64, "no comparison of all pairs was seen"
     assert math.log2(large / small) <= 2.01
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_triplet_under_nested_transforms(squared: bool) -> None:
+    labels, x = torch.tensor([0, 0, 1, 1, 1]), torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double()
+    each, loss = (multiloss.get("triplet", "torch", squared=squared, reduction=how) for how in ("none", "mean"))
+
+    def f(z: torch.Tensor) -> torch.Tensor:
+        return loss(labels, z)
+
+    gradient, hessian = torch.func.jacrev(f)(x), torch.autograd.functional.hessian(f, x)
+    two = torch.stack([x, x])
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(f))(two), torch.stack([gradient, gradient]))
+    torch.testing.assert_close(torch.func.hessian(f)(x), hessian)
+    torch.testing.assert_close(torch.func.vmap(torch.func.hessian(f))(two), torch.stack([hessian, hessian]))
+    along = torch.func.jvp(torch.func.grad(f), (x,), (x,))[1]
+    torch.testing.assert_close(along, torch.einsum("ijkl,kl->ij", hessian, x))
+    leaf = x.clone().requires_grad_()
+    rows = torch.autograd.grad(each(labels, leaf), leaf, torch.eye(5, dtype=x.dtype), is_grads_batched=True)[0]
+    torch.testing.assert_close(rows, torch.func.jacrev(lambda z: each(labels, z))(x))

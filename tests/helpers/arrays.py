@@ -83,33 +83,49 @@ def native_grad(backend: str, fn: Callable[[Any], Any], array: Any) -> NDArray[A
 
 def native_value_and_grad(backend: str, fn: Callable[[Any], Any], array: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """`fn(x)` and the gradient of its sum, of one call; what is compiled is compiled once."""
-    kind = framework(backend)
     x = to_native(backend, array) if isinstance(array, np.ndarray) else array
+    value, (gradient,) = _differentiated(backend, fn, [x])
+    assert gradient is not None
+    return to_numpy(value), gradient
+
+
+def native_grads(backend: str, fn: Callable[..., Any], given: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The gradient of the sum of `fn(**given)` by each of `names`; None for one that is not in its graph."""
+
+    def of_these(*inputs: Any) -> Any:
+        return fn(**given | dict(zip(names, inputs, strict=True)))
+
+    return dict(zip(names, _differentiated(backend, of_these, [given[name] for name in names])[1], strict=True))
+
+
+def _differentiated(backend: str, fn: Callable[..., Any], inputs: list[Any]) -> tuple[Any, list[Any]]:
+    """`fn(*inputs)`, and the gradients of its sum by all of them."""
+    kind = framework(backend)
     if kind == "torch":
         import torch
 
-        x = x.detach().clone().requires_grad_()
+        inputs = [x.detach().clone().requires_grad_() for x in inputs]
         with torch.enable_grad():
-            value = fn(x)
-            gradient = torch.autograd.grad(value.sum(), x)[0]
+            value = fn(*inputs)
+            found = torch.autograd.grad(value.sum(), inputs, allow_unused=True)
     elif kind == "tensorflow":
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = fn(x)
-        gradient = tape.gradient(value, x)  # TensorFlow sums by itself
+            tape.watch(inputs)
+            value = fn(*inputs)
+        found = [None if x is None else tf.convert_to_tensor(x) for x in tape.gradient(value, inputs)]
     elif kind == "jax":
         import jax
 
-        def summed(x: Any) -> tuple[Any, Any]:
-            values = fn(x)
+        def summed(*inputs: Any) -> tuple[Any, Any]:
+            values = fn(*inputs)
             return values.sum(), values
 
-        gradient, value = jax.grad(summed, has_aux=True)(x)
+        found, value = jax.grad(summed, argnums=tuple(range(len(inputs))), has_aux=True)(*inputs)
     else:
         raise ValueError(f"{backend} has no automatic differentiation")
-    return to_numpy(value), to_numpy(gradient)
+    return value, [None if x is None else to_numpy(x) for x in found]
 
 
 def native_second(backend: str, fn: Callable[[Any], Any], array: Any, direction: Any) -> NDArray[Any]:
@@ -182,29 +198,3 @@ def jit(backend: str, fn: Callable[..., Any]) -> Callable[..., Any]:
 
         return jax.jit(fn)
     return fn
-
-
-def native_grads(backend: str, fn: Callable[..., Any], given: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The gradient of the sum of `fn(**given)` by each of `names`; None for one that is not in its graph."""
-    kind, inputs = framework(backend), [given[name] for name in names]
-    if kind == "torch":
-        import torch
-
-        inputs = [x.detach().clone().requires_grad_() for x in inputs]
-        value = fn(**given | dict(zip(names, inputs, strict=True))).sum()
-        found = torch.autograd.grad(value, inputs, allow_unused=True)
-    elif kind == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            value = fn(**given)
-        found = tape.gradient(value, inputs)
-    elif kind == "jax":
-        import jax
-
-        by_name = jax.grad(lambda chosen: fn(**given | chosen).sum())(dict(zip(names, inputs, strict=True)))
-        found = [by_name[name] for name in names]
-    else:
-        raise ValueError(f"{backend} has no automatic differentiation")
-    return {name: None if x is None else to_numpy(x) for name, x in zip(names, found, strict=True)}

@@ -39,7 +39,7 @@ CHECKPOINTED: list[tuple[str, int, dict[str, Any]]] = [
 ]
 
 
-def made(backend: str, classes: int, dim: int, **options: Any) -> Any:
+def made(backend: str, classes: int, dim: int = D, **options: Any) -> Any:
     """One of them."""
     loss = options.pop("loss", "center")
     if loss != "ring":

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import multiloss
-from helpers.arrays import to_native, to_numpy
+from helpers.arrays import native_value_and_grad, to_native, to_numpy
 from multiloss import porting
 
 Array = NDArray[Any]
@@ -57,8 +57,10 @@ def run(source: Any, arguments: dict[str, Any], arrays: Arrays, wrt: str | None,
     call = peer or native(source, arguments, backend)
     names = list(source.data)
     inputs = [to_native(backend, arrays[name]) for name in names]
-    at = None if wrt is None else names.index(wrt)
-    return DERIVATIVES[backend](call, inputs, at)
+    if wrt is None:
+        return to_numpy(call(*inputs)), None
+    at = names.index(wrt)
+    return native_value_and_grad(backend, lambda x: call(*inputs[:at], x, *inputs[at + 1 :]), inputs[at])
 
 
 def native(source: Any, arguments: dict[str, Any], backend: str) -> Any:
@@ -77,39 +79,6 @@ def _array(backend: str, name: str, value: Any) -> Any:
     """torch and Optax take weights as arrays."""
     listed = isinstance(value, list) or (name in ("weight", "pos_weight") and value is not None)
     return to_native(backend, np.asarray(value, float)) if backend != "tensorflow" and listed else value
-
-
-def _torch(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:
-    import torch
-
-    if at is None:
-        return to_numpy(call(*inputs)), None
-    inputs[at] = inputs[at].clone().requires_grad_()
-    value = call(*inputs)
-    return to_numpy(value.detach()), to_numpy(torch.autograd.grad(value.sum(), inputs[at])[0])
-
-
-def _tensorflow(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        if at is not None:
-            tape.watch(inputs[at])
-        value = call(*inputs)
-        total = tf.reduce_sum(value)
-    return to_numpy(value), None if at is None else to_numpy(tf.convert_to_tensor(tape.gradient(total, inputs[at])))
-
-
-def _jax(call: Any, inputs: list[Any], at: int | None) -> tuple[Any, Any]:
-    import jax
-
-    value = call(*inputs)
-    return to_numpy(value), None if at is None else to_numpy(
-        jax.grad(lambda x: call(*inputs[:at], x, *inputs[at + 1 :]).sum())(inputs[at])
-    )
-
-
-DERIVATIVES = {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}
 
 
 SHAPES = [(4,), (4, 3), (2, 5, 3)]

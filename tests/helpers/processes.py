@@ -65,6 +65,11 @@ class Failing:
         raise self.error("of the input")
 
 
+def ways(loss: Any) -> dict[str, Any]:
+    """The calls that move the centers."""
+    return {"call": loss, "update": loss.update, "value_and_grad": loss.value_and_grad}
+
+
 def raised(call: Any) -> str:
     """Whatever it raises, and what that says."""
     try:

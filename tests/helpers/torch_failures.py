@@ -18,9 +18,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 import multiloss
 import multiloss.torch
+from helpers import groups
 from helpers.calls import NAMES, good
 from helpers.groups import D
-from helpers.processes import FAILURES, Failing, raised
+from helpers.processes import FAILURES, Failing, raised, ways
 from multiloss.center import files
 from multiloss.engine import registry
 from multiloss_torch.distributed import Processes
@@ -28,8 +29,7 @@ from multiloss_torch.distributed import Processes
 
 def center(classes: int = 5, **options: Any) -> Any:
     """The same in each process."""
-    options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
-    return multiloss.get("center", backend="torch", **options)
+    return groups.made("torch", classes, **options)
 
 
 def main(rank: int, size: int, folder: Path) -> None:
@@ -56,7 +56,7 @@ def _errors(rank: int, kept: dict[str, Any], y: Any, x: Any) -> None:
         loss(y, x)
         for error in FAILURES:
             bad = Failing(error) if rank == 1 else y
-            for how, call in (("call", loss), ("update", loss.update), ("value_and_grad", loss.value_and_grad)):
+            for how, call in ways(loss).items():
                 kept[f"{name} {error.__name__} {how}"] = raised(lambda call=call, bad=bad: call(bad, x))
         loss(y, x)
         kept[f"{name} after errors"] = loss.centers.numpy().copy()
@@ -240,7 +240,7 @@ def _destroyed(size: int, folder: Path, kept: dict[str, Any], y: Any, x: Any) ->
         loss(y, x)
     dist.destroy_process_group(other)
     before = gone.centers.clone()
-    for how, call in (("call", gone), ("update", gone.update), ("value_and_grad", gone.value_and_grad)):
+    for how, call in ways(gone).items():
         kept[f"group destroyed {how}"] = raised(lambda call=call: call(y, x))
     gone.eval()
     kept["group destroyed evaluation"] = gone(y, x).numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,23 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.checkpoint import checkpoint
 
 import multiloss
 import multiloss.torch
 from helpers import groups
 from helpers.groups import D, process_batch
-from helpers.processes import refused
+from helpers.processes import refused, ways
+from helpers.torch_checkpoints import MARKED, PLAIN, REENTRANT, run
 from multiloss.center import files
-from multiloss.torch import checkpoint_contexts
 from multiloss_torch import checkpointing
 
 MORE = [
     ("batch size, many", 500, {"preset": "jxgu1016"}),
     ("double", 3, {"centers_init": np.eye(3, D)}),
 ]
+
+
+center = partial(groups.made, "torch")
 
 
 def main(rank: int, size: int, folder: Path) -> None:
@@ -35,15 +38,11 @@ def main(rank: int, size: int, folder: Path) -> None:
     )
     kept: dict[str, Any] = {}
 
-    def center(classes: int, **options: Any) -> Any:
-        options = {"num_classes": classes, "feature_dim": D, "centers_init": "normal"} | options
-        return multiloss.get("center", backend="torch", **options)
-
     def tensors(labels: Any, features: Any) -> tuple[Any, Any]:
         return torch.from_numpy(labels[rank]), torch.from_numpy(features[rank]).requires_grad_()
 
     for name, classes, options in groups.CENTER + groups.FAMILY + MORE:
-        loss = groups.made("torch", classes, D, **options)
+        loss = center(classes, **options)
         for step in range(4):
             y, x = tensors(*process_batch(size, classes, step))
             value = loss(y, x)
@@ -90,7 +89,7 @@ def main(rank: int, size: int, folder: Path) -> None:
     }
     for what, arguments in bad.items():
         given = arguments if rank == 1 else (torch.tensor([0, 1, 1]), torch.ones(3, D))
-        for how, call in (("call", loss), ("update", loss.update), ("value_and_grad", loss.value_and_grad)):
+        for how, call in ways(loss).items():
             kept[f"refused {what} {how}"] = refused(lambda call=call, given=given: call(*given))
     kept["unchanged"] = bool((loss.centers.numpy() == before).all())
     good = torch.tensor([0, 1]), torch.ones(2, D)
@@ -100,8 +99,8 @@ def main(rank: int, size: int, folder: Path) -> None:
         ("feature_dim", multiloss.get("center", backend="torch", num_classes=5)),
         ("float_bits", multiloss.get("center", backend="torch", num_classes=5)),
         ("sharded", center(5, sharded=rank == 0)),
-        ("moves_all", groups.made("torch", 5, D, loss="triplet_center", push=rank == 0)),
-        ("weight", groups.made("torch", 5, D, loss="island", weight=1.0 + rank)),
+        ("moves_all", center(5, loss="triplet_center", push=rank == 0)),
+        ("weight", center(5, loss="island", weight=1.0 + rank)),
         ("growth", multiloss.get("center", backend="torch")),
         ("other centers at first", center(5, seed=rank)),
     ):  # fmt: skip
@@ -176,21 +175,18 @@ def main(rank: int, size: int, folder: Path) -> None:
 
     # inside a checkpointed region, and without
     for name, classes, options in groups.CHECKPOINTED:
-        for kind, run in (
-            ("plain", lambda f, x: f(x)),
-            ("not reentrant", lambda f, x: checkpoint(f, x, use_reentrant=False)),
-            ("reentrant", lambda f, x: checkpoint(f, x, use_reentrant=True)),
-            ("twice", lambda f, x: checkpoint(lambda x: checkpoint(f, x, use_reentrant=True), x, use_reentrant=False)),
-            ("marked", lambda f, x: checkpoint(f, x, use_reentrant=False, context_fn=checkpoint_contexts)),
-        ):
-            loss = groups.made("torch", classes, D, **options)
+        for kind, kinds in (
+            ("plain", ()), ("not reentrant", (PLAIN,)), ("reentrant", (REENTRANT,)), ("twice", (PLAIN, REENTRANT)),
+            ("marked", (MARKED,)),
+        ):  # fmt: skip
+            loss = center(classes, **options)
             for step in range(3):
                 y, x = tensors(*process_batch(size, classes, step))
                 if name == "not read" and len(y):
                     y[0] = -1
                 keep = y >= 0
                 # squared, so that what autograd saves depends on the value
-                value = run(lambda x, y=y, keep=keep, loss=loss: loss(y, torch.tanh(x), mask=keep).exp(), x)
+                value = run(lambda x, y=y, keep=keep, loss=loss: loss(y, torch.tanh(x), mask=keep).exp(), x, kinds)
                 if step == 2:  # centers that have moved before the backward pass
                     loss.update(y, x.detach() + 1, mask=keep)
                 if len(y):
@@ -205,12 +201,12 @@ def main(rank: int, size: int, folder: Path) -> None:
         loss, x = center(5, sharded=sharded), torch.ones(2, D, requires_grad=True)
         before = loss.centers.numpy().copy()
 
-        def step(loss: Any = loss, x: Any = x, **given: Any) -> Any:
-            return checkpoint(lambda x: loss(good[0], x), x, use_reentrant=False, **given)
+        def step(kind: Any = PLAIN, loss: Any = loss, x: Any = x) -> Any:
+            return run(lambda x: loss(good[0], x), x, (kind,))
 
         kept[f"refused frames {sharded}"] = refused(step)
         kept[f"unmoved {sharded}"] = bool((loss.centers.numpy() == before).all())
-        kept[f"marked {sharded}"] = step(context_fn=checkpoint_contexts).detach().numpy()
+        kept[f"marked {sharded}"] = step(MARKED).detach().numpy()
         kept[f"moved {sharded}"] = bool((loss.centers.numpy() != before).any())
     checkpointing.frames_are_right = was
 
