@@ -73,9 +73,7 @@ def floored_log(xp: Any, p: Array, epsilon: float, weight: Array | None = None) 
 
 def log_divisor(xp: Any, p: Array, epsilon: float, weight: Array | None = None) -> Array:
     """What the derivative of `weight * floored_log(p)` divides by: p, and infinity below the floor."""
-    if epsilon > 0:
-        return xp.inf_below(p, epsilon)
-    return p if weight is None else xp.safe_log_arg(weight, p)
+    return xp.inf_below(p, epsilon) if epsilon > 0 else p if weight is None else xp.safe_log_arg(weight, p)
 
 
 def floored_log1m(xp: Any, p: Array, epsilon: float, weight: Array) -> Array:
@@ -275,11 +273,8 @@ def _largest(xp: Any, x: Array, axis: Any) -> Array:
     """The largest entry over `axis`, which is kept; -inf of none."""
     if 0 not in x.shape:
         return xp.max(x, axis=axis, keepdims=True)
-    axes = (
-        range(len(x.shape))
-        if axis is None
-        else [a % len(x.shape) for a in (axis if isinstance(axis, tuple) else (axis,))]
-    )
+    rank, several = len(x.shape), axis if isinstance(axis, tuple) else (axis,)
+    axes = range(rank) if axis is None else [a % rank for a in several]
     return xp.full(tuple(1 if i in axes else n for i, n in enumerate(x.shape)), -math.inf, dtype=x.dtype)
 
 
