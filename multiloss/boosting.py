@@ -24,7 +24,7 @@ _INSTEAD = {
     "symmetric_mean_absolute_percentage_error": "of positive targets mean_absolute_error of log(y_true), with "
     "hessian='constant', is nearest, and exp of that score predicts",
 }
-"""What to boost instead of a loss that is not of scores, or that no booster follows."""
+"""What to boost instead of a loss that takes no scores, or with which boosting diverges."""
 _NO_SCORES = {
     "hinge_embedding": "a booster's score is any number, but hinge_embedding is of distances of 0 or above",
     "mean_absolute_percentage_error": "the slope of mean_absolute_percentage_error has no bound near a target of 0, "
@@ -33,14 +33,14 @@ _NO_SCORES = {
     "near a target of 0, and its second derivative is 0 or negative: boosting diverges",
 }
 _STEEPEST = 4.0
-"""The largest curvature that 1 can stand for: above it, errors grow at the boosters' usual learning rates."""
+"""The largest curvature that 1 can replace; above it, errors grow at the boosters' usual learning rates."""
 
 
 class Objective(loss.FixedOptions):
-    """What `objective` gives: gradient and curvature of each sample's loss by its raw score, weighted.
+    """Gives the weighted gradient and curvature of each sample's loss by its raw score; made by `objective`.
 
     Called with `(y_true, y_pred)` or `(y_true, y_pred, sample_weight)`, as the scikit-learn interfaces of LightGBM and
-    XGBoost do, or with `(y_pred, data)`, as their own `train` does, `data` being a Dataset or DMatrix. CatBoost calls
+    XGBoost do, or with `(y_pred, data)`, as their own `train` does; `data` is a Dataset or DMatrix. CatBoost calls
     `calc_ders_range`. It can be pickled with the model.
     """
 
@@ -77,13 +77,13 @@ class Objective(loss.FixedOptions):
         return self._derivatives(np.asarray(first), np.asarray(second), sample_weight)
 
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> list[tuple[float, float]]:
-        """CatBoost's: for each sample the derivatives of minus the loss, which it maximises."""
+        """For CatBoost: the derivatives of minus the loss of each sample, as it maximises."""
         gradient, second = self._derivatives(np.asarray(targets, float), np.asarray(approxes, float), weights)
         return list(zip((-gradient).tolist(), (-second).tolist(), strict=True))
 
     def _derivatives(self, y_true: Array, y_pred: Array, weight: Any) -> tuple[Array, Array]:
         if self.spec.definition.has_labels:
-            # LightGBM's own `train` hands the scores of all classes over one after the other, class by class.
+            # LightGBM's own `train` gives one array, with all scores of the first class, then of the second, and so on.
             y_pred = y_pred.reshape(-1, len(y_true)).T if y_pred.ndim == 1 else y_pred
             y_true = y_true.astype(np.int64)
         y_pred = y_pred.astype(np.float64)
@@ -102,16 +102,15 @@ def objective(name: str, library: str, *, hessian: str = "auto", **given: Any) -
     """A loss as a gradient booster's custom objective.
 
     Args:
-        name: of an elementwise loss, such as "huber" or "bce" (with `from_logits=True`: the score of a booster is a
-            logit), or of a loss of integer labels, such as "scce", for multi-class boosting.
-        library: "lightgbm", "xgboost" or "catboost" (of which single scores only).
-        hessian: what the booster divides the gradient by. "auto" is, of losses of the error y_pred - y_true alone, the
-            gradient over the error: the curvature of the parabola that touches the loss and lies above it, so that no
-            step goes too far (of `poisson_nll` that over score - log y_true, where it is larger than the second
-            derivative); of losses whose second derivative is negative in places, as that of focal losses is,
-            1; of other losses the second derivative. "exact" is the second derivative, refused where steps by it
-            diverge. "constant" is 1: then boosting goes by the gradient alone, as losses like the absolute error need,
-            whose second derivative is 0 everywhere.
+        name: an elementwise loss, such as "huber" or "bce" (with `from_logits=True`, as the score of a booster is a
+            logit); or a loss of integer labels, such as "scce", for multi-class boosting.
+        library: "lightgbm", "xgboost" or "catboost" (single scores only).
+        hessian: what the booster divides the gradient by. "exact" is the second derivative; it is refused if steps by
+            it diverge. "constant" is 1, which losses such as the absolute error need: their second derivative is 0.
+            "auto" is the gradient over the error y_pred - y_true for losses of that error alone: the curvature of the
+            parabola that touches the loss and lies above it, so that no step goes too far. For `poisson_nll` it is
+            the gradient over score - log y_true, or the second derivative if that is larger. It is 1 for losses whose
+            second derivative is negative in places, such as focal losses, and else the second derivative.
         given: the loss's own options.
 
     Returns:
@@ -119,8 +118,8 @@ def objective(name: str, library: str, *, hessian: str = "auto", **given: Any) -
         `params={"objective": ...}` to `lightgbm.train`, as `obj=` to `xgboost.train`, as `loss_function=` to CatBoost.
 
     Raises:
-        ValueError: an unknown library or loss, a loss of other inputs, or of scores that may not be any number (of
-            probabilities, say), or one that boosting by this `hessian` does not follow; with what to pass instead.
+        ValueError: an unknown library or loss; a loss of other inputs, or of scores with a domain (probabilities,
+            say); or boosting by this `hessian` diverges. The message says what to pass instead.
 
     Example:
         >>> import multiloss
@@ -152,9 +151,9 @@ def objective(name: str, library: str, *, hessian: str = "auto", **given: Any) -
 
 
 def _refuse_other_scores(spec: loss.Spec, library: str) -> None:
-    """Refuse losses whose predictions cannot be any number: a booster starts at 0, and goes below."""
+    """Refuse losses whose predictions have a domain: the scores of a booster start at 0 and may be any number."""
     definition, kwargs = spec.definition, spec.kwargs
-    # Scores that are normalised to probabilities must still be 0 or above, which their domain leaves unsaid.
+    # With `normalize` a loss declares no domain, but its scores must still be 0 or above.
     domain = definition.domain({**kwargs, "normalize": False}).get("y_pred")
     if domain is None and definition.name not in _NO_SCORES:
         return
@@ -167,9 +166,9 @@ def _refuse_other_scores(spec: loss.Spec, library: str) -> None:
 
 
 def _curvature(spec: loss.Spec, hessian: str) -> str:
-    """Which curvature an objective has, "exact", "bound" or "constant"; ValueError where boosting would not follow it.
+    """The curvature of an objective, "exact", "bound" or "constant"; ValueError if boosting by it diverges.
 
-    The loss is asked at some scores around 0, where boosting starts.
+    This is found from derivatives at some scores around 0, where boosting starts.
     """
     name, residual = spec.definition.name, spec.definition.residual is not None
     y_true, y_pred = _examples(spec)
@@ -213,13 +212,13 @@ def _bound(spec: loss.Spec, y_true: Array, y_pred: Array, gradient: Array, secon
     """The gradient over the residual, or the second derivative where that is larger (or there is no residual)."""
     if spec.definition.residual is None:
         return second
-    with np.errstate(divide="ignore"):  # a residual may be infinite: of a count of 0
+    with np.errstate(divide="ignore"):  # the residual of a count of 0 is infinite
         residual = spec.definition.residual(np, y_true.astype(float), y_pred)
     return np.maximum(second, np.divide(gradient, residual, out=np.array(second), where=residual != 0))
 
 
 def _examples(spec: loss.Spec) -> tuple[Array, Array]:
-    """Targets and scores at which a loss shows its shape."""
+    """Targets, and scores around 0, at which the derivatives of a loss are looked at."""
     if spec.definition.has_labels:
         classes = next((len(value) for value in spec.kwargs.values() if isinstance(value, tuple)), 3)
         scores = np.random.default_rng(0).normal(size=(max(200, classes), classes)) * 3.0

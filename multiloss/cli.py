@@ -1,7 +1,7 @@
 """The command line: `multiloss demo`, `list`, `show`, `plot`, `verify`, `port`, `scan`, `compare`.
 
-Exit status: 0 on success, 1 if a check failed or two losses differ, 2 for a mistake of the user, which is told in one
-line, 130 after an interrupt. Each command imports what it needs when it runs, so that `--help` is quick.
+Exit status: 0; 1 if a check failed or two losses differ; 2 for a mistake of the user, told in one line; 130 if
+interrupted. A command imports what it needs when it runs, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the words after `multiloss`; None takes those of the process.
+        argv: the words after `multiloss`; default: those of the process.
 
     Returns:
         The exit status.
@@ -81,7 +81,7 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _tolerate_narrow_encodings() -> None:
-    """Print question marks, and no traceback, on a terminal that cannot show formulas and curves."""
+    """Print question marks where a terminal cannot show the characters of formulas and curves."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -141,7 +141,7 @@ _SYMBOLS = {
 
 
 def formula_text(doc: str) -> str:
-    r"""A docstring with its TeX formulas as plain text: `.. math:: \tfrac12 x^2` is shown as `½ x²`."""
+    r"""A docstring with its TeX formulas as plain text: `.. math:: \tfrac12 x^2` becomes `½ x²`."""
     lines = []
     one_line = re.sub(r"\.\. math::[^\n]*(?:\n    +[^\s][^\n]*)+", lambda found: " ".join(found[0].split()), doc)
     for line in one_line.splitlines():
@@ -153,7 +153,7 @@ def formula_text(doc: str) -> str:
 def _plain(tex: str) -> str:
     tex = re.sub(r"\\(?:text|mathrm|operatorname)\{([^{}]*)\}", r"\1", tex)
     tex = re.sub(r"\\[td]?frac12\b|\\[td]?frac\{1\}\{2\}", "½", tex)
-    inner = r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)"  # braces, two deep
+    inner = r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)"  # up to two levels of braces
     for _ in range(4):
         tex = re.sub(r"\\[td]?frac\{" + inner + r"\}\{" + inner + r"\}", _fraction, tex)
         tex = re.sub(r"\\sqrt\{" + inner + r"\}", r"√(\1)", tex)
@@ -191,7 +191,7 @@ def _plot(args: argparse.Namespace) -> int:
 
 
 def _name_and_options(word: str) -> tuple[str, dict[str, Any]]:
-    """`huber:delta=2` as a name and its options."""
+    """The name and the options of a word such as `huber:delta=2`."""
     name, _, rest = word.partition(":")
     options = {}
     for part in filter(None, re.split(r",(?![^(\[]*[)\]])", rest)):
@@ -210,7 +210,7 @@ def _verify(args: argparse.Namespace) -> int:
     from multiloss.engine import dispatch, registry
     from multiloss.pictures import curves as plotting
 
-    # All names and backends are looked up before the first check, which may take minutes.
+    # Names and backends are looked up first, so that a mistake is told before minutes of work.
     names = list(dict.fromkeys(plotting.find(name).name for name in args.names))
     names = names or [name for name in list_losses() if name not in registry.CENTER]
     stateful = next((name for name in names if name in registry.CENTER), None)
@@ -228,7 +228,7 @@ def _verify(args: argparse.Namespace) -> int:
             verdict = "ok"
             try:
                 testing.check(name, backends=[backend], examples=args.examples)
-            except Exception as error:  # any error of a loss is its verdict; the other losses are still checked
+            except Exception as error:  # any error is the verdict on this loss; the others are still checked
                 verdict = "FAIL"
                 failures.append(f"{name} on {backend}: {_first_lines(error)}")
             print(f"  {verdict:<{width}}", end="", flush=True)
@@ -367,4 +367,4 @@ _COMMANDS: dict[str, tuple[Any, ...]] = {
         ),
     ),
 }
-"""Of each command but `demo`: its function, its summary, what `--help` adds to that, and its arguments."""
+"""Of each command but `demo`: its function, summary, more text of `--help`, and arguments."""

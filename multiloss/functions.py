@@ -1,4 +1,4 @@
-"""softmax and its kin, label smoothing, and losses of a function, as plain functions, on any backend's arrays."""
+"""Plain functions on any backend's arrays: softmax and the like, label smoothing, losses that take a function."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _apply(function: str, x: Any, axis: Any, **keywords: Any) -> Array:
 
 
 def _as_it_came(be: Any, result: Array, array: Array) -> Array:
-    """As the frameworks do: half precision in, half precision out (computed in float32)."""
+    """Cast the result to the dtype of the argument: half precision is computed in float32, but returned as it came."""
     return be.cast_like(result, array) if be.dtype_kind(array) == "f" else result
 
 
@@ -116,7 +116,7 @@ def smooth_labels(y_true: Any, smoothing: float, axis: int = -1) -> Array:
 
 
 def fenchel_young(max_fun: Callable[[Array], Array], scores: Any, targets: Any) -> Array:
-    """The Fenchel-Young loss that a convex function makes, up to what depends on the targets alone.
+    """The Fenchel-Young loss of a convex function, up to a term that depends on the targets alone.
 
     .. math:: \\Omega^*(z) - \\langle t, z \\rangle
 
@@ -127,7 +127,7 @@ def fenchel_young(max_fun: Callable[[Array], Array], scores: Any, targets: Any) 
         targets: t, (..., C), in the range of its gradient: probabilities, for logsumexp.
 
     Returns:
-        One value per sample, (...). The whole loss has Omega(t) more, which has no gradient by the scores.
+        One value per sample, (...). The term Omega(t) is left out, as its gradient by the scores is 0.
 
     Raises:
         ValueError: shapes that differ, or a function that gives no value per sample.
@@ -161,7 +161,7 @@ def triplet_margin(
     margin: float = 1.0,
     swap: bool = False,
 ) -> Array:
-    """The triplet loss of any distance (that of norms is `multiloss.get("triplet_margin")`, which has options only).
+    """The triplet loss of a distance function (for norms: `multiloss.get("triplet_margin")`).
 
     .. math:: \\max(0, d(a, p) - d(a, n) + m)
 
@@ -169,9 +169,9 @@ def triplet_margin(
         anchor: a, embeddings, (..., D).
         positive: p, of the anchor's class, (..., D).
         negative: n, of another class, (..., D).
-        distance: d, a function of two arrays (..., D) of their framework, that gives (...).
+        distance: d, a function of two arrays (..., D) of the embeddings' framework, which returns (...).
         margin: m, 0 or above.
-        swap: whether the smaller of d(a, n) and d(p, n) stands for d(a, n).
+        swap: use the smaller one of d(a, n) and d(p, n) in place of d(a, n).
 
     Returns:
         One value per triplet, (...). At the kink the gradient is 0.

@@ -15,7 +15,7 @@ Axis = int | tuple[int, ...] | None
 
 
 def _summed(term: Callable[..., Array], arrays: dict[str, Any], base: float | None, axis: Axis) -> Array:
-    """The sum over the outcomes of `term(xp, *arrays)`, in units of the base."""
+    """The sum of `term(xp, *arrays)` over the outcomes, with logarithms of this base."""
     axis = options.axis("axis", axis)
     base = None if base is None else options.real("base", base)
     if base is not None and not (base > 0 and base != 1):
@@ -35,7 +35,7 @@ def _summed(term: Callable[..., Array], arrays: dict[str, Any], base: float | No
 
 
 def _log(xp: Any, weight: Array, x: Array) -> Array:
-    # What it is to be multiplied with: 0 log 0 is 0.
+    """The logarithm of x, which the caller multiplies by `weight`; finite where both are 0, as 0 log 0 is 0."""
     return xp.log(xp.safe_log_arg(weight, x))
 
 
@@ -60,12 +60,12 @@ def entropy(p: Any, base: float | None = None, axis: Axis = -1) -> Array:
         >>> float(multiloss.info.entropy([0.5, 0.5, 0, 0], base=2))
         1.0
     """
-    # 0 - x and not -x: a certain outcome has the entropy 0.0, not -0.0.
+    # 0 - x instead of -x, so that a certain outcome has the entropy 0.0, not -0.0.
     return 0 - _summed(lambda xp, p: p * _log(xp, p, p), {"p": p}, base, axis)
 
 
 def cross_entropy(p: Any, q: Any, base: float | None = None, axis: Axis = -1) -> Array:
-    """Cross entropy: the mean surprise of one who expects q and meets p.
+    """Cross entropy: the mean surprise at outcomes of p if q was expected.
 
     .. math:: -\\sum_k p_k \\log q_k
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import multiloss
+from multiloss.engine import registry
 
+PLAIN = [
+    name
+    for name in multiloss.list_losses()
+    if name not in set(registry.CENTER.values()) and registry.find(name).kind != "of_inputs"
+]
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 4))
 
@@ -65,6 +71,32 @@ def test_empty_batches() -> None:
         for b in forms:
             report = multiloss.compare(a, b, Y[:0], X[:0])
             assert report.same or "empty batch" in report.causes[0], str(report)
+
+
+def test_an_empty_batch_is_shown() -> None:
+    """Without a warning of NumPy, which has no mean of nothing."""
+    shown = str(multiloss.compare("mse(reduction='none')", mse, Y[:0], X[:0], rtol=0.0))
+    assert "an empty batch: a gives [], b gives" in shown
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_gradients_by_differences(name: str) -> None:
+    """Of a function on NumPy they are those of the closed form; also where one factor for all predictions changes
+    nothing, as of a cosine."""
+    loss = multiloss.get(name, reduction="sum")
+    report = multiloss.compare(loss, lambda y_true, y_pred: loss(y_true, y_pred), shape=(2, 3), seed=2)
+    assert report.same, report
+    assert report.b.gradient_by == "central differences"
+    np.testing.assert_allclose(report.b.gradient, report.a.gradient, rtol=1e-6, atol=1e-8)
+
+
+def test_gradient_of_a_cosine() -> None:
+    """That of 1 - t.p / (|t| |p|) by p, (t.p p / |p|^2 - t) / (|t| |p|)."""
+    dot, t, p = (Y * X).sum(1), np.linalg.norm(Y, axis=1), np.linalg.norm(X, axis=1)
+    report = multiloss.compare(lambda y, x: 1 - (y * x).sum(1) / t / np.linalg.norm(x, axis=1), "cosine_distance", Y, X)
+    wanted = ((dot / p**2)[:, None] * X - Y) / (t * p)[:, None]
+    assert report.a.gradient_by == "central differences"
+    np.testing.assert_allclose(report.a.gradient, wanted, rtol=1e-7, atol=1e-10)
 
 
 def test_refused_names() -> None:

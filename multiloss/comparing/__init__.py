@@ -37,21 +37,21 @@ def compare(
 ) -> Report:
     """Run two losses on the same arrays, and say by how much and why they differ.
 
-    Both are run in float64 where they can, whatever dtype the arrays have; and often where they differ, on parts of
-    the arrays and on changed ones, to find out why.
+    Both run in float64 if they can, whatever dtype the arrays have. If they differ, they also run on parts of the
+    arrays and on changed ones, to find out why.
 
     Args:
-        a: a loss of this library, an object or function of torch, Keras or Optax, any function of arrays in any
-            framework, or a written form, such as "torch.nn.KLDivLoss(reduction='batchmean')" (which runs the library's
-            own object where it is installed, else the port of it).
+        a: a loss of this library; an object or function of torch, Keras or Optax; any function of arrays of any
+            framework; or a written form such as "torch.nn.KLDivLoss(reduction='batchmean')", which runs the library's
+            own loss if it is installed, else the port of it.
         b: another.
         y_true: targets, of any framework. Without arrays, some are generated that both sides take.
         y_pred: predictions.
         sample_weight: weights, for the sides that have such an argument.
         inputs: the arrays of losses that take others, by name, such as anchor, positive and negative.
-        order_a: "y_pred y_true" if `a` takes them so. Losses of torch and Optax do, and functions whose parameters are
-            named so ("input, target"); every other callable gets (y_true, y_pred).
-        order_b: the same of `b`.
+        order_a: "y_pred y_true" if `a` takes them in this order. Losses of torch and Optax do, and functions that name
+            their parameters so ("input, target"); every other callable gets (y_true, y_pred).
+        order_b: the same for `b`.
         rtol: relative tolerance of "the same"; default: 1e-9 in float64, 1e-5 in float32.
         seed: of generated arrays.
         shape: of generated arrays, (N, C).
@@ -66,10 +66,8 @@ def compare(
     Example:
         >>> import multiloss
         >>> report = multiloss.compare(multiloss.get("mse"), multiloss.get("half_squared_error"))
-        >>> report.same
-        False
-        >>> print(report.causes[0])
-        b = 0.5 a: one has the factor 1/2
+        >>> report.same, report.causes[0]
+        (False, 'b = 0.5 a: one has the factor 1/2')
     """
     _check_options(rtol, seed, shape)
     given = dict(inputs or {})
@@ -167,18 +165,18 @@ def _reduction(side: Side, arrays: Arrays, weight: np.ndarray | None, value: flo
     if per is not None and per.size and np.isfinite(per).all() and np.isfinite(value):
         total, used = float(per.sum()), int((per != 0).sum())
         weights = 0.0 if weight is None else float(weight.sum())
-        counts = {
-            f"sum / {per.size}, the mean over {per.size} values": per.size,
-            "sum": 1,
-            f"sum / {len(per) if per.ndim else 1}, the batch": len(per) if per.ndim else 0,
-            f"sum / {used}, those that are not 0": used,
-            f"sum / {weights:.6g}, the sum of the weights": weights,
+        known = {
+            f"sum / {per.size}, the mean over {per.size} values": total / per.size,
+            "sum": total,
+            f"sum / {len(np.atleast_1d(per))}, the batch": total / len(np.atleast_1d(per)),
+            f"sum / {used}, those that are not 0": total / max(used, 1),
+            f"sum / {weights:.6g}, the sum of the weights": total / weights if weights else np.nan,
+            f"sum / {total / (value or 1):.6g}": value or np.nan,
         }
-        known = (text for text, n in counts.items() if n and close(value, total / n, MEASURED))
-        return next(known, f"sum / {total / value:.6g}" if value else "")
-    again = Evidence({"a": side}, arrays, None).twice().value("a") if weight is None and value else np.nan
-    repeated = {"a mean (repeating the batch leaves it)": value, "a sum (repeating the batch doubles it)": 2 * value}
-    return next((text for text, wanted in repeated.items() if close(again, wanted, MEASURED)), "")
+    else:
+        known = {"a mean (repeating the batch leaves it)": value, "a sum (repeating the batch doubles it)": 2 * value}
+        value = Evidence({"a": side}, arrays, None).twice().value("a") if weight is None and value else np.nan
+    return next((text for text, wanted in known.items() if close(value, wanted, MEASURED)), "")
 
 
 def _report(sides: Mapping[str, Side], outcomes: Mapping[str, Outcome], arrays: Arrays, weight: np.ndarray | None,

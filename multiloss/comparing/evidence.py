@@ -86,6 +86,12 @@ class Evidence:
                for name, x in given.items() if x is not None}  # fmt: skip
         return dataclasses.replace(self, arrays={**self.arrays, **new})
 
+    @measured
+    def of_class(self, k: int) -> Evidence:
+        """The same sides on targets that are all of this class."""
+        one_hot = np.eye(self.classes)[np.full(self.y_true.shape[:-1], k)]
+        return self.on(k if self.is_labels else one_hot)
+
     def changed(self, name: str, change: Change) -> Evidence:
         """The same, but this side gets changed arrays."""
         return dataclasses.replace(self, changes={name: change})

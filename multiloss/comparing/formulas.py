@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from multiloss.comparing.evidence import (
     either,
     every,
     first,
+    measured,
 )
 from multiloss.comparing.scale import balance, scales
 
@@ -100,10 +102,10 @@ def _changed(sentence: str, change: Change) -> Hypothesis:
     def hypothesis(e: Evidence, x: str, y: str) -> Iterator[str]:
         after = e.changed(x, change)
         limit = min(e.tolerance * after.size, ROUGH * e.gap if np.isfinite(e.gap) else np.inf)
-        a, b = after.both_rows()
-        alike = np.allclose(a, b, rtol=e.tolerance, atol=e.tolerance * after.size)
-        if after.gap <= max(limit, 1e-15) < np.inf and alike:
-            yield sentence.format(x=x, y=y)
+        if after.gap <= max(limit, 1e-15) < np.inf:
+            a, b = after.both_rows()
+            if np.allclose(a, b, rtol=e.tolerance, atol=e.tolerance * after.size):
+                yield sentence.format(x=x, y=y)
 
     return hypothesis
 
@@ -205,34 +207,28 @@ def _term(e: Evidence) -> Iterator[str]:
         )
 
 
-# Label smoothing: the gradient of a cross-entropy is linear in the targets, so it tells them.
+# Label smoothing: a cross-entropy is linear in the targets, so its values tell which it takes.
 
 
-def _targets(e: Evidence, name: str, change: Callable[..., Any], models: Callable[..., Any]) -> np.ndarray:
-    """The targets of the first sample that its gradient implies, if one of the models says the same of changed
-    predictions; else nan."""
-    one, implied = e.pick([0]), []
-    for y_pred in (one.y_pred, change(one.y_pred)):
-        g = e.sides[name].gradient(one.on(y_pred=y_pred).arrays, e.prediction)[0]
-        both = () if g is None else (g, g.size * g)  # as of a sum, and of a mean
-        implied.append([t for gradient in both for t in models(y_pred, gradient)])
-    for t, again in zip(*implied, strict=False):
-        if np.allclose(t, again, atol=MEASURED) and t.min() > -ROUGH and t.max() < 1 + ROUGH:
-            return np.asarray(t)
-    return np.full(one.y_pred.shape, np.nan)
+@measured
+def _smoothing(e: Evidence, name: str) -> float:
+    """s, if a side gives -(1 - s) log p_k - s mean(log p) for class k, a smoothed cross-entropy; else nan."""
+    if e.y_pred.ndim != 2 or e.classes < 2 or not (e.is_labels or e.aligned):
+        return float("nan")
+    alone, ks = [e.pick([i]) for i in range(min(e.count, 2))], range(min(e.classes, 4))
+    values = np.asarray([[one.of_class(k).value(name) for k in ks] for one in alone])
+    for log_p in (_log_softmax(e.y_pred), np.log(e.y_pred)):
+        mean = log_p[: len(alone)].mean(axis=-1, keepdims=True)
+        apart, found = mean - log_p[: len(alone), : len(ks)], values + mean
+        kept = (apart * found).sum() / (apart * apart).sum()
+        if np.allclose(kept * apart, found, rtol=0, atol=MEASURED * np.abs(apart).max()):
+            return 1 - float(kept)
+    return float("nan")
 
 
 def _class_smoothing(e: Evidence) -> Iterator[str]:
-    """s, if both are cross-entropies of classes: each of the K classes gets s / K of the target."""
-    if e.y_pred.ndim != 2 or e.classes < 2 or not (e.is_labels or e.aligned):
-        return
-    class_0 = e.on(0 if e.is_labels else np.eye(e.classes)[np.zeros(e.count, int)])
-    used = [
-        _targets(class_0, name, lambda z: 0.7 * z + 0.3 * np.flip(z, -1),  # they stay probabilities
-                 lambda z, g: (np.exp(_log_softmax(z)) - g, -z * g, z - z * g))[0] for name in "ab"
-    ]  # fmt: skip
-    s = {name: 1 - float(t[0] - t[1]) for name, t in zip("ab", used, strict=True)}
-    if not all(close(t.sum(), 1, MEASURED) for t in used) or abs(s["a"] - s["b"]) <= SMALL:
+    s = {name: _smoothing(e, name) for name in "ab"}
+    if not abs(s["a"] - s["b"]) > SMALL:  # nor is nan
         return
     for x, y in ("ab", "ba"):
         if abs(s[y]) < SMALL:
@@ -248,36 +244,35 @@ def _class_smoothing(e: Evidence) -> Iterator[str]:
     yield f"label smoothing differs: a has s = {s['a']:.4g}, b s = {s['b']:.4g}, in the convention s / K"
 
 
+def _targets(e: Evidence, name: str) -> np.ndarray:
+    """What a side takes for targets of 0 and 1, if it is a binary cross-entropy, log(1 + exp(z)) - t z; else nan."""
+    values = np.stack([e.on(bit).rows(name) for bit in (0.0, 1.0)])
+    for logit, n in itertools.product((lambda z: z, lambda p: np.log(p / (1 - p))), (1, e.elements)):
+        logits = [logit(one.y_pred) for one in e.samples()]
+        z, of_zero = (np.asarray([x.mean() for x in of]) for of in (logits, [np.logaddexp(0, x) for x in logits]))
+        t = (of_zero - values / n) @ z / (z @ z)
+        if np.allclose(of_zero - t[:, None] * z, values / n, rtol=0, atol=MEASURED) and is_unit(np.round(t, 3)):
+            return np.round(t, 9) + 0.0  # shows neither 5.6e-17 nor -0 for 0
+    return np.full(2, np.nan)
+
+
 def _binary_smoothing(e: Evidence) -> Iterator[str]:
-    """What both take for the targets 0 and 1, if they are binary cross-entropies."""
-    if not e.aligned or not np.isin(e.y_true, (0, 1)).all():
-        return
-    used = [
-        _targets(e.on(bit), name, lambda z: 0.5 * z, lambda z, g: (_sigmoid(z) - g, z - z * (1 - z) * g)).flat[0]
-        for name in "ab" for bit in (0.0, 1.0)
-    ]  # fmt: skip
-    a, b = np.round(used, 9).reshape(2, 2) + 0.0  # shows neither 5.6e-17 nor -0 for 0
-    if np.abs(a - b).max() > SMALL:
-        of_a, of_b = (f"{name} uses {t[0]:.4g} for 0 and {t[1]:.4g} for 1" for name, t in (("a", a), ("b", b)))
-        yield f"label smoothing: {of_a}, {of_b}"
+    if e.aligned and np.isin(e.y_true, (0, 1)).all():
+        a, b = _targets(e, "a"), _targets(e, "b")
+        if np.abs(a - b).max() > SMALL:
+            of_a, of_b = (f"{x} uses {t[0]:.4g} for 0 and {t[1]:.4g} for 1" for x, t in (("a", a), ("b", b)))
+            yield f"label smoothing: {of_a}, {of_b}"
 
 
 def _power(e: Evidence, name: str) -> int:
     """With which power of the distance a side grows; 0 if it does not depend on the distance alone."""
-    if not e.aligned or e.y_true.dtype.kind != "f":
-        return 0
 
-    def value(of: Callable[[np.ndarray], np.ndarray], y_pred: np.ndarray) -> float:
-        arrays = {key: of(x) if x.dtype.kind == "f" else x for key, x in e.arrays.items()}
-        return dataclasses.replace(e, arrays={**arrays, e.prediction: y_pred}).value(name)
+    def value(scale: float, shift: float = 0.0) -> float:
+        arrays = {key: scale * x + shift if x.dtype.kind == "f" else x for key, x in e.arrays.items()}
+        return dataclasses.replace(e, arrays=arrays).value(name)
 
-    step = np.random.default_rng(1).uniform(0.5, 1.5, e.y_true.shape)
-    back, one, two, four = (
-        value(lambda x: e.y_true if x.shape == e.y_true.shape else x, e.y_true + distance * step)
-        for distance in (-2e3, 1e3, 2e3, 4e3)
-    )
-    moved = value(lambda x: x + 0.37, e.y_pred + 0.37)
-    is_distance = close(moved, e.value(name), e.tolerance) and close(back, two, LIMIT) and four != two
+    back, one, two, four = (value(scale) for scale in (-2e3, 1e3, 2e3, 4e3))
+    is_distance = close(value(1.0, 0.37), e.value(name), e.tolerance) and close(back, two, LIMIT) and four != two
     return next((n for n in (1, 2) if is_distance and close(four - two, 2**n * (two - one), LIMIT)), 0)
 
 

@@ -11,6 +11,8 @@ import numpy as np
 RTOL = {"float64": 1e-9, "float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2}
 """Two numbers of a dtype are the same to this: some hundred roundings, as formulas and orders of sums differ."""
 _SHOWN = 4
+_ULP_OF_DOUBLE = {"float32": 2.0**-29, "float16": 2.0**-42, "bfloat16": 2.0**-45}
+"""The unit of a double in the last place, in those of other dtypes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Difference:
     relative: float
     ulp: float  #: In units in the last place, of the narrower dtype.
 
+    def __str__(self) -> str:
+        return f"{self.absolute:.3g} absolute, {self.relative:.3g} relative, {self.ulp:.3g} ULP"
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -61,15 +66,13 @@ class Report:
     causes: tuple[str, ...]  #: Why they differ, the likeliest first.
 
     def __str__(self) -> str:
-        table = [("", "a", "b"), *((title, read(self.a), read(self.b)) for title, read in _ROWS)]
+        table = [("", "a", "b"), *((title, read(self.a), read(self.b)) for title, read in _ROWS.items())]
         rows = [row for row in table if row[1] or row[2]]
         widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
-        lines = ["  ".join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2])).rstrip() for row in rows]
+        lines = [f"{title:<{widths[0]}}  {a:<{widths[1]}}  {b}".rstrip() for title, a, b in rows]
         lines += [f"on generated arrays: {self.generated}"] if self.generated else []
-        for title, found in (("values", self.values), (f"gradients with respect to {self.wrt}", self.gradients)):
-            if found is not None:
-                told = f"{found.absolute:.3g} absolute, {found.relative:.3g} relative, {found.ulp:.3g} ULP"
-                lines.append(f"difference of {title}: {told}")
+        differences = {"values": self.values, f"gradients with respect to {self.wrt}": self.gradients}
+        lines += [f"difference of {title}: {found}" for title, found in differences.items() if found is not None]
         lines.append(f"{'the same' if self.same else 'not the same'} (relative tolerance {self.rtol:g})")
         lines += [f"note on {name}: {note}" for name, side in (("a", self.a), ("b", self.b)) for note in side.notes]
         lines += ["likely cause:"] if self.causes else []
@@ -83,20 +86,21 @@ def _numbers(array: np.ndarray | None) -> str:
     return shown + (f" ... ({array.size})" if array.size > _SHOWN else "")
 
 
-_ROWS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
-    ("loss", lambda side: side.loss if len(side.loss) < 70 else side.loss[:67] + "..."),
-    ("framework", lambda side: side.framework),
-    ("called with", lambda side: f"({', '.join(side.order)})"),
-    ("failed", lambda side: side.error or ""),
-    ("dtype", lambda side: side.dtype),
-    ("shape", lambda side: "" if side.value is None else str(side.value.shape)),
-    ("value", lambda side: _numbers(side.value)),
-    ("mean", lambda side: "" if side.value is None or side.value.ndim == 0 else f"{side.value.mean():.9g}"),
-    ("per sample", lambda side: _numbers(side.per_sample)),
-    ("reduction", lambda side: side.reduction),
-    ("gradient", lambda side: _numbers(side.gradient)),
-    ("found by", lambda side: side.gradient_by),
-)
+_ROWS: dict[str, Callable[[Outcome], str]] = {
+    "loss": lambda side: side.loss if len(side.loss) < 70 else side.loss[:67] + "...",
+    "framework": lambda side: side.framework,
+    "called with": lambda side: f"({', '.join(side.order)})",
+    "failed": lambda side: side.error or "",
+    "dtype": lambda side: side.dtype,
+    "shape": lambda side: "" if side.value is None else str(side.value.shape),
+    "value": lambda side: _numbers(side.value),
+    "mean": lambda side: "" if side.value is None or 0 in (side.value.ndim, side.value.size) else
+        f"{side.value.mean():.9g}",
+    "per sample": lambda side: _numbers(side.per_sample),
+    "reduction": lambda side: side.reduction,
+    "gradient": lambda side: _numbers(side.gradient),
+    "found by": lambda side: side.gradient_by,
+}  # fmt: skip
 
 
 def difference(a: Any, b: Any, dtype: str) -> Difference:
@@ -107,10 +111,9 @@ def difference(a: Any, b: Any, dtype: str) -> Difference:
     with np.errstate(all="ignore"):
         gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         large = np.maximum(np.abs(a), np.abs(b))
-        relative = np.where(gap == 0, 0.0, gap / large)
-        spacing = np.spacing(np.where(np.isfinite(large), large, 1.0))
-        ulps = gap / spacing * {"float32": 2.0**-29, "float16": 2.0**-42, "bfloat16": 2.0**-45}.get(dtype, 1.0)
-    return Difference(*(float(np.max(x)) for x in (gap, relative, ulps)))
+        ulps = gap / np.spacing(np.where(np.isfinite(large), large, 1.0)) * _ULP_OF_DOUBLE.get(dtype, 1.0)
+        found = (gap, np.where(gap == 0, 0.0, gap / large), ulps)
+    return Difference(*(float(np.max(x)) for x in found))
 
 
 def agree(a: Any, b: Any, rtol: float) -> bool:

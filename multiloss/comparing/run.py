@@ -57,7 +57,7 @@ class Side:
     def settle(self, arrays: Arrays, weight: np.ndarray | None, *, encode: bool = True) -> str | None:
         """Find the framework that it runs in with these arrays, and how they must be given; labels only as
         one-hot targets if `encode`. If it runs in none, the error of the likeliest."""
-        errors = []
+        errors, self.warned = [], ()
         encode = encode and self._labels(arrays)
         for framework, way in itertools.product(self.candidates, _WAYS[: None if encode else 4]):
             self.framework, self.given = framework, way
@@ -71,8 +71,7 @@ class Side:
                 continue
             dtype = getattr(out, "dtype", "float64")
             self.returns = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
-            told_warnings = (f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2])
-            self.warned = tuple(dict.fromkeys(told_warnings))
+            self.warned = tuple(f"warned: {' '.join(str(w.message).split())[:200]}" for w in caught[:2])
             # What it returns tells more than what it takes: jax.numpy takes NumPy arrays.
             returned = dispatch.framework_of(out) or "numpy"
             if len(self.candidates) > 1 and framework != returned and "numpy" in (framework, returned):

@@ -12,38 +12,38 @@ from multiloss.engine import checks
 SHAPE = (8, 5)
 
 
-def _softmax(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+_Shape = tuple[int, ...]
+
+
+def _softmax(rng: np.random.Generator, shape: _Shape) -> np.ndarray:
     powers = np.exp(rng.normal(size=shape))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _labels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.permutation(np.arange(int(np.prod(shape[:-1]))) % shape[-1]).reshape(shape[:-1])
+def _classes(rng: np.random.Generator, shape: _Shape, count: int) -> np.ndarray:
+    """Integers below `count`, each as often as the others."""
+    return rng.permutation(np.arange(int(np.prod(shape))) % count).reshape(shape)
 
 
-def _sets(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def _sets(rng: np.random.Generator, shape: _Shape) -> np.ndarray:
     classes = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
     return np.where(np.arange(shape[-1]) < 2, classes, -1)  # two each, then the end
 
 
-def _bits(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.permutation(np.arange(int(np.prod(shape))) % 2).reshape(shape).astype(float)
-
-
-_MAKERS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
+_MAKERS: dict[str, Callable[[np.random.Generator, _Shape], np.ndarray]] = {
     "real numbers": lambda rng, shape: rng.normal(size=shape),
     "logits": lambda rng, shape: 2 * rng.normal(size=shape),
     "positive numbers": lambda rng, shape: np.exp(rng.normal(size=shape) * 0.5),
     "log-probabilities": lambda rng, shape: np.log(_softmax(rng, shape)),
     "memberships": lambda rng, shape: rng.uniform(0.05, 0.95, size=shape),
     "probabilities": _softmax,
-    "one-hot targets": lambda rng, shape: np.eye(shape[-1])[_labels(rng, shape)],
-    "0 and 1": _bits,
-    "-1 and 1": lambda rng, shape: 2.0 * _bits(rng, shape) - 1,
-    "labels": _labels,
+    "one-hot targets": lambda rng, shape: np.eye(shape[-1])[_classes(rng, shape[:-1], shape[-1])],
+    "0 and 1": lambda rng, shape: _classes(rng, shape, 2) * 1.0,
+    "-1 and 1": lambda rng, shape: _classes(rng, shape, 2) * 2.0 - 1,
+    "labels": lambda rng, shape: _classes(rng, shape[:-1], shape[-1]),
     "sets of labels": _sets,
 }
-"""What can be generated; of two kinds the later one suits whoever takes the earlier."""
+"""What can be generated. A later kind is one of the earlier kinds, too, if two losses take both."""
 _PAIRS = (
     ("real numbers", "real numbers"), ("labels", "logits"), ("0 and 1", "logits"), ("one-hot targets", "logits"),
     ("0 and 1", "memberships"), ("labels", "probabilities"), ("one-hot targets", "probabilities"),
@@ -51,22 +51,22 @@ _PAIRS = (
     ("positive numbers", "positive numbers"), ("-1 and 1", "real numbers"),
 )  # fmt: skip
 """What losses take that are not known, in the order in which they are tried."""
-_KINDS = (
-    (checks.PROBABILITY, "probabilities"), (checks.MEMBERSHIP, "memberships"), (checks.SIGN, "-1 and 1"),
-    (checks.LOG_PROBABILITY, "log-probabilities"), (checks.NON_NEGATIVE, "positive numbers"),
-    (checks.POSITIVE, "positive numbers"), (checks.ABOVE_MINUS_ONE, "positive numbers"),
-    (checks.BINARY, "0 and 1"), (checks.LABEL_SETS, "sets of labels"),
-)  # fmt: skip
+_KINDS = {
+    checks.PROBABILITY: "probabilities", checks.MEMBERSHIP: "memberships", checks.SIGN: "-1 and 1",
+    checks.LOG_PROBABILITY: "log-probabilities", checks.BINARY: "0 and 1",
+    checks.LABEL_SETS: "sets of labels", checks.NON_NEGATIVE: "positive numbers",
+    checks.POSITIVE: "positive numbers", checks.ABOVE_MINUS_ONE: "positive numbers",
+}  # fmt: skip
+_KINDS_OF_VALUES = {domain.values: kind for domain, kind in _KINDS.items() if domain.values}
 
 
 def _kind(domain: checks.Domain | None) -> str | None:
-    """What is generated for a domain: one that is listed, or of the same few values as one that is."""
-    alike = (kind for known, kind in _KINDS if domain and (domain is known or (domain.values or 0) == known.values))
-    return next(alike, None)
+    """What is generated for a domain; of an unknown one, for the few values that it may have."""
+    return None if domain is None else _KINDS.get(domain, _KINDS_OF_VALUES.get(domain.values))
 
 
 def candidates(
-    definitions: list[tuple[Any, Mapping[str, Any]]], seed: int, shape: tuple[int, ...]
+    definitions: list[tuple[Any, Mapping[str, Any]]], seed: int, shape: _Shape
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """What may fit both sides, the likeliest first, each with its description.
 

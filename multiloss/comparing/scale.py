@@ -185,11 +185,11 @@ def _line(e: Evidence) -> Iterator[str]:
         yield f"b = {slope:.6g} a {plus} {abs(offset):.6g} on every sample: a factor and an offset"
 
 
-def _ratios(e: Evidence, targets: Mapping[float, object]) -> dict[float, float]:
-    """b / a if all targets are one of these; nothing if it depends on the predictions, or not on the targets."""
+def _ratios(e: Evidence, data: Mapping[int, Evidence]) -> dict[int, float]:
+    """b / a for each of these targets; nothing if it depends on the predictions, or not on the targets."""
     found = {}
-    for k, target in targets.items():
-        a, b = (e.on(target).rows(name) for name in "ab")
+    for k, of_target in data.items():
+        a, b = of_target.rows("a"), of_target.rows("b")
         if len(a) < 2 or not np.allclose(b / a, b[0] / a[0], rtol=10 * e.tolerance, atol=0):  # nan: both are 0
             return {}
         found[k] = float(b[0] / a[0])
@@ -204,9 +204,8 @@ def _weights(e: Evidence) -> Iterator[str]:
         return
     is_hot = e.aligned and e.classes > 1 and np.isin(e.y_true, (0, 1)).all() and (e.y_true.sum(-1) == 1).all()
     labels = e.y_true if e.is_labels else e.y_true.argmax(-1) if is_hot else np.zeros(0, int)
-    one_hot = np.eye(e.classes)
     classes = np.unique(labels).tolist() if labels.shape == a.shape else []
-    of_class = _ratios(e, {k: one_hot[np.full(labels.shape, k)] if is_hot else k for k in classes})
+    of_class = _ratios(e, {k: e.of_class(k) for k in classes})
     found = {"class weights": np.asarray([of_class[k] for k in labels.tolist()])} if of_class else {}
     ignores = ""
     if e.weight is not None and e.weight.shape == a.shape:
@@ -230,7 +229,7 @@ def _weights(e: Evidence) -> Iterator[str]:
 def balance(e: Evidence) -> Iterator[str]:
     """b / a depends on whether the targets are 1 or 0, and nothing else."""
     fit = e.aligned and len(e.arrays) == 2 and ((e.y_true >= 0) & (e.y_true <= 1)).all()
-    found = _ratios(e, {1: 1.0, 0: 0.0}) if fit else {}
+    found = _ratios(e, {bit: e.on(float(bit)) for bit in (1, 0)}) if fit else {}
     if not found or not 0 < min(found.values()) <= max(found.values()) < np.inf:
         return
     shown = f"(b / a is {found[1]:.4g} where y_true = 1 and {found[0]:.4g} where it is 0)"

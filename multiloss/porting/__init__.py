@@ -1,4 +1,4 @@
-"""A written loss of PyTorch, Keras or Optax, the same numbers in another framework."""
+"""`multiloss.port`: a loss of PyTorch, Keras or Optax, with the same numbers in another framework."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from multiloss.catalogue import get
 from multiloss.engine import dispatch
 from multiloss.engine import loss as losses
 from multiloss.porting import native, objects, parse
-from multiloss.porting import variants as variants  # which answers for names such as keras.kl_divergence
+from multiloss.porting import variants as variants  # registers names such as keras.kl_divergence
 from multiloss.porting.rows import RefusedError, Rows, Source
 
 __all__ = ["RefusedError", "code", "port", "sources"]
@@ -27,7 +27,7 @@ def sources() -> Rows:
 
 
 def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
-    """The loss here that gives the numbers of another library's.
+    """The loss of this library that gives the numbers of another library's loss.
 
     Args:
         source: a written form, "torch.nn.KLDivLoss(reduction='batchmean')", whose library need not be installed; or
@@ -35,16 +35,16 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
             that a function takes are left out of its written form.
         to: "numpy", "torch", "tensorflow", "jax" or "keras"; None takes it from the arrays at each call. Or a library,
             "torch.nn", "keras.losses" or "optax": the way back, to an object of its own.
-        targets: what `y_true` will be where the source takes both: integer "labels", or "probabilities".
+        targets: what `y_true` will be, if the source takes both: integer "labels", or "probabilities".
 
     Returns:
         The loss of `multiloss.get`, which takes (y_true, y_pred), reduces as the source does and gives its values and
         gradients to float precision. `.source` is the written form, `.notes` the conventions that differ. For a
-        library: its own object, which takes its arrays in its own order; where it has none with these options, the
-        loss of multiloss in its framework, and the first of `.notes` says so.
+        library: its own object, which takes its arrays in its own order. If it has none with these options, the loss
+        of multiloss in its framework, and the first of `.notes` says so.
 
     Raises:
-        ValueError: a name that no loss has (with the nearest ones), or what cannot be ported exactly, with the reason.
+        ValueError: no loss has this name (the nearest ones are told), or it cannot be ported exactly (the reason is).
         TypeError: an argument that the source does not have.
 
     Example:
@@ -70,7 +70,7 @@ def port(source: Any, to: str | None = None, *, targets: str = "labels") -> Any:
 
 
 def check_place(to: Any) -> None:
-    """ValueError where `to` is neither a backend nor a library."""
+    """ValueError if `to` is neither a backend nor a library."""
     known = [*dispatch.list_backends(), *native.LIBRARIES]
     if to is not None and to not in known:
         raise ValueError(f"to must be one of {', '.join(map(repr, known))}, got {to!r}")
@@ -88,7 +88,7 @@ def _none_there(ours: Any, library: str) -> Any:
 
 
 def code(source: Any, to: str | None = None, *, targets: str = "labels") -> tuple[str, tuple[str, ...]]:
-    """What `port` makes, as code to paste, and its notes.
+    """The code that makes what `port` returns, and its notes.
 
     Args:
         source: as for `port`.
@@ -127,7 +127,7 @@ def _call(spec: losses.Spec, backend: str | None) -> str:
 
 
 def resolve(source: Any) -> tuple[Source, dict[str, Any]]:
-    """The source that a written form or an object is, and its arguments by name."""
+    """The source loss that a written form or an object stands for, and its arguments by name."""
     known = sources()
     if isinstance(source, str):
         name, args, kwargs = parse.parse(source)
@@ -145,7 +145,7 @@ def resolve(source: Any) -> tuple[Source, dict[str, Any]]:
 
 
 def text_of(source: Source, arguments: dict[str, Any]) -> str:
-    """The written form."""
+    """The written form of a source loss with these arguments."""
     usual = {name: parameter.default for name, parameter in source.parameters.items()}
     given = {name: _literal(value) for name, value in arguments.items()}
     listed = ", ".join(f"{name}={given[name]!r}" for name in usual if name in given and given[name] != usual[name])

@@ -1,4 +1,4 @@
-"""The old place of what is in `multiloss.comparing` now."""
+"""The names of `multiloss.comparing` where they were before."""
 
 from multiloss.comparing import Difference, Outcome, Report, compare
 

@@ -1,7 +1,7 @@
-"""What the losses of `keras.losses` (3.15) are here: classes reduce, functions give one value per sample.
+"""The losses of `keras.losses` (3.15) as losses of this library. Classes reduce, functions give one value per sample.
 
-Where Keras' backends disagree, TensorFlow's is meant. Keras' epsilon is taken as 1e-7, its default. Cross entropies are
-in `keras_classes.py`.
+If Keras' backends disagree, this is what TensorFlow's does. Keras' epsilon is assumed to be its default, 1e-7.
+Cross entropies are in `keras_classes.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the cross entropies of `keras.losses` (3.15) are here, of two classes and of several."""
+"""The cross entropies of `keras.losses` (3.15), of two classes and of several, as losses of this library."""
 
 from __future__ import annotations
 

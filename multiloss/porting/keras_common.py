@@ -1,4 +1,4 @@
-"""What the rows of the tables for Keras share: reductions, dtypes, and sentences of their notes."""
+"""Shared by the tables for Keras: reductions, dtypes, and sentences of notes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WEIGHTED = (
     "last ones in Keras"
 )
 _BACK = {"none": None, "sum": "sum"} | dict.fromkeys(("weighted_mean", KERAS_WEIGHTED), "mean_with_sample_weight")
-"""Reductions of Keras for those here; any other is its default."""
+"""Keras' names of reductions, by ours; Keras' default stands for any other."""
 
 ROWS: Rows = {}
 source = adder(

@@ -1,4 +1,4 @@
-"""Keras' formulas where no loss here has them, as its TensorFlow backend computes them.
+"""Formulas of Keras that no loss of this library has, as Keras' TensorFlow backend computes them.
 
 Most differ by clipping: Keras clips probabilities to [epsilon, 1 - epsilon], with gradient 0 outside and 1 on the
 bounds. Nothing is checked: Keras takes any numbers.
@@ -321,7 +321,7 @@ def _margins(xp: Any, t: Array, z: Array, axis: int, keep: Array | None) -> Arra
     if keep is not None:
         binary = binary | xp.expand_dims(xp.logical_not(keep), axis=axis)
     gap = 1 - xp.where(xp.all(binary), 2 * t - 1, t) * z
-    return xp.where(gap < 0, 0, gap)  # at the kink it falls, as TensorFlow's maximum does
+    return xp.where(gap < 0, 0, gap)  # the gradient at the kink is that of `gap`, as of TensorFlow's maximum
 
 
 @add

@@ -1,7 +1,7 @@
-"""The way back: the object of another library that a loss here is.
+"""The way back: the object of another library that gives the numbers of a loss of this library.
 
-The rows of the tables declare it (`Source.back`): which argument over there is which option here. The port of what they
-say is compared with the loss, so what is found is right by construction.
+The tables declare which argument of a source is which option here (`Source.back`). The source with these arguments is
+ported again, and offered only if that gives the loss it was asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from multiloss.porting import objects, parse
 from multiloss.porting.rows import RefusedError, Source
 
 LIBRARIES = {"torch.nn": "torch", "keras.losses": "keras", "optax": "jax", "optax.losses": "jax"}
-"""What `multiloss.port(..., to=...)` calls the libraries, with the backend whose arrays they take."""
+"""Names of libraries for `multiloss.port(..., to=...)`, and the backend whose arrays they take."""
 
 _BUT_FOR_TIES = {
     "hinge_embedding": "torch.hinge_embedding_loss",
@@ -24,28 +24,28 @@ _BUT_FOR_TIES = {
     "cosine_embedding": "torch.cosine_embedding_loss",
     "triplet_margin": "torch.triplet_margin_loss",
 }
-"""Losses whose values are torch's, though its gradient is another one just at a kink, or it adds 1e-12 to a length."""
+"""Losses with torch's values, but not its gradient at a kink, or without the 1e-12 that it adds to a squared length."""
 _SUMS = ("kl_divergence", "generalized_kl_divergence")
-"""Sums of terms of single elements: summed further, the axis is all the same."""
+"""Sums over an axis of terms of single elements: a sum over the batch is then the same for every axis."""
 _WEIGHTS = ("weight", "pos_weight", "class_weights")
-"""Arguments that torch and Optax take as arrays, and not as lists."""
+"""Arguments that torch and Optax take as arrays only, not as lists."""
 _ARRAYS_OF = {"optax.losses.ctc_loss": ("y_pred", "logit_paddings", "y_true", "label_paddings")}
-"""What the arrays are, where they are not those that the loss here takes."""
+"""Names of arrays, of sources that take others than the loss here does."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Native:
-    """A loss of another library."""
+    """A loss of another library, with its arguments."""
 
     source: Source
     arguments: dict[str, Any]
     mean: str | None
-    """What is done with its values afterwards: "mean", "sum" or nothing."""
+    """How its values are reduced afterwards: "mean", "sum" or not at all."""
     notes: tuple[str, ...]
 
     @property
     def code(self) -> str:
-        """To be pasted; it takes its arrays in its own order."""
+        """Code to paste; it takes its arrays in its own order."""
         name = self.source.name
         listed = "".join(f", {key}={_written(self.source, key, value)}" for key, value in self.arguments.items())
         if self.source.is_class:
@@ -69,7 +69,7 @@ class Native:
 
 
 def _maker(source: Source, name: str, value: Any) -> str | None:
-    """What makes an array of an argument that has to be one there."""
+    """The function that makes an array of an argument, if it must be an array there."""
     if name not in _WEIGHTS or not isinstance(value, int | float | tuple | list):
         return None
     return {"torch": "torch.tensor", "optax": "jax.numpy.asarray"}.get(source.name.partition(".")[0])
@@ -90,7 +90,7 @@ def _made(source: Source, name: str, value: Any) -> Any:
 
 
 def _floats(value: Any) -> Any:
-    """torch takes no integers for weights."""
+    """Floats, as torch takes no integers for weights."""
     return [_floats(item) for item in value] if isinstance(value, tuple | list) else float(value)
 
 
@@ -103,7 +103,7 @@ def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
     """The library's own loss that gives the numbers of `spec`, or None."""
     prefix = "optax.losses" if library == "optax" else library
     options = {**spec.kwargs, "reduction": spec.reduction}
-    means_alike = spec.definition.kind == "elementwise" and spec.reduction == "mean"  # over whatever axis: the default
+    means_alike = spec.definition.kind == "elementwise" and spec.reduction == "mean"  # whatever the axis is
     if spec.definition.axis is not None and not means_alike:
         options["axis"] = spec.axis
     targets = "labels" if spec.definition.has_labels else "probabilities"
@@ -115,10 +115,10 @@ def find(spec: Spec, library: str, known: dict[str, Source]) -> Native | None:
 
 
 def from_source(text: str, library: str, known: dict[str, Source]) -> Native | None:
-    """What a loss was ported from, if it comes from that library."""
+    """The loss that a written form stands for, if it is of that library."""
     try:
         name, args, kwargs = parse.parse(text)
-    except ValueError:  # made with an object that is no literal: a distance
+    except ValueError:  # an argument is no literal, such as a distance function
         return None
     source = known[name]
     if not name.startswith(("optax.losses" if library == "optax" else library) + "."):
@@ -128,7 +128,7 @@ def from_source(text: str, library: str, known: dict[str, Source]) -> Native | N
 
 
 def _is_offered(source: Source) -> bool:
-    """Classes where the library has them; Keras' functions give other shapes than its classes."""
+    """Only classes are offered of libraries that have classes; Keras' functions give other shapes."""
     return source.is_class or source.name.startswith("optax.")
 
 
@@ -154,7 +154,7 @@ def _matches(source: Source, arguments: dict[str, Any], targets: str, spec: Spec
 
 
 def _plain(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
-    """What makes no difference: the axis of a mean of means, the floor of logarithms that nobody takes."""
+    """Both without what changes no number: the axis of a mean of means, and epsilon if no logarithm is taken."""
 
     def plain(spec: Spec) -> Spec:
         own = dict(spec.own)
@@ -174,7 +174,7 @@ def _plain(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
 
 
 def _weights_as_they_come(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
-    """Keras divides by the sum of the weights as they come, `weighted_mean` by one for each value."""
+    """Keras divides by the sum of the given weights, `weighted_mean` by a sum of one weight for each value."""
     if (ours.reduction, theirs.reduction) == ("weighted_mean", KERAS_WEIGHTED):
         note = "the same mean as long as each value has a weight of its own"
         return dataclasses.replace(ours, reduction=KERAS_WEIGHTED), theirs, note
@@ -182,14 +182,14 @@ def _weights_as_they_come(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | N
 
 
 def _two_axes(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
-    """torch has the classes on axis 1, which of (N, C) is the last."""
+    """torch has the classes on axis 1, which is the last axis of (N, C)."""
     if ours.axis == -1 and theirs.axis == 1:
         return dataclasses.replace(ours, axis=1), theirs, "for (N, C): torch has the classes on axis 1"
     return ours, theirs, None
 
 
 def _no_ignored(ours: Spec, theirs: Spec) -> tuple[Spec, Spec, str | None]:
-    """A label that is refused here may be ignored there."""
+    """A label that this library refuses may be ignored by the other."""
     own = dict(ours.own)
     if own.get("ignore_index", 0) is None and dict(theirs.own)["ignore_index"] is not None:
         ignored = dict(theirs.own)["ignore_index"]

@@ -1,4 +1,4 @@
-"""A live loss of another library as its written form would be: name and arguments. Imports none of them."""
+"""The name and arguments of a loss object or function of another library. No library is imported."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LEGACY = ("size_average", "reduce", "device", "dtype")
 
 
 def identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """(canonical name, arguments) of a torch module, a Keras loss, a function of theirs or a partial of one; or None.
+    """(canonical name, arguments) of a torch module, a Keras loss, a library function or a partial of one; or None.
 
-    A subclass is none of them: it may compute anything. The arguments mean what they mean in the tables.
+    None of a subclass, too, as it may compute anything. The arguments mean what they mean in the tables.
     """
     found = _identify(item, known)
     return None if found is None else (found[0], exchanged(found[0], found[1]))
 
 
 def exchanged(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of an installed loss as those of the tables, and the reverse.
+    """Arguments of an installed loss translated to those of the tables, or the other way round.
 
     Keras 3.16 exchanges alpha and beta of its Tversky loss; the tables have them as Keras up to 3.15.
     """
@@ -40,7 +40,7 @@ def exchanged(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _weighs_misses(tversky: Callable[..., Any]) -> bool:
-    """Whether alpha of this class or function weighs what is missed (false negatives): one hit and one miss tell."""
+    """Whether alpha of this class or function weighs false negatives, found from its value for one hit and one miss."""
     truth, found = np.array([[1.0, 1.0]], np.float32), np.array([[1.0, 0.0]], np.float32)
     given, is_class = {"alpha": 1.0, "beta": 0.0}, inspect.isclass(tversky)
     try:
@@ -59,7 +59,7 @@ def _identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]]
             return None
         return inner[0], {**inner[1], **item.keywords}
     same = [item]
-    while type(same[-1]).__name__ == "PjitFunction":  # jax.jit changes no number; what else wraps a function may
+    while type(same[-1]).__name__ == "PjitFunction":  # jax.jit changes no number, other wrappers may
         same.append(same[-1].__wrapped__)
     for name in known:
         module, _, attribute = name.rpartition(".")
@@ -76,10 +76,10 @@ def _identify(item: Any, known: Mapping[str, Any]) -> tuple[str, dict[str, Any]]
 
 
 def _arguments(item: Any) -> dict[str, Any]:
-    """What a module or a Keras loss was made with."""
+    """The arguments that a torch module or a Keras loss was made with."""
     if hasattr(item, "get_config"):
-        # The configuration of some leaves out arguments (`delta` of Huber), which what they wrap gets: Keras does not
-        # promise `_fn_kwargs`, so without it what is missing is refused.
+        # `get_config` of some losses leaves out arguments (`delta` of Huber), which are in `_fn_kwargs`. Keras does not
+        # promise that attribute; without it a loss with arguments left out is refused.
         config = {**item.get_config(), **getattr(item, "_fn_kwargs", {})}
         config.pop("name", None)
         for name in inspect.signature(type(item).__init__).parameters:
@@ -90,7 +90,7 @@ def _arguments(item: Any) -> dict[str, Any]:
         return config
     names = [name for name in inspect.signature(type(item).__init__).parameters if name not in ("self", *_LEGACY)]
     found = {name: getattr(item, name) for name in names if hasattr(item, name)}
-    if _is_usual_distance(found.get("distance_function")):  # what torch makes of None
+    if _is_usual_distance(found.get("distance_function")):  # which torch makes if it is given None
         del found["distance_function"]
     return found
 

@@ -1,6 +1,6 @@
-"""What the losses of `optax.losses` (0.2.8) are here. They are functions and reduce nothing unless said.
+"""The losses of `optax.losses` (0.2.8) as losses of this library. They are functions, most of which reduce nothing.
 
-Where an argument is an array of the call (`where`, `weights`), it is none of the loss, and refused with what to do.
+Arguments that are arrays of a call (`where`, `weights`) are refused, with what to do instead.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _AMOUNTS = f"set the targets that it leaves out to 0, and the log-predictions th
 
 
 def _one_axis(axis: Any) -> int | None:
-    """The axis of the classes; None where there are several."""
+    """The axis of the classes; None if there are several."""
     if isinstance(axis, list | tuple) and len(axis) == 1:
         return integer("axis", axis[0])
     return None if axis is None or isinstance(axis, list | tuple) else integer("axis", axis)
@@ -109,7 +109,7 @@ def cosine_similarity(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> 
 @source("optax.losses.cosine_distance")
 def cosine_distance(epsilon: Any = 0.0, axis: Any = -1, where: Any = None) -> Row:
     """1 minus the cosine of two vectors, each squared norm at least epsilon."""
-    _no_where(where, _VECTORS)  # a mask would count a whole vector 0, where Optax has a distance of 1
+    _no_where(where, _VECTORS)  # Optax gives a masked vector the distance 1, a mask here would give it 0
     if epsilon == 0:
         return _of_two("cosine_distance", *_cosine_notes(epsilon), axis=axis)
     return _of_two("optax.cosine_distance", *_cosine_notes(epsilon), axis=axis, epsilon=epsilon)
@@ -213,7 +213,7 @@ def softmax_cross_entropy(axis: Any = -1, where: Any = None) -> Row:
 
 @source("optax.losses.safe_softmax_cross_entropy")
 def safe_softmax_cross_entropy() -> Row:
-    """-sum(t log softmax(z)), where a target of 0 against a logit of -inf adds nothing."""
+    """-sum(t log softmax(z)); a target of 0 with a logit of -inf adds nothing."""
     return _of_two("categorical_crossentropy", from_logits=True, validate=False)
 
 

@@ -1,4 +1,4 @@
-"""Optax's formulas where no loss here has them. Nothing is checked: Optax takes any numbers."""
+"""Formulas of Optax that no loss of this library has. Nothing is checked, as Optax takes any numbers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, poly_epsilon: float) 
 
 
 def _chances(xp: Any, z: Array, logits: bool) -> Array:
-    """Probabilities of the last axis; a single class has its own."""
+    """Probabilities over the last axis: the softmax, or the sigmoid of a single class."""
     if not logits:
         return z
     return xp.expit(z) if z.shape[-1] == 1 else xp.softmax(z, axis=-1)
@@ -166,7 +166,7 @@ def triplet_margin_loss(
     """max(0, d(a, p) - d(a, n) + margin), d(x, y) = (sum((x - y)^k) + eps)^(1/k): no absolute value."""
 
     def distance(x: Array, y: Array) -> Array:
-        # A whole number: a negative base then has a real power.
+        # With a whole exponent a negative base has a real power.
         power = (x - y) ** (int(norm_degree) if norm_degree.is_integer() else norm_degree)
         return (xp.sum(power, axis=-1) + eps) ** (1 / norm_degree)
 

@@ -1,4 +1,4 @@
-"""Written forms, such as "torch.nn.KLDivLoss(reduction='batchmean')": read as data, never evaluated."""
+"""Reads written forms, such as "torch.nn.KLDivLoss(reduction='batchmean')". They are parsed, never evaluated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHORT = {
     "tensorflow.losses": "keras.losses",
     "optax": "optax.losses",
 }
-"""Other ways to write the same module."""
+"""Other names that a module is written with."""
 _ARRAYS = ("tensor", "Tensor", "FloatTensor", "array", "asarray", "constant", "convert_to_tensor", "as_tensor")
 _LONGEST = 10_000
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -27,11 +27,11 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow,
 }  # fmt: skip
 _MOST_BITS = 4096
-"""Of a whole power: a larger one would take long."""
+"""The longest power of integers that is computed; a longer one would take long."""
 
 
 def parse(text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """The dotted name, and its arguments by place and by name.
+    """The dotted name of a written form, and its arguments by place and by name.
 
     Arguments are literals, arithmetic of numbers (`80 - 1`), or these in a call that makes an array of them
     (`torch.tensor([1 / 9, 8 / 9])`).
@@ -63,7 +63,7 @@ def call(node: ast.expr) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
 
 
 def dotted(node: ast.expr) -> str:
-    """A name with dots."""
+    """The dotted name that an expression is; ValueError if it is none."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -72,7 +72,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def literal(node: ast.expr, name: str, constants: Mapping[str, ast.expr] | None = None) -> Any:
-    """A number, string, bool, None, list, tuple or dictionary of them; `constants` are what names stand for."""
+    """The number, string, bool, None, list, tuple or dictionary of an expression; names may stand for `constants`."""
     inner = node
     if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.func, ast.Attribute | ast.Name):
         maker = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
@@ -113,9 +113,9 @@ def _number(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
 
 
 def canonical(name: str, known: Mapping[str, Any], aliases: Mapping[str, str] | None = None) -> str:
-    """The canonical name of a source loss; ValueError with the nearest ones.
+    """The canonical name of a source loss; ValueError with the nearest names if there is none.
 
-    `aliases` are those of a source file: what its imports call a module, or a loss.
+    `aliases` are the names that a source file imports modules and losses as.
     """
     for spelling in _spellings(name, aliases or {}):
         if spelling in known:
@@ -125,9 +125,9 @@ def canonical(name: str, known: Mapping[str, Any], aliases: Mapping[str, str] | 
 
 
 def _spellings(name: str, aliases: Mapping[str, str]) -> Iterable[str]:
-    """The name as it stands, and with its first parts replaced by what they are short for."""
+    """The name itself, and with its first parts replaced by the module that they are short for."""
     for short, long in sorted(aliases.items(), key=lambda item: -len(item[0])):
-        if name == short or name.startswith(short + "."):  # what a file imports under a short name is nothing else
+        if name == short or name.startswith(short + "."):  # an import hides other meanings of the name
             name = long + name[len(short) :]
             break
     yield name

@@ -1,15 +1,15 @@
-"""What a row of the tables is: a function of a source loss's arguments that says which loss here it is.
+"""A row of the tables: a function of a source loss's arguments that returns the loss of this library that it is.
 
     @source("torch.nn.HuberLoss", "torch.nn.functional.huber_loss")
     def huber(reduction="mean", delta=1.0):
         return Row("huber", delta=delta, reduction=torch_reduction(reduction), axis=())
 
-The function has the signature of the source, without its data arguments, so Python binds what a user wrote, by place
-or by name, and refuses what the source does not have. It raises `RefusedError` where no loss here gives these numbers.
+The function has the signature of the source, without the arrays, so Python binds the arguments that a user wrote and
+refuses those that the source does not have. It raises `RefusedError` if no loss of this library gives these numbers.
 
-The way back, from the options of a loss here to the arguments of the source, needs no word where the names are equal.
-`back={"eps": "epsilon"}` says that the argument `eps` is the option `epsilon` here; a function of all options is for
-what is more than another name. What every source of a library has, such as its reductions, is declared at `adder`.
+The way back leads from the options of a loss here to the arguments of the source. Equal names are not declared.
+`back={"eps": "epsilon"}` says that the argument `eps` is the option `epsilon`; a function of all options may compute an
+argument. What all sources of a library have, such as its reductions, is declared once, at `adder`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Back = Mapping[str, str | Callable[[Mapping[str, Any]], Any]]
-"""For arguments of a source: the option here that has its value, or what makes the value of all options."""
+"""For an argument of a source: the name of the option that has its value, or a function of all options."""
 
 
 class RefusedError(ValueError):
@@ -29,7 +29,7 @@ class RefusedError(ValueError):
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Row:
-    """A loss here, with its options, and the conventions in which the two differ."""
+    """A loss of this library with its options, and notes on the conventions that differ."""
 
     loss: str
     options: dict[str, Any]
@@ -48,23 +48,23 @@ class Source:
     name: str
     """Its canonical dotted name: "torch.nn.HuberLoss"."""
     data: tuple[str, ...]
-    """The names, here, of the arrays that its call takes, in its order."""
+    """The arrays that its call takes, in its order, under the names that they have here."""
     row: Callable[..., Row]
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Arguments of `row` that this source does not have."""
+    """Values of arguments of `row` that this source does not have."""
     back: Back = dataclasses.field(default_factory=dict)
-    """The way back for arguments that are not the option of their own name."""
+    """The way back, for arguments whose option has another name."""
     refusal: str | None = None
-    """Why it is not ported, whatever its arguments are."""
+    """Why it is never ported, if it is not."""
 
     @property
     def is_class(self) -> bool:
-        """Whether it is called before it is given arrays."""
+        """Whether it is a class: made with its options, then called with arrays."""
         return self.name.rpartition(".")[2][0].isupper()
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
-        """What it can be given besides arrays, in its order."""
+        """Its parameters besides arrays, in its order."""
         own = inspect.signature(self.row).parameters
         return {name: p for name, p in own.items() if name not in self.fixed and name != "targets"}
 
@@ -74,7 +74,7 @@ class Source:
         return "targets" in inspect.signature(self.row).parameters
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """What was given, by name; TypeError that names what the source does not have."""
+        """The given arguments by name; TypeError for one that the source does not have."""
         if self.refusal is not None:
             raise RefusedError(f"{self.name} is not ported: {self.refusal}")
         known = list(self.parameters)
@@ -98,7 +98,7 @@ class Source:
         return given
 
     def way_back(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments with which it may be the loss of these options; those that are its defaults are left out.
+        """The arguments that these options translate to, without those that are the source's defaults.
 
         An option that the loss does not have, or that is None, leaves the default.
         """
@@ -115,7 +115,7 @@ class Source:
         return found
 
     def to_row(self, arguments: Mapping[str, Any], targets: str = "labels") -> Row:
-        """The loss here that it is with these arguments."""
+        """The loss of this library that it is with these arguments."""
         chosen = {"targets": targets} if self.chooses_targets else {}
         return self.row(**arguments, **self.fixed, **chosen)
 
@@ -126,10 +126,10 @@ Rows = dict[str, Source]
 def adder(
     rows: Rows, order: str, of_functions: Mapping[str, Any] | None = None, shared: Back | None = None
 ) -> Callable[..., Callable[[Callable[..., Row]], Callable[..., Row]]]:
-    """The decorator of one table.
+    """A decorator that adds a row to a table, for one or several sources.
 
-    Its sources take their arrays in this order unless told otherwise; functions have `of_functions` fixed. `shared` is
-    the way back of what all of them have.
+    `order` names the arrays of all sources that do not say otherwise, `of_functions` the arguments that are fixed for
+    functions, and `shared` the way back of arguments that all sources have.
     """
 
     def source(
@@ -147,5 +147,5 @@ def adder(
 
 
 def refuses(rows: Rows, name: str, why: str) -> None:
-    """A source that is never ported."""
+    """Add a source that is never ported."""
     rows[name] = Source(name, (), Row, refusal=why)

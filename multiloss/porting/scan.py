@@ -1,7 +1,7 @@
 """Which losses of the three libraries a source file uses, and what each becomes. The file is parsed, never run.
 
-Options that are literals, arithmetic of numbers or constants of the module are read. Where an option is computed
-otherwise, the code ports the loss as the file makes it, with that option in it.
+Options that are literals, arithmetic of numbers or constants of the module are read. If an option is computed in
+another way, the suggested code calls `multiloss.port` on the loss as the file makes it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _COMPILED = {
 
 @dataclasses.dataclass(frozen=True)
 class Use:
-    """One place of a file where a loss is made or called."""
+    """A place of a file where a loss is made, called or named."""
 
     line: int
     text: str
-    """As the file has it."""
+    """The expression in the file."""
     source: str
-    """The canonical name."""
+    """The canonical name of the loss."""
     becomes: str | None
-    """Code of the loss here, which may need what the file computes; or None."""
+    """Code that makes the loss here, possibly with names of the file; None if it is not ported."""
     notes: tuple[str, ...]
-    """The conventions that differ, the traps, and what could not be read; or why it is not ported."""
+    """Conventions that differ and options that could not be read; or why it is not ported."""
 
 
 def scan(path: str | Path, to: str | None = None) -> list[Use]:
@@ -50,7 +50,7 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
 
     Args:
         path: the file.
-        to: the backend that the code shall name; None names none.
+        to: the backend that the code names; None for none.
 
     Returns:
         One `Use` for each place.
@@ -84,7 +84,7 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
 
 
 def _constants(tree: ast.Module) -> dict[str, ast.expr]:
-    """Names that the module gives one value, once, and that nothing in the file binds again: constants."""
+    """Constants: names that the module assigns once and that nothing in the file binds again."""
     bound: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -112,7 +112,7 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
 
 
 def _aliases(tree: ast.AST) -> dict[str, str]:
-    """What the file's imports call a module, or a loss."""
+    """The names that the file imports modules and losses as."""
     known: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -133,7 +133,7 @@ def _members(module: str) -> list[str]:
 
 
 def _losses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[ast.expr, str]]:
-    """Calls of a loss, and losses that are handed on by name; not those that only name a type."""
+    """Calls of a loss, and losses that are passed on by name; not names of types."""
     known = porting.sources()
     called = {id(part) for node in ast.walk(tree) for named in _types(node) for part in ast.walk(named)}
     for node in ast.walk(tree):
@@ -149,7 +149,7 @@ def _losses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[ast.expr, 
 
 
 def _what_is_called(node: ast.Call, aliases: dict[str, str]) -> ast.expr:
-    """The function of a call; of `functools.partial(loss, ...)` the loss."""
+    """The called function; for `functools.partial(loss, ...)` the loss."""
     return node.args[0] if node.args and _is_partial(node, aliases) else node.func
 
 
@@ -162,7 +162,7 @@ def _is_partial(node: ast.Call, aliases: dict[str, str]) -> bool:
 
 
 def _types(node: ast.AST) -> list[ast.expr]:
-    """What a node names as a type: annotations, and the bases of a class, which may compute anything."""
+    """Expressions that name types: annotations, and bases of a class (a subclass may compute anything)."""
     if isinstance(node, ast.ClassDef):
         return node.bases
     parts = (getattr(node, "annotation", None), getattr(node, "returns", None))
@@ -170,7 +170,7 @@ def _types(node: ast.AST) -> list[ast.expr]:
 
 
 def _compiled(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-    """Losses that Keras' `compile(optimizer, loss)` is given by name."""
+    """Losses that are passed by name to Keras' `compile(optimizer, loss)`."""
     names = {name.rpartition(".")[2]: name for name in porting.sources() if name.startswith("keras.losses.")}
     classes = {name.lower(): full for name, full in names.items() if name[0].isupper()}
     for node in ast.walk(tree):
@@ -183,7 +183,7 @@ def _compiled(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
 
 
 def _strings(node: ast.expr | None) -> Iterator[tuple[ast.expr, str]]:
-    """A string, or those of a list, of the values of a dictionary, of both ends of a condition."""
+    """The strings of an expression: itself, items of a list, values of a dictionary, both branches of a condition."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node, node.value
     parts: list[ast.expr] = []
@@ -199,21 +199,21 @@ def _strings(node: ast.expr | None) -> Iterator[tuple[ast.expr, str]]:
 
 @dataclasses.dataclass
 class _Given:
-    """The options that a use of a loss gives."""
+    """The options of one use of a loss."""
 
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Those that were read, by name."""
+    """Options that were read, by name."""
     notes: list[str] = dataclasses.field(default_factory=list)
     live: str | None = None
-    """An expression of the source loss with its options, where the file computes some of them."""
+    """Code of the source loss with all options, if the file computes some of them."""
     unread: bool = False
-    """Whether there are options that are not read, so that the arguments alone are another loss."""
+    """Whether some options could not be read, so that `arguments` alone are another loss."""
     lost: bool = False
-    """Whether it cannot be told which ones."""
+    """Whether it is not known which options these are."""
 
     @classmethod
     def of(cls, node: ast.expr, source: Source, partial: bool, constants: dict[str, ast.expr]) -> _Given:
-        """The options of a call, of a `functools.partial`, or of a loss that is handed on by its name: none."""
+        """The options of a call or of a `functools.partial`; none for a loss that is passed on by name."""
         if not isinstance(node, ast.Call):
             return cls(notes=["named here, not called: options that it gets elsewhere are not read"])
         given, by_place = cls(), node.args[1:] if partial else node.args
@@ -233,7 +233,7 @@ class _Given:
                 given._misses(f"**{ast.unparse(keyword.value)[:80]} hands on arguments")
             elif keyword.arg in source.parameters:
                 options.append((keyword.arg, keyword.value))
-            elif source.is_class or (arrays := arrays + 1) > len(source.data):  # arrays have names of their own there
+            elif source.is_class or (arrays := arrays + 1) > len(source.data):  # other names are arrays of a function
                 given._misses(f"{source.name} has no argument {keyword.arg!r} that is known here", lost=True)
         for name, value in options:
             if name in source.parameters and name not in _WITHOUT_EFFECT:
@@ -255,7 +255,7 @@ class _Given:
 
 
 _WITHOUT_EFFECT = ("name",)
-"""Arguments that change no number."""
+"""Arguments without an effect on numbers."""
 
 
 def _use(node: ast.expr, name: str, to: str | None, given: _Given) -> Use:

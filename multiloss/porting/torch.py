@@ -1,7 +1,6 @@
-"""What the losses of `torch.nn` (2.13) are here.
+"""The losses of `torch.nn` (2.13) as losses of this library.
 
-torch averages over all elements, so axis=() where the loss is one of elements. Losses of classes are in
-`torch_classes.py`.
+torch averages over all elements, so losses of elements get axis=(). Losses of classes are in `torch_classes.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,8 @@ ROWS = torch_common.ROWS
 
 
 def _no_data(name: str, weight: Any, loss: str, mean: str) -> None:
-    """A weight for each element is no option but data of the call; `loss`, reduced to this mean, has torch's mean."""
+    """Refuse a weight for each element, which is data of a call and no option. `loss`, reduced to this mean, divides as
+    torch does."""
     if weight is not None:
         raise RefusedError(
             f"{name} is not ported with weight, which has the shape of the data: port it without, with reduction "
@@ -42,7 +42,7 @@ def _no_data(name: str, weight: Any, loss: str, mean: str) -> None:
 
 
 def _single(name: str, weight: Any) -> float | None:
-    """The number that a weight of one element is, else None."""
+    """The number, if a weight has just one element; else None."""
     found = weights(name, weight)
     while isinstance(found, tuple) and len(found) == 1:
         found = found[0]
@@ -291,7 +291,7 @@ def triplet_margin_with_distance(
     power, eps = 2.0, 1e-6
     kind = f"{type(distance_function).__module__}.{type(distance_function).__qualname__}"
     if kind == "torch.nn.modules.distance.PairwiseDistance" and not distance_function.keepdim:
-        power, eps = float(distance_function.norm), distance_function.eps  # what the module makes of None
+        power, eps = float(distance_function.norm), distance_function.eps  # which the module makes of None
     elif distance_function is not None:
         raise RefusedError("a distance_function may compute anything: it is ported only where there is none")
     return _triplet(margin, power, eps, swap, read_reduction(reduction))

@@ -1,4 +1,4 @@
-"""What the losses of `torch.nn` (2.13) of several classes are here. Classes are on axis 1."""
+"""The losses of `torch.nn` (2.13) of several classes as losses of this library. Classes are on axis 1."""
 
 from __future__ import annotations
 

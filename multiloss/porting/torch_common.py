@@ -1,4 +1,4 @@
-"""What the rows of the tables for torch share: reductions, and sentences of their notes."""
+"""Shared by the tables for torch: reductions, and sentences of notes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROWS: Rows = {}
 
 
 def _reduction_back(options: Mapping[str, Any]) -> Any:
-    """torch's mean is over the sum of the class weights, if there are some."""
+    """torch calls the mean over the sum of class weights "mean", too."""
     return "mean" if options["reduction"] == "weighted_mean" else options["reduction"]
 
 
@@ -24,24 +24,24 @@ DIGITS = "torch loses the digits of confident, right answers (loss and gradient 
 
 
 def of_mean(reduction: str) -> tuple[str, ...]:
-    """What its means share."""
+    """Note on any mean."""
     return ("torch gives nan for an empty batch: not reproduced, it is 0",) if "mean" in reduction else ()
 
 
 def of_elements(reduction: str) -> tuple[str, ...]:
-    """Of losses of single elements."""
+    """Notes on losses of single elements."""
     shapes = "(N,) against (N, 1) is refused; torch makes N x N of it, or refuses it too"
     over = ("the mean is over all elements, not over samples",) if reduction == "mean" else ()
     return (*over, shapes, *of_mean(reduction))
 
 
 def of_classes() -> tuple[str, ...]:
-    """Of losses with an axis of classes."""
+    """Note on losses with an axis of classes."""
     return ("classes are on axis 1, in Keras and Optax on the last; a single sample is (1, C), not (C,)",)
 
 
 def of_labels(reduction: str, weight: Any, ignore_index: int) -> tuple[str, ...]:
-    """Of losses of labels."""
+    """Notes on losses of labels."""
     notes = [f"the label {ignore_index} is left out, of the mean too"]
     if weight is not None and "mean" in reduction:
         notes.append("the mean is over the sum of the labels' weights, not over samples")
@@ -54,7 +54,7 @@ def of_labels(reduction: str, weight: Any, ignore_index: int) -> tuple[str, ...]
 
 
 def of_weights(weight: Any) -> tuple[str, ...]:
-    """Of weights that multiply elements."""
+    """Note on weights that multiply elements."""
     if weight is None:
         return ()
     return ("weight is broadcast from the last axis, and the mean is over the number of elements, not its sum",)
@@ -63,11 +63,11 @@ def of_weights(weight: Any) -> tuple[str, ...]:
 def read_reduction(
     reduction: Any, size_average: Any = None, reduce: Any = None, names: tuple[str, ...] = REDUCTIONS
 ) -> str:
-    """The reduction, by its name or by the two flags that came before it, which win."""
+    """The reduction, by its name or by the two older flags, which win."""
     if size_average is not None or reduce is not None:
         size_average = True if size_average is None else size_average
         reduction = "none" if reduce is False else "mean" if size_average else "sum"
-    if reduction == "elementwise_mean":  # its first name
+    if reduction == "elementwise_mean":  # the old name of "mean"
         reduction = "mean"
     if reduction not in names:
         raise ValueError(f"reduction must be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}, got {reduction!r}")

@@ -1,6 +1,6 @@
 """Losses of `torch.nn.functional` whose formula, or subgradient at a kink, no loss here has.
 
-What is named in a docstring is all that differs from the loss of the catalogue that has the name without "torch.".
+Each docstring tells all that differs from the loss of the catalogue whose name it has after "torch.".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from multiloss.porting.variants import add
 Array = Any
 
 _EPSILON = float(np.float32(1e-12))
-"""torch's 1e-12 of losses, in any dtype: a constant of float32 there, which shows in the ninth digit."""
+"""torch's 1e-12, which is a float32 constant in any dtype: that shows in the ninth digit."""
 
 
 def weights(name: str, value: Any) -> Any:
@@ -46,7 +46,7 @@ Weights = Annotated[Any, weights]
 
 
 def _factor(xp: Any, name: str, value: Any, like: Array) -> Array | float:
-    """Such an option, to be broadcast against `like` from the right, as torch does; None is 1."""
+    """Such an option as an array that broadcasts against `like` from the right, as in torch; None is 1."""
     if value is None:
         return 1.0
     have, want = np.shape(value), tuple(like.shape)
@@ -57,7 +57,7 @@ def _factor(xp: Any, name: str, value: Any, like: Array) -> Array | float:
 
 
 def _class_table(xp: Any, weight: tuple[float, ...] | None, like: Array, axis: int) -> Array | float:
-    """One weight a class, along `axis`; None is 1."""
+    """One weight for each class, along `axis`; None is 1."""
     if weight is None:
         return 1.0
     classes = like.shape[axis]

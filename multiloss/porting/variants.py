@@ -1,4 +1,4 @@
-"""Formulas of other libraries that are no loss here, as definitions: `multiloss.get("keras.kl_divergence")`.
+"""Definitions of formulas that only other libraries have: `multiloss.get("keras.kl_divergence")`.
 
 They run through the same pipeline on every backend. Their names have the library before the dot, and
 `multiloss.list_losses()` leaves them out: they are here so that ported numbers stay what they were.
@@ -16,7 +16,7 @@ LIBRARIES = ("torch", "keras", "optax")
 
 
 def add(definition: Definition) -> Definition:
-    """Makes a variant known, as a decorator above that of its kind."""
+    """Decorator, above that of the kind, that registers a variant."""
     DEFINITIONS[definition.name] = definition
     return definition
 
