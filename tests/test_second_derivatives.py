@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import multiloss
-from helpers.arrays import to_native, to_numpy
+from helpers.arrays import native_second, to_native, to_numpy
 from helpers.calls import NAMES
 from helpers.derivatives import check_derivatives, drawn_inside
 from multiloss.engine import registry
@@ -97,3 +97,22 @@ def test_an_exact_fit(name: str) -> None:
     assert np.abs(loss.value_and_grad(x, x)[1]).max() < 1e-15
     if loss.spec.definition.hess is not None:
         assert np.isfinite(loss.grad_and_hess(x, x)[1]).all()
+
+
+@pytest.mark.only("torch", "tensorflow", "jax")
+@pytest.mark.parametrize(
+    ("name", "options", "wanted"),
+    [
+        ("huber", {}, 1.0),
+        ("huber", {"delta": 0.5}, 1.0),
+        ("smooth_l1", {}, 1.0),
+        ("smooth_l1", {"beta": 0.25}, 4.0),
+        ("mse", {}, 2.0),
+        ("log_cosh", {}, 1.0),
+    ],
+)
+def test_by_the_target_of_an_exact_fit(backend: str, name: str, options: dict[str, Any], wanted: float) -> None:
+    """That of the parabola there, also where the framework differentiates the expression."""
+    loss = multiloss.get(name, backend=backend, axis=(), reduction="sum", **options)
+    t, p, along = (to_native(backend, np.array([number])) for number in (0.5, 0.5, 1.0))
+    np.testing.assert_allclose(native_second(backend, lambda x: loss(x, p), t, along), [wanted])
