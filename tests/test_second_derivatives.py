@@ -130,3 +130,22 @@ def test_second_derivative_of_confident_logits(backend: str, dtype: str) -> None
                 to_native(backend, np.ones((2, len(z))), dtype),
             )
             np.testing.assert_allclose(found, [expected] * 2, rtol=2e-6)
+
+
+@pytest.mark.only("torch", "tensorflow", "jax")
+@pytest.mark.parametrize(
+    ("name", "options", "wanted"),
+    [
+        ("huber", {}, 1.0),
+        ("huber", {"delta": 0.5}, 1.0),
+        ("smooth_l1", {}, 1.0),
+        ("smooth_l1", {"beta": 0.25}, 4.0),
+        ("mse", {}, 2.0),
+        ("log_cosh", {}, 1.0),
+    ],
+)
+def test_by_the_target_of_an_exact_fit(backend: str, name: str, options: dict[str, Any], wanted: float) -> None:
+    """That of the parabola there, also where the framework differentiates the expression."""
+    loss = multiloss.get(name, backend=backend, axis=(), reduction="sum", **options)
+    t, p, along = (to_native(backend, np.array([number])) for number in (0.5, 0.5, 1.0))
+    np.testing.assert_allclose(native_second(backend, lambda x: loss(x, p), t, along), [wanted])

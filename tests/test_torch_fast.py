@@ -254,3 +254,28 @@ def test_nothing_more_by_place(name: str) -> None:
     weight = torch.full(loss(*inputs).shape, 2.0)
     if more:
         torch.testing.assert_close(loss(*inputs, weight), 2 * loss(*inputs))
+
+
+@pytest.mark.parametrize(
+    "name", ["mse", "huber", "log_cosh", "cce", "kl", "bce", "dice", "hinge", "linear_cross_entropy"]
+)
+def test_forward_mode_over_forward_mode(name: str) -> None:
+    loss, func = multiloss.get(name, backend="torch", validate=False), torch.func
+    t, p = torch.rand(2, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.8 + 0.1
+    if name == "linear_cross_entropy":
+        labels = torch.tensor([0, 1])
+
+        def f(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+            return loss(labels, x, w)
+    else:
+        f = loss
+    for inner in (0, 1) if name == "linear_cross_entropy" else (1,):
+        wanted = func.jacrev(func.jacrev(f, inner), 1)(t, p)
+        torch.testing.assert_close(func.jacfwd(func.jacfwd(f, inner), 1)(t, p), wanted)
+
+
+def test_one_sample_of_linear_cross_entropy() -> None:
+    loss = multiloss.get("linear_cross_entropy", backend="torch")
+    x, w = torch.linspace(-1, 1, 3), torch.linspace(-1, 2, 12).view(4, 3).requires_grad_()
+    found = torch.autograd.grad(loss(torch.tensor(0), x, w), w)[0]
+    torch.testing.assert_close(found, torch.autograd.grad(loss(torch.tensor([0]), x[None], w), w)[0])

@@ -214,8 +214,8 @@ def huber(xp: Any, y_true: Array, y_pred: Array, *, delta: Positive = 1.0) -> Ar
         >>> float(multiloss.get("huber", backend="numpy", delta=2.0)([0.0], [5.0]))
         8.0
     """
-    e = xp.abs(y_pred - y_true)
-    return xp.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta))
+    e = y_pred - y_true  # squared with its sign: the second derivative of |e| would be 0 at e = 0
+    return xp.where(xp.abs(e) <= delta, 0.5 * e * e, delta * (xp.abs(e) - 0.5 * delta))
 
 
 @huber.gradient
@@ -250,10 +250,10 @@ def smooth_l1(xp: Any, y_true: Array, y_pred: Array, *, beta: NonNegative = 1.0)
         >>> float(multiloss.get("smooth_l1", backend="numpy", beta=2.0)([0.0], [5.0]))
         4.0
     """
-    e = xp.abs(y_pred - y_true)
+    e = y_pred - y_true
     if beta == 0:
-        return e
-    near = xp.minimum(e, beta)
+        return xp.abs(e)
+    near = xp.clip(e, -beta, beta)
     return (near / beta) * (e - 0.5 * near)  # in this order no square overflows
 
 
