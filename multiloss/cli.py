@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    args = _parser().parse_args(argv)
-    _tolerate_narrow_encodings()
     try:
+        args = _parser().parse_args(argv)
+        _tolerate_narrow_encodings()
         return int(args.run(args))
     except KeyboardInterrupt:
         print("multiloss: interrupted", file=sys.stderr)
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `multiloss list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, ImportError, OSError) as error:
+    except (ValueError, TypeError, ImportError, OSError, OverflowError) as error:
         print(f"multiloss: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
@@ -261,7 +261,8 @@ def _scan(args: argparse.Namespace) -> int:
     uses = scan(args.file, args.to)
     for use in uses:
         notes = (f"- {note}" for note in use.notes)
-        print(f"{args.file}:{use.line}: {use.text}", use.becomes or "is not ported", *notes, sep="\n    ")
+        place = f"{args.file}:{use.line}" if use.cell is None else f"{args.file}, cell {use.cell}, line {use.line}"
+        print(f"{place}: {use.text}", use.becomes or "is not ported", *notes, sep="\n    ")
     if not uses:
         print(f"{args.file}: no loss of PyTorch, Keras or Optax")
     return 0
@@ -277,7 +278,7 @@ def _compare(args: argparse.Namespace) -> int:
         try:
             with np.load(args.data, allow_pickle=False) as file:
                 given = {name: file[name] for name in file.files}
-        except (ValueError, EOFError, TypeError, zipfile.BadZipFile):  # text, pickled objects, an array alone
+        except (ValueError, EOFError, TypeError, MemoryError, zipfile.BadZipFile):  # text, pickles, an array alone
             raise ValueError(f"--data {args.data} is no npz file of plain arrays") from None
         names = ("y_true", "y_pred", "sample_weight")
         wrong = next((name for name in given if name not in names), None)

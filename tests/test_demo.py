@@ -185,7 +185,7 @@ def test_nan_becomes_null():
     }
 
 
-# Bad input: one line, status 1, nothing written
+# Bad input: one line, status 2, nothing written
 
 BAD_ARRAYS = {
     "lacks": ({"y_train": None, "x_test": None}, "lacks y_train, x_test (it has x_train, y_test)"),
@@ -241,7 +241,7 @@ def test_the_cnn_needs_larger_images_than_the_digits(backend, tmp_path, capsys):
 def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], message: str, *options: object) -> None:
     out = () if "--out" in options else ("--out", tmp_path / "out")
     backend = () if "--backend" in options else ("--backend", "numpy")
-    assert run(*options, *out, *backend) == 1
+    assert run(*options, *out, *backend) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.err.count("\n") == 1
@@ -363,5 +363,5 @@ def test_report_refuses_a_page_without_its_marks(tmp_path, arrays, capsys):
     np.savez(tmp_path / "images.npz", **arrays)
     (tmp_path / "page.md").write_text("nothing here")
     options = ["--data", tmp_path / "images.npz", "--out", tmp_path, "--page", tmp_path / "page.md"]
-    assert report.main([str(option) for option in options]) == 1
+    assert report.main([str(option) for option in options]) == 2
     assert "page.md lacks the lines" in capsys.readouterr().err

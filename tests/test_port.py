@@ -168,3 +168,32 @@ def test_each_row_has_a_case(library: str) -> None:
     compared = "".join(path.read_text(encoding="utf-8") for path in files)
     ported = {name for name, source in sources().items() if name.startswith(f"{library}.") and source.refusal is None}
     assert {name for name in ported if name.rpartition(".")[2] not in compared} == set()
+
+
+CALLS = [
+    ("F.cross_entropy(logits, y)", "torch.nn.functional.cross_entropy"),
+    ("F.cross_entropy(model(x), y.long(), label_smoothing=0.1)", "F.cross_entropy(label_smoothing=0.1)"),
+    ("F.cross_entropy(input=logits, target=y, ignore_index=-1)", "F.cross_entropy(ignore_index=-1)"),
+    ("F.kl_div(a[0], b, None, None, 'batchmean')", "F.kl_div(reduction='batchmean')"),
+    ("nn.CrossEntropyLoss(reduction='sum')(logits, y)", "nn.CrossEntropyLoss(reduction='sum')"),
+    ("F.triplet_margin_loss(a, p, n, margin=2.0)", "F.triplet_margin_loss(margin=2.0)"),
+    ("optax.huber_loss(preds, targets, delta=2.0)", "optax.huber_loss(delta=2.0)"),
+    ("tf.keras.losses.MSE", "keras.losses.mean_squared_error"),
+    ("tensorflow.keras.losses.mape(t, p)", "keras.losses.mean_absolute_percentage_error"),
+    ("keras.api.losses.Huber(delta=2.0)", "keras.losses.Huber(delta=2.0)"),
+    ("tf.keras.losses.KLD", "keras.losses.kl_divergence"),
+    ("tf.keras.losses.BCE", "keras.losses.binary_crossentropy"),
+]
+
+
+@pytest.mark.parametrize(("form", "plain"), CALLS)
+def test_a_call_is_read_as_it_is_written(form: str, plain: str) -> None:
+    assert multiloss.port(form) == multiloss.port(plain)
+
+
+@pytest.mark.parametrize(
+    "form", ["F.huber_loss(x, y, None, delta)", "nn.HuberLoss(delta=d)(x, y)", "F.mse_loss(a=x, b=y, c=z)"]
+)
+def test_only_arrays_may_be_expressions(form: str) -> None:
+    with pytest.raises((ValueError, TypeError), match="must be a literal|has no argument 'c'"):
+        multiloss.port(form)

@@ -1,5 +1,6 @@
 """`multiloss scan`: the losses of a source file, found through its own imports, and never run."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,22 @@ def test_port_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["port", "open('x')"]) == 2
     assert cli.main(["port", "optax.l2_loss", "--to", "mxnet"]) == 2
     assert "mxnet" in capsys.readouterr().err
+
+
+def test_a_notebook(tmp_path: Path) -> None:
+    """Lines for IPython are left out, and places are told by cell and line."""
+    cells = [
+        {"cell_type": "markdown", "source": ["loss = nn.MSELoss()"]},
+        {
+            "cell_type": "code",
+            "source": ["%matplotlib inline\n", "import torch.nn as nn\n", "nn.MSELoss?\n", "!pip install x"],
+        },
+        {"cell_type": "code", "source": "from tensorflow.keras.losses import mse\nloss = nn.HuberLoss(delta=2.0)"},
+        {"cell_type": "code", "source": ["value = mse(t, p)"]},
+    ]
+    file = tmp_path / "train.ipynb"
+    file.write_text(json.dumps({"cells": cells, "nbformat": 4}))
+    assert [(use.cell, use.line, use.source) for use in scan(file)] == [
+        (2, 2, "torch.nn.HuberLoss"), (3, 1, "keras.losses.mean_squared_error"),
+    ]  # fmt: skip
+    assert cli.main(["scan", str(file)]) == 0

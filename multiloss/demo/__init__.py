@@ -55,14 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the experiment; the exit status: 0, 1 for an error of the user (one line), 130 when interrupted."""
+    """Run the experiment; the exit status: 0, 2 for a mistake of the user (one line), 130 when interrupted."""
     try:
         from multiloss.demo import job
 
         job.run(args)
     except UserError as error:
         print(f"multiloss demo: {error}", file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         print("multiloss demo: interrupted; no unfinished file was left behind", file=sys.stderr)
         return 130

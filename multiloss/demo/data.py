@@ -86,6 +86,8 @@ def _digits() -> dict[str, np.ndarray]:
 def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise UserError(f"--data {path}: no such file; give 'digits' or an npz file with {', '.join(ARRAYS)}")
+    if not path.is_file():
+        raise UserError(f"--data {path} is no file; give 'digits' or an npz file with {', '.join(ARRAYS)}")
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
@@ -98,7 +100,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in ARRAYS}
     except UserError:
         raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{path.name} is not a readable npz file of plain arrays: {reason}") from error
 

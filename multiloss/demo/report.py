@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         report(args)
     except UserError as error:
         print(f"multiloss report: {error}", file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         print("multiloss report: interrupted; the finished trainings are kept", file=sys.stderr)
         return 130

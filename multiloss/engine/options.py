@@ -59,6 +59,10 @@ def _any_real(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         return float(value)
+    except OverflowError:
+        raise ValueError(
+            f"{name} must be a number that a float can hold, got an integer of {len(hex(value)) - 2} hex digits"
+        ) from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
 

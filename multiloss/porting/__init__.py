@@ -130,7 +130,7 @@ def resolve(source: Any) -> tuple[Source, dict[str, Any]]:
     """The source loss that a written form or an object stands for, and its arguments by name."""
     known = sources()
     if isinstance(source, str):
-        name, args, kwargs = parse.parse(source)
+        name, args, kwargs = parse.parse(source, arrays=True)
         found = known[parse.canonical(name, known)]
         return found, found.arguments(args, kwargs)
     identified = objects.identify(source, known)

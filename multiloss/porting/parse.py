@@ -15,11 +15,24 @@ SHORT = {
     "F": "torch.nn.functional",
     "tf.keras.losses": "keras.losses",
     "tensorflow.keras.losses": "keras.losses",
+    "keras.api.losses": "keras.losses",
+    "keras.api._v2.keras.losses": "keras.losses",
     "tf.losses": "keras.losses",
     "tensorflow.losses": "keras.losses",
     "optax": "optax.losses",
 }
 """Other names that a module is written with."""
+_KERAS = {
+    "bce": "binary_crossentropy",
+    "kld": "kl_divergence",
+    "kullback_leibler_divergence": "kl_divergence",
+    "logcosh": "log_cosh",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "mse": "mean_squared_error",
+    "msle": "mean_squared_logarithmic_error",
+}
+"""Short names of `tf.keras.losses`, which are there in capitals, too."""
 _ARRAYS = ("tensor", "Tensor", "FloatTensor", "array", "asarray", "constant", "convert_to_tensor", "as_tensor")
 _LONGEST = 10_000
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -30,11 +43,16 @@ _MOST_BITS = 4096
 """The longest power of integers that is computed; a longer one would take long."""
 
 
-def parse(text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+class Expression(str):
+    """The text of an argument that is not evaluated, such as a variable: only one of a loss's arrays may be one."""
+
+
+def parse(text: str, *, arrays: bool = False) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
     """The dotted name of a written form, and its arguments by place and by name.
 
     Arguments are literals, arithmetic of numbers (`80 - 1`), or these in a call that makes an array of them
-    (`torch.tensor([1 / 9, 8 / 9])`).
+    (`torch.tensor([1 / 9, 8 / 9])`). With `arrays` others come back as an `Expression`, and in
+    `torch.nn.MSELoss()(x, y)` the first call is the written form.
     """
     if len(text) > _LONGEST:
         raise ValueError(f"a written form has at most {_LONGEST} characters, got {len(text)}")
@@ -42,33 +60,48 @@ def parse(text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(f"not a dotted name with arguments, such as torch.nn.HuberLoss(delta=2.0): {text!r}") from None
-    return call(node)
-
-
-def call(node: ast.expr) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """The same of a parsed expression."""
+    if arrays and isinstance(node, ast.Call) and isinstance(node.func, ast.Call):
+        node = node.func
+    read = _literal_or_text if arrays else literal
     arguments: list[Any] = []
     keywords: dict[str, Any] = {}
     if isinstance(node, ast.Call):
         for i, argument in enumerate(node.args, 1):
-            arguments.append(literal(argument, f"argument {i}"))
+            arguments.append(read(argument, f"argument {i}"))
         for keyword in node.keywords:
             if keyword.arg is None:
                 raise ValueError("a written form takes no **arguments: write each out")
             if keyword.arg in keywords:
                 raise ValueError(f"{keyword.arg} is given twice")
-            keywords[keyword.arg] = literal(keyword.value, keyword.arg)
+            keywords[keyword.arg] = read(keyword.value, keyword.arg)
         node = node.func
     return dotted(node), tuple(arguments), keywords
 
 
 def dotted(node: ast.expr) -> str:
     """The dotted name that an expression is; ValueError if it is none."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}"
-    raise ValueError(f"not a dotted name such as torch.nn.HuberLoss: {ast.unparse(node)[:200]!r}")
+    parts, inner = [], node
+    while isinstance(inner, ast.Attribute):
+        parts.append(inner.attr)
+        inner = inner.value
+    if not isinstance(inner, ast.Name):
+        raise ValueError(f"not a dotted name such as torch.nn.HuberLoss: {text_of(node)!r}")
+    return ".".join([inner.id, *reversed(parts)])
+
+
+def text_of(node: ast.AST) -> str:
+    """The start of an expression's text."""
+    try:
+        return ast.unparse(node)[:200]
+    except RecursionError:
+        return "an expression that is nested too deeply"
+
+
+def _literal_or_text(node: ast.expr, name: str) -> Any:
+    try:
+        return literal(node, name)
+    except ValueError:
+        return Expression(text_of(node))
 
 
 def literal(node: ast.expr, name: str, constants: Mapping[str, ast.expr] | None = None) -> Any:
@@ -81,7 +114,12 @@ def literal(node: ast.expr, name: str, constants: Mapping[str, ast.expr] | None 
     try:
         return _constant(inner, constants or {})
     except (ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
-        raise ValueError(f"{name} must be a literal, got {ast.unparse(node)[:200]!r}, which is not evaluated") from None
+        raise not_literal(name, text_of(node)) from None
+
+
+def not_literal(name: str, text: str) -> ValueError:
+    """The error about an option that is an expression."""
+    return ValueError(f"{name} must be a literal, got {text!r}, which is not evaluated")
 
 
 def _constant(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
@@ -117,11 +155,21 @@ def canonical(name: str, known: Mapping[str, Any], aliases: Mapping[str, str] | 
 
     `aliases` are the names that a source file imports modules and losses as.
     """
+    found = find(name, known, aliases)
+    if found is None:
+        raise ValueError(f"no loss of PyTorch, Keras or Optax is called {name!r}{_near(name, known)}")
+    return found
+
+
+def find(name: str, known: Mapping[str, Any], aliases: Mapping[str, str] | None = None) -> str | None:
+    """The same, or None; looking for the nearest names would take most of the time of a scan."""
     for spelling in _spellings(name, aliases or {}):
         if spelling in known:
             return spelling
-    near = _near(name, known)
-    raise ValueError(f"no loss of PyTorch, Keras or Optax is called {name!r}{near}")
+        module, _, last = spelling.rpartition(".")
+        if module == "keras.losses" and last in (last.lower(), last.upper()) and last.lower() in _KERAS:
+            return f"{module}.{_KERAS[last.lower()]}"
+    return None
 
 
 def _spellings(name: str, aliases: Mapping[str, str]) -> Iterable[str]:

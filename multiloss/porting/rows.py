@@ -19,6 +19,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from multiloss.porting.parse import Expression, not_literal
+
 Back = Mapping[str, str | Callable[[Mapping[str, Any]], Any]]
 """For an argument of a source: the name of the option that has its value, or a function of all options."""
 
@@ -79,10 +81,8 @@ class Source:
             raise RefusedError(f"{self.name} is not ported: {self.refusal}")
         known = list(self.parameters)
         listed = ", ".join(known) or "none"
-        if args and not self.is_class:
-            raise TypeError(
-                f"{self.name}: leave out the arrays ({', '.join(self.data)}), and give its options by name ({listed})"
-            )
+        if not self.is_class:
+            args, kwargs = self._without_arrays(args, kwargs)
         if len(args) > len(known):
             raise TypeError(f"{self.name} takes at most {len(known)} arguments ({listed}), got {len(args)}")
         given = dict(zip(known, args, strict=False))
@@ -92,10 +92,25 @@ class Source:
             if name in given:
                 raise TypeError(f"{self.name} got {name!r} twice")
             given[name] = value
+        for name, value in given.items():
+            if isinstance(value, Expression):
+                raise not_literal(name, value)
         missing = [name for name, p in self.parameters.items() if p.default is p.empty and name not in given]
         if missing:
             raise TypeError(f"{self.name} needs {missing[0]!r}")
         return given
+
+    def _without_arrays(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a function without its arrays, which a written form names (`huber_loss(x, y)`) or not."""
+        arrays, options = args[: len(self.data)], args[len(self.data) :]
+        if not all(isinstance(x, Expression) for x in arrays):
+            raise TypeError(
+                f"{self.name}: leave out the arrays ({', '.join(self.data)}), or name them as in a call, and give its "
+                f"options by name ({', '.join(self.parameters) or 'none'})"
+            )
+        named = [name for name, x in kwargs.items() if isinstance(x, Expression) and name not in self.parameters]
+        named = named[: len(self.data) - len(arrays)]
+        return options, {name: x for name, x in kwargs.items() if name not in named}
 
     def way_back(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments that these options translate to, without those that are the source's defaults.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ class Use:
     """A place of a file where a loss is made, called or named."""
 
     line: int
+    """Its line in the file; in a notebook that of the cell."""
     text: str
     """The expression in the file."""
     source: str
@@ -43,13 +45,15 @@ class Use:
     """Code that makes the loss here, possibly with names of the file; None if it is not ported."""
     notes: tuple[str, ...]
     """Conventions that differ and options that could not be read; or why it is not ported."""
+    cell: int | None = None
+    """The code cell of a notebook, from 1."""
 
 
 def scan(path: str | Path, to: str | None = None) -> list[Use]:
     """The losses that a Python source file uses, in its order.
 
     Args:
-        path: the file.
+        path: the file, Python or a notebook (`.ipynb`).
         to: the backend that the code names; None for none.
 
     Returns:
@@ -57,7 +61,7 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no Python source, or there is no such backend.
+        ValueError: it is no Python source, is longer than 10 MB, or there is no such backend.
 
     Example:
         >>> import pathlib, tempfile
@@ -69,8 +73,9 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
         [(2, "multiloss.get('mean_squared_error', reduction='sum', axis=())")]
     """
     porting.check_place(to)
+    cells = _cells(Path(path))
     try:
-        tree = ast.parse(Path(path).read_bytes())
+        tree = ast.parse(b"\n".join(cells))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         version = ".".join(map(str, sys.version_info[:2]))
         raise ValueError(f"{path} is no Python source that Python {version} reads: {error}") from None
@@ -78,9 +83,50 @@ def scan(path: str | Path, to: str | None = None) -> list[Use]:
     uses = []
     for node, name in _losses(tree, aliases):
         partial = isinstance(node, ast.Call) and _is_partial(node, aliases)
-        uses.append(_use(node, name, to, _Given.of(node, porting.sources()[name], partial, constants)))
+        try:
+            uses.append(_use(node, name, to, _Given.of(node, porting.sources()[name], partial, constants)))
+        except RecursionError:
+            uses.append(Use(node.lineno, parse.text_of(node), name, None, ("it is nested too deeply to be read",)))
     uses += [_use(node, name, to, _Given()) for node, name in _compiled(tree)]
-    return sorted(uses, key=lambda use: use.line)
+    uses.sort(key=lambda use: use.line)
+    return [_in_cell(use, cells) for use in uses] if _is_notebook(Path(path)) else uses
+
+
+def _is_notebook(path: Path) -> bool:
+    return path.suffix == ".ipynb"
+
+
+def _cells(path: Path) -> list[bytes]:
+    """The source of a file, or of each code cell of a notebook, where lines for IPython are left empty."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"path must name a file, and {path} is something else")
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes; a file of at most {_LARGEST:,} is read")
+    source = path.read_bytes()
+    if not _is_notebook(path):
+        return [source]
+    try:
+        cells = ["".join(cell["source"]) for cell in json.loads(source)["cells"] if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{path} is no notebook of version 4") from None
+    return ["\n".join("" if _is_magic(line) else line for line in cell.split("\n")).encode() for cell in cells]
+
+
+def _is_magic(line: str) -> bool:
+    return line.lstrip().startswith(("%", "!", "?")) or line.rstrip().endswith("?")
+
+
+def _in_cell(use: Use, cells: list[bytes]) -> Use:
+    line = use.line
+    for number, cell in enumerate(cells, 1):
+        length = cell.count(b"\n") + 1
+        if line <= length:
+            return dataclasses.replace(use, line=line, cell=number)
+        line -= length
+    return use
+
+
+_LARGEST = 10_000_000
 
 
 def _constants(tree: ast.Module) -> dict[str, ast.expr]:
@@ -142,10 +188,11 @@ def _losses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[ast.expr, 
             continue
         called.add(id(where))
         try:
-            name = parse.canonical(parse.dotted(where), known, aliases)
+            name = parse.find(parse.dotted(where), known, aliases)
         except ValueError:
             continue
-        yield node, name
+        if name is not None:
+            yield node, name
 
 
 def _what_is_called(node: ast.Call, aliases: dict[str, str]) -> ast.expr:
