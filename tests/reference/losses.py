@@ -67,13 +67,16 @@ def value_of(name: str, t: Any, p: list[Any], **options: Any) -> Any:
 
 
 def slopes(name: str, t: Any, p: list[Any], **options: Any) -> list[Any]:
-    """The derivative of that value by each of its elements: central differences, right to some 25 digits, and 0 where
-    both sides cancel, as at a kink.
+    """The derivative of that value by each of its elements: central differences, and 0 where both sides cancel, as at a
+    kink. A probability of 1e-26 is the derivative of a value near 20, which is why there are more digits.
     """
-    here, found = value_of(name, t, p, **options), []
-    for k, x in enumerate(p):
-        up, down = (value_of(name, t, [*p[:k], x + s, *p[k + 1 :]], **options) - here for s in (STEP, -STEP))
-        found.append((up - down) / (2 * STEP) if abs(up - down) > 1e-9 * (abs(up) + abs(down)) else mp.mpf(0))
+    found = []
+    with mp.workdps(90):
+        here = value_of(name, t, p, **options)
+        for k, x in enumerate(p):
+            up, down = (value_of(name, t, [*p[:k], x + s, *p[k + 1 :]], **options) - here for s in (STEP, -STEP))
+            cancels = abs(up - down) < 1e-9 * (abs(up) + abs(down))
+            found.append(mp.mpf(0) if cancels else (up - down) / (2 * STEP))
     return found
 
 

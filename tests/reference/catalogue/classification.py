@@ -150,11 +150,11 @@ add(
             ([[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5]] * 2), [LN2, 2 * LN2], "weights of 1 and 2", {"class_weight": (1, 3)}
         ),
         Edge(
-            ([[0.25, 0.75, 0.0]], [[1.0, 2.0, -np.inf]]),
-            [SOFTPLUS_1 - 0.75],
-            "a class ruled out: log(1 + e) - 0.75",
+            ([[0.75, 0.25, 0.0]], [[1.0, 2.0, -np.inf]]),
+            [SOFTPLUS_1 - 0.25],
+            "a class ruled out: log(1 + e) - 0.25",
             LOGITS,
-            [[0.75 - CHANCE_1, CHANCE_1 - 0.75, 0.0]],
+            [[0.25 - CHANCE_1, CHANCE_1 - 0.25, 0.0]],
         ),
     ),
 )
