@@ -14,9 +14,11 @@ from helpers import groups
 from helpers.groups import D, device_batch
 from helpers.processes import run, same_everywhere
 
+Ranks = list[dict[str, Any]]
+
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     """What each process kept; 4 devices in all."""
     folder = tmp_path_factory.mktemp("devices")
     with socket.socket() as free:
@@ -38,46 +40,35 @@ CASES = groups.CENTER + groups.FAMILY
 
 
 @pytest.mark.parametrize(("name", "classes", "options"), CASES, ids=[case[0] for case in CASES])
-def test_axis_name(ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any]) -> None:
+def test_axis_name(ranks: Ranks, name: str, classes: int, options: dict[str, Any]) -> None:
     """Under `jax.shard_map`, a device's batch each, with masks of different lengths."""
     _, centers = on_one_device(classes, True, **options)
     np.testing.assert_allclose(same_everywhere(ranks, f"{name} centers"), centers, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["replicated", "by class"])
-@pytest.mark.parametrize(("name", "classes", "options"), CASES, ids=[case[0] for case in CASES])
-def test_sharded_arrays(
-    ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any], how: str
-) -> None:
-    """Under plain `jit`, the batch sharded, the centers replicated or sharded by class."""
-    if how == "by class" and classes == 3:
-        assert f"{name} {how} centers" not in ranks[0]  # 3 classes (1 radius) are not 4 devices' to share
-        return
-    value, centers = on_one_device(classes, False, **options)
-    np.testing.assert_allclose(same_everywhere(ranks, f"{name} {how} value"), value, rtol=1e-6)
-    np.testing.assert_allclose(same_everywhere(ranks, f"{name} {how} centers"), centers, rtol=1e-6, atol=1e-6)
+MESHES = ["", "explicit "] if hasattr(jax.sharding, "auto_axes") else [""]
 
 
-@pytest.mark.skipif(not hasattr(jax.sharding, "auto_axes"), reason="this JAX has no auto_axes")
+@pytest.mark.parametrize("mesh", MESHES, ids=lambda mesh: mesh or "auto")
 @pytest.mark.parametrize("how", ["replicated", "by class"])
 @pytest.mark.parametrize(("name", "classes", "options"), CASES, ids=[case[0] for case in CASES])
-def test_explicit_axes(ranks: list[dict[str, Any]], name: str, classes: int, options: dict[str, Any], how: str) -> None:
-    """As over Auto axes, by the pure step alone: value, gradient and centers of one device, placed as the arguments."""
-    key = f"explicit {name} {how}"
+def test_sharded_arrays(ranks: Ranks, name: str, classes: int, options: dict[str, Any], how: str, mesh: str) -> None:
+    """Under plain `jit`, the batch sharded, the centers replicated or sharded by class; over axes of type Explicit by
+    the pure step alone, with a mask and the gradient, placed as the arguments."""
+    key = f"{mesh}{name} {how}"
     if how == "by class" and classes == 3:
-        assert f"{key} centers" not in ranks[0]
+        assert f"{key} centers" not in ranks[0]  # 3 classes (1 radius) are not 4 devices' to share
         return
-    one = groups.made("jax", classes, D, **options)
+    one = groups.made("jax", classes, **options)
     for seed in range(3):
         y, x, mask = device_batch(classes, seed)
-        value, gradient = one.value_and_grad(y, x, mask=mask)
-    np.testing.assert_allclose(same_everywhere(ranks, f"{key} value"), value, rtol=1e-6)
-    np.testing.assert_allclose(same_everywhere(ranks, f"{key} gradient"), gradient, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(same_everywhere(ranks, f"{key} centers"), one.centers, rtol=1e-6, atol=1e-6)
+        value, gradient = one.value_and_grad(y, x, mask=mask if mesh else None)
+    for what, expected in {"value": value, "centers": one.centers, **({"gradient": gradient} if mesh else {})}.items():
+        np.testing.assert_allclose(same_everywhere(ranks, f"{key} {what}"), expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.skipif(not hasattr(jax.sharding, "auto_axes"), reason="this JAX has no auto_axes")
-def test_the_object_on_explicit_axes(ranks: list[dict[str, Any]]) -> None:
+def test_the_object_on_explicit_axes(ranks: Ranks) -> None:
     if len(ranks) > 1:  # several processes have the pure step only
         assert "explicit object centers" not in ranks[0]
         return
@@ -88,7 +79,7 @@ def test_the_object_on_explicit_axes(ranks: list[dict[str, Any]]) -> None:
     np.testing.assert_allclose(ranks[0]["explicit object gradient"], gradient, rtol=1e-6, atol=1e-6)
 
 
-def test_flax_on_a_sharded_batch(ranks: list[dict[str, Any]]) -> None:
+def test_flax_on_a_sharded_batch(ranks: Ranks) -> None:
     value, centers = on_one_device(3, False)
     np.testing.assert_allclose(same_everywhere(ranks, "flax value"), value, rtol=1e-6)
     np.testing.assert_allclose(same_everywhere(ranks, "flax centers"), centers, rtol=1e-6, atol=1e-6)

@@ -6,6 +6,7 @@
 * `ports`, `torch_ports`: a source loss against its port. `peers`: what other libraries call the losses.
 * `groups`, `processes`: center losses in several processes, and how these are run. What each of them does is in
   `torch_processes`, `torch_failures`, `keras_processes`, `tensorflow_replicas` and `jax_devices`.
+* `keras_models`: the small models that Keras trains. `torch_checkpoints`: a center loss in regions of checkpointing.
 * `pages`: the code blocks of the documentation.
 
 Nothing is imported here: `check_extra.py` runs where only the standard library is.
