@@ -284,4 +284,4 @@ def powers(e: Evidence, x: str, y: str) -> Iterator[str]:
         yield f"squared against not squared: {squared}"
 
 
-formulas = first(_clipping, _class_smoothing, _binary_smoothing, balance, _epsilon, _term)
+other_formulas = first(_clipping, _class_smoothing, _binary_smoothing, balance, _epsilon, _term)
