@@ -264,7 +264,6 @@ def _binary_smoothing(e: Evidence) -> Iterator[str]:
 
 def _power(e: Evidence, name: str) -> int:
     """With which power of the distance a side grows; 0 if it does not depend on the distance alone."""
-
     floats = {key: x for key, x in e.arrays.items() if x.dtype.kind == "f"}
     # A third array, such as the negative of a triplet, is set to the target: it could make the loss 0.
     third = {key: e.y_true for key, x in floats.items() if key != e.prediction and x.shape == e.y_true.shape}
