@@ -99,6 +99,32 @@ def test_gradient_of_a_cosine() -> None:
     np.testing.assert_allclose(report.a.gradient, wanted, rtol=1e-7, atol=1e-10)
 
 
+def test_label_smoothing_of_means_over_classes() -> None:
+    """Of losses by hand that take the mean over all elements."""
+
+    def mean(s: float) -> Any:
+        return lambda t, z: -(((1 - s) * t + s / 4) * (z - np.log(np.exp(z).sum(-1, keepdims=True)))).mean()
+
+    report = multiloss.compare(mean(0.0), mean(0.1), np.eye(4)[[0, 1, 2, 3, 1, 2]], X)
+    assert report.causes == ("label smoothing in b only (s = 0.1 to K = 4 classes)",)
+
+
+def test_label_smoothing_under_sample_weights() -> None:
+    weight, labels = np.array([1.0, 2.0, 3.0, 1.0, 0.5, 1.0]), np.array([0, 1, 2, 3, 1, 2])
+    bits = (Y > 0) * 1.0
+    for a, b, y_true, cause in (
+        (
+            "scce(from_logits=True)",
+            "scce(from_logits=True, label_smoothing=0.1)",
+            labels,
+            " in b only (s = 0.1 to K = 4",
+        ),
+        ("bce(from_logits=True, label_smoothing=0.2)", "bce(from_logits=True)", bits, ": a uses 0.1 for 0 and 0.9 for"),
+    ):
+        report = multiloss.compare(a, b, y_true, X, sample_weight=weight)
+        assert report.causes[0].startswith(f"label smoothing{cause}"), str(report)
+
+
 def test_refused_names() -> None:
     """A refused name is refused with its reason, and not called."""
     for form in (

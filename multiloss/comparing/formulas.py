@@ -21,7 +21,6 @@ from multiloss.comparing.evidence import (
     either,
     every,
     first,
-    measured,
 )
 from multiloss.comparing.scale import balance, scales
 
@@ -210,16 +209,15 @@ def _term(e: Evidence) -> Iterator[str]:
 # Label smoothing: a cross-entropy is linear in the targets, so its values tell which it takes.
 
 
-@measured
 def _smoothing(e: Evidence, name: str) -> float:
     """s, if a side gives -(1 - s) log p_k - s mean(log p) for class k, a smoothed cross-entropy; else nan."""
     if e.y_pred.ndim != 2 or e.classes < 2 or not (e.is_labels or e.aligned):
         return float("nan")
     alone, ks = [e.pick([i]) for i in range(min(e.count, 2))], range(min(e.classes, 4))
     values = np.asarray([[one.of_class(k).value(name) for k in ks] for one in alone])
-    for log_p in (_log_softmax(e.y_pred), np.log(e.y_pred)):
+    for log_p, n in itertools.product((_log_softmax(e.y_pred), np.log(e.y_pred)), (1, e.classes)):
         mean = log_p[: len(alone)].mean(axis=-1, keepdims=True)
-        apart, found = mean - log_p[: len(alone), : len(ks)], values + mean
+        apart, found = mean - log_p[: len(alone), : len(ks)], n * values + mean  # of a sum, or of a mean over classes
         kept = (apart * found).sum() / (apart * apart).sum()
         if np.allclose(kept * apart, found, rtol=0, atol=MEASURED * np.abs(apart).max()):
             return 1 - float(kept)
@@ -227,7 +225,7 @@ def _smoothing(e: Evidence, name: str) -> float:
 
 
 def _class_smoothing(e: Evidence) -> Iterator[str]:
-    s = {name: _smoothing(e, name) for name in "ab"}
+    s = {name: _smoothing(dataclasses.replace(e, weight=None), name) for name in "ab"}
     if not abs(s["a"] - s["b"]) > SMALL:  # nor is nan
         return
     for x, y in ("ab", "ba"):
@@ -258,7 +256,7 @@ def _targets(e: Evidence, name: str) -> np.ndarray:
 
 def _binary_smoothing(e: Evidence) -> Iterator[str]:
     if e.aligned and np.isin(e.y_true, (0, 1)).all():
-        a, b = _targets(e, "a"), _targets(e, "b")
+        a, b = (_targets(dataclasses.replace(e, weight=None), name) for name in "ab")
         if np.abs(a - b).max() > SMALL:
             of_a, of_b = (f"{x} uses {t[0]:.4g} for 0 and {t[1]:.4g} for 1" for x, t in (("a", a), ("b", b)))
             yield f"label smoothing: {of_a}, {of_b}"
@@ -266,13 +264,16 @@ def _binary_smoothing(e: Evidence) -> Iterator[str]:
 
 def _power(e: Evidence, name: str) -> int:
     """With which power of the distance a side grows; 0 if it does not depend on the distance alone."""
+    floats = {key: x for key, x in e.arrays.items() if x.dtype.kind == "f"}
+    # A third array, such as the negative of a triplet, is set to the target: it could make the loss 0.
+    third = {key: e.y_true for key, x in floats.items() if key != e.prediction and x.shape == e.y_true.shape}
 
     def value(scale: float, shift: float = 0.0) -> float:
-        arrays = {key: scale * x + shift if x.dtype.kind == "f" else x for key, x in e.arrays.items()}
-        return dataclasses.replace(e, arrays=arrays).value(name)
+        moved = {key: scale * x + shift for key, x in {**floats, **third}.items()}
+        return dataclasses.replace(e, arrays={**e.arrays, **moved}).value(name)
 
     back, one, two, four = (value(scale) for scale in (-2e3, 1e3, 2e3, 4e3))
-    is_distance = close(value(1.0, 0.37), e.value(name), e.tolerance) and close(back, two, LIMIT) and four != two
+    is_distance = close(value(1.0, 0.37), value(1.0), e.tolerance) and close(back, two, LIMIT) and four != two
     return next((n for n in (1, 2) if is_distance and close(four - two, 2**n * (two - one), LIMIT)), 0)
 
 
@@ -284,4 +285,4 @@ def powers(e: Evidence, x: str, y: str) -> Iterator[str]:
         yield f"squared against not squared: {squared}"
 
 
-formulas = first(_clipping, _class_smoothing, _binary_smoothing, balance, _epsilon, _term)
+other_formulas = first(_clipping, _class_smoothing, _binary_smoothing, balance, _epsilon, _term)

@@ -45,7 +45,7 @@ _KNOWN = (
     formulas.precision,
     scales,
     formulas.other_arrays,
-    formulas.formulas,
+    formulas.other_formulas,
     formulas.rescaled_after_a_change,
     formulas.powers,
 )
