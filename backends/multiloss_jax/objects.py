@@ -60,7 +60,7 @@ class JaxLoss(LossBase):
             return True
         if not self.spec.definition.has_labels:
             return False
-        return self.spec.validate is not False and be.labels_fit(y_true, y_pred.shape[self.spec.axis])
+        return self.spec.validate is not False and be.labels_fit(y_true, y_pred.shape[self.spec.axis_in(y_pred.ndim)])
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The loss of its inputs, by place or by name: arrays, tracers, lists or numbers."""

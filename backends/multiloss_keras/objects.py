@@ -74,9 +74,9 @@ class KerasLoss(LossObject, keras.losses.Loss):
         else:
             tensors = list(_tensors(*given))
             ready = list(self._aligned(*tensors))
-            rank = len(sample_shape(be.shape(ready[1]), self.spec.axis))
+            rank = len(sample_shape(be.shape(ready[1]), self.spec.axis_in(len(ready[1].shape))))
             if mask is None:
-                mask = masks.of_prediction(given[1], ready[1], self.spec.axis)
+                mask = masks.of_prediction(given[1], ready[1], self.spec.axis_in(len(ready[1].shape)))
         weight, mask = (
             None if x is None else squeeze_trailing(be.asarray(x, ready[1], name), rank)
             for x, name in ((weight, "sample_weight"), (mask, "mask"))
@@ -112,7 +112,7 @@ class KerasLoss(LossObject, keras.losses.Loss):
         elif be.dtype_kind(y_pred) in "iu":  # half precision would not hold large integers
             y_pred = keras.ops.cast(y_pred, "float32" if self.dtype in _HALF else self.dtype)
         y_true, y_pred = align(y_true, y_pred, self.spec)
-        checks.axis_fits(self.spec.axis, be.shape(y_pred), "y_pred")
+        checks.axis_fits(self.spec.axis_in(len(y_pred.shape)), be.shape(y_pred), "y_pred")
         return y_true, y_pred
 
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:

@@ -122,7 +122,7 @@ class Plan:
             given = [None if x is None else x.to(kind) for x, kind in zip(given, self.dtypes, strict=True)]
         if self.rows is not None and all(x is None or x.is_contiguous() for x in given):
             return self._sum_in_blocks(names, given)
-        found = _values_and_derivatives(self.spec, names, self.spec.axis, given, self.low)
+        found = _values_and_derivatives(self.spec, names, self.spec.axis_in(given[1].ndim), given, self.low)
         if found is None:
             return None
         total = found[0].mean() if found[0].numel() == self.count else found[0].sum() * self.scale

@@ -78,7 +78,10 @@ class TorchLoss(LossBase, nn.Module):
 
     def _kind(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         """The key of `_direct` for these arrays; None for a call with more than the inputs, or by names."""
-        return mode.kind_of(inputs) if len(inputs) == len(self.spec.definition.inputs) and not named else None
+        definition = self.spec.definition
+        if len(inputs) != len(definition.inputs) or named or (definition.spread and len(set(map(_shape, inputs))) > 1):
+            return None
+        return mode.kind_of(inputs)
 
     def _value(self, arrays: list[Any], labels_checked: bool, key: Any = None) -> Tensor:
         *inputs, weight, mask = arrays
@@ -196,6 +199,10 @@ class TorchLoss(LossBase, nn.Module):
     def extra_repr(self) -> str:
         """The options, in `print(model)`."""
         return ", ".join(f"{key}={value!r}" for key, value in self.spec.config().items())
+
+
+def _shape(x: Any) -> Any:
+    return getattr(x, "shape", None)
 
 
 def _is_inference(x: Tensor | None) -> bool:

@@ -15,6 +15,7 @@ Array = Any
 @of_inputs(
     {"y_true": "...", "y_pred": "...", "var": "..."},
     domain=lambda _: {"var": POSITIVE},
+    spread=("var",),
 )
 def gaussian_nll(
     xp: Any, y_true: Array, y_pred: Array, var: Array, *, full: bool = False, epsilon: NonNegative = 1e-6
@@ -26,7 +27,8 @@ def gaussian_nll(
     Args:
         y_true: t, (...).
         y_pred: p, the mean, (...), in the unit of t.
-        var: the variance (not its root, nor its logarithm), (...), in that unit's square; positive.
+        var: the variance (not its root, nor its logarithm), in that unit's square; positive. Of the shape of p, or one
+            for each row of it, or one number.
         full: add log(2 pi) / 2, which makes it the likelihood itself.
         epsilon: the floor of the variance.
 

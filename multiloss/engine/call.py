@@ -89,6 +89,13 @@ class Call:
         if like_before is not None and like_before in self.passed:
             return arrays, not spec.definition.has_classes or self._trusted(be, arrays)
         arrays = convert(be, spec.definition.inputs, arrays)
+        if spec.definition.spread:
+            full = [
+                spread(be, x, arrays[1]) if name in spec.definition.spread else x
+                for name, x in zip((*spec.definition.inputs, *_EVERY_CALL), arrays, strict=True)
+            ]
+            like_before = like_before if all(x is y for x, y in zip(full, arrays, strict=True)) else None
+            arrays = full
         labels_checked = check(be, spec, arrays, first=self._first if first is None else first)
         # While compiling `first` is given, so that torch.compile does not depend on `_first`, which changes.
         if like_before is not None or (first is None and self._first and have_values(be, arrays)):
@@ -121,6 +128,22 @@ def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
     ]
 
 
+def spread(be: Any, x: Array, main: Array) -> Array:
+    """An input that may be given as one number, or as one for each row of `main`, in the shape of `main`."""
+    shape, whole = be.shape(x), be.shape(main)
+    if shape == whole or shape not in ((), whole[:-1], (*whole[:-1], 1)):
+        return x  # the check of the shapes says what is wrong
+    return (x[..., None] if shape and shape == whole[:-1] else x) * be.cast_like(be.xp.ones_like(main), x)
+
+
+def gathered(be: Any, gradient: Array, shape: Any) -> Array:
+    """The gradient by what `spread` got, of that shape."""
+    whole = be.shape(gradient)
+    if shape == whole:
+        return gradient
+    return be.xp.sum(gradient, axis=None if shape == () else -1, keepdims=len(shape) == len(whole))
+
+
 def arranged(be: Any, spec: Any, arrays: list[Any]) -> dict[str, Array]:
     """The given inputs by name, with their axes in the order of the definition's shapes."""
     definition = spec.definition
@@ -134,14 +157,16 @@ def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
     if definition.kind == "of_inputs":
         for name, x in given.items():
             integer = definition.is_integer(name)
-            if x is not None and be.dtype_kind(x) not in ("iu" if integer else "fiu"):
+            kinds = "iu" if integer else "fiub" if name == "y_true" else "fiu"
+            if x is not None and be.dtype_kind(x) not in kinds:
                 raise checks.label_dtype(x.dtype, name) if integer else checks.real_dtype(name, x.dtype)
         inputs = arranged(be, spec, arrays)
         how = layout(be, spec, inputs)
         shapes.not_empty(definition.shapes, {n: be.shape(x) for n, x in inputs.items()}, definition.may_be_empty)
     else:
         inputs = given
-        how = ByAxis(definition, spec.axis, be.shape(given["y_pred"]))
+        shape = be.shape(given["y_pred"])
+        how = ByAxis(definition, spec.axis_in(len(shape)), shape)
         _check_pair(be, spec, **given, first=first)
     *_, weight, mask = arrays
     if definition.whole_batch and weight is not None and be.shape(weight):
@@ -155,8 +180,8 @@ def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
 
 def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool) -> None:
     """Refuse targets and predictions that do not go together."""
-    definition, axis = spec.definition, spec.axis
-    true_shape, pred_shape = be.shape(y_true), be.shape(y_pred)
+    definition, true_shape, pred_shape = spec.definition, be.shape(y_true), be.shape(y_pred)
+    axis = spec.axis_in(len(pred_shape))
     checks.axis_fits(axis, pred_shape, "y_pred")
     if definition.classes and pred_shape[axis] == 0:
         raise checks.no_classes(axis, pred_shape)
@@ -244,6 +269,7 @@ def _check_domain(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
     if labels is not None:
         counted = labels != ignored
         keep = counted if keep is None else counted & keep
+    axis = spec.axis_in(len(be.shape(inputs[spec.definition.inputs[1]])))
     for name, domain in domains.items():
         values = be.host(inputs[name]) if name in inputs else None
         if values is None:
@@ -252,7 +278,7 @@ def _check_domain(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
         if keep is not None and how.has_samples(name):
             kept = values[_over(how, keep, name, values)]
         if domain is checks.LABEL_SETS:
-            checks.label_sets(name, kept, be.shape(inputs["y_pred"])[spec.axis])
+            checks.label_sets(name, kept, be.shape(inputs["y_pred"])[axis])
             continue
         dtype = inputs[name].dtype
         checks.in_domain(name, kept, domain, "from_logits" in spec.kwargs, dtype)
@@ -260,10 +286,10 @@ def _check_domain(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
             normalizes = "normalize" in spec.kwargs and name == "y_pred"
             if domain is checks.PROBABILITY:
                 way_out = "normalize=True divides by it" if normalizes else "divide by it"
-                checks.sums_to_one(name, values, spec.axis, keep, dtype, way_out)
+                checks.sums_to_one(name, values, axis, keep, dtype, way_out)
             elif domain is checks.LOG_PROBABILITY:
                 way_out = "normalize=True divides by it" if normalizes else "log_softmax makes it 1"
-                checks.sums_to_one(f"exp({name})", np.exp(values), spec.axis, keep, dtype, way_out)
+                checks.sums_to_one(f"exp({name})", np.exp(values), axis, keep, dtype, way_out)
 
 
 def spread_host(keep: Any, samples: Any) -> Any:

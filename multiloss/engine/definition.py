@@ -42,6 +42,7 @@ class Definition:
         whole_batch: whether a loss "of_inputs" has one value for a batch, and not one for each sample.
         holds_constant: whether its gradient takes parts of the formula as constants, and so is not that of the value.
         arrange: `(xp, inputs, options) -> inputs` as `shapes` has them, if an option lets them come otherwise.
+        spread: inputs of the shape of the second that may also be one number, or one for each row of it.
         example: inputs for the property tests, from a NumPy generator, if shapes and domains do not say enough.
         classes: whether `axis` holds the classes of a sample, of which there must be at least one.
         may_be_empty: letters of `shapes` whose length may be 0 (that of the samples always may).
@@ -67,6 +68,7 @@ class Definition:
         whole_batch: bool = False,
         holds_constant: bool = False,
         arrange: Callable[[Any, list[Any], Mapping[str, Any]], list[Any]] | None = None,
+        spread: Sequence[str] = (),
         example: Callable[[Any], Mapping[str, Any]] | None = None,
         classes: bool = False,
         may_be_empty: str = "",
@@ -104,6 +106,7 @@ class Definition:
         """Whether an input holds labels that must be below some number."""
         self.whole_batch = whole_batch
         self.holds_constant = holds_constant
+        self.spread = tuple(spread)
         self.arrange = arrange or (lambda xp, inputs, options: inputs)
         self.arranges = arrange is not None
         self.example = example

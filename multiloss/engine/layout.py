@@ -163,5 +163,6 @@ def layout(be: Any, spec: Any, inputs: Mapping[str, Array]) -> Layout:
     """The layout of the given inputs, by name; ValueError names one that does not fit the shapes."""
     definition = spec.definition
     if definition.kind != "of_inputs":
-        return ByAxis(definition, spec.axis, tuple(be.shape(inputs["y_pred"])))
+        shape = tuple(be.shape(inputs["y_pred"]))
+        return ByAxis(definition, spec.axis_in(len(shape)), shape)
     return ByLetters(definition, shapes.lengths(definition.shapes, {n: be.shape(x) for n, x in inputs.items()}))

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
+import numpy as np
+
 from multiloss.engine import checks, dispatch, options, pipeline, registry
-from multiloss.engine.call import Call, argnums, bound
+from multiloss.engine.call import Call, argnums, bound, gathered
 from multiloss.engine.definition import Definition
 
 
@@ -41,6 +43,10 @@ class Spec:
     def name(self) -> str:
         """The canonical name of the loss."""
         return self.definition.name
+
+    def axis_in(self, rank: int) -> Any:
+        """`axis` in predictions of that rank. Axis 1 is axis 0 of one sample of scores, (C,), as torch takes it."""
+        return 0 if self.axis == rank == 1 and self.definition.kind in ("over_axis", "over_labels") else self.axis
 
     def config(self) -> dict[str, Any]:
         """Plain JSON data from which `multiloss.get(**config)` makes an equal loss."""
@@ -168,12 +174,16 @@ class LossBase(LossObject):
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names; of several a tuple)."""
         positions = argnums(wrt, self.spec.definition)
-        arrays, labels_checked = self._checked(self.be, bound(self.spec.definition, inputs, named))
+        given = bound(self.spec.definition, inputs, named)
+        arrays, labels_checked = self._checked(self.be, given)
         for i in positions:
             if arrays[i] is None:
                 raise checks.missing_input(self.spec.name, self.spec.definition.inputs[i], self.spec.definition.inputs)
             arrays[i] = arrays[i] if self.be.dtype_kind(arrays[i]) == "f" else self.be.compute(arrays[i])
         value, gradients = self._value_and_gradients(arrays, labels_checked, positions)
+        if self.spec.definition.spread:
+            shapes = [tuple(np.shape(given[i])) for i in positions]
+            gradients = [gathered(self.be, *pair) for pair in zip(gradients, shapes, strict=True)]
         return value, gradients[0] if wrt is None or isinstance(wrt, str) else tuple(gradients)
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:

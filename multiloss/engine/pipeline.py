@@ -138,7 +138,7 @@ def _call(spec: Any, s: Samples) -> tuple[list[Any], dict[str, Any]]:
     definition = spec.definition
     options = dict(s.options)
     if definition.takes_axis:
-        options["axis"] = spec.axis
+        options["axis"] = spec.axis_in(len(s.inputs[definition.inputs[1]].shape))
     if definition.takes_keep:
         options["keep"] = s.keep
     return [s.inputs.get(name) for name in definition.inputs], options

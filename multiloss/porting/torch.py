@@ -130,7 +130,6 @@ def gaussian_nll(full: bool = False, eps: float = 1e-6, reduction: str = "mean")
         "torch takes (input, target, var), this (y_true, y_pred, var)",
         *of_elements(reduction),
         "var is the variance, not its root or its logarithm",
-        "var has the shape of y_pred; torch also takes one for a row, or one number",
         "below eps the gradient of var is that at eps, so that it can grow; Keras and Optax have no such loss",
         "a negative variance, which torch refuses, counts as eps",
     ]
