@@ -24,7 +24,7 @@ def _summed(term: Callable[..., Array], arrays: dict[str, Any], base: float | No
     for name, x in native.items():
         values = be.host(x)
         if values is not None:
-            checks.in_domain(name, values, checks.PROBABILITY, False, x.dtype, always=True)
+            checks.in_domain(name, values, checks.PROBABILITY, (), x.dtype, always=True)
     computed = [be.compute(x) for x in native.values()]
     checks.axis_fits(axis, be.shape(computed[0]), next(iter(arrays)))
     if len(computed) == 2 and not checks.same(be.shape(computed[0]), be.shape(computed[1])):

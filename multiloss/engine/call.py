@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss.engine import checks, shapes
+from multiloss.engine import checks, registry, shapes
 from multiloss.engine.definition import Definition
 from multiloss.engine.layout import ByAxis, Layout, axes_of, layout, trailing
 
@@ -17,6 +17,18 @@ Array = Any
 
 _MOST_SIGNATURES = 64
 _EVERY_CALL = ("sample_weight", "mask")
+_MEANT = {
+    "where": "mask",
+    "weight": "sample_weight",
+    "weights": "sample_weight",
+    "target": "y_true",
+    "targets": "y_true",
+    "input": "y_pred",
+    "logits": "y_pred",
+    "predictions": "y_pred",
+    "log_predictions": "y_pred",
+}
+"""What other libraries call the arguments of a call."""
 
 
 def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
@@ -29,7 +41,9 @@ def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, An
     found = dict(zip(places, given, strict=False))
     for name, x in named.items():
         if name not in inputs and name not in _EVERY_CALL:
-            raise checks.surplus_input(definition.name, f"there is no {name!r}", inputs)
+            meant = _MEANT.get(name)
+            hint = f"; what you mean is called {meant} here" if meant in inputs + _EVERY_CALL else ""
+            raise checks.surplus_input(definition.name, f"there is no {name!r}{hint}", inputs)
         if name in found:
             raise checks.surplus_input(definition.name, f"{name!r} is given twice", inputs)
         found[name] = x
@@ -188,13 +202,14 @@ def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool
     if be.dtype_kind(y_pred) not in "fiu":
         raise checks.real_dtype("y_pred", y_pred.dtype)
     if definition.integer_targets and be.dtype_kind(y_true) not in "iu":
-        raise checks.label_dtype(y_true.dtype)
+        soft = definition.has_labels and checks.same(true_shape, pred_shape)
+        raise checks.label_dtype(y_true.dtype, hint=checks.of_soft_targets(definition.name, axis) if soft else "")
     if definition.has_labels:
         checks.label_shape(true_shape, pred_shape, axis, definition.name)
     else:
         if be.dtype_kind(y_true) not in "fiub":
             raise checks.real_dtype("y_true", y_true.dtype)
-        checks.equal_shapes(true_shape, pred_shape)
+        checks.equal_shapes(true_shape, pred_shape, registry.of_labels(definition))
     class_weight = spec.kwargs.get("class_weight")
     if class_weight is not None:
         checks.class_weights(class_weight, pred_shape[axis])
@@ -281,7 +296,7 @@ def _check_domain(be: Any, spec: Any, how: Layout, inputs: Mapping[str, Array], 
             checks.label_sets(name, kept, be.shape(inputs["y_pred"])[axis])
             continue
         dtype = inputs[name].dtype
-        checks.in_domain(name, kept, domain, "from_logits" in spec.kwargs, dtype)
+        checks.in_domain(name, kept, domain, spec.kwargs, dtype)
         if spec.validate and spec.definition.takes_axis and spec.definition.kind != "elementwise":
             normalizes = "normalize" in spec.kwargs and name == "y_pred"
             if domain is checks.PROBABILITY:

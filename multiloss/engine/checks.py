@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +50,10 @@ def rounding(dtype: Any) -> float:
 
 
 def in_domain(
-    name: str, values: np.ndarray, domain: Domain, has_logits: bool, dtype: Any, *, always: bool = False
+    name: str, values: np.ndarray, domain: Domain, options: Collection[str], dtype: Any, *, always: bool = False
 ) -> None:
-    """Refuse values outside `domain`, given in `dtype`; nan passes, as it shows in the loss. `always`: the check cannot
-    be switched off."""
+    """Refuse values outside `domain`, given in `dtype`; nan passes, as it shows in the loss. `options`: those that the
+    loss has, for a hint. `always`: the check cannot be switched off."""
     if values.size == 0:
         return
     off = "" if always else " (validate=False switches this check off)"
@@ -67,7 +67,11 @@ def in_domain(
     slack = 0.0 if domain.open_low else rounding(dtype)
     too_low = low <= domain.low if domain.open_low else low < domain.low - slack
     if too_low or high > domain.high + slack:
-        hint = hint if name == "y_pred" and (has_logits or domain is LOG_PROBABILITY) else ""
+        option = "log_input" if name == "y_pred" else "log_target"
+        if domain is PROBABILITY and option in options and high <= 0:
+            hint = f"; these look like log-probabilities: pass {option}=True"
+        elif name != "y_pred" or not ("from_logits" in options or domain is LOG_PROBABILITY):
+            hint = ""
         raise ValueError(f"{name} must hold {domain.wanted}, got {low if too_low else high:g}{hint}{off}")
 
 
@@ -133,14 +137,15 @@ def same(a: Shape, b: Shape) -> bool:
     return len(a) == len(b) and all(x is None or y is None or x == y for x, y in zip(a, b, strict=True))
 
 
-def equal_shapes(y_true: Shape, y_pred: Shape) -> None:
-    """Refuse different shapes: nothing is broadcast silently."""
+def equal_shapes(y_true: Shape, y_pred: Shape, of_labels: str | None = None) -> None:
+    """Refuse different shapes: nothing is broadcast silently. `of_labels`: the same loss of integer labels."""
     if same(y_true, y_pred):
         return
     a, b = tuple(y_true), tuple(y_pred)
     hint = "; add or drop the trailing axis of 1: broadcasting them would compare every sample with every other"
     trailing = len(a) != len(b) and (a == (*b, 1) or b == (*a, 1))
-    raise ValueError(f"y_true and y_pred must have equal shapes, got {a} and {b}{hint if trailing else ''}")
+    hint = hint if trailing else f"; for integer labels there is {of_labels}" if of_labels and len(a) < len(b) else ""
+    raise ValueError(f"y_true and y_pred must have equal shapes, got {a} and {b}{hint}")
 
 
 def label_shape(y_true: Shape, y_pred: Shape, axis: int, loss: str) -> None:
@@ -148,13 +153,24 @@ def label_shape(y_true: Shape, y_pred: Shape, axis: int, loss: str) -> None:
     wanted = [n for i, n in enumerate(y_pred) if i != axis % len(y_pred)]
     if same(y_true, wanted):
         return
-    hint = f"; argmax over axis {axis} makes labels of one-hot targets"
-    if loss.startswith("sparse_"):
-        hint = f"; for one-hot or soft targets there is {loss.removeprefix('sparse_')}"
+    places = [i for i in range(len(y_pred)) if same(y_true, [n for j, n in enumerate(y_pred) if j != i])]
+    hint = (
+        of_soft_targets(loss, axis) if same(y_true, y_pred) else f"; axis={places[0]} has them there" if places else ""
+    )
     raise ValueError(
         f"y_true must hold one label per sample, of shape {tuple(wanted)} for y_pred of shape {tuple(y_pred)} "
-        f"with the classes on axis {axis}, got shape {tuple(y_true)}{hint if tuple(y_true) == tuple(y_pred) else ''}"
+        f"with the classes on axis {axis}, got shape {tuple(y_true)}{hint}"
     )
+
+
+def of_soft_targets(loss: str, axis: int) -> str:
+    """What to do with one-hot or soft targets, which a loss of labels does not take."""
+    if loss.startswith("sparse_"):
+        return (
+            f"; for one-hot or soft targets there is {loss.removeprefix('sparse_')} (of a ported loss: "
+            f"targets='probabilities')"
+        )
+    return f"; argmax over axis {axis} makes labels of one-hot targets"
 
 
 def no_classes(axis: int, y_pred: Shape) -> ValueError:
@@ -167,7 +183,8 @@ def axis_fits(axis: Any, shape: Shape, name: str) -> None:
     rank = len(shape)
     for item in () if axis is None else axis if isinstance(axis, tuple) else (axis,):
         if not -rank <= item < rank:
-            raise ValueError(f"axis {item} does not exist in {name} of shape {tuple(shape)}")
+            hint = "" if rank else "; axis=() makes each number a value of its own"
+            raise ValueError(f"axis {item} does not exist in {name} of shape {tuple(shape)}{hint}")
     if isinstance(axis, tuple) and len({item % rank for item in axis}) != len(axis):
         raise ValueError(f"axis {axis} names an axis of {name} of shape {tuple(shape)} twice")
 
@@ -197,9 +214,18 @@ def shape_of_input(name: str, wanted: str, shape: Shape, known: Any) -> ValueErr
     return ValueError(f"{name} must have the shape ({wanted}){where}, got {tuple(shape)}")
 
 
-def lengths_differ(name: str, wanted: str, shape: Shape, letter: str, before: Any, other: str) -> ValueError:
+def lengths_differ(
+    name: str, wanted: str, shape: Shape, known: Any, letter: str, other: str, order: Iterable[str]
+) -> ValueError:
     """The error for an input whose axes do not fit another's."""
-    return ValueError(f"{name} of shape ({wanted}) must have {letter} = {before}, as {other} has, got {tuple(shape)}")
+    numbers = [
+        str(n) for one in wanted.split() for n in (known.get(one, (one,)) if one == "..." else (known.get(one, one),))
+    ]
+    told = f"({', '.join(numbers)}{',' if len(numbers) == 1 else ''})"
+    return ValueError(
+        f"{name} of shape ({wanted}) must be {told}, with {letter} as in {other}, got {tuple(shape)}; the inputs are "
+        f"({', '.join(order)})"
+    )
 
 
 def empty_length(name: str, wanted: str, shape: Shape, letter: str) -> ValueError:
@@ -225,11 +251,10 @@ def whole_batch(loss: str, shape: Shape) -> ValueError:
     )
 
 
-def label_dtype(dtype: Any, name: str = "y_true") -> TypeError:
+def label_dtype(dtype: Any, name: str = "y_true", hint: str = "") -> TypeError:
     """The error for labels (or lengths) that are no integers."""
-    return TypeError(
-        f"{name} must hold integer {'lengths' if name.endswith('_lengths') else 'labels'}, got dtype {dtype}"
-    )
+    what = "lengths" if name.endswith("_lengths") else "labels"
+    return TypeError(f"{name} must hold integer {what}, got dtype {dtype}{hint}")
 
 
 def mask_dtype(dtype: Any) -> TypeError:
@@ -295,3 +320,16 @@ def distributed(name: str, placements: Any) -> TypeError:
 def two_devices(name: str, device: Any, wanted: Any, other: str = "y_pred") -> ValueError:
     """The error for arguments on two devices."""
     return ValueError(f"{name} is on {device}, but {other} is on {wanted}; move one of them")
+
+
+def returned(definition: Any, found: Any, elements: Shape, samples: Shape) -> None:
+    """Refuse what a registered function returns if it is not one value per element, or per sample."""
+    wanted, what = (elements, "element of y_pred") if definition.kind == "elementwise" else (samples, "sample")
+    values = found[0] if isinstance(found, tuple) else found
+    shape = getattr(values, "shape", None)
+    if shape is None or len(shape) != len(wanted):
+        got = f"a {type(values).__name__}" if shape is None else f"shape {tuple(shape)}"
+        raise TypeError(
+            f"{definition.name} must return one value per {what}, of shape {tuple(wanted)}, got {got}: leave the mean "
+            f"or sum over samples to `reduction`"
+        )

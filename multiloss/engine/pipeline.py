@@ -152,6 +152,8 @@ def _values(be: Any, spec: Any, s: Samples, xp: Any) -> tuple[Array, Array | Non
     found = None if own is None else own(spec, *inputs)
     if found is None:
         found = _differentiable(be, spec, s, xp, inputs, options)
+        if spec.definition.family == "registered":
+            checks.returned(spec.definition, found, s.inputs[spec.definition.inputs[1]].shape, s.how.samples)
     if spec.definition.counts is not None:
         return found, spec.definition.counts(xp, *inputs, **options)
     return found if isinstance(found, tuple) else (found, None)

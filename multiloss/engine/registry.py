@@ -6,6 +6,7 @@ import copyreg
 import difflib
 import inspect
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ TABLES: dict[str, Definition] = {}
 _definitions: dict[str, Definition] = {}
 _aliases: dict[str, str] = {}
 _finders: list[Callable[[str], Definition | None]] = []
+_advisers: list[Callable[[str], str | None]] = []
 
 # A name that means several losses is never guessed.
 _AMBIGUOUS = dict.fromkeys(
@@ -34,7 +36,42 @@ _ELSEWHERE = {
     "pos_weight": "an option of binary_crossentropy",
 }
 
+# What users call losses, with the name here. No aliases: in other libraries such a name is a loss of other numbers.
+_WORDS: dict[str, tuple[str, ...]] = {
+    "angular": ("arcface", "sphereface"),
+    "am_softmax": ("cosface",),
+    "bce_with_logits": ("binary_crossentropy (with from_logits=True)",),
+    "contrastive_learning": ("ntxent", "info_nce", "supervised_contrastive"),
+    "cosine": ("cosine_similarity", "cosine_distance", "cosine_embedding"),
+    "earth_mover": ("wasserstein_1d",),
+    "emd": ("wasserstein_1d",),
+    "focal": ("binary_focal_crossentropy", "categorical_focal_crossentropy", "sparse_categorical_focal_crossentropy"),
+    "infonce": ("info_nce",),
+    "intersection_over_union": ("jaccard", "lovasz_softmax"),
+    "iou": ("jaccard", "lovasz_softmax"),
+    "l1": ("mean_absolute_error",),
+    "l2": ("mean_squared_error", "half_squared_error"),
+    "logistic": ("binary_crossentropy (with from_logits=True)", "soft_margin"),
+    "mean_absolute": ("mean_absolute_error",),
+    "mean_squared": ("mean_squared_error",),
+    "mle": ("nll", "gaussian_nll"),
+    "negative_log_likelihood": ("nll", "gaussian_nll", "poisson_nll"),
+    "nce": ("info_nce",),
+    "normalized_softmax": ("cosface",),
+    "npair": ("info_nce", "multi_similarity"),
+    "ordinal": ("ranknet", "wasserstein_1d"),
+    "pairwise_ranking": ("margin_ranking", "ranknet"),
+    "rank": ("margin_ranking", "ranknet", "listnet"),
+    "simclr": ("ntxent",),
+    "softmax": ("sparse_categorical_crossentropy", "categorical_crossentropy"),
+    "supcon": ("supervised_contrastive",),
+    "svm": ("hinge", "multiclass_hinge"),
+    "wasserstein": ("wasserstein_1d",),
+}
+
 # Names of options in other libraries, with the name here.
+_OF_OWNERS = ("num_classes", "feature_dim", "in_features", "out_features", "embedding_size", "bias", "seed")
+"""Options of modules that own the weight of a loss."""
 _FOREIGN_OPTIONS = {
     "ignore_class": "ignore_index",
     "where": "mask, given to the call",
@@ -52,6 +89,11 @@ _FOREIGN_OPTIONS = {
 def look_in(finder: Callable[[str], Definition | None]) -> None:
     """Ask `finder` for names that are unknown here: formulas of other libraries (`porting`, in a room above)."""
     _finders.append(finder)
+
+
+def advise_by(adviser: Callable[[str], str | None]) -> None:
+    """Ask `adviser` what an unknown name may mean: losses of other libraries."""
+    _advisers.append(adviser)
 
 
 def add_table(definition: Definition) -> None:
@@ -155,11 +197,37 @@ def find(name: str) -> Definition:
         raise ValueError(f"{name!r} is no loss, but {_ELSEWHERE[key]}")
     if key in CENTER:
         raise ValueError(f"{name!r} is a loss with a state, which multiloss.get makes; it cannot be used here")
-    known = [*_definitions, *_aliases, *CENTER.values()]
-    alike = [_aliases.get(n, n) for n in difflib.get_close_matches(key, known, 5, 0.5)]
-    near = list(dict.fromkeys(alike + [n for n in _definitions if len(key) > 2 and key in n]))
+    meant = next((told for adviser in _advisers if (told := adviser(name))), None)
+    if meant is not None:
+        raise ValueError(f"unknown loss {name!r}; {meant}")
+    near = _near(name)
     hint = f"; did you mean {', '.join(near[:5])}?" if near else "; multiloss.list_losses() has all names"
     raise ValueError(f"unknown loss {name!r}{hint}")
+
+
+def _letters(name: str) -> str:
+    """The letters that count: those of "huber_loss", "HuberLoss" and "Huber" are "huber"."""
+    letters = re.sub(r"[\W_]+", "", name).lower()
+    return letters.removesuffix("loss") or letters
+
+
+def _near(name: str) -> list[str]:
+    """The losses that an unknown name may mean, the likeliest first."""
+    key, words = _letters(name), {_letters(word): of for word, of in _WORDS.items()}
+    known: dict[str, str] = {}
+    for one, of in (_aliases | {n: n for n in _definitions} | CENTER).items():
+        known.setdefault(_letters(one), of)
+    near = [known[key]] if key in known else []
+    near += words.get(key, words.get(key.removesuffix("error"), ()))
+    near += [known[one] for one in difflib.get_close_matches(key, known, 5, 0.6)]
+    near += [of for one, of in known.items() if len(key) > 2 and key in one]
+    return list(dict.fromkeys(near))
+
+
+def of_labels(definition: Definition) -> str | None:
+    """The name of the same loss of integer labels, if there is one."""
+    name = f"sparse_{definition.name}"
+    return name if name in _definitions else None
 
 
 def has(definition: Definition) -> bool:
@@ -177,9 +245,16 @@ def names() -> list[str]:
 
 def unknown_option(loss: str, option: str, known: list[str]) -> TypeError:
     """The error for an option that `loss` does not have."""
+    owner = _definitions.get(loss)
+    if owner is not None and option in _OF_OWNERS and "weight" in owner.inputs:
+        return TypeError(
+            f"{loss} takes its weight at each call and has no option {option!r}; a module that owns the weight is "
+            f"WithWeight({loss!r}, num_classes=..., feature_dim=...) of multiloss.torch, multiloss.keras or "
+            f"multiloss.flax"
+        )
     weight = "sample_weight" if option == "weight" and "class_weight" not in known else option
     meant = _FOREIGN_OPTIONS.get(weight, "")
-    hint = "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(option, known, 1))
+    hint = "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(option, known, 1, 0.75))
     if meant and ("given to the call" in meant or meant in known):
         hint = f"; what you mean is called {meant} here"
     return TypeError(f"{loss} has no option {option!r}{hint} (its options: {', '.join(known)})")

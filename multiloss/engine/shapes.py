@@ -65,7 +65,7 @@ def lengths(shapes: Mapping[str, InputShape], given: Mapping[str, Shape]) -> dic
                 known[letter] = length if before is None else before
                 source.setdefault(letter, name)
             elif not (checks.same(before, length) if letter == "..." else before == length):
-                raise checks.lengths_differ(name, wanted.text, shape, letter, before, source[letter])
+                raise checks.lengths_differ(name, wanted.text, shape, known, letter, source[letter], shapes)
     return known
 
 

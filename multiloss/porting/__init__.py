@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from multiloss.catalogue import get
-from multiloss.engine import dispatch
+from multiloss.engine import dispatch, registry
 from multiloss.engine import loss as losses
 from multiloss.porting import native, objects, parse
 from multiloss.porting import variants as variants  # registers names such as keras.kl_divergence
@@ -158,3 +158,24 @@ def _literal(value: Any) -> Any:
     if inspect.isroutine(value):  # `reduce_fn=jnp.mean`
         return value.__name__
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _advise(name: str) -> str | None:
+    """What a name of another library is here: the loss itself, and the way that also takes its arguments."""
+    known = sources()
+    alike = [full for full in known if full == parse.find(name, known) or _last(full) == _last(name)]
+    told = []
+    for full in alike[:2]:
+        form = f"{full}()" if known[full].is_class else full
+        try:
+            told.append(f"{form} is {code(form)[0]}, as multiloss.port({form!r}) makes it")
+        except (ValueError, TypeError) as error:  # it needs arguments, or is not ported
+            told.append(f"for {full} there is multiloss.port, but: {error}")
+    return "; ".join(told) or None
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2].lower()
+
+
+registry.advise_by(_advise)

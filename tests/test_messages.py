@@ -1,0 +1,123 @@
+"""What an error says to do: the loss or option that was meant, first."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multiloss
+
+P = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
+ONE_HOT = np.eye(3)[[0, 2]]
+LABELS = np.array([0, 2])
+
+NAMES = [  # what is typed, how the error goes on
+    (
+        "CrossEntropyLoss",
+        "; torch.nn.CrossEntropyLoss() is multiloss.get('sparse_categorical_crossentropy', from_logits",
+    ),
+    ("CrossEntropyLoss", "as multiloss.port('torch.nn.CrossEntropyLoss()') makes it"),
+    ("BCEWithLogitsLoss", "is multiloss.get('binary_crossentropy', from_logits=True, axis=())"),
+    ("L1Loss", "; torch.nn.L1Loss() is multiloss.get('mean_absolute_error', axis=())"),
+    ("mse_loss", "; torch.nn.functional.mse_loss is multiloss.get('mean_squared_error', axis=())"),
+    ("KLDivLoss", "is multiloss.get('kl_divergence', epsilon=0.0, log_input=True, axis=())"),
+    ("torch.nn.HuberLoss", "; torch.nn.HuberLoss() is multiloss.get('huber', axis=())"),
+    (
+        "softmax_cross_entropy_with_integer_labels",
+        "is multiloss.get('sparse_categorical_crossentropy', from_logits=True, r",
+    ),
+    ("MeanSquaredError", "; keras.losses.MeanSquaredError() is multiloss.get('mean_squared_error')"),
+    ("AdaptiveLogSoftmaxWithLoss", "is not ported: it owns the weights"),
+    ("l1", "; did you mean mean_absolute_error?"),
+    ("l2_error", "; did you mean mean_squared_error"),
+    ("L2", "; did you mean mean_squared_error"),
+    ("iou", "; did you mean jaccard"),
+    ("IoULoss", "; did you mean jaccard"),
+    ("simclr", "; did you mean ntxent"),
+    ("supcon", "; did you mean supervised_contrastive"),
+    ("logistic", "; did you mean binary_crossentropy (with from_logits=True)"),
+    ("FocalLoss", "; did you mean binary_focal_crossentropy, categorical_focal_crossentropy"),
+    ("DiceLoss", "; did you mean dice"),
+    ("rmse_loss", "; did you mean root_mean_squared_error"),
+    ("CenterLoss", "; did you mean center"),
+    ("hubre", "; did you mean huber?"),
+]
+
+
+@pytest.mark.parametrize(("name", "told"), NAMES)
+def test_an_unknown_name_finds_what_was_meant(name: str, told: str) -> None:
+    with pytest.raises(ValueError, match="unknown loss") as caught:
+        multiloss.get(name)
+    assert told in str(caught.value)
+
+
+def port(form: str) -> Any:
+    return multiloss.port(form, to="numpy")
+
+
+def get(name: str, **options: Any) -> Any:
+    return multiloss.get(name, backend="numpy", **options)
+
+
+CALLS: list[tuple[Any, str]] = [
+    (lambda: get("scce")(ONE_HOT, P), "for one-hot or soft targets there is categorical_crossentropy"),
+    (lambda: get("scce")(ONE_HOT.astype(int), P), "; for one-hot or soft targets there is categorical_crossentropy"),
+    (lambda: get("cce")(LABELS, P), "for integer labels there is sparse_categorical_crossentropy"),
+    (lambda: get("scce")(np.zeros((2, 5, 6), int), np.full((2, 3, 5, 6), 0.1)), "axis=1 has them there"),
+    (lambda: get("kl")(P, np.log(P)), "these look like log-probabilities: pass log_input=True"),
+    (lambda: get("kl")(np.log(P), P), "these look like log-probabilities: pass log_target=True"),
+    (lambda: get("mse")(1.0, 2.0), "axis=() makes each number a value of its own"),
+    (lambda: port("torch.nn.CrossEntropyLoss()")(P, P), "of a ported loss: targets='probabilities'"),
+    (lambda: get("mse")(P, P, where=P > 0), "there is no 'where'; what you mean is called mask here"),
+    (lambda: get("mse")(P, P, weights=[1.0, 2.0]), "what you mean is called sample_weight here"),
+    (lambda: get("mse")(input=P, target=P), "what you mean is called y_pred here"),
+    (
+        lambda: get("arcface", num_classes=3),
+        "WithWeight('arcface', num_classes=..., feature_dim=...) of multiloss.torch",
+    ),
+    (lambda: get("linear_cross_entropy", bias=True), "WithWeight('linear_cross_entropy'"),
+    (lambda: get("mse", weight=[1.0, 2.0]), "sample_weight, given to the call"),
+    (
+        lambda: get("contrastive")(P, P, LABELS * 1.0),
+        "x1 of shape (... D) must be (2, 3, D), with ... as in y_true, got",
+    ),
+    (lambda: get("contrastive")(P, P, LABELS * 1.0), "the inputs are (y_true, x1, x2)"),
+]
+
+
+@pytest.mark.parametrize(("call", "told"), CALLS, ids=range(len(CALLS)))
+def test_an_error_says_what_to_do(call: Any, told: str) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    assert told in str(caught.value)
+
+
+def test_hints_name_only_options_that_there_are() -> None:
+    with pytest.raises(TypeError) as caught:
+        get("mse", weight=[1.0, 2.0])
+    assert "class_weight" not in str(caught.value)
+    with pytest.raises(TypeError, match="has no option 'easy_margin' .its options") as caught:
+        get("arcface", easy_margin=True)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_vmap_of_one_number_names_the_axis() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"axis=\(\) makes each number a value of its own"):
+        torch.func.vmap(multiloss.get("mse", backend="torch"))(torch.ones(3), torch.ones(3))
+
+
+def test_a_registered_loss_returns_values(backend: str, own_registry: Any) -> None:
+    """Of elements or samples; and one that is made in code may lack a name."""
+    multiloss.register("reduced")(lambda xp, y_true, y_pred: xp.sum((y_true - y_pred) ** 2))
+    multiloss.register("number")(lambda xp, y_true, y_pred: 1.0)
+    power = functools.partial(lambda xp, y_true, y_pred, k: (y_true - y_pred) ** k, k=2)
+    multiloss.register("made")(power)
+    for name, told in (("reduced", "got shape ()"), ("number", "got a float")):
+        with pytest.raises(TypeError, match="must return one value per element of y_pred, of shape") as caught:
+            multiloss.get(name, backend=backend)([[1.0, 2.0]], [[3.0, 4.0]])
+        assert told in str(caught.value)
+    assert float(multiloss.get("made", backend=backend)([[1.0, 2.0]], [[3.0, 4.0]])) == 4.0
