@@ -280,3 +280,55 @@ def test_centers_of_a_keras_model_are_set_before_and_after_fit(backend: str) -> 
     with pytest.raises(ValueError, match=r"\(9, 2\), but these are of shape \(4, 2\)"):
         model.centers = np.zeros((9, 2))
     same(model.centers, MOVED)
+
+
+def test_centers_are_written(backend: str) -> None:
+    """A new identity at its mean, or all from a classifier's rows; what is refused changes nothing."""
+    center = multiloss.get("center", backend=backend, num_classes=2, feature_dim=2)
+    center.resize(3)
+    center.write_centers([[1.0, 2.0]], classes=[2])
+    np.testing.assert_array_equal(to_numpy(center.centers), [[0, 0], [0, 0], [1, 2]])
+    center.write_centers(to_native(backend, np.array([[5.0, 6.0], [3.0, 4.0]])), classes=[1, 0])
+    np.testing.assert_array_equal(to_numpy(center.centers), [[3, 4], [5, 6], [1, 2]])
+    for rows, classes, said in (
+        ([[1.0, 2.0]], [3], "must name classes of the center loss, in"),
+        ([[1.0, 2.0, 3.0]], [0], "the array holds centers of shape"),
+        ([[1.0, 2.0]], [0, 1], "the array holds centers of shape"),
+        ([[np.nan, 2.0]], [0], "not finite"),
+        (np.ones((2, 2)), None, "the array holds centers of shape"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            center.write_centers(rows, classes=classes)
+    np.testing.assert_array_equal(to_numpy(center.centers), [[3, 4], [5, 6], [1, 2]])
+    center.write_centers(np.arange(6.0).reshape(3, 2))
+    np.testing.assert_array_equal(to_numpy(center.centers), [[0, 1], [2, 3], [4, 5]])
+
+
+@pytest.mark.only("jax")
+def test_the_flax_module_has_what_every_center_loss_has(backend: str, tmp_path: Path) -> None:
+    import multiloss.flax
+
+    center = multiloss.flax.CenterLoss(num_classes=2, feature_dim=2)
+    center.write_centers([[1.0, 2.0], [3.0, 4.0]])
+    center.save_centers(tmp_path / "centers")
+    center.resize(3)
+    np.testing.assert_array_equal(to_numpy(center.centers[...]), [[1, 2], [3, 4], [0, 0]])
+    center(np.array([2, 2]), np.ones((2, 2), np.float32))  # the new class moves: half of 2 / 3
+    np.testing.assert_allclose(to_numpy(center.centers[...])[2], [1 / 3, 1 / 3], rtol=1e-6)
+    center.select([1, 0])
+    np.testing.assert_array_equal(to_numpy(center.centers[...]), [[3, 4], [1, 2]])
+    center.load_centers(tmp_path / "centers")
+    np.testing.assert_array_equal(to_numpy(center.centers[...]), [[1, 2], [3, 4]])
+    assert "centers: (2, 2), float" in center.describe()
+    same = multiloss.get("center", backend="numpy")
+    same.load_centers(tmp_path / "centers")
+    np.testing.assert_array_equal(same.centers, [[1, 2], [3, 4]])
+
+
+@pytest.mark.only("torch")
+def test_a_state_dict_of_another_class_count_names_the_way(backend: str) -> None:
+    def make(classes: int) -> Any:
+        return multiloss.get("center", backend=backend, num_classes=classes, feature_dim=2)
+
+    with pytest.raises(RuntimeError, match=r"load_centers\(path, resize=True\)(.|\n)*size mismatch"):
+        make(3).load_state_dict(make(5).state_dict())

@@ -210,7 +210,7 @@ def test_missing_arguments(backend: str) -> None:
 BAD_INPUT: list[tuple[tuple[Any, ...], type[Exception], str]] = [
     ((LABELS, FEATURES[:, :3]), ValueError, "features must have feature_dim = 4 columns, got shape (12, 3)"),
     ((LABELS, FEATURES[0, 0]), ValueError, "features must have feature_dim = 4 columns, got shape ()"),
-    ((LABELS[:3], FEATURES), ValueError, "features of shape (N D) must be (3, 4), with N as in labels, got (12, 4)"),
+    ((LABELS[:3], FEATURES), ValueError, "features of shape (N D) must be (3, D), with N as in labels, got (12, 4)"),
     ((LABELS + 3, FEATURES), ValueError, ", but labels must be in [0, 5)"),
     ((LABELS - C, FEATURES), ValueError, ", but labels must be in [0, 5)"),
     ((LABELS * 1.0, FEATURES), TypeError, "labels must hold integer labels, got dtype"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from multiloss.center import read_options
@@ -64,6 +66,48 @@ class CenterLoss(FixedOptions, nnx.Module):
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` says."""
         self._run(labels, features, None, mask, True)
+
+    def describe(self) -> str:
+        """What is computed, in words: scale of the value, step of the centers, dtype, synchronisation."""
+        return str(self._plain().describe())
+
+    def save_centers(self, path: str | os.PathLike[str]) -> None:
+        """Write the centers as one safetensors file, which every backend reads."""
+        self._plain().save_centers(path)
+
+    def load_centers(
+        self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None
+    ) -> None:
+        """Take the centers of a file, as the centers of every backend do."""
+        self._change("load_centers", path, resize=resize, classes=classes)
+
+    def write_centers(self, centers: Any, classes: Sequence[int] | None = None) -> None:
+        """Put these centers in the place of all others, or of those of `classes`."""
+        self._change("write_centers", centers, classes)
+
+    def resize(self, num_classes: int) -> None:
+        """Keep the first `num_classes` classes; new ones get first values. The variable is a new one then."""
+        self._change("resize", num_classes)
+
+    def select(self, classes: Sequence[int]) -> None:
+        """Keep these classes only, in this order. The variable is a new one then."""
+        self._change("select", classes)
+
+    def _plain(self) -> JaxCenter:
+        """The same center loss, with the same centers, outside of NNX."""
+        plain = JaxCenter(self._pure.options)
+        plain._set(np.array(self.centers[...]), None)
+        return plain
+
+    def _change(self, what: str, *given: Any, **options: Any) -> None:
+        plain = self._plain()
+        getattr(plain, what)(*given, **options)
+        if plain.options != self._pure.options:
+            self._pure = compat.hidden_from_nnx(JaxCenter(plain.options))
+        if plain.centers.shape == self.centers[...].shape:
+            self.centers[...] = plain.centers
+        else:
+            self.centers = Centers(plain.centers)
 
     def _run(self, labels: Any, features: Any, sample_weight: Any, mask: Any, updates: bool) -> Any:
         table = jnp.asarray(self.centers[...])

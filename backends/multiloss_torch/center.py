@@ -251,6 +251,11 @@ class TorchCenter(CenterMethods, compat.Table):
             wanted = (self.options.num_classes or saved.shape[0], self.options.feature_dim or saved.shape[1])
             if tuple(saved.shape) == wanted:
                 self._hold(torch.zeros_like(saved, device=self.centers.device))
+        elif saved is not None and not self.options.sharded and saved.shape != self.centers.shape:
+            args[-1].append(  # torch says what is wrong, this what to do
+                f"{prefix}centers of another number of classes are taken over by save_centers(path) and "
+                f"load_centers(path, resize=True)"
+            )
         self._takes_over = True  # `assign=True` sets the attribute
         try:
             super()._loaded(state_dict, prefix, *args)

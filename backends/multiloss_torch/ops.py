@@ -106,6 +106,8 @@ def inf_below(x: Array, bound: float) -> Array:
 
 
 def sign_or_one(x: Array) -> Array:
+    if torch.compiler.is_exporting():  # ONNX has no copysign
+        return torch.where(x.detach() >= 0, 1.0, -1.0).to(x.dtype)
     return torch.copysign(torch.ones((), dtype=x.dtype, device=x.device), x.detach())
 
 

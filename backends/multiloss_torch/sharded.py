@@ -172,7 +172,7 @@ class ShardedCenter(TorchCenter):
             "sharded centers do not change their class set, framework or values; save and load them"
         )
 
-    resize = select = to_backend = _assign = _refuse
+    resize = select = to_backend = write_centers = _assign = _refuse
 
 
 def _save_block(center: ShardedCenter, state_dict: Any, prefix: str, metadata: Any) -> None:

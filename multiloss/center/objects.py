@@ -298,6 +298,35 @@ class CenterMethods(FixedOptions):
             is_given = self.options.initial is not None  # then the first values go with their classes
             self._take(centers[chosen], self._first(*centers.shape)[chosen] if is_given else None)
 
+    def write_centers(self, centers: Any, classes: Sequence[int] | None = None) -> None:
+        """Put these centers in the place of others: of a trained classifier's rows, or at the mean of a new identity.
+
+        Args:
+            centers: a real array of any framework, (num_classes, feature_dim); or a row for each of `classes`.
+            classes: existing classes, each once (`resize` makes room for a new one); None: all.
+
+        Raises:
+            ValueError: another shape, numbers that are not finite in the centers' dtype, an unknown class.
+
+        Example:
+            >>> import multiloss
+            >>> center = multiloss.get("center", backend="numpy", num_classes=2, feature_dim=2)
+            >>> center.resize(3)
+            >>> center.write_centers([[1.0, 2.0]], classes=[2])
+            >>> center.centers.tolist()
+            [[0.0, 0.0], [0.0, 0.0], [1.0, 2.0]]
+        """
+        if classes is None:
+            self._assign(centers)
+            return
+        rows = state.real_table(centers)
+        with self._alone():
+            table = self._known()
+            chosen = state.class_list(classes, len(table), "the center loss")
+            state.check_table("the array", rows, (len(chosen), table.shape[1]), self._dtype(), len(rows) != len(chosen))
+            table[chosen] = rows
+            self._set(table, None)
+
     def _known(self) -> np.ndarray:
         if self._shape()[0] == 0:
             raise ValueError("there are no centers yet: train a step first, or pass num_classes and feature_dim")

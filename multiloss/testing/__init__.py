@@ -3,6 +3,11 @@
 Needs Hypothesis: pip install 'multiloss[testing]'.
 """
 
+try:
+    import hypothesis as _  # noqa: F401
+except ModuleNotFoundError:
+    raise ImportError("multiloss.testing needs Hypothesis; run: pip install 'multiloss[testing]'") from None
+
 from multiloss.testing.checking import check
 from multiloss.testing.strategies import Case, cases, domain_of, floats, labels, probabilities
 
