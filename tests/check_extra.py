@@ -1,4 +1,4 @@
-"""What one extra installs is enough: `check_extra.py [smoke-]EXTRA`, where that extra and Hypothesis alone are.
+"""What one extra installs is enough: `check_extra.py [smoke-]EXTRA`, where that extra and `testing` alone are.
 
 The suite runs where every framework is installed, which hides an undeclared dependency, an import of a framework that
 nobody asked for, and the error of a missing one. Run by tox (the `smoke-*` environments); not a pytest module.

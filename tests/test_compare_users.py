@@ -193,3 +193,15 @@ def test_the_old_place_of_the_report() -> None:
 
     assert old.Report is comparing.Report and old.compare is multiloss.compare
     assert old.Outcome is comparing.Outcome and old.Difference is comparing.Difference
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_weights_of_another_number_of_classes(classes: int) -> None:
+    """The generated samples have as many classes as there are weights."""
+    weight = [1.0 + i for i in range(classes)]
+    loss = "torch.nn.CrossEntropyLoss(reduction='sum')"
+    report = multiloss.compare(f"torch.nn.CrossEntropyLoss({weight=}, reduction='sum')", loss)
+    assert str(report).count("failed") == 0
+    assert any(
+        cause.startswith("class weights: b / a depends on the class only (0: 1, 1: 0.5") for cause in report.causes
+    )

@@ -1,4 +1,4 @@
-"""Losses in what records a program by running it: `torch.jit.trace`, `make_fx`, `torch.fx`; and pickled."""
+"""Losses in what records a program by running it: `torch.jit.trace`, `make_fx`, `torch.fx`, ONNX; and pickled."""
 
 from __future__ import annotations
 
@@ -109,3 +109,33 @@ def test_nested_tensors_of_both_layouts_are_refused_alike() -> None:
         nested = torch.nested.nested_tensor(parts, layout=layout)
         with pytest.raises(TypeError, match="y_pred must be a dense array of numbers"):
             multiloss.get("mse", backend="torch")(nested, nested)
+
+
+ONNX = [
+    ("binary_crossentropy", {"from_logits": True}),
+    ("binary_focal_crossentropy", {"from_logits": True}),
+    ("mean_squared_logarithmic_error", {}),
+    ("sparse_categorical_crossentropy", {"class_weight": [1.0, 2.0, 3.0]}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ONNX)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_onnx_export_gives_the_same_numbers(name: str, options: dict[str, Any]) -> None:
+    import onnxruntime
+
+    loss = multiloss.get(name, backend="torch", **options)
+    given = [x.float() if x.is_floating_point() else x for x in tensors(name)]
+    program: Any = torch.onnx.export(Holding(loss), tuple(given), dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    named = {one.name: x.numpy() for one, x in zip(session.get_inputs(), given, strict=True)}
+    assert session.run(None, named)[0] == pytest.approx(loss(*given).item(), rel=1e-5)
+
+
+class Holding(torch.nn.Module):
+    def __init__(self, loss: Any) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, y_true: Any, y_pred: Any) -> Any:
+        return self.loss(y_true, y_pred)

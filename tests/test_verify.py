@@ -2,6 +2,9 @@
 weights, half precision, empty batches): a few random examples here, many by the command, `multiloss verify`.
 """
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import settings
 
@@ -23,3 +26,16 @@ def test_the_command(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert [line.split() for line in printed.splitlines()[:4]] == [[backend], *([name, "ok"] for name in HANDFUL)]
     assert printed.splitlines()[-1] == f"{len(HANDFUL)} passed, 0 failed"
+
+
+@pytest.mark.only("numpy")
+def test_without_hypothesis_the_extra_is_named(backend: str) -> None:
+    code = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "from multiloss.cli import main; raise SystemExit(main(['verify', 'huber', '--backend', 'numpy']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "multiloss: error: multiloss.testing needs Hypothesis; run: pip install 'multiloss[testing]'\n"
+    )

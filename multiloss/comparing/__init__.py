@@ -132,6 +132,9 @@ def _generate(
 ) -> tuple[str, dict[str, np.ndarray], dict[str, str | None]]:
     """Arrays on which both run and give finite values, or else those on which most is so; and the errors of both."""
     definitions = [(side.definition, side.options) for side in sides.values() if side.definition is not None]
+    if shape == samples.SHAPE:  # nobody chose the number of classes, but weights of classes may be given
+        lengths = {len(x) for _, options in definitions for key, x in options.items() if key != "axis" and _listed(x)}
+        shape = (*shape[:-1], *lengths) if len(lengths) == 1 else shape
     tried = []
     # The first suit both, if both are known and labels are encoded for the side that takes none. Otherwise arrays that
     # both take as they are come first.
@@ -144,6 +147,10 @@ def _generate(
             tried.append((sum(finite) + [*errors.values()].count(None), kind, arrays))
     _, kind, arrays = max(tried, key=lambda one: one[0])
     return f"{kind}, seed {seed}", arrays, {name: side.settle(arrays, None) for name, side in sides.items()}
+
+
+def _listed(option: Any) -> bool:
+    return isinstance(option, list | tuple) and len(option) > 0
 
 
 def _outcome(side: Side, arrays: Arrays, weight: np.ndarray | None, wrt: str, error: str | None) -> Outcome:
