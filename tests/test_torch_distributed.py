@@ -158,6 +158,12 @@ def test_a_save_that_broke_off(ranks: Ranks, folder: Path) -> None:
         center(7).load_centers(folder / "again")
 
 
+def test_a_save_that_fails_in_one_process_fails_in_all(ranks: Ranks) -> None:
+    first, *others = (str(kept["refused save"]) for kept in ranks)
+    assert first.startswith(f"RuntimeError: {SIZE - 1} of the processes could not write their pieces of ")
+    assert all(said.startswith("FileNotFoundError") for said in others)
+
+
 def test_files_of_shared_classes(ranks: Ranks, folder: Path) -> None:
     """Pieces are read by any number of processes, one too; a missing piece is named."""
     one = center(7)

@@ -143,14 +143,29 @@ class ShardedCenter(TorchCenter):
         return f"classes shared out over the processes; this one owns {first} to {stop - 1}"
 
     def save_centers(self, path: str | os.PathLike[str]) -> None:
-        """Write this process's block as one of the files `path.FIRST-of-CLASSES`; all processes call it."""
+        """Write this process's block as one of the files `path.FIRST-of-CLASSES`; all processes call it.
+
+        Raises:
+            RuntimeError: another process could not write its block; the files are not to be used then.
+        """
         first, _ = self._own_block()
         with self._alone():
             block = self._host_centers()
         group, drawn = self._choice.processes(self.centers.device), secrets.randbits(48)
         if group is not None:  # one number for all processes
             drawn = int(group.sum(torch.tensor(drawn, device=self.centers.device)))
-        files.save_piece(path, first, self._shape()[0], block, f"{drawn:016x}")
+        error: BaseException | None = None
+        try:
+            files.save_piece(path, first, self._shape()[0], block, f"{drawn:016x}")
+        except BaseException as raised:
+            error = raised
+        failed = (
+            0 if group is None else int(group.sum(torch.tensor(error is not None, device=self.centers.device).int()))
+        )
+        if error is not None:
+            raise error
+        if failed:
+            raise RuntimeError(f"{failed} of the processes could not write their pieces of {os.fspath(path)}")
 
     def load_centers(
         self, path: str | os.PathLike[str], *, resize: bool = False, classes: Sequence[int] | None = None

@@ -84,6 +84,6 @@ def refused(call: Any) -> str:
     """What the error says."""
     try:
         call()
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
         return f"{type(error).__name__}: {error}"
     return "nothing"

@@ -137,6 +137,7 @@ def main(rank: int, size: int, folder: Path) -> None:
         loss.save_centers(folder / name)
     loss.save_centers(folder / "again")
     loss.save_centers(folder / ("again" if rank == 0 else "lost"))  # breaks off: the first one alone has written
+    kept["refused save"] = refused(lambda: loss.save_centers(folder / ("half" if rank == 0 else "half/of/it")))
     unread = center(7, sharded=True, validate=False)
     unread(torch.tensor([rank, -1]), torch.ones(2, D), mask=torch.tensor([True, False]))
     kept["shared unread block"] = unread.centers.numpy().copy()
