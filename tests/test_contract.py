@@ -1,6 +1,7 @@
 """Sections 1 and 2 of the contract on every backend: what a loss object is, and what a call means.
 
-Values and gradients of every loss against the reference: `test_losses.py`. Bad input: `test_bad_input.py`.
+Values and gradients of every loss against the reference: `test_losses.py`. Bad input: `test_bad_input.py` and
+`test_bad_options.py`.
 """
 
 import copy

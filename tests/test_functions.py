@@ -1,6 +1,5 @@
 """Functions beside the losses: what they refuse, which axes they take, and 0 log 0."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -8,13 +7,9 @@ import pytest
 
 import multiloss
 from helpers.arrays import native_grad, to_native, to_numpy
+from helpers.errors import says
 
 LN2 = np.log(2)
-
-
-def says(error: type[Exception], *parts: str) -> Any:
-    """`pytest.raises`, and every part is in the message, in this order."""
-    return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, parts)))
 
 
 def close(got: Any, expected: Any) -> None:

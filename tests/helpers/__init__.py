@@ -7,7 +7,9 @@
 * `groups`, `processes`: center losses in several processes, and how these are run. What each of them does is in
   `torch_processes`, `torch_failures`, `keras_processes`, `tensorflow_replicas` and `jax_devices`.
 * `keras_models`: the small models that Keras trains. `torch_checkpoints`: a center loss in regions of checkpointing.
-* `pages`: the code blocks of the documentation.
+* `centers`: a center loss, a batch and what is expected of them. `demos`: runs of `multiloss demo`.
+* `comparisons`, `pains`: what `multiloss.compare` gets, and the families of causes of users' pains.
+* `errors`: an error with its message. `pages`: the code blocks of the documentation.
 
 Nothing is imported here: `check_extra.py` runs where only the standard library is.
 """

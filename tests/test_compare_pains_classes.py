@@ -1,100 +1,31 @@
-"""`multiloss.compare` on the porting pains that users had (`users.md`, section 2): it names each one's cause.
-
-One test a pain, with its number, on the two sides that the issue is about. Each wants the right family of causes first
-or second, and no family that has nothing to do with it.
-
-Not here, as no convention of a loss is behind them:
-23: Keras' `add_loss` was not seen on JAX, a bug.
-24: an evaluation loop averaged over padded batches; what of it is a denominator is the pain of ignored samples, 26.
-30: a crash on one device.
-
-Of some the convention that the issue names is taken, and not all of it. 5 says only "the loss functions are different":
-here a softmax once more. 6 is a sum of terms against their mean. 18 is the label offset; its other half is a kernel.
-"""
+"""`multiloss.compare` names the causes of the pains with losses of classes (`helpers/pains.py`)."""
 
 from __future__ import annotations
 
 import functools
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 import multiloss
-from multiloss.comparing import Report
+from helpers.pains import (
+    BINARY,
+    HOT,
+    LABELS,
+    LOGITS,
+    PROBABILITIES,
+    RNG,
+    TARGETS,
+    C,
+    N,
+    families,
+    keras_of,
+    named,
+    torch_of,
+)
 
 pytestmark = pytest.mark.cross
-
-FAMILIES = {
-    "half": "factor 1/2",
-    "percent": "percent",
-    "elements": "mean over elements|over N x C",
-    "batch": "over the batch",
-    "swapped": "arguments swapped",
-    "logits": "logits taken as",
-    "log": "the logarithm: ",
-    "clipping": "clipping or an eps",
-    "epsilon": "epsilon is added",
-    "smoothing": "label smoothing",
-    "k-1": "K against K - 1",
-    "weighted": "weighted mean",
-    "class weights": "class weights: |class balance",
-    "ignored": "ignored or masked",
-    "axis": "class axis",
-    "root": "root against",
-    "squared": "squared against not",
-    "whole": "whole batch as one",
-    "broadcast": "broadcasting",
-    "gradient": "gradient only",
-    "precision": "precision only",
-    "finite": "(nan|inf) in",
-    "sign": "the sign|1 - s",
-    "offset": "constant offset|normalising constant 0.5",
-    "renormalised": "renormalised",
-    "focal": "focal alpha",
-    "huber": "smooth L1",
-    "shape": "reduction: ",
-    "labels": "label offset",
-    "constant": "does not depend on y_pred",
-    "factor": "constant factor|the factor is",
-}
-RNG = np.random.default_rng(7)
-N, C = 6, 5
-LOGITS = 2 * RNG.normal(size=(N, C))
-PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
-TARGETS = np.exp(RNG.normal(size=(N, C)))
-TARGETS /= TARGETS.sum(axis=1, keepdims=True)
-LABELS = np.array([0, 1, 2, 3, 4, 1])
-HOT = np.eye(C)[LABELS]
-BINARY = (RNG.uniform(size=(N, C)) < 0.5).astype(float)
-BINARY[0, :2] = 0.0, 1.0
-X, Y = RNG.normal(size=(N, C)), RNG.normal(size=(N, C))
-
-
-def families(report: Report) -> list[set[str]]:
-    """The families that each cause belongs to."""
-    return [{name for name, text in FAMILIES.items() if re.search(text, cause)} for cause in report.causes]
-
-
-def named(report: Report, *wanted: str, beside: tuple[str, ...] = ()) -> None:
-    """One of `wanted` is among the first two, and nothing else but what is `beside` it."""
-    assert not report.same
-    found = families(report)
-    assert any(set(wanted) & names for names in found[:2]), str(report)
-    assert set.union(*found) <= {*wanted, *beside}, str(report)
-
-
-def keras_of(name: str, **options: Any) -> Any:
-    import keras
-
-    return getattr(keras.losses, name)(dtype="float64", **options)
-
-
-def torch_of(name: str, **options: Any) -> Any:
-    import torch
-
-    return getattr(torch.nn, name)(**options)
 
 
 def test_1_bce_of_two_frameworks() -> None:
@@ -237,14 +168,6 @@ def test_13_half_of_the_smoothing() -> None:
     assert "a uses 0.1 for 0 and 0.9 for 1" in two.causes[0]
 
 
-@pytest.mark.parametrize("delta", [2.0, 0.5, 3.0])
-def test_14_huber_and_smooth_l1(delta: float) -> None:
-    """Smooth L1 is Huber / delta."""
-    report = multiloss.compare(keras_of("Huber", delta=delta), torch_of("SmoothL1Loss", beta=delta), Y, 4 * X)
-    named(report, "huber")
-    assert f"delta = {delta:g}" in report.causes[0] and "a is the Huber" in report.causes[0]
-
-
 def test_15_weighted_mean() -> None:
     """torch divides by the sum of the class weights, Keras by the number of samples."""
     import keras
@@ -337,57 +260,6 @@ def test_20_class_axis() -> None:
     assert failed.a.error is not None and failed.causes[1].startswith("a failed")
 
 
-def test_21_ties() -> None:
-    """The gradient of |x| at 0, and of a maximum at a tie."""
-    import torch
-
-    x = X.copy()
-    x[0] = Y[0]
-    report = multiloss.compare(torch.nn.L1Loss(), lambda y, p: torch.where(p >= y, p - y, y - p).mean(), Y, x)
-    named(report, "gradient")
-    assert "where y_true equals y_pred, a tie" in report.causes[0]
-    clamped = multiloss.compare(
-        lambda y, p: torch.clamp(p, min=0.0).mean(), lambda y, p: torch.maximum(p, torch.zeros_like(p)).mean(), Y,
-        np.maximum(X, 0))  # fmt: skip
-    named(clamped, "gradient")
-    assert clamped.values is not None and clamped.values.absolute == 0
-
-
-def test_22_gradient_only() -> None:
-    """The same value, and a part that one holds constant, or nan where a root is 0."""
-    import jax
-    import jax.numpy as jnp
-    import torch
-
-    def constant(y_true: Any, y_pred: Any) -> Any:
-        return (jax.lax.stop_gradient(y_pred - y_true) * (y_pred - y_true)).mean()
-
-    report = multiloss.compare(torch.nn.MSELoss(), constant, Y, X)
-    named(report, "gradient")
-    assert "0.5 times" in report.causes[0]
-    same = multiloss.compare(
-        lambda y, p: torch.linalg.vector_norm(p - y, dim=1).mean(),
-        lambda y, p: jnp.sqrt(((p - y) ** 2).sum(axis=1)).mean(),
-        Y,
-        np.concatenate([Y[:1], X[1:]]),
-    )
-    named(same, "gradient")
-    assert "nan" in same.causes[0]
-
-
-def test_25_triplet_squared() -> None:
-    """The distance, or its square."""
-    import torch
-
-    def squared(anchor: Any, positive: Any, negative: Any) -> Any:
-        return torch.relu(((anchor - positive) ** 2).sum(1) - ((anchor - negative) ** 2).sum(1) + 1).mean()
-
-    inputs = {"anchor": X, "positive": Y, "negative": RNG.normal(size=(N, C))}
-    report = multiloss.compare(multiloss.get("triplet_margin", backend="torch"), squared, inputs=inputs)
-    named(report, "squared")
-    assert "b grows with the square" in report.causes[0]
-
-
 def test_26_ignored() -> None:
     """Ignored samples in the denominator, or not."""
     import torch
@@ -401,41 +273,3 @@ def test_26_ignored() -> None:
     report = multiloss.compare(torch.nn.CrossEntropyLoss(), divides_by_all, labels, LOGITS)
     named(report, "ignored")
     assert "b counts ignored" in report.causes[0]
-
-
-def test_27_mape() -> None:
-    """Percent or a fraction; the epsilon of the denominator."""
-
-    def fraction(inputs: Any, target: Any) -> Any:
-        return ((inputs - target).abs() / target.abs().clamp(min=1.17e-6)).mean()
-
-    named(multiloss.compare(keras_of("MeanAbsolutePercentageError"), fraction, Y, X), "percent")
-    y = Y.copy()
-    y[2, 3] = 0.0
-    named(multiloss.compare(multiloss.get("mape", backend="torch", axis=()), lambda t, p: 100 * fraction(p, t), y, X),
-          "clipping")  # fmt: skip
-
-
-def test_28_cosine_sign() -> None:
-    """Minus the cosine, the cosine, and 1 - it."""
-    import optax
-    import torch
-
-    cosine = keras_of("CosineSimilarity")
-    named(multiloss.compare(cosine, lambda y, p: torch.cosine_similarity(p, y, dim=-1).mean(), Y, X), "sign")
-
-    def distance(y: Any, p: Any) -> Any:
-        return optax.cosine_distance(p, y).mean()
-
-    named(multiloss.compare(cosine, distance, Y, X), "sign")
-    named(multiloss.compare(lambda y, p: optax.cosine_similarity(p, y).mean(), distance, Y, X), "sign")
-
-
-def test_29_poisson() -> None:
-    """torch takes the log-rate unless told, Keras the rate; `full` adds Stirling's terms; the epsilons differ."""
-    counts = RNG.poisson(3.0, (N, C)).astype(float)
-    rate = np.exp(0.3 * X)
-    named(multiloss.compare(torch_of("PoissonNLLLoss"), keras_of("Poisson"), counts, rate), "log")
-    full = multiloss.compare(torch_of("PoissonNLLLoss", full=True), torch_of("PoissonNLLLoss"), counts, X)
-    named(full, "constant")
-    named(multiloss.compare(torch_of("PoissonNLLLoss", log_input=False), keras_of("Poisson"), counts, rate), "epsilon")
