@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
 import multiloss
@@ -180,6 +181,13 @@ def checkpointing_with_contexts() -> None:
     checkpointed(multiloss.torch.checkpoint_contexts)
 
 
+def recorded() -> None:
+    """A loss that looks at its value, after a call that was no recording."""
+    loss, given = multiloss.get("mae", "torch"), (torch.zeros(1, 2), torch.tensor(X))
+    close(loss(*given), 0.5)
+    close(make_fx(loss)(*given)(*given), 0.5)
+
+
 def kept_out_of_broadcast() -> None:
     model = multiloss.torch.keep_out_of_broadcast(nn.ModuleDict({"center": one_class()}))
     assert "center.centers" in model._ddp_params_and_buffers_to_ignore
@@ -187,9 +195,11 @@ def kept_out_of_broadcast() -> None:
 
 ALL = (
     the_losses, under_transformations, in_forward_mode, hooks, the_center, hooks_that_are_no_checkpointing,
-    checkpointing_by_itself, checkpointing_with_contexts, kept_out_of_broadcast,
+    checkpointing_by_itself, checkpointing_with_contexts, kept_out_of_broadcast, recorded,
 )  # fmt: skip
 OTHERWISE = {
+    "no _len_torch_dispatch_stack": ("._len_torch_dispatch_stack", "._gone"),
+    "_len_torch_dispatch_stack sees nothing": ("_len_torch_dispatch_stack()", "_len_torch_dispatch_stack() * 0"),
     "no peek_interpreter_stack": (".peek_interpreter_stack", ".gone"),
     "peek_interpreter_stack sees nothing": ("_functorch.peek_interpreter_stack", "_functorch.maybe_current_level"),
     "peek_interpreter_stack always": ("_functorch.peek_interpreter_stack", "_functorch.peek_interpreter_stack.__str__"),

@@ -98,7 +98,7 @@ def _counts_levels() -> bool:
 
 
 # 2. `torch.jit.trace` and `make_fx` (in its real mode) record what is done with ordinary tensors: what was read would
-# be the same for ever, and `make_fx` refuses it. Without these names only asking takes longer.
+# be the same for ever, and `make_fx` refuses it. Without the name below only asking takes longer.
 
 
 def _counts_modes() -> bool:
@@ -116,12 +116,9 @@ def _counts_modes() -> bool:
 _modes: Callable[[], int] = torch._C._len_torch_dispatch_stack if _answers(_counts_modes) else lambda: 1
 
 
-_is_jit_tracing: Callable[[], bool] = getattr(torch._C, "_is_tracing", torch.jit.is_tracing)
-
-
 def is_recorded() -> bool:
     """Whether `torch.jit.trace` or `make_fx` records this call; whoever calls the latter has imported its module."""
-    if _is_jit_tracing():
+    if torch.jit.is_tracing():
         return True
     proxies = sys.modules.get("torch.fx.experimental.proxy_tensor") if _modes() else None
     return proxies is not None and proxies.get_proxy_mode() is not None
