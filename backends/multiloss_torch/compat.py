@@ -113,9 +113,7 @@ def _counts_modes() -> bool:
         return bool(before == 0 and torch._C._len_torch_dispatch_stack() == 1)
 
 
-_modes: Any = torch._C._len_torch_dispatch_stack if _answers(_counts_modes) else lambda: 1
-
-
+_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack if _answers(_counts_modes) else lambda: 1
 _is_jit_tracing: Callable[[], bool] = getattr(torch._C, "_is_tracing", torch.jit.is_tracing)
 
 
@@ -166,7 +164,8 @@ def _of(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
 
 
 _PAIR, _WEIGHTED = ("input", "target", "reduction"), ("input", "target", "weight", "reduction")
-_MORE, _MARGIN = ("ignore_index", "label_smoothing"), ("input", "target", "p", "margin", *_WEIGHTED[2:])
+_MORE = ("ignore_index", "label_smoothing")
+_MARGIN = ("input", "target", "p", "margin", *_WEIGHTED[2:])
 _X, _Y = (torch.tensor([x], dtype=torch.float64, device="cpu") for x in ((0.25, 0.75), (0.0, 1.0)))
 _LABELS = torch.tensor([1], device="cpu")
 _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
@@ -190,10 +189,12 @@ def _is_twin(name: str) -> bool:
 
 
 _sound = {name: _answers(partial(_is_twin, name)) for name in _TWINS}
-nn_kernels: Any = torch._C._nn
-if not all(_sound.values()):
-    _twins = {name: twin for name, (twin, _) in _TWINS.items() if not _sound[name]}
-    nn_kernels = SimpleNamespace(**{name: getattr(nn_kernels, name, None) for name in _TWINS} | _twins)
+nn_kernels: Any
+if all(_sound.values()):
+    nn_kernels = torch._C._nn
+else:
+    _best = {n: getattr(torch._C._nn, n) if _sound[n] else twin for n, (twin, _) in _TWINS.items()}
+    nn_kernels = SimpleNamespace(**_best)
 """torch's kernels of losses by the names of `torch._C._nn`."""
 
 
