@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import multiloss
-from multiloss.cli import formula_text, main
+from multiloss.cli import main
 from multiloss.engine import registry
 from multiloss.pictures import curves
+from multiloss.pictures.formulas import formula_text
 
 LOSSES = multiloss.list_losses()
 STATEFUL = set(registry.CENTER.values())

@@ -11,7 +11,8 @@ import numpy as np
 from keras import ops
 
 from multiloss.center import CenterOptions, native_arrays, read_options, state, to_host
-from multiloss.center.objects import CenterMethods, Lock
+from multiloss.center.centers import Lock
+from multiloss.center.objects import CenterMethods
 from multiloss_keras import arrays as be
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing

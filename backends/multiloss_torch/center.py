@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from multiloss.center import CenterOptions, one_row, step
-from multiloss.center.objects import CenterMethods, Lock
+from multiloss.center.centers import Lock
+from multiloss.center.objects import CenterMethods
 from multiloss.engine import checks
 from multiloss_torch import arrays as be
 from multiloss_torch import checkpointing, compat, distributed, fast_center, mode

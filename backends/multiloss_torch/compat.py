@@ -105,8 +105,8 @@ def _counts_modes() -> bool:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Nothing(TorchDispatchMode):
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            return function(*args, **(kwargs or {}))
+        def __torch_dispatch__(self, *_: Any) -> None:
+            pass
 
     before = torch._C._len_torch_dispatch_stack()
     with Nothing():
@@ -133,11 +133,13 @@ def _has_level() -> bool:
 
 
 def _makes_dual() -> bool:
-    return not _is_refused(forward_ad.make_dual, torch.zeros((), device="cpu"), torch.zeros((), device="cpu"))
+    zero = torch.zeros((), device="cpu")
+    return not _is_refused(forward_ad.make_dual, zero, zero)
 
 
 def _knows_level() -> bool:
-    with forward_ad.dual_level():  # fails if this module is imported inside of a level: then the slow way is taken
+    # Fails if this module is imported inside of a level: then the slow way is taken.
+    with forward_ad.dual_level():
         inside = _has_level()
     return inside and not _has_level()
 
@@ -152,14 +154,17 @@ in_forward_mode: Callable[[], bool] = _has_level if _answers(_knows_level) else 
 
 def _of(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
     """A promised function that takes the arguments of the kernel: by place, and `reduction` as a number."""
-    number = names.index("reduction")
-    return lambda *given: function(
-        **dict(zip(names, given, strict=True)) | {"reduction": ("none", "mean", "sum")[given[number]]}
-    )
+
+    def call(*given: Any) -> Tensor:
+        named = dict(zip(names, given, strict=True))
+        return function(**named | {"reduction": ("none", "mean", "sum")[named["reduction"]]})
+
+    return call
 
 
 _PAIR, _WEIGHTED = ("input", "target", "reduction"), ("input", "target", "weight", "reduction")
 _MORE = ("ignore_index", "label_smoothing")
+_MARGIN = ("input", "target", "p", "margin", *_WEIGHTED[2:])
 _X, _Y = (torch.tensor([x], dtype=torch.float64, device="cpu") for x in ((0.25, 0.75), (0.0, 1.0)))
 _LABELS = torch.tensor([1], device="cpu")
 _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
@@ -171,10 +176,7 @@ _TWINS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
     "softplus": (F.softplus, (_X, 1, 80.0)),
     "binary_cross_entropy": (_of(F.binary_cross_entropy, *_WEIGHTED), (_X, _Y, None, 1)),
     "nll_loss_nd": (_of(F.nll_loss, *_WEIGHTED, _MORE[0]), (_X, _LABELS, None, 1, -7)),
-    "multi_margin_loss": (
-        _of(F.multi_margin_loss, "input", "target", "p", "margin", "weight", "reduction"),
-        (_X, _LABELS, 1, 1.0, None, 1),
-    ),
+    "multi_margin_loss": (_of(F.multi_margin_loss, *_MARGIN), (_X, _LABELS, 1, 1.0, None, 1)),
     "cross_entropy_loss": (_of(F.cross_entropy, *_WEIGHTED, *_MORE), (_X, _LABELS, None, 1, -7, 0.25)),
 }
 """name -> the promised function, as above, and arguments to try both with."""
@@ -186,13 +188,12 @@ def _is_twin(name: str) -> bool:
 
 
 _sound = {name: _answers(partial(_is_twin, name)) for name in _TWINS}
-nn_kernels: Any = (
-    torch._C._nn
-    if all(_sound.values())
-    else SimpleNamespace(
-        **{name: getattr(torch._C._nn, name) if _sound[name] else twin for name, (twin, _) in _TWINS.items()}
-    )
-)
+nn_kernels: Any
+if all(_sound.values()):
+    nn_kernels = torch._C._nn
+else:
+    _best = {n: getattr(torch._C._nn, n) if _sound[n] else twin for n, (twin, _) in _TWINS.items()}
+    nn_kernels = SimpleNamespace(**_best)
 """torch's kernels of losses by the names of `torch._C._nn`."""
 
 
@@ -219,7 +220,9 @@ _hooks_are_shown = _answers(_shows_hooks)
 
 def is_wrapped(module: nn.Module) -> bool:
     """Whether a call of a module may do more than its `forward`."""
-    return not _hooks_are_shown or _may_have_hooks(module) or getattr(module, "_compiled_call_impl", True) is not None
+    if not _hooks_are_shown or _may_have_hooks(module):
+        return True
+    return getattr(module, "_compiled_call_impl", True) is not None
 
 
 # 6. `nn.Module` again: center losses keep their table in float32 at least, and take the shape of a checkpoint, by
@@ -271,7 +274,8 @@ def keep_out_of_broadcast(model: nn.Module, names: Iterable[str]) -> None:
     there is no promised way, so it is an error where torch ignores this one."""
     wanted = {*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *names}
     try:
-        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*wanted])
+        parallel: Any = nn.parallel.DistributedDataParallel
+        parallel._set_params_and_buffers_to_ignore_for_model(model, [*wanted])
         listens = wanted == set(model._ddp_params_and_buffers_to_ignore)
     except AttributeError:
         listens = False
@@ -357,7 +361,8 @@ def look_for_regions() -> list[Any]:
                 found.append(Recomputation(here.get("frame"), here.get("gid")))
             elif name == "backward":
                 found.append(Recomputation(here.get("ctx"), here.get("inputs")))
-            elif inspect.isgenerator(here.get("gen")):  # `checkpoint` until torch 2.13, `_checkpoint_impl` in 2.14
+            # `checkpoint` until torch 2.13, `_checkpoint_impl` in 2.14.
+            elif inspect.isgenerator(here.get("gen")):
                 found.append(inspect.getgeneratorlocals(here["gen"]).get("new_frame"))
             else:
                 found.append(here.get("ctx") if name == "forward" else None)
@@ -369,7 +374,8 @@ def replays_results() -> bool:
     """Whether selective checkpointing runs, which keeps results of operations by their order. Where that is not shown,
     any region counts."""
     try:
-        modes = importlib.import_module("torch.utils._python_dispatch")._get_current_dispatch_mode_stack()
+        dispatching: Any = importlib.import_module("torch.utils._python_dispatch")
+        modes = dispatching._get_current_dispatch_mode_stack()
     except (ImportError, AttributeError):
         return bool(look_for_regions())
     return any(type(mode).__module__ == torch.utils.checkpoint.__name__ for mode in modes)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from multiloss.engine import pipeline
 from multiloss.engine.layout import Layout, layout
+from multiloss.engine.samples import lowest
 from multiloss_torch import arrays as be
 from multiloss_torch import compat, mode
 from multiloss_torch.kernels import COUNTED, TOGETHER
@@ -56,7 +57,7 @@ class Plan:
     def _measure(self, inputs: Sequence[Any]) -> None:
         spec, main = self.spec, be.compute(inputs[1])
         given = {name: inputs[i] for name, i in self.positions.items()}
-        readable, self.low = mode.can_read(main), pipeline.lowest(spec, main.dtype)
+        readable, self.low = mode.can_read(main), lowest(spec, main.dtype)
         if self.low is not None and not readable:  # which samples become nan, the pipeline decides
             return
         how = layout(be, spec, given)

@@ -1,8 +1,8 @@
 """Losses with a state: a table of centers that moves while training.
 
-`options` says what may be chosen, `step` is the pure step, `objects` what the objects of all backends share, `inputs`
-checks a call, `state` has the first values and the files. What a loss says of its table stands with its definition
-(`multiloss.engine.table`).
+`options` says what may be chosen, `step` is the pure step, `objects` what the objects of all backends share, `centers`
+how they hold their table, `inputs` checks a call, `state` has the first values and `files` the files. What a loss says
+of its table stands with its definition (`multiloss.engine.table`).
 """
 
 from multiloss.center.options import CenterOptions, explained, make, read_options, words

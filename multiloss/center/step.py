@@ -9,6 +9,7 @@ from multiloss.center.options import CenterOptions
 from multiloss.definitions import center as formula
 from multiloss.engine import call, pipeline
 from multiloss.engine.layout import trailing
+from multiloss.engine.samples import prepare
 from multiloss.engine.table import Compared, Table
 
 Array = Any
@@ -64,7 +65,7 @@ def step(
         labels = xp.where(keep, labels, 0)
     rows = xp.snapshot(xp.gather(centers, labels))
 
-    samples = pipeline.prepare(be, chosen.spec, rows, features, sample_weight, mask, labels_checked=True)
+    samples = prepare(be, chosen.spec, rows, features, sample_weight, mask, labels_checked=True)
     if table.compares:
         inputs, counted = samples.inputs, _kept(be, labels, None) if keep is None else keep
         every_center = be.cast_like(xp.snapshot(centers), inputs["y_pred"])
