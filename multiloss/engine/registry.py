@@ -70,7 +70,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 
 # Names of options in other libraries, with the name here.
-_OF_OWNERS = ("num_classes", "feature_dim", "in_features", "out_features", "embedding_size", "bias", "seed")
+_OF_OWNERS = ("num_classes", "feature_dim", "in_features", "out_features", "embedding_size", "bias")
 """Options of modules that own the weight of a loss."""
 _FOREIGN_OPTIONS = {
     "ignore_class": "ignore_index",
