@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `multiloss list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, ImportError, OSError, OverflowError) as error:
+    except (ValueError, TypeError, ImportError, OSError, OverflowError, MemoryError, RecursionError) as error:
         print(f"multiloss: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 

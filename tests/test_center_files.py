@@ -241,3 +241,12 @@ def test_numbers_too_large_for_the_table_are_refused(backend: str, tmp_path: Pat
     for center in (make(backend), multiloss.get("center", backend=backend)):
         with pytest.raises(ValueError, match="not finite in float32"):
             center.load_centers(tmp_path / "centers")
+
+
+@pytest.mark.only("numpy")
+def test_paths_that_lead_nowhere(backend: str, tmp_path: Path) -> None:
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    for path, error in ((tmp_path / "self", ValueError), ("", ValueError), (tmp_path / "no" / "x", FileNotFoundError)):
+        with pytest.raises(error, match=r"path must name a file|there is no folder"):
+            make(backend).save_centers(path)
+    assert (tmp_path / "self").is_symlink()

@@ -89,3 +89,14 @@ def test_an_interrupt_before_the_command_runs(capsys: pytest.CaptureFixture[str]
     monkeypatch.setattr("multiloss.cli._parser", interrupted)
     assert main(["list"]) == 130
     assert capsys.readouterr().err == "multiloss: interrupted\n"
+
+
+def test_arrays_beyond_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "mse", "mse", "--shape", "9999x9999x9999x9999"]) == 2
+    assert capsys.readouterr().err.startswith("multiloss: error: ")
+
+
+def test_options_of_plot_beyond_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["plot", f"huber:delta={'-' * 3000}1"])
+    assert "Traceback" not in capsys.readouterr().err

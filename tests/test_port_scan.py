@@ -278,3 +278,30 @@ def test_a_notebook(tmp_path: Path) -> None:
         (2, 2, "torch.nn.HuberLoss"), (3, 1, "keras.losses.mean_squared_error"),
     ]  # fmt: skip
     assert cli.main(["scan", str(file)]) == 0
+
+
+CELLS = {  # the source of a cell, and the lines of the losses in it
+    "a comment that asks": ("l = nn.MSELoss()  # is this right?\nk = nn.L1Loss()", [1, 2]),
+    "another language": ("%%bash\nls | wc -l", []),
+    "a timed cell": ("%%time\nl = nn.MSELoss()", [2]),
+    "what a shell says": ("out = !ls\nl = nn.MSELoss()", [2]),
+    "an only line": ("if True:\n    !ls\nl = nn.MSELoss()", [3]),
+    "a remainder": ("x = (7\n% 3)\nl = nn.MSELoss()", [3]),
+    "help": ("nn.MSELoss?\nl = nn.MSELoss()", [2]),
+}
+
+
+@pytest.mark.parametrize("what", CELLS)
+def test_cells_of_notebooks(what: str, tmp_path: Path) -> None:
+    source, lines = CELLS[what]
+    cells = [{"cell_type": "code", "source": text} for text in ("from torch import nn", source, "l = nn.HuberLoss()")]
+    file = tmp_path / "train.ipynb"
+    file.write_text(json.dumps({"cells": cells}))
+    assert [(use.cell, use.line) for use in scan(file)] == [*((2, line) for line in lines), (3, 1)]
+
+
+def test_a_cell_that_is_no_python_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "train.ipynb"
+    file.write_text(json.dumps({"cells": [{"cell_type": "code", "source": text} for text in ("x = 1", "x = (")]}))
+    with pytest.raises(ValueError, match="cell 2 is no Python that can be read"):
+        scan(file)

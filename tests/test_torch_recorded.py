@@ -57,6 +57,13 @@ def test_jit_trace_of_ignored_labels(options: dict[str, Any]) -> None:
     torch.testing.assert_close(torch.jit.trace(loss, (LABELS, p))(LABELS, p), loss(LABELS, p))
 
 
+def test_jit_trace_keeps_the_precision_of_label_smoothing() -> None:
+    """Lengths are tensors there, and a number over an integer tensor is float32."""
+    p, t = (torch.rand(4, 3, dtype=torch.float64).softmax(-1) for _ in range(2))
+    loss = multiloss.get("categorical_crossentropy", backend="torch", label_smoothing=0.3)
+    torch.testing.assert_close(torch.jit.trace(loss, (t, p))(t, p), loss(t, p), rtol=1e-13, atol=0)
+
+
 def test_jit_trace_of_a_module_that_owns_its_weight() -> None:
     loss = multiloss.torch.ArcFace(num_classes=3, feature_dim=5, seed=0)
     torch.testing.assert_close(torch.jit.trace(loss, (LABELS, FEATURES))(LABELS, FEATURES), loss(LABELS, FEATURES))

@@ -105,6 +105,12 @@ def inf_below(x: Array, bound: float) -> Array:
     return torch.threshold(x, mode.before(bound, x.dtype), math.inf)
 
 
+def length(x: Array, axis: Any) -> Any:
+    found = numerics.length(None, x, axis)
+    # `torch.jit.trace` makes tensors of lengths, and a number over an integer tensor is float32.
+    return found.to(x.dtype) if isinstance(found, torch.Tensor) else found
+
+
 def sign_or_one(x: Array) -> Array:
     if torch.compiler.is_exporting():  # ONNX has no copysign
         return torch.where(x.detach() >= 0, 1.0, -1.0).to(x.dtype)

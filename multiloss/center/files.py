@@ -32,6 +32,10 @@ def _write(path: str | os.PathLike[str], data: bytes) -> None:
     Where the system can, the new file has no name until it is complete: a process that is killed leaves nothing behind.
     """
     target = Path(os.path.realpath(path))
+    if not os.fspath(path) or target.is_symlink():  # a link that leads to itself
+        raise ValueError(f"path must name a file, and {os.fspath(path)!r} does not")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{os.fspath(path)}: there is no folder {target.parent}")
     before = target.stat() if target.exists() else None
     if before is not None and not stat.S_ISREG(before.st_mode):
         raise ValueError(f"path must name a file, and {os.fspath(path)} is something else")

@@ -90,7 +90,10 @@ def check_table(
 
 def class_list(classes: Sequence[int], have: int, where: str) -> list[int]:
     """Existing classes, each once."""
-    chosen = [operator.index(c) for c in classes]
+    try:
+        chosen = [operator.index(c) for c in classes]
+    except TypeError:
+        raise TypeError(f"classes must be a list of class numbers of {where}, got {classes!r}") from None
     wrong = next((c for c in chosen if not 0 <= c < have), None)
     if not chosen or wrong is not None or len(set(chosen)) != len(chosen):
         told = "none" if not chosen else f"{wrong}" if wrong is not None else f"{chosen}, one of them twice"

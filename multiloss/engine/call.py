@@ -145,6 +145,8 @@ def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
 def spread(be: Any, x: Array, main: Array) -> Array:
     """An input that may be given as one number, or as one for each row of `main`, in the shape of `main`."""
     shape, whole = be.shape(x), be.shape(main)
+    if shape and None in (*shape, *whole):  # in a traced call nobody could refuse one of another length
+        return x
     if shape == whole or shape not in ((), whole[:-1], (*whole[:-1], 1)):
         return x  # the check of the shapes says what is wrong
     return (x[..., None] if shape and shape == whole[:-1] else x) * be.cast_like(be.xp.ones_like(main), x)

@@ -66,7 +66,10 @@ def _load_third_party(name: str) -> Any:
 
     for point in entry_points(group="multiloss.backends"):
         if point.name == name:
-            return point.load()
+            adapter = point.load()
+            if not hasattr(adapter, "dtype_kind"):  # as it was called before
+                adapter.dtype_kind = adapter.kind
+            return adapter
     raise ValueError(f"unknown backend {name!r}; known are {', '.join(list_backends())}")
 
 

@@ -201,7 +201,7 @@ class LossBase(LossObject):
         raise NotImplementedError
 
     def _derivatives(self, y_true: Any, y_pred: Any, labels_checked: bool) -> tuple[Any, Any]:
-        raise NotImplementedError
+        return pipeline.grad_and_hess(self.be, self.spec, y_true, y_pred, labels_checked)
 
 
 class Loss(LossObject):

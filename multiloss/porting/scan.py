@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,7 @@ def _is_notebook(path: Path) -> bool:
 
 
 def _cells(path: Path) -> list[bytes]:
-    """The source of a file, or of each code cell of a notebook, where lines for IPython are left empty."""
+    """The source of a file, or of each code cell of a notebook, without what is for IPython."""
     if path.exists() and not path.is_file():
         raise ValueError(f"path must name a file, and {path} is something else")
     if path.stat().st_size > _LARGEST:
@@ -109,11 +110,34 @@ def _cells(path: Path) -> list[bytes]:
         cells = ["".join(cell["source"]) for cell in json.loads(source)["cells"] if cell["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{path} is no notebook of version 4") from None
-    return ["\n".join("" if _is_magic(line) else line for line in cell.split("\n")).encode() for cell in cells]
+    return [_python_of(cell, f"{path}, cell {number}").encode() for number, cell in enumerate(cells, 1)]
 
 
-def _is_magic(line: str) -> bool:
-    return line.lstrip().startswith(("%", "!", "?")) or line.rstrip().endswith("?")
+def _python_of(cell: str, place: str) -> str:
+    """The Python of a cell; lines for IPython, which stand only where Python does not parse them, do nothing."""
+    lines = cell.split("\n")
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    if lines[first].startswith("%%"):  # a whole cell in another language, or one that is timed or captured
+        kept = lines[first + 1 :] if lines[first].split()[0] in _OF_PYTHON else [""] * (len(lines) - first - 1)
+        lines = [*[""] * (first + 1), *kept]
+    if not _parses("\n".join(lines)):
+        lines = [_MAGIC.sub(r"\1pass", _ASSIGNED.sub(r"\1None", line)) for line in lines]
+    if not _parses("\n".join(lines)):
+        raise ValueError(f"{place} is no Python that can be read")
+    return "\n".join(lines)
+
+
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
+_MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*)$")
+_ASSIGNED = re.compile(r"^(\s*[\w., ]+=\s*)[%!].*$")
 
 
 def _in_cell(use: Use, cells: list[bytes]) -> Use:
