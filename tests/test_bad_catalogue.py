@@ -39,7 +39,7 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
         if definition.kind != "of_inputs" or wanted.samples:
             yield (
                 f"{one} of twice the samples",
-                ({**inputs, one: more}, {}, ValueError, "must be \(|must have|must hold one label"),
+                ({**inputs, one: more}, {}, ValueError, r"must be \(|must have|must hold one label"),
             )
         if definition.kind == "of_inputs":
             yield f"{one} of another rank", ({**inputs, one: x[None, None, None]}, {}, ValueError, "must have")
