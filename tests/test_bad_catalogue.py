@@ -42,7 +42,10 @@ def bad(name: str) -> Iterator[tuple[str, Bad]]:
                 ({**inputs, one: more}, {}, ValueError, r"must be \(|must have|must hold one label"),
             )
         if definition.kind == "of_inputs":
-            yield f"{one} of another rank", ({**inputs, one: x[None, None, None]}, {}, ValueError, r"must be \(|must have")
+            yield (
+                f"{one} of another rank",
+                ({**inputs, one: x[None, None, None]}, {}, ValueError, r"must be \(|must have"),
+            )
         if definition.kind == "of_inputs" and one not in definition.optional:
             rest = {key: value for key, value in inputs.items() if key != one}
             yield f"{one} left out", (rest, {}, TypeError, f"{one!r} is missing")
