@@ -19,6 +19,7 @@ What tests share is in `tests/helpers/`, and the formulas that they expect in `t
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.metadata
 import importlib.util
