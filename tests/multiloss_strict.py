@@ -5,13 +5,12 @@
 
 import math
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import array_api_strict as strict
 import numpy as np
 
-from multiloss.engine import dispatch, pipeline
+from multiloss.engine import dispatch
 from multiloss.engine.loss import LossBase
 from multiloss.engine.protocol import namespace
 
@@ -88,13 +87,3 @@ class loss(LossBase):
 
     def __call__(self, *inputs: Any, **named: Any) -> Array:
         return self._call(inputs, named)
-
-    def _value(self, arrays: list[Any], labels_checked: bool) -> Array:
-        return pipeline.evaluate(self.be, self.spec, *arrays, labels_checked=labels_checked)
-
-    def _value_and_gradients(self, arrays: list[Any], labels_checked: bool, positions: Sequence[int]) -> Any:
-        names = tuple(self.spec.definition.inputs[i] for i in positions)
-        value, found = pipeline.value_and_gradients(
-            self.be, self.spec, *arrays, wrt=names, labels_checked=labels_checked
-        )
-        return value, [found[name] for name in names]

@@ -104,8 +104,10 @@ def test_hints_name_only_options_that_there_are() -> None:
     assert "did you mean" not in str(caught.value)
 
 
-def test_vmap_of_one_number_names_the_axis() -> None:
-    torch = pytest.importorskip("torch")
+@pytest.mark.only("torch")
+def test_vmap_of_one_number_names_the_axis(backend: str) -> None:
+    import torch
+
     with pytest.raises(ValueError, match=r"axis=\(\) makes each number a value of its own"):
         torch.func.vmap(multiloss.get("mse", backend="torch"))(torch.ones(3), torch.ones(3))
 

@@ -158,7 +158,8 @@ class LossObject(FixedOptions):
 class LossBase(LossObject):
     """The base of the loss objects of adapters: a call is bound, converted and checked, then evaluated.
 
-    A subclass has `backend`, `be` (the adapter), and the methods that turn checked arrays into a value and gradients.
+    A subclass has `backend` and `be` (the adapter), and may have a faster way than the pipeline from checked arrays to
+    a value and gradients.
     """
 
     be: Any
@@ -193,12 +194,16 @@ class LossBase(LossObject):
         return self._derivatives(y_true, y_pred, labels_checked)
 
     def _value(self, arrays: list[Any], labels_checked: bool) -> Any:
-        raise NotImplementedError
+        return pipeline.evaluate(self.be, self.spec, *arrays, labels_checked=labels_checked)
 
     def _value_and_gradients(
         self, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
     ) -> tuple[Any, Sequence[Any]]:
-        raise NotImplementedError
+        names = tuple(self.spec.definition.inputs[i] for i in positions)
+        value, found = pipeline.value_and_gradients(
+            self.be, self.spec, *arrays, wrt=names, labels_checked=labels_checked
+        )
+        return value, [found[name] for name in names]
 
     def _derivatives(self, y_true: Any, y_pred: Any, labels_checked: bool) -> tuple[Any, Any]:
         return pipeline.grad_and_hess(self.be, self.spec, y_true, y_pred, labels_checked)
