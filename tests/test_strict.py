@@ -119,7 +119,7 @@ def test_a_gradient_that_no_one_knows(own_registry: None) -> None:
     """The array API standard differentiates nothing, and a registered function brings no derivative."""
     multiloss.register("cube")(lambda xp, y_true, y_pred: (y_true - y_pred) ** 3)
     x = array_api_strict.asarray([[1.0, 2.0]])
-    with pytest.raises(NotImplementedError, match=r"cube has no closed-form gradient .* y_pred, and the backend 'strict'"):
+    with pytest.raises(NotImplementedError, match="cube has no closed-form .* y_pred, and the backend 'strict'"):
         multiloss.get("cube", backend="strict").value_and_grad(x, x)
 
 

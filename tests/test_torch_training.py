@@ -68,7 +68,7 @@ def test_scaled_to_overflow() -> None:
 
 
 def test_an_average_of_a_loss_without_centers() -> None:
-    """torch cannot copy centers into a copy that has none; what to do is said at the first batch, at the user's line."""
+    """torch cannot copy centers into a copy without any; the first batch says what to do, at the user's line."""
     y, x = BATCHES[0]
     for how in ({}, {"num_classes": C}):
         model = torch.nn.Sequential(multiloss.get("center", backend="torch", **how))

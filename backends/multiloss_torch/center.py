@@ -21,7 +21,6 @@ from multiloss.engine import checks
 from multiloss_torch import arrays as be
 from multiloss_torch import checkpointing, compat, distributed, fast_center, mode
 
-
 _unshaped: weakref.WeakSet[TorchCenter] = weakref.WeakSet()
 """Losses without centers yet. A copy of one has the number of the original."""
 
@@ -241,9 +240,9 @@ class TorchCenter(CenterMethods, compat.Table):
             _unshaped.discard(self)
             if any(other._number == self._number for other in _unshaped):
                 warnings.warn(
-                    "a copy of this center loss was made before its first batch, and has no centers. AveragedModel (EMA, "
-                    "SWA) cannot copy centers into it: make the loss with num_classes= and feature_dim=, or the copy "
-                    "after the first batch",
+                    "a copy of this center loss was made before its first batch, and has no centers. AveragedModel "
+                    "(EMA, SWA) cannot copy centers into it: make the loss with num_classes= and feature_dim=, or the "
+                    "copy after the first batch",
                     stacklevel=11,  # the line that calls the loss
                 )
         compat.Table.__setattr__(self, "centers", centers)

@@ -188,9 +188,10 @@ def _line(e: Evidence) -> Iterator[str]:
 @either
 def _lengths(e: Evidence, x: str, y: str) -> Iterator[str]:
     counts = e.arrays.get("label_lengths")
-    if counts is not None and e.rows(x).shape == e.rows(y).shape == counts.shape:
-        if _fits(e, e.rows(y) / np.maximum(counts, 1), e.rows(x), e.rows(y)):
-            yield f"{x} divides each value by the number of labels of its sample, label_lengths (torch's mean does)"
+    if counts is None or not e.rows(x).shape == e.rows(y).shape == counts.shape:
+        return
+    if _fits(e, e.rows(y) / np.maximum(counts, 1), e.rows(x), e.rows(y)):
+        yield f"{x} divides each value by the number of labels of its sample, label_lengths (torch's mean does)"
 
 
 def _ratios(e: Evidence, data: Mapping[int, Evidence]) -> dict[int, float]:
