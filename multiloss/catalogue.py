@@ -77,3 +77,15 @@ def tasks(name: str) -> tuple[str, ...]:
     """
     found = definition(name)
     return definitions.OF_A_LOSS.get(found.name, definitions.FAMILIES.get(found.family, ()))
+
+
+def troubles(name: str) -> tuple[str, ...]:
+    """What a loss was made to help with, such as outliers or imbalanced classes; most losses: with nothing special.
+
+    Example:
+        >>> from multiloss import catalogue
+        >>> catalogue.troubles("huber")
+        ('outliers',)
+    """
+    found = definition(name).name
+    return tuple(trouble for trouble, losses in definitions.TROUBLES.items() if found in losses)

@@ -63,6 +63,17 @@ OF_A_LOSS = {
 }
 """The tasks of a loss that are not those of its family."""
 
+TROUBLES = {
+    "outliers": ("huber", "smooth_l1", "log_cosh", "charbonnier", "mean_absolute_error", "quantile"),
+    "imbalanced classes": (
+        "binary_focal_crossentropy", "categorical_focal_crossentropy", "sparse_categorical_focal_crossentropy", "dice",
+        "tversky", "focal_tversky", "generalized_dice", "jaccard", "lovasz_softmax",
+    ),
+    "noisy labels": ("generalized_cross_entropy",),
+    "open sets with unknown classes": ("center", "triplet_center", "contrastive_center", "arcface", "cosface"),
+}  # fmt: skip
+"""What goes wrong with plain losses, and those that were made for it."""
+
 for _family in FAMILIES:
     for _item in vars(importlib.import_module(f"{__name__}.{_family}")).values():
         if isinstance(_item, Definition) and _item.value.__module__ == f"{__name__}.{_family}":
