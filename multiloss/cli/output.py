@@ -78,11 +78,9 @@ def shortened(text: str, room: int | None) -> str:
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Rows as lines of aligned columns; those numbered in `right` are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(f"{cell:{'>' if i in right else '<'}{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        .rstrip()
-        for row in rows
-    ]  # fmt: skip
+    sides = [">" if i in right else "<" for i in range(len(widths))]
+    aligned = ([f"{x:{s}{w}}" for x, s, w in zip(row, sides, widths, strict=True)] for row in rows)
+    return ["  ".join(cells).rstrip() for cells in aligned]
 
 
 def wrapped(text: str, indent: str, first: str | None = None) -> list[str]:

@@ -96,15 +96,13 @@ class _Path:
 
 def _along(spec: Any, label: str, path: _Path, points: int) -> Curve:
     loss, x = make(spec, "numpy"), np.linspace(*path.ends, points)
-    if path.alone:
-        value = np.array([loss(**path.inputs(one)) for one in x])
-        return Curve(label, path.axis_label, x, value, np.gradient(value, x))
-    inputs = path.inputs(x)
-    value = np.asarray(loss(**inputs))
+    batches = [path.inputs(one) for one in x] if path.alone else [path.inputs(x)]
+    value = np.concatenate([np.atleast_1d(loss(**inputs)) for inputs in batches])
     try:
-        gradient = loss.value_and_grad(**inputs, wrt=path.moving)[1].reshape(points, -1)
+        gradients = [loss.value_and_grad(**inputs, wrt=path.moving)[1] for inputs in batches]
     except NotImplementedError:  # without the autograd package: differences of the curve look the same
         return Curve(label, path.axis_label, x, value, np.gradient(value, x))
+    gradient = np.concatenate([one.reshape(points // len(batches), -1) for one in gradients])
     return Curve(label, path.axis_label, x, value, (gradient * path.direction(x).reshape(points, -1)).sum(axis=1))
 
 
@@ -153,7 +151,12 @@ _PATHS = {
         lambda x: np.broadcast_to([0.0, 1.0, 0.0], (len(x), 3, 3)),
     ),
     "lovasz_softmax": _Path(
-        "probability of the right class, of one pixel of four", (0.01, 0.99), _lovasz_inputs, "y_pred", alone=True
+        "probability of the right class, of one pixel of four",
+        (0.01, 0.99),
+        _lovasz_inputs,
+        "y_pred",
+        lambda x: np.broadcast_to(np.repeat([1.0, -1.0, 0.0], [1, 1, 6]), (len(x), 8)),
+        alone=True,
     ),
     "contrastive": _Path(
         "distance of x1 and x2, where y_true = 0 (not similar)",

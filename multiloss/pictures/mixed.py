@@ -16,11 +16,11 @@ def picture(asked: Sequence[tuple[str, Mapping[str, Any]]], file_format: str = "
     depends on one number, and a panel of points if not.
     """
     found = [(catalogue.definition(name), options) for name, options in asked]
-    flat = [bool(curves.no_curve(one)) or (arrows.has_arrows(one) and one.table is None) for one, _ in found]
-    if not (any(flat) and all(arrows.has_arrows(one) for one, _ in found)):
-        flat = [bool(curves.no_curve(one)) for one, _ in found]
-    lines = [curves.curve(one.name, options) for (one, options), points in zip(found, flat, strict=True) if not points]
-    scenes = [arrows.scene(one.name, options) for (one, options), points in zip(found, flat, strict=True) if points]
+    curved = [not curves.no_curve(one) for one, _ in found]
+    if all(arrows.has_arrows(one) for one, _ in found) and {one.name for one, _ in found} != {"center"}:
+        curved = [False] * len(found)
+    lines = [curves.curve(one.name, options) for (one, options), line in zip(found, curved, strict=True) if line]
+    scenes = [arrows.scene(one.name, options) for (one, options), line in zip(found, curved, strict=True) if not line]
     if not lines:
         return arrows.picture(scenes, file_format)
     if not scenes:

@@ -19,6 +19,8 @@ _OF_EVERY_LOSS = {
     "validate": "whether values out of range are refused: None at the first call, True at each, False never",
 }
 
+_FORMULA = re.compile(r"^ *\.\. math:: (.+(?:\n    +\S.*)*)$", re.MULTILINE)
+
 
 def facts(name: str) -> dict[str, Any]:
     """What a page says of a loss, as data: names, tasks, formulas in TeX, inputs, options with defaults and meanings.
@@ -34,15 +36,13 @@ def facts(name: str) -> dict[str, Any]:
         "tasks": list(catalogue.tasks(one.name)),
         "helps_with": list(catalogue.troubles(one.name)),
         "summary": summary(one),
-        "formulas": [" ".join(tex.split()) for tex in re.findall(r"^ *\.\. math:: (.+(?:\n    +\S.*)*)$", one.doc, re.M)],
-        "inputs": [
-            {"name": key, "shape": f"({shape.text})", "integer": one.is_integer(key), "optional": key in one.optional,
-             "means": arguments(one).get(key, "")}
-            for key, shape in one.shapes.items()
+        "formulas": [
+            " ".join(tex.split()) for tex in re.findall(r"^ *\.\. math:: (.+(?:\n    +\S.*)*)$", one.doc, re.M)
         ],
+        "inputs": inputs(one),
         "options": [{"name": key, "default": default, "means": means} for key, default, means in options(one)],
         "documentation": one.doc,
-    }  # fmt: skip
+    }
 
 
 def summary(definition: Definition) -> str:
@@ -61,6 +61,24 @@ def arguments(definition: Definition) -> dict[str, str]:
         elif name:
             found[name] += f" {line.strip()}"
     return found
+
+
+def inputs(definition: Definition) -> list[dict[str, Any]]:
+    """What a call of the loss takes, in order."""
+    told = arguments(definition)
+    if definition.table is not None:  # which replaces labels by their centers before the formula sees them
+        names = [name for name in told if name not in definition.options]
+        return [{"name": name, "means": told[name]} for name in names]
+    return [
+        {
+            "name": name,
+            "shape": ", ".join(shape.text.split()),
+            "integer": definition.is_integer(name),
+            "optional": name in definition.optional,
+            "means": told.get(name, ""),
+        }
+        for name, shape in definition.shapes.items()
+    ]
 
 
 def options(definition: Definition) -> list[tuple[str, Any, str]]:
@@ -82,7 +100,7 @@ def page(name: str, width: int = 100) -> str:
         name: of the loss, or an alias.
         width: in columns.
     """
-    one, told = catalogue.definition(name), arguments(catalogue.definition(name))
+    one = catalogue.definition(name)
     head, _, rest = one.doc.partition("\nArgs:\n")
     rest = rest.partition("\n\n")[2]
     lines = [f"{one.name} ({one.family})"]
@@ -90,10 +108,8 @@ def page(name: str, width: int = 100) -> str:
     lines += [f"for {', '.join(catalogue.tasks(one.name))}"] if catalogue.tasks(one.name) else []
     lines += [f"helps with {', '.join(catalogue.troubles(one.name))}"] if catalogue.troubles(one.name) else []
     lines += ["", *_paragraphs(formula_text(head.strip()), width), "", "Inputs:"]
-    for key, shape in one.shapes.items():
-        integers, left_out = (" of integers" * shape.integer, ", may be left out" * (key in one.optional))
-        what = f"({shape.text}){integers}{left_out}" if one.kind == "of_inputs" else ""
-        lines += _entry(key, ". ".join(filter(None, (what, told.get(key, "")))), width)
+    for given in inputs(one):
+        lines += _entry(given["name"], given["means"] or f"({given['shape']})", width)
     lines += ["", "Options:"]
     every = [(f"{key} = {default!r}", means) for key, default, means in options(one)]
     column = min(max(len(row) for row, _ in every), 26) + 2
@@ -123,7 +139,7 @@ def _paragraphs(text: str, width: int) -> list[str]:
     """The lines of a text; paragraphs with longer ones are filled anew, but not those of an example."""
     text, example, code = text.partition("Example:\n")
     lines: list[str] = []
-    for indent, run in itertools.groupby(text.splitlines(), key=lambda line: line[: len(line) - len(line.lstrip())]):
+    for (_, indent), run in itertools.groupby(text.splitlines(), key=_kind):
         part = list(run)
         if max(map(len, part)) <= width:
             lines += part
@@ -132,3 +148,8 @@ def _paragraphs(text: str, width: int) -> list[str]:
         else:
             lines += _filled(" ".join(line.strip() for line in part), width, indent, indent)
     return lines + (example + code).splitlines()
+
+
+def _kind(line: str) -> tuple[bool, str]:
+    """Whether a line is empty, and its indentation."""
+    return not line.strip(), line[: len(line) - len(line.lstrip())]
