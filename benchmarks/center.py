@@ -27,7 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from speed import FRAMEWORKS, ROOT, interleaved
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from multiloss.bench import BACKENDS as FRAMEWORKS
+from multiloss.bench.timing import interleaved
 
 BATCH, DIM, ALPHA = 256, 128, 0.5
 DENSE = ("matrix of distances", "counts in a table")

@@ -28,7 +28,7 @@ if name == "torch":
     told["devices"] += [module.cuda.get_device_name(i) for i in range(module.cuda.device_count())]
     told["devices"] += ["mps"] * module.backends.mps.is_available()
 elif name == "jax":
-    told["devices"] = [f"{x.platform}" + ("" if x.platform == "cpu" else f" ({x.device_kind})") for x in module.devices()]
+    told["devices"] = [x.platform if x.platform == "cpu" else x.device_kind for x in module.devices()]
     told["notes"].append(f"x64 is {'on' if module.config.jax_enable_x64 else 'off: arrays are float32'}")
 elif name == "tensorflow":
     told["devices"] = [x.device_type.lower() for x in module.config.list_physical_devices()]
@@ -86,8 +86,8 @@ def _framework(one: Package) -> dict[str, Any]:
     known: dict[str, Any] = {"version": _version(one), **_tested(one), "devices": [], "notes": [], "broken": None}
     if importlib.util.find_spec(one.name) is None:
         return known | {"version": None}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    paths = [str(path) for path in sys.path if path]
+    from multiloss.bench import environment
+
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _PROBE, one.name],
@@ -95,7 +95,7 @@ def _framework(one: Package) -> dict[str, Any]:
             text=True,
             errors="replace",
             timeout=_SECONDS,
-            env=os.environ | quiet | {"PYTHONPATH": os.pathsep.join(paths)},
+            env=environment(),
         )
     except subprocess.TimeoutExpired:
         return known | {"broken": f"no answer within {_SECONDS} seconds"}

@@ -37,7 +37,7 @@ def facts(name: str) -> dict[str, Any]:
         "helps_with": list(catalogue.troubles(one.name)),
         "summary": summary(one),
         "formulas": [
-            " ".join(tex.split()) for tex in re.findall(r"^ *\.\. math:: (.+(?:\n    +\S.*)*)$", one.doc, re.M)
+            " ".join(tex.split()) for tex in re.findall(r"^ *\.\. math:: (.+(?:\n    +\S.*)*)$", one.doc, re.MULTILINE)
         ],
         "inputs": inputs(one),
         "options": [{"name": key, "default": default, "means": means} for key, default, means in options(one)],
