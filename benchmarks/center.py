@@ -28,10 +28,11 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from multiloss.bench import BACKENDS as FRAMEWORKS
 from multiloss.bench.timing import interleaved
+
+ROOT = Path(__file__).resolve().parent.parent
 
 BATCH, DIM, ALPHA = 256, 128, 0.5
 DENSE = ("matrix of distances", "counts in a table")
