@@ -78,17 +78,38 @@ def test_options_find_their_row() -> None:
 @pytest.mark.only("torch")
 def test_the_command(backend: str, capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     out = tmp_path / "speed.png"
-    words = ["bench", "mse", "rmse", "--backend", "torch", "--size", "4x3", "--seconds", "1e-9", "--threads", "1"]
-    assert main([*words, "--out", str(out)]) == 0
-    printed = capsys.readouterr().out
-    assert "torch" in printed.splitlines()[0] and printed.splitlines()[0].endswith(": eager")
-    lines = {line.split()[0]: line.split() for line in printed.splitlines() if "4x3" in line}
-    assert lines["mse"][1] == "4x3" and lines["mse"][-1] == "mse_loss"
-    assert lines["rmse"][-1] == "ops" and lines["rmse"][-2].startswith("(")  # no peer, but operations
+    words = ["bench", "smooth_l1", "rmse", "--backend", "torch", "--size", "4x3", "--seconds", "1e-9", "--threads", "1"]
+    assert main([*words, "--out", str(out), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["versions"]["torch"][0].startswith("torch ")
+    library, plain = printed["results"]
+    assert (library["loss"], library["size"], library["own_name"]) == ("smooth_l1", "4x3", "smooth_l1_loss")
+    assert library["ratio"] > 0 and library["ours_least_us"] <= library["ours_us"]
+    assert (plain["own_name"], plain["ratio"]) == ("ops", None) and plain["ratio_to_operations"] > 0
     assert out.read_bytes().startswith(b"\x89PNG")
-    assert main([*words[:2], *words[3:], "--json"]) == 0
-    (result,) = json.loads(capsys.readouterr().out)["results"]
-    assert result["loss"] == "mse" and result["ratio"] > 0 and result["ours_least_us"] <= result["ours_us"]
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    line = {"framework": "jax", "mode": "jit", "loss": "huber", "size": "4x3", "own_name": "huber_loss"}
+    times = {"ours_us": 15.0, "own_us": 10.0, "keras_us": 20.0, "ratio": 1.5, "ratio_to_operations": None}
+    plain = {
+        "loss": "rmse",
+        "own_name": "ops",
+        "ours_us": 5.0,
+        "own_us": 10.0,
+        "ratio": None,
+        "ratio_to_operations": 0.5,
+    }
+    told = [{"versions": ["jax 1", "keras 3"]}, line | times, line | plain]
+    monkeypatch.setattr("multiloss.bench.results", lambda job: iter(told))
+    monkeypatch.setattr("multiloss.list_backends", lambda: dict.fromkeys(BACKENDS, True))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["bench", "huber", "rmse", "--backend", "jax", "--size", "4x3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "jax 1, keras 3: jit"
+    assert lines[2].split() == ["huber", "4x3", "15.0", "10.0", "20.0", "!", "1.50", "huber_loss"]
+    assert lines[3].split() == ["rmse", "4x3", "5.0", "10.0", "-", "(0.50)", "ops"]
+    assert "0 of 1 ratios are within 1.2" in " ".join(lines) and max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

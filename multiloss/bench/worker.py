@@ -69,8 +69,9 @@ def run(job: dict[str, Any]) -> None:
     framework = importlib.import_module(f"multiloss.bench.own_{backend}")
     framework.threads(job["threads"])
     framework.place(job["device"])
-    peers = ["optax", "keras"] if backend == "jax" else ["keras"]
-    peers = [name for name in peers if importlib.util.find_spec(name) is not None]
+    rows = [pairs.row_of(*loss)[1] for loss, _ in job["losses"]]
+    peers = [name for name in ("optax", "keras") if any(name in row.others for row in rows)]
+    peers = [name for name in peers if importlib.util.find_spec(name) and (name != "optax" or backend == "jax")]
     _tell({"versions": [framework.VERSION, *(f"{x} {importlib.import_module(x).__version__}" for x in peers)]})
     for mode in job["modes"] or framework.MODES[:1]:
         if mode not in framework.MODES:
