@@ -100,7 +100,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
         "ratio": None,
         "ratio_to_operations": 0.5,
     }
-    told = [{"versions": ["jax 1", "keras 3"]}, line | times, line | plain]
+    told = [{"versions": ["jax 1", "keras 3"]}, line | times, {**line, "own_us": 10.0, **plain}]
     monkeypatch.setattr("multiloss.bench.results", lambda job: iter(told))
     monkeypatch.setattr("multiloss.list_backends", lambda: dict.fromkeys(BACKENDS, True))
     monkeypatch.setenv("COLUMNS", "80")

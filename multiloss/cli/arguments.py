@@ -88,7 +88,22 @@ def losses_with_options(prefix: str = "", **_: Any) -> list[str]:
     except ValueError:
         return []
     begun, comma, last = rest.rpartition(",")
-    return [f"{name}:{begun}{comma}{option}=" for option in options if option.startswith(last)]
+    given = {part.partition("=")[0] for part in begun.split(",")}
+    return [f"{name}:{begun}{comma}{option}=" for option in options if option.startswith(last) and option not in given]
+
+
+def families(prefix: str = "", **_: Any) -> list[str]:
+    """The families of losses, for completion."""
+    from multiloss.definitions import FAMILIES
+
+    return [name for name in FAMILIES if name.startswith(prefix)]
+
+
+def tasks(prefix: str = "", **_: Any) -> list[str]:
+    """What losses are for, as one word each, for completion."""
+    from multiloss.definitions import TASKS
+
+    return [word for word in (task.replace(" ", "-") for task in TASKS) if word.startswith(prefix)]
 
 
 def backends(prefix: str = "", **_: Any) -> list[str]:

@@ -99,7 +99,8 @@ class _Table:
         times = (f"{one[key]:.1f}" if key in one else "-" for key in ("ours_us", "own_us", "keras_us"))
         self._line(one["loss"], one["size"], *times, _ratio(one), one["own_name"])
 
-    def _line(self, loss: str, size: str, ours: str, own: str, keras: str, ratio: str, name: str) -> None:
+    def _line(self, *cells: str) -> None:
+        loss, size, ours, own, keras, ratio, name = cells
         line = f"{loss:<{self.column}}  {size:>9}  {ours:>9}  {own:>9}  {keras:>9}  {ratio:>7}  {name}"
         print(line.rstrip(), flush=True)
 

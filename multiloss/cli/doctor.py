@@ -50,7 +50,7 @@ def doctor(args: argparse.Namespace) -> int:
 
     with ThreadPoolExecutor() as pool:
         frameworks = dict(zip([one.name for one in FRAMEWORKS], pool.map(_framework, FRAMEWORKS), strict=True))
-    others = {one.name: {"version": _version(one), "enables": one.enables} | _tested(one) for one in OTHERS}
+    others = {one.name: {"version": _version(one), "enables": one.enables, **_tested(one)} for one in OTHERS}
     ours = {one.name for one in FRAMEWORKS}
     found = {
         "multiloss": {"version": __version__, "folder": str(Path(__file__).parent.parent)},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from multiloss.cli import output
-from multiloss.cli.arguments import argument, losses, losses_with_options, name_and_options
+from multiloss.cli.arguments import argument, families, losses, losses_with_options, name_and_options, tasks
 
 
 def list_them(args: argparse.Namespace) -> int:
@@ -120,8 +120,15 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
         "list all losses by family, or those that a filter leaves",
         "The exit status is 1 if no loss is left. Lines are cut to the width of the terminal, but not in a pipe.",
         argument("words", nargs="*", metavar="WORD", help="only losses whose names or documentation have each word"),
-        argument("--family", metavar="FAMILY", help="only losses of this family, such as regression"),
-        argument("--task", metavar="TASK", help="only losses for this task, such as segmentation or metric-learning"),
+        argument(
+            "--family", metavar="FAMILY", completer=families, help="only losses of this family, such as regression"
+        ),
+        argument(
+            "--task",
+            metavar="TASK",
+            completer=tasks,
+            help="only losses for this task, such as segmentation or metric-learning",
+        ),
         _JSON,
     ),
     "show": (
