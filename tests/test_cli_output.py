@@ -106,7 +106,7 @@ def test_show_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(printed(capsys, "show", "focal_tversky", "--json"))
     assert told["tasks"] == ["segmentation"] and told["helps_with"] == ["imbalanced classes"]
     assert {one["name"]: one["default"] for one in told["options"]}["reduction"] == "mean"
-    assert all(one["means"] for one in [*told["options"], *told["inputs"]]) and len(told["formulas"]) == 1
+    assert all(one["means"] for one in [*told["options"], *told["inputs"]]) and len(told["formulas"]) == 2
     center = json.loads(printed(capsys, "show", "center", "--json"))
     assert [one["name"] for one in center["inputs"]] == ["labels", "features"] and len(center["options"]) == 14
     assert all(len(one["means"]) > 20 for one in center["options"])
@@ -199,4 +199,4 @@ def test_what_is_completed() -> None:
     ]
     assert arguments.losses_with_options("hubber:") == []
     assert arguments.tasks("metric") == ["metric-learning"] and arguments.families("reg") == ["regression"]
-    assert arguments.backends("num") == ["numpy"] and arguments.sources("optax.l2") == ["optax.losses.l2_loss"]
+    assert arguments.backends("num") == ["numpy"] and arguments.sources("optax.l2") == ["optax.l2_loss"]

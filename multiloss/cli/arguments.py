@@ -117,4 +117,6 @@ def sources(prefix: str = "", **_: Any) -> list[str]:
     """The losses of other libraries, for completion."""
     from multiloss import porting
 
-    return [name for name in porting.sources() if name.startswith(prefix)]
+    long = prefix.startswith("optax.losses")
+    names = (name if long else name.replace("optax.losses.", "optax.") for name in porting.sources())
+    return [name for name in names if name.startswith(prefix)]

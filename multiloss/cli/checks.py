@@ -111,7 +111,9 @@ def compare(args: argparse.Namespace) -> int:
     if args.json:
         output.say_json(dataclasses.asdict(report))
     else:
-        print(report)
+        for line in report.text(output.width()).splitlines():
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            print(*(output.wrapped(line, indent, "") or [line]), sep="\n")
     return 0 if report.same else 1
 
 

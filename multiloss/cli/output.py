@@ -84,10 +84,13 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]
 
 
 def wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
-    """A text in the width of the terminal, at most 120 columns."""
+    """A text in the width of the terminal, at most 120 columns; on one line where the output is no terminal."""
+    columns = width()
+    if columns is None:
+        return [(indent if first is None else first) + text]
     return textwrap.wrap(
         text,
-        min(width() or 120, 120),
+        min(columns, 120),
         initial_indent=indent if first is None else first,
         subsequent_indent=indent,
         break_long_words=False,

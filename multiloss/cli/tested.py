@@ -30,16 +30,16 @@ FRAMEWORKS = (
     Package("keras", "3.15.1", "3.10.0", "the backend keras", "keras"),
 )
 OTHERS = (
-    Package("flax", "0.12.8", "0.11.0", "multiloss.flax: modules of losses with a state", "flax"),
-    Package("optax", "0.2.8", "0.2.4", "compare with Optax's own losses; demo on JAX", "demo"),
-    Package("autograd", "1.9.1", "1.8", "NumPy gradients of losses without a closed form", "autograd"),
-    Package("hypothesis", "6.170.15", "6.120", "multiloss verify, multiloss.testing", "testing"),
-    Package("matplotlib", "3.11.2", "3.9", "multiloss plot, demo, and the picture of bench", "demo"),
-    Package("sklearn", "1.9.1", "1.5", "multiloss demo --data digits", "demo", ("scikit-learn",)),
-    Package("rich", "15.0.0", "13", "multiloss demo: its progress", "demo"),
-    Package("lightgbm", "4.7.0", "4.6", "gradient boosting on multiloss.objective"),
-    Package("xgboost", "3.2.0", "3.0", "gradient boosting on multiloss.objective", "", ("xgboost", "xgboost-cpu")),
-    Package("argcomplete", "3.7.2", "3.5", "completion of words in the shell", "completion"),
+    Package("flax", "0.12.8", "0.11.0", "multiloss.flax", "flax"),
+    Package("optax", "0.2.8", "0.2.4", "demo, bench and compare on JAX", "demo"),
+    Package("autograd", "1.9.1", "1.8", "more gradients on NumPy", "autograd"),
+    Package("hypothesis", "6.170.15", "6.120", "verify, multiloss.testing", "testing"),
+    Package("matplotlib", "3.11.2", "3.9", "plot, demo, bench --out", "demo"),
+    Package("sklearn", "1.9.1", "1.5", "demo --data digits", "demo", ("scikit-learn",)),
+    Package("rich", "15.0.0", "13", "progress of demo", "demo"),
+    Package("lightgbm", "4.7.0", "4.6", "boosting on multiloss.objective"),
+    Package("xgboost", "3.2.0", "3.0", "boosting on multiloss.objective", "", ("xgboost", "xgboost-cpu")),
+    Package("argcomplete", "3.7.2", "3.5", "completion in the shell", "completion"),
 )
 
 

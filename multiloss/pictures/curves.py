@@ -95,7 +95,8 @@ class _Path:
 
 
 def _along(spec: Any, label: str, path: _Path, points: int) -> Curve:
-    loss, x = make(spec, "numpy"), np.linspace(*path.ends, points)
+    loss, points = make(spec, "numpy"), min(points, 241) if path.alone else points
+    x = np.linspace(*path.ends, points)
     batches = [path.inputs(one) for one in x] if path.alone else [path.inputs(x)]
     value = np.concatenate([np.atleast_1d(loss(**inputs)) for inputs in batches])
     try:

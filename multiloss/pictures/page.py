@@ -117,7 +117,7 @@ def page(name: str, width: int = 100) -> str:
         lines += _entry(row, means, width, column)
     lines += ["", *_paragraphs(formula_text(rest.strip()), width)]
     if not curves.no_curve(one):
-        lines += ["", *curves.text(curves.curve(one.name), width=min(max((width - 24) // 2, 20), 44))]
+        lines += ["", *curves.text(curves.curve(one.name), width=min(max((width - 24) // 2, 12), 44))]
     return "\n".join(lines)
 
 
