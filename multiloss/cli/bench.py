@@ -67,7 +67,8 @@ def bench(args: argparse.Namespace) -> int:
     if args.out is not None:
         curves.write(args.out, picture.picture(found, file_format))
     if args.json:
-        output.say_json({"versions": versions, "job": {**job, "losses": None}, "results": found})
+        told = {name: value for name, value in job.items() if name != "losses"}
+        output.say_json({"versions": versions, **told, "results": found})
         return 0
     table.end(found)
     if args.out is not None:
@@ -140,7 +141,13 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
             help="default: fifteen common ones",
         ),
         argument("--all", action="store_true", help="every loss of the table of pairs, if none is named"),
-        argument("--backend", nargs="+", choices=_BACKENDS, help="default: those that are installed"),
+        argument(
+            "--backend",
+            nargs="+",
+            choices=_BACKENDS,
+            metavar="BACKEND",
+            help="torch, jax, tensorflow; default: those that are installed",
+        ),
         argument(
             "--size",
             nargs="+",
@@ -148,7 +155,13 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
             metavar="ROWSxCOLUMNS",
             help="the batch; default: 32x10 256x1000 4096x1000 for most losses",
         ),
-        argument("--mode", nargs="+", choices=_MODES, help="default: eager (torch), jit (jax), function (tensorflow)"),
+        argument(
+            "--mode",
+            nargs="+",
+            choices=_MODES,
+            metavar="MODE",
+            help=f"of {', '.join(_MODES)}; default: eager (torch), jit (jax), function (tensorflow)",
+        ),
         argument(
             "--seconds",
             type=positive,
