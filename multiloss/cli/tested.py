@@ -23,7 +23,7 @@ class Package(NamedTuple):
 
 
 FRAMEWORKS = (
-    Package("numpy", "2.4.6", "2.0.0", "the backend numpy"),
+    Package("numpy", "2.4.6", "2.1.0", "the backend numpy"),
     Package("torch", "2.13.0", "2.7.1", "the backend torch", "torch"),
     Package("tensorflow", "2.21.0", "2.19.0", "the backend tensorflow", "tensorflow", ("tensorflow", "tensorflow-cpu")),
     Package("jax", "0.10.2", "0.6.0", "the backend jax", "jax"),
