@@ -23,10 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from exact import CLASS_LOSSES, Right, points, right, ulps
-from rows import ROWS, Array, Row
+from exact import CLASS_LOSSES, ROOT, Right, points, right, ulps
 
-ROOT = Path(__file__).resolve().parent.parent
+from multiloss.bench import pairs
+from multiloss.bench.arrays import Array
+from multiloss.bench.pairs import Row
+
+ROWS = {row.key: row for row in pairs.CORE}
 BACKENDS = ("numpy", "torch", "jax", "tensorflow", "keras")
 LIMIT = 8
 Result = dict[str, Any]
@@ -78,11 +81,12 @@ def of_function(framework: str, f: Callable[[Any, Any], Any], t: Array, p: Array
 
 def keras_answer(row: Row, framework: str, dtype: str, t: Array, p: Array) -> Answer | None:
     """What Keras gives."""
-    if row.keras is None:
+    if "keras" not in row.others:
         return None
     import keras
 
-    loss = getattr(keras.losses, row.keras)(reduction="none", dtype=dtype, **row.keras_options)
+    name, options = row.others["keras"]
+    loss = getattr(keras.losses, name)(reduction="none", dtype=dtype, **options)
     return of_function(framework, loss, t, p)
 
 
@@ -106,11 +110,11 @@ def measure(backend: str, row: Row, dtype: str, number: int, peers: bool) -> lis
     t, p = np.stack([t for t, _ in samples]), np.stack([p for _, p in samples])
     rights = [right(row, a, b) for a, b in samples]
     framework = os.environ["KERAS_BACKEND"] if backend == "keras" else backend
-    own = None if framework == "numpy" else importlib.import_module(f"own_{framework}")
+    own = None if framework == "numpy" else importlib.import_module(f"multiloss.bench.own_{framework}")
     native = own.array if own else np.asarray
     found: dict[str, list[Answer]] = {"ours": ours(row, backend, native, t, p)}
     if peers and backend in ("torch", "jax"):
-        found["own"] = [of_function(backend, own.OWN[row.key][1], t, p)]
+        found["own"] = [of_function(backend, pairs.own_loss(row, own)[1], t, p)]
     if peers and backend not in ("numpy", "keras"):
         answer = keras_answer(row, framework, dtype, t, p)
         found |= {} if answer is None else {"keras": [answer]}

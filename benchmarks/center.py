@@ -27,7 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from speed import FRAMEWORKS, ROOT, interleaved
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from multiloss.bench import BACKENDS as FRAMEWORKS
+from multiloss.bench.timing import interleaved
+
+ROOT = Path(__file__).resolve().parent.parent
 
 BATCH, DIM, ALPHA = 256, 128, 0.5
 DENSE = ("matrix of distances", "counts in a table")

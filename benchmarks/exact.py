@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rows import Array, Row
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "backends"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from multiloss.bench import arrays
+from multiloss.bench.arrays import Array
+from multiloss.bench.pairs import Row
 from reference import CONTEXT, exact
 
+ROOT = Path(__file__).resolve().parent.parent
 mp = CONTEXT
 
 EPSILON = 1e-7
@@ -43,7 +48,7 @@ def _elements(row: Row, number: int) -> Iterator[tuple[Any, Any]]:
     elif row.key == "bce":
         tails = np.concatenate([np.logspace(-6.9, -0.5, number), 1 - np.logspace(-6.5, -0.5, number)])
         yield from ((t, p) for p in tails for t in (0.0, 1.0, 0.25, 0.999))
-    elif row.data == "positive":
+    elif row.inputs is arrays.positive:
         for e in sizes:
             yield from ((t, t + e) for t in (0.0, 1e-5, 0.75, 30.0, 2000.0))
             yield from ((t + e, t) for t in (0.0, 1e-5, 0.75, 30.0, 2000.0))

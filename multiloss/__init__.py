@@ -18,6 +18,7 @@ from multiloss.comparing import compare
 from multiloss.engine.dispatch import list_backends
 from multiloss.engine.registry import register
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
+from multiloss.pictures import show
 from multiloss.porting import port
 from multiloss.version import __version__
 
@@ -34,6 +35,7 @@ __all__ = [
     "objective",
     "port",
     "register",
+    "show",
     "smooth_labels",
     "softmax",
     "triplet_margin",

@@ -1,14 +1,13 @@
 """Pictures of what losses of features pull and push."""
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import multiloss
-from multiloss import cli
 from multiloss.engine import registry
-from multiloss.pictures import arrows
+from multiloss.pictures import arrows, curves, mixed
 
 NAMES = [n for n in multiloss.list_losses() if n not in registry.CENTER and arrows.has_arrows(registry.find(n))]
 
@@ -32,9 +31,38 @@ def test_pairs_of_one_class_move_together_and_others_apart() -> None:
     assert (towards[:3] > 0).all() and (towards[3:] < 0).all()
 
 
-def test_plot_draws_arrows_or_a_curve_and_not_both(tmp_path: Path) -> None:
-    out = tmp_path / "a.png"
-    assert cli.main(["plot", "triplet:margin=0.5", "arcface", "--out", str(out)]) == 0
-    assert out.read_bytes()[:4] == b"\x89PNG"
-    assert cli.main(["plot", "triplet", "huber", "--out", str(tmp_path / "b.png")]) == 2
-    assert not (tmp_path / "b.png").exists()
+HUBER, TRIPLET = ("huber", {}), ("triplet", {"margin": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("asked", "lines", "points"),
+    [
+        ([TRIPLET, ("arcface", {})], [], ["triplet", "arcface"]),  # points all, although arcface has a curve, too
+        ([HUBER, ("arcface", {}), ("hinge", {})], ["huber", "arcface", "hinge"], []),
+        ([HUBER, TRIPLET, ("ring", {})], ["huber"], ["triplet", "ring"]),
+        ([("center", {"per_feature": True})], ["center"], []),
+        ([("center", {}), ("island", {})], [], ["center", "island"]),
+        ([("ctc", {}), ("lovasz_softmax", {})], ["ctc", "lovasz_softmax"], []),
+    ],
+)
+def test_any_losses_share_a_picture(
+    asked: Any, lines: list[str], points: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: tuple[list[str], list[str]] = ([], [])
+    monkeypatch.setattr(curves, "draw", lambda _, group: drawn[0].extend(one.label.split(",")[0] for one in group))
+    monkeypatch.setattr(arrows, "draw", lambda _, scenes: drawn[1].extend(one.label.split(",")[0] for one in scenes))
+    assert mixed.picture(asked).startswith(b"\x89PNG")
+    assert drawn == (lines, points)
+
+
+def test_every_loss_has_a_picture() -> None:
+    for name in multiloss.list_losses():
+        definition = curves.find(name)
+        assert not curves.no_curve(definition) or arrows.has_arrows(definition), name
+
+
+def test_features_are_pulled_to_their_centers() -> None:
+    """The gradient of center loss is x - c, over the nine samples."""
+    one = arrows.scene("center")
+    wanted = (one.arrays["centers"][one.classes] - one.arrays["features"]) / 9
+    np.testing.assert_allclose(one.steps["features"], wanted, atol=1e-8)

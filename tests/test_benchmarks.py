@@ -1,7 +1,5 @@
 """The benchmark scripts still run. Nothing here looks at a time."""
 
-import importlib
-import itertools
 import json
 import os
 import subprocess
@@ -24,23 +22,6 @@ def test_accuracy_of_one_loss(tmp_path: Path) -> None:
     results = json.loads(out.read_text())
     assert {r["dtype"] for r in results} == {"float32", "float64"}
     assert all(0 < r["value"] <= 8 for r in results)
-
-
-def test_speed_lists_its_losses() -> None:
-    command = [sys.executable, str(BENCHMARKS / "speed.py"), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
-    assert "scce_logits" in done.stdout
-
-
-def test_contenders_take_turns_in_being_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each comes behind each other one as often, and behind itself, uncounted, before it is timed."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    speed = importlib.import_module("speed")
-    called: list[str] = []
-    calls = {name: lambda name=name: called.append(name) for name in "abc"}
-    times = speed.interleaved(calls, lambda _: None, 1e-9, itertools.count(step=1.0).__next__)
-    assert {name: len(samples) for name, samples in times.items()} == dict.fromkeys(calls, 9)
-    assert "".join(called[-9 * 3 * 2 :: 2]) == "".join(called[-9 * 3 * 2 + 1 :: 2]) == "abcbcacab" * 3
 
 
 @pytest.mark.only("torch")

@@ -8,7 +8,7 @@ import pytest
 import multiloss
 from multiloss.cli import main
 from multiloss.engine import registry
-from multiloss.pictures import curves
+from multiloss.pictures import curves, page
 from multiloss.pictures.formulas import formula_text
 
 LOSSES = multiloss.list_losses()
@@ -26,7 +26,9 @@ def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("command", ["demo", "list", "show", "plot", "verify", "compare"])
+@pytest.mark.parametrize(
+    "command", ["demo", "list", "show", "plot", "verify", "compare", "port", "scan", "bench", "doctor"]
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
@@ -34,7 +36,7 @@ def test_every_command_has_help(command, capsys):
     assert f"multiloss {command}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [[], ["nonsense"], ["show"], ["plot", "huber"], ["verify", "--examples", "0"]])
+@pytest.mark.parametrize("words", [["nonsense"], ["show"], ["plot", "huber"], ["verify", "--examples", "0"]])
 def test_usage_errors(words, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(words)
@@ -42,7 +44,8 @@ def test_usage_errors(words, capsys):
     assert "multiloss" in capsys.readouterr().err
 
 
-def test_list_has_every_loss_once_with_its_aliases(capsys):
+def test_list_has_every_loss_once_with_its_aliases(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sorted(line.split()[0] for line in lines if line.startswith("  ")) == LOSSES
@@ -58,7 +61,9 @@ def test_show(name, capsys):
     shown = capsys.readouterr().out
     assert shown.startswith(f"{name} (")
     assert ".. math::" not in shown
-    formulas = shown.partition("Args:")[0]
+    formulas = shown.partition("Inputs:")[0]
+    for option, default, means in page.options(curves.find(name)):
+        assert means and f"    {option} = {default!r}" in shown
     assert "\\" not in formulas
     assert "{" not in formulas
     assert "reduction = 'mean'" in shown
@@ -154,7 +159,8 @@ def test_an_interrupted_plot_leaves_the_old_file(failure, tmp_path, capsys, monk
         (["verify", "huber", "--backend", "theano"], "theano"),
         (["verify", "center"], "state"),
         (["verify", "island"], "island loss holds centers"),
-        (["plot", "island", "--out", "x.png"], "no curve over one number"),
+        (["list", "--family", "regresion"], "did you mean regression"),
+        (["list", "--task", "detection"], "They are classification"),
     ],
 )
 def test_mistakes_are_told_in_one_line(words, told, tmp_path, capsys, monkeypatch):

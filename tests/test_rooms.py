@@ -18,7 +18,7 @@ FLOORS = (
     {"comparing", "pictures", "testing"},
     {"multiloss"},
     {"flax", "keras", "torch"},
-    {"demo"},
+    {"bench", "demo"},
     {"cli"},
     {"__main__"},
 )

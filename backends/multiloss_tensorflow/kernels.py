@@ -1,4 +1,4 @@
-"""Losses for which TensorFlow has its own kernel, or XLA is faster; both are measured by benchmarks/speed.py."""
+"""Losses for which TensorFlow has its own kernel, or XLA is faster; both are measured by `multiloss bench`."""
 
 from __future__ import annotations
 

@@ -34,26 +34,44 @@ class CenterOptions:
     loss: Annotated[str, options.one_of(*registry.TABLES)] = "center"
     own: tuple[tuple[str, Any], ...] = ()
     """The options that the definition of this loss declares."""
-    alpha: Annotated[UnitInterval, _Option("the step of the centers, in [0, 1]")] = 0.5
+    alpha: Annotated[UnitInterval, _Option("the step size of the centers, from 0 (they stay where they are) to 1")] = (
+        0.5
+    )
     num_classes: Annotated[
-        Count | None, _Option("how many centers there are; None: as many as labels come", of=_has_classes)
+        Count | None, _Option("how many centers there are; None: as many as the labels that come need", of=_has_classes)
     ] = None
     feature_dim: Annotated[
-        Count | None, _Option("the length of a center; None: that of the first features", of=_has_classes)
+        Count | None, _Option("the length of a center; None: that of the first features that come", of=_has_classes)
     ] = None
     centers_init: Annotated[
         Literal["zeros", "normal"],
-        _Option('`"normal"` draws them, with `seed`, the same on every backend; or an array', of=_has_classes),
+        _Option(
+            'the first centers: `"zeros"`; `"normal"`, drawn with `seed`, the same on every backend; or an array '
+            "(num_classes, feature_dim)",
+            of=_has_classes,
+        ),
     ] = "zeros"
-    seed: Annotated[int, _Option('of what `"normal"` draws', of=_has_classes)] = 0
-    reduction: Annotated[str, options.reduction, _Option('as of every loss; the papers have `"sum"`')] = "mean"
-    update: Annotated[Literal["auto", "manual"], _Option('`"manual"`: only `center.update` moves the centers')] = "auto"
-    max_classes: Annotated[Count, _Option("how far the centers grow by themselves", of=_has_classes)] = 65536
+    seed: Annotated[int, _Option('the seed with which `centers_init="normal"` draws', of=_has_classes)] = 0
+    reduction: Annotated[
+        str,
+        options.reduction,
+        _Option('what is made of the values of the samples, as in every loss; the papers have `"sum"`'),
+    ] = "mean"
+    update: Annotated[
+        Literal["auto", "manual"],
+        _Option('`"auto"`: each training step moves the centers; `"manual"`: only `update` of the loss does'),
+    ] = "auto"
+    max_classes: Annotated[Count, _Option("to how many classes the centers grow by themselves", of=_has_classes)] = (
+        65536
+    )
     validate: Annotated[
-        bool | None, _Option("False: labels are not looked at; one out of range makes the value nan")
+        bool | None, _Option("False: labels are not checked, and one out of range makes the value nan")
     ] = None
     preset: Annotated[
-        str | None, _Option("value and step of another implementation", of=lambda table: len(table.presets) > 1)
+        str | None,
+        _Option(
+            "take value and step of another implementation, whose name this is", of=lambda table: len(table.presets) > 1
+        ),
     ] = None
     axis_name: Annotated[
         Annotated[Any, options.names] | None,
@@ -136,7 +154,8 @@ def explained(loss: str) -> list[tuple[str, Any, str]]:
     every = [(name, default, options.meaning_of(chosen.definition.value, name)) for name, default in chosen.own]
     for name in _of(chosen.table):
         only = f" ({', '.join(backends)} only)" if (backends := _OPTIONS[name].backends) else ""
-        every.append((name, getattr(chosen, name), _OPTIONS[name].means + only))
+        known = f": {', '.join(map(repr, filter(None, chosen.table.presets)))}" if name == "preset" else ""
+        every.append((name, getattr(chosen, name), _OPTIONS[name].means + known + only))
     return every
 
 

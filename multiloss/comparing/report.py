@@ -66,10 +66,17 @@ class Report:
     causes: tuple[str, ...]  #: Why they differ, the likeliest first.
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """The table; where it is wider than `width`, a and b stand below each other."""
         table = [("", "a", "b"), *((title, read(self.a), read(self.b)) for title, read in _ROWS.items())]
         rows = [row for row in table if row[1] or row[2]]
         widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
         lines = [f"{title:<{widths[0]}}  {a:<{widths[1]}}  {b}".rstrip() for title, a, b in rows]
+        if width is not None and max(map(len, lines)) > width:
+            sides = [(title, name, x) for title, *both in rows[1:] for name, x in zip("ab", both, strict=True)]
+            lines = [f"{title * (name == 'a'):<{widths[0]}}  {name}  {x}".rstrip() for title, name, x in sides]
         lines += [f"on generated arrays: {self.generated}"] if self.generated else []
         differences = {"values": self.values, f"gradients with respect to {self.wrt}": self.gradients}
         lines += [f"difference of {title}: {found}" for title, found in differences.items() if found is not None]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from multiloss import catalogue
 from multiloss.engine.definition import Definition
 from multiloss.engine.loss import make, make_spec
 from multiloss.pictures import curves
@@ -30,6 +31,8 @@ class Scene:
 
 def has_arrows(definition: Definition) -> bool:
     """Whether the loss is one of points that can be drawn."""
+    if definition.table is not None:
+        return True
     return definition.family in _PLANE and any(name in _POINTS for name in definition.inputs)
 
 
@@ -41,11 +44,21 @@ def scene(name: str, options: Mapping[str, Any] | None = None) -> Scene:
         options: of the loss.
 
     Returns:
-        Nine points of three classes; three class weights; six pairs, the first three of one class; three triplets.
+        Nine points of three classes; three class weights or centers; six pairs, the first three of one class; three
+        triplets.
     """
-    spec = make_spec(name, {**(options or {}), "validate": False})
-    arrays, classes = _inputs(spec.definition)
-    loss = make(spec, "numpy")
+    definition = catalogue.definition(name)
+    arrays, classes = _inputs(definition)
+    loss: Any
+    if definition.table is None:
+        loss = make(make_spec(name, {**(options or {}), "validate": False}), "numpy")
+    else:
+        centers = {} if definition.table.one_row else {"centers_init": arrays["centers"]}
+        held = catalogue.get(name, "numpy", **{**(options or {}), "update": "manual", **centers})
+        held(arrays["labels"], arrays["features"])  # which starts a radius
+
+        def loss(labels: np.ndarray, features: np.ndarray, **_: np.ndarray) -> Any:
+            return held(labels, features)
 
     def value(**changed: np.ndarray) -> float:
         return float(np.sum(loss(**(arrays | changed))))
@@ -58,16 +71,20 @@ def scene(name: str, options: Mapping[str, Any] | None = None) -> Scene:
             shift = np.zeros(arrays[key].shape)
             shift[index] = 1e-5
             steps[key][index] = (value(**{key: arrays[key] - shift}) - value(**{key: arrays[key] + shift})) / 2e-5
-    return Scene(curves.label_of(spec.definition, options), arrays, steps, classes)
+    return Scene(curves.label_of(definition, options), arrays, steps, classes)
 
 
 def _inputs(definition: Definition) -> tuple[dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(4)
-    if "features" in definition.inputs:
+    table = definition.table
+    if table is not None or "features" in definition.inputs:
         labels = np.repeat(np.arange(3), 3)
         angles = np.array([90.0, 210.0, 330.0])[:, None] + np.array([-35.0, 0.0, 50.0])
         radius = rng.uniform(0.7, 1.2, size=(3, 3))
         features = (radius[..., None] * _directions(angles)).reshape(9, 2)
+        if table is not None:
+            held = {} if table.one_row else {"centers": 0.6 * _directions(np.array([100.0, 225.0, 315.0]))}
+            return {"labels": labels, "features": features, **held}, labels
         found = {
             definition.inputs[0]: labels,
             "features": features,
@@ -92,13 +109,23 @@ def _directions(degrees: np.ndarray) -> np.ndarray:
 
 def picture(scenes: Sequence[Scene], file_format: str = "png") -> bytes:
     """One panel per loss. The longest arrow of each panel has the same length: directions and proportions count."""
-    figure = curves.figure(figsize=(10.5, 3.5 * -(-len(scenes) // 3)))
-    panels = figure.subplots(-(-len(scenes) // 3), 3, squeeze=False).ravel()
+    figure = curves.figure(figsize=(10.5, 3.5 * rows_of(scenes)))
+    draw(figure, scenes)
+    return curves.rendered(figure, file_format, 130)
+
+
+def rows_of(scenes: Sequence[Scene]) -> int:
+    """How many rows of panels they take."""
+    return -(-len(scenes) // 3)
+
+
+def draw(figure: Any, scenes: Sequence[Scene]) -> None:
+    """The panels, three in a row."""
+    panels = figure.subplots(rows_of(scenes), 3, squeeze=False).ravel()
     for panel, one in zip(panels, scenes, strict=False):
         _draw(panel, one)
     for panel in panels[len(scenes) :]:
         panel.set_visible(False)
-    return curves.rendered(figure, file_format, 130)
 
 
 def _draw(panel: Any, one: Scene) -> None:
@@ -108,6 +135,8 @@ def _draw(panel: Any, one: Scene) -> None:
     for name in ("x2", "positive", "negative"):
         for a, b in [] if start is None else zip(start, one.arrays.get(name, ()), strict=False):
             panel.plot(*zip(a, b, strict=True), color="0.85", linewidth=1, zorder=1)
+    if "centers" in one.arrays:
+        panel.scatter(*one.arrays["centers"].T, c=curves.COLOURS[:3], marker="X", s=90, zorder=3)
     for name, step in one.steps.items():
         points = one.arrays[name]
         classes = np.arange(len(points)) if name == "weight" else one.classes

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from multiloss import center
-from multiloss.engine import registry
+from multiloss import catalogue, center
 from multiloss.engine.checks import BINARY, LABEL_SETS, LOG_PROBABILITY, MEMBERSHIP, PROBABILITY, SIGN
 from multiloss.engine.definition import Definition
 from multiloss.engine.loss import make, make_spec
@@ -35,10 +34,7 @@ class Curve:
     slope: np.ndarray
 
 
-def find(name: str) -> Definition:
-    """The definition of a name, center loss included."""
-    table = registry.CENTER.get(name.strip().lower())
-    return registry.find(name) if table is None else registry.TABLES[table]
+find = catalogue.definition
 
 
 def label_of(definition: Definition, options: Mapping[str, Any] | None) -> str:
@@ -62,7 +58,7 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     those of the true class, against one other class. Of several inputs one changes, and the label of the axis says what
     the others are.
     """
-    options, definition = dict(options or {}), find(name)
+    options, definition = dict(options or {}), catalogue.definition(name)
     label = label_of(definition, options)
     if why := no_curve(definition):
         raise ValueError(f"{definition.name} {why}, and has no curve over one number")
@@ -94,22 +90,40 @@ class _Path:
     inputs: Callable[[np.ndarray], Mapping[str, np.ndarray]]
     moving: str
     direction: Callable[[np.ndarray], np.ndarray] = np.ones_like
+    alone: bool = False
+    """Whether the samples of a batch have one value together, so that each number is a batch of its own."""
 
 
 def _along(spec: Any, label: str, path: _Path, points: int) -> Curve:
-    loss, x = make(spec, "numpy"), np.linspace(*path.ends, points)
-    inputs = path.inputs(x)
-    value = np.asarray(loss(**inputs))
+    loss, points = make(spec, "numpy"), min(points, 241) if path.alone else points
+    x = np.linspace(*path.ends, points)
+    batches = [path.inputs(one) for one in x] if path.alone else [path.inputs(x)]
+    value = np.concatenate([np.atleast_1d(loss(**inputs)) for inputs in batches])
     try:
-        gradient = loss.value_and_grad(**inputs, wrt=path.moving)[1].reshape(points, -1)
+        gradients = [loss.value_and_grad(**inputs, wrt=path.moving)[1] for inputs in batches]
     except NotImplementedError:  # without the autograd package: differences of the curve look the same
         return Curve(label, path.axis_label, x, value, np.gradient(value, x))
+    gradient = np.concatenate([one.reshape(points // len(batches), -1) for one in gradients])
     return Curve(label, path.axis_label, x, value, (gradient * path.direction(x).reshape(points, -1)).sum(axis=1))
 
 
 def _at_angle(x: np.ndarray) -> np.ndarray:
     """The vectors of length 1 at these angles to (1, 0, 0)."""
     return np.stack([np.cos(x), np.sin(x), 0 * x], -1)
+
+
+def _ctc_inputs(x: np.ndarray) -> Mapping[str, np.ndarray]:
+    """One letter to find in three frames: its logit is x in each, that of the blank and of another letter 0."""
+    logits = np.zeros((len(x), 3, 3))
+    logits[..., 1] = x[:, None]
+    return {"y_true": np.ones((len(x), 1), np.int64), "y_pred": logits}
+
+
+def _lovasz_inputs(x: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Four pixels, two of each class: the first is given its class by the probability x, the others by 0.8."""
+    right, labels = np.array([float(x), 0.8, 0.8, 0.8]), np.array([0, 0, 1, 1])
+    first = np.where(labels == 0, right, 1 - right)
+    return {"y_true": labels[None], "y_pred": np.stack([first, 1 - first], -1)[None]}
 
 
 def _turning(x: np.ndarray) -> np.ndarray:
@@ -129,6 +143,21 @@ _PATHS = {
         (-5, 5),
         lambda x: {"y_true": 0 * x, "y_pred": np.stack([x - 1, x, x + 1], -1)},
         "y_pred",
+    ),
+    "ctc": _Path(
+        "logit of the letter in each of 3 frames; of the others: 0",
+        (-5, 5),
+        _ctc_inputs,
+        "y_pred",
+        lambda x: np.broadcast_to([0.0, 1.0, 0.0], (len(x), 3, 3)),
+    ),
+    "lovasz_softmax": _Path(
+        "probability of the right class, of one pixel of four",
+        (0.01, 0.99),
+        _lovasz_inputs,
+        "y_pred",
+        lambda x: np.broadcast_to(np.repeat([1.0, -1.0, 0.0], [1, 1, 6]), (len(x), 8)),
+        alone=True,
     ),
     "contrastive": _Path(
         "distance of x1 and x2, where y_true = 0 (not similar)",
@@ -223,32 +252,42 @@ def _true_class(
     return y_true.astype(np.int64) - 1 if domain is LABEL_SETS else y_true, y_pred, axis_label
 
 
-def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
-    """Values on the left, slopes on the right; curves over the same number share a row."""
+def rows_of(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """Curves over the same number, which share a row."""
     rows: dict[str, list[Curve]] = {}
     for one in curves:
         rows.setdefault(one.axis_label, []).append(one)
+    return rows
+
+
+def picture(curves: Sequence[Curve], file_format: str = "png") -> bytes:
+    """Values on the left, slopes on the right; curves over the same number share a row."""
+    rows = rows_of(curves)
     drawn = figure(figsize=(10.5, 4.4 * len(rows)))
-    strips = drawn.subfigures(len(rows), 1, squeeze=False)[:, 0]
-    for (axis_label, group), strip in zip(rows.items(), strips, strict=True):
-        left, right = strip.subplots(1, 2)
-        for i, one in enumerate(group):
-            # Later curves are thinner and dashed, so that curves that coincide all show.
-            look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
-            look["linewidth"] = max(3.2 - 0.5 * i, 1.4)
-            left.plot(one.x, one.value, label=one.label, **look)
-            right.plot(one.x, _broken_at_jumps(one.slope), **look)
-        for axis, what, shown in (
-            (left, "loss", [one.value for one in group]),
-            (right, "gradient", [one.slope for one in group]),
-        ):
-            axis.grid(color="0.92", linewidth=0.8)
-            axis.axhline(0, color="0.6", linewidth=0.8, zorder=1)
-            axis.set(axisbelow=True, xlabel=axis_label, ylabel=what, ylim=_limits(shown))
-            axis.spines[["top", "right"]].set_visible(False)
-        longest = max(len(one.label) for one in group)
-        strip.legend(loc="outside upper center", ncols=max(1, min(len(group), 100 // (longest + 6))), frameon=False)
+    for group, strip in zip(rows.values(), drawn.subfigures(len(rows), 1, squeeze=False)[:, 0], strict=True):
+        draw(strip, group)
     return rendered(drawn, file_format, 150)
+
+
+def draw(strip: Any, group: Sequence[Curve]) -> None:
+    """Curves over the same number, in one row of a figure."""
+    left, right = strip.subplots(1, 2)
+    for i, one in enumerate(group):
+        # Later curves are thinner and dashed, so that curves that coincide all show.
+        look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        look["linewidth"] = max(3.2 - 0.5 * i, 1.4)
+        left.plot(one.x, one.value, label=one.label, **look)
+        right.plot(one.x, _broken_at_jumps(one.slope), **look)
+    for axis, what, shown in (
+        (left, "loss", [one.value for one in group]),
+        (right, "gradient", [one.slope for one in group]),
+    ):
+        axis.grid(color="0.92", linewidth=0.8)
+        axis.axhline(0, color="0.6", linewidth=0.8, zorder=1)
+        axis.set(axisbelow=True, xlabel=group[0].axis_label, ylabel=what, ylim=_limits(shown))
+        axis.spines[["top", "right"]].set_visible(False)
+    longest = max(len(one.label) for one in group)
+    strip.legend(loc="outside upper center", ncols=max(1, min(len(group), 100 // (longest + 6))), frameon=False)
 
 
 def rendered(drawn: Any, file_format: str, dpi: int) -> bytes:

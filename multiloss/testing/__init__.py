@@ -8,7 +8,7 @@ try:
 except ModuleNotFoundError:
     raise ImportError("multiloss.testing needs Hypothesis; run: pip install 'multiloss[testing]'") from None
 
-from multiloss.testing.checking import check
+from multiloss.testing.checking import check, properties
 from multiloss.testing.strategies import Case, cases, domain_of, floats, labels, probabilities
 
-__all__ = ["Case", "cases", "check", "domain_of", "floats", "labels", "probabilities"]
+__all__ = ["Case", "cases", "check", "domain_of", "floats", "labels", "probabilities", "properties"]

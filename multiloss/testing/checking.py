@@ -223,11 +223,13 @@ def _given(spec: Spec, inputs: Inputs, dtype: Any = np.float32) -> Inputs:
 
 
 def _values(trial: _Trial) -> None:
+    """Values agree with the formula in float64, for all shapes, axes, reductions, weights and masks."""
     trial.assert_close("value", trial.value)
     trial.assert_close("value of the call", trial.called)
 
 
 def _gradients(trial: _Trial) -> None:
+    """Gradients agree with finite differences of the formula; compiled ones, too."""
     on, case = trial.of
     for name, gradient in trial.gradients.items():
         smooth, kinks = trial.differences(name)
@@ -240,6 +242,7 @@ def _gradients(trial: _Trial) -> None:
 
 
 def _masked_is_gone(trial: _Trial) -> None:
+    """A masked sample adds nothing to value and gradient, even where it holds nan or infinity."""
     if trial.keep is None or trial.keep.all():
         return
     dirty, gone = dict(trial.inputs), {name: np.zeros(x.shape, bool) for name, x in trial.inputs.items()}
@@ -258,12 +261,14 @@ def _masked_is_gone(trial: _Trial) -> None:
 
 
 def _symmetric(trial: _Trial) -> None:
+    """Of a loss that is declared symmetric: swapped arguments give the same value."""
     if trial.spec.definition.symmetric:
         swapped = dict(zip(trial.inputs, reversed(trial.inputs.values()), strict=True))
         trial.assert_close("symmetry", trial.loss(**swapped, **trial.more))
 
 
 def _half_precision(backend: str, spec: Spec) -> None:
+    """Half precision is computed in float32 (one example)."""
     if not getattr(dispatch.backend(backend), "has_half", True):
         return
     inputs = _given(spec, draw_inputs(spec, np.random.default_rng(0)), np.float16)
@@ -273,6 +278,7 @@ def _half_precision(backend: str, spec: Spec) -> None:
 
 
 def _nothing_left(backend: str, spec: Spec) -> None:
+    """Where no sample is left, value and gradient are 0 (one example)."""
     loss, inputs = make(spec, backend), _given(spec, draw_inputs(spec, np.random.default_rng(0)))
     how = layout_of(spec, inputs)
     nothing = {name: x[:0] if how.has_samples(name) else x for name, x in inputs.items()}
@@ -285,6 +291,11 @@ def _nothing_left(backend: str, spec: Spec) -> None:
 OF_A_CASE = (_values, _gradients, _masked_is_gone, _symmetric)
 """Properties of every call that is drawn; below, of a loss."""
 OF_A_LOSS = (_half_precision, _nothing_left)
+
+
+def properties() -> list[str]:
+    """What `check` checks, in sentences."""
+    return [" ".join((holds.__doc__ or "").split()) for holds in (*OF_A_CASE, *OF_A_LOSS)]
 
 
 def _host(x: Any) -> np.ndarray:
