@@ -176,7 +176,6 @@ def test_log_lines_do_not_tear_a_table(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 def test_completion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("argcomplete")
     out = tmp_path / "completions"
 
     def completed(line: str) -> list[str]:
