@@ -63,7 +63,7 @@ def _json(value: Any) -> Any:
     return [_json(item) for item in value] if isinstance(value, tuple) else value
 
 
-def make_spec(name: str, given: dict[str, Any]) -> Spec:
+def make_spec(name: str | Definition, given: dict[str, Any]) -> Spec:
     """Read the options of a loss; unknown or impossible ones are refused by name."""
     definition = registry.find(name)
     readers = {
