@@ -72,11 +72,12 @@ Alias: TypeAlias = Literal[
     "kullback_leibler_divergence", "log_cosh_loss", "logcosh", "mae", "mape", "mse", "msle", "pinball", "rmse", "rmsle",
     "scce", "smape", "smooth_l1_loss", "center_loss"
 ]
-LossName: TypeAlias = (
+_NameWithoutCenters: TypeAlias = (
     YTrueYPredName | LabelsFeaturesWeightName | LabelsFeaturesName | X1X2Name | YTrueX1X2Name |
     YTrueYPredLabelLengthsInputLengthsName | YTrueYPredVarName | YTrueFeaturesWeightBiasName |
-    AnchorPositiveNegativeName | CenterName
+    AnchorPositiveNegativeName
 )
+LossName: TypeAlias = _NameWithoutCenters | CenterName
 class AnyLoss(Protocol):
     def __call__(self, *inputs: Any, **named: Any) -> Any: ...
     def value_and_grad(self, *inputs: Any, **named: Any) -> Any: ...
@@ -706,7 +707,7 @@ def get(name: Definition, backend: Literal["jax"], **options: Any) -> JaxLoss: .
 @overload
 def get(name: Definition, backend: Literal["keras"], **options: Any) -> KerasLoss: ...
 @overload
-def get(name: LossName, backend: None = None, **options: Unpack[_Options]) -> Loss: ...
+def get(name: _NameWithoutCenters, backend: None = None, **options: Unpack[_Options]) -> Loss: ...
 @overload
 def get(name: LossName, backend: Literal["numpy"], **options: Unpack[_Options]) -> NumpyLoss | NumpyCenter: ...
 @overload

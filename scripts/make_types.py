@@ -248,7 +248,8 @@ def gets(every: list[Group]) -> list[str]:
         given = f"name: Definition, {backend_is(backend)}, **options: Any"
         found.append(overload(f"get({given})", class_of(backend)))
     for backend in BACKENDS:
-        given = f"name: LossName, {backend_is(backend)}, **options: Unpack[_Options]"
+        names = "_NameWithoutCenters" if backend is None else "LossName"
+        given = f"name: {names}, {backend_is(backend)}, **options: Unpack[_Options]"
         found.append(overload(f"get({given})", any_loss(backend)))
     found.append(
         "# Of a call that fits nothing mypy prints all of the above, unless one fits but for the type of the items:\n"
@@ -301,7 +302,8 @@ def stub() -> str:
     parts += [f"{group.title}Name: TypeAlias = {literal(group.names)}" for group in every]
     parts.append(f"CenterName: TypeAlias = {literal(registry.CENTER)}")
     parts.append(f"Alias: TypeAlias = {literal([*aliases, *center_aliases])}")
-    parts.append(f"LossName: TypeAlias = ({' | '.join(f'{group.title}Name' for group in every)} | CenterName)")
+    parts.append(f"_NameWithoutCenters: TypeAlias = ({' | '.join(f'{group.title}Name' for group in every)})")
+    parts.append("LossName: TypeAlias = _NameWithoutCenters | CenterName")
     parts.append(MIDDLE)
     parts.append(f"_Reduction: TypeAlias = {literal((*REDUCTIONS, KERAS_WEIGHTED))}")
     for group in every:
