@@ -7,14 +7,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, TypeVar
-from typing import overload
+from typing import Unpack, overload
 
 import jax
 import keras
 import numpy.typing as npt
 import tensorflow as tf
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
 from multiloss.boosting import Objective
 from multiloss.engine.definition import Definition

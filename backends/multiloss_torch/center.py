@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -46,6 +46,10 @@ class TorchCenter(CenterMethods, compat.Table):
     @property
     def _table(self) -> Tensor:
         return self.centers
+
+    if TYPE_CHECKING:  # torch says of calls of a module only that they take anything
+
+        def __call__(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor: ...
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
@@ -104,13 +108,20 @@ class TorchCenter(CenterMethods, compat.Table):
         return {name: x.to(self.centers.device) for name, x in super().init_state().items()}
 
     def step(
-        self, state: dict[str, Tensor], labels: Any, features: Any, training: bool = True, **weights: Any
+        self,
+        state: dict[str, Tensor],
+        labels: Any,
+        features: Any,
+        training: bool = True,
+        *,
+        sample_weight: Any = None,
+        mask: Any = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The pure core: the value with the centers of `state`, and the state after Eq. 4; `sample_weight`, `mask`."""
         centers = state["centers"]
         if isinstance(centers, Tensor) and isinstance(features, Tensor) and features.device != centers.device:
             raise checks.two_devices("features", features.device, centers.device, "the state's table of centers")
-        return super().step(state, labels, features, training, **weights)
+        return super().step(state, labels, features, training, sample_weight=sample_weight, mask=mask)
 
     def _evaluate(
         self, given: tuple[Any, ...], leaf: bool = False, recorded: bool | None = None

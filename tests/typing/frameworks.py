@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_type
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 from torch import Tensor, nn
-from typing_extensions import assert_type
 
 import multiloss
 import multiloss.torch
@@ -21,7 +20,7 @@ def of_torch(labels: Tensor, features: Tensor, scores: Tensor) -> None:
     module: nn.Module = loss.to("cpu")
     assert_type(loss(labels, scores), Tensor)
     assert_type(loss(labels, scores, mask=labels > 0), Tensor)
-    loss(labels.tolist(), np.zeros((2, 3)), sample_weight=[1.0, 2.0]).backward()
+    assert_type(loss(labels.tolist(), np.zeros((2, 3)), sample_weight=[1.0, 2.0]), Tensor)
     assert_type(loss.value_and_grad(labels, scores), tuple[Tensor, Tensor])
     center = multiloss.get("center", backend="torch", num_classes=3, feature_dim=2)
     assert_type(center, TorchCenter)

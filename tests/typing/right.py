@@ -1,13 +1,12 @@
-"""Calls that type checkers must take, and the types that they must see. mypy and pyright read this file (`tox -e types`)."""
+"""Calls that type checkers must take, and the types that they must see (`tox -e types`)."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any, assert_type, cast
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import assert_type
 
 import multiloss
 from multiloss.boosting import Objective
