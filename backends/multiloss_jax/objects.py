@@ -47,7 +47,7 @@ def _compiled_derivatives(spec: Spec, labels_checked: bool) -> Any:
 class JaxLoss(LossBase):
     """A loss as a pure callable: static under `jit`, an ordinary function for `grad`, `vmap`, `jvp` and `shard_map`."""
 
-    backend = "jax"
+    backend: str | None = "jax"
     be = be
 
     def _is_like_before(self, y_true: Any, y_pred: Any) -> bool:

@@ -19,7 +19,7 @@ Array = Any
 class NumpyLoss(LossBase):
     """A loss on NumPy arrays; `value_and_grad` gives the closed-form gradient."""
 
-    backend = "numpy"
+    backend: str | None = "numpy"
     be = be
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:

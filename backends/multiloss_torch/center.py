@@ -33,7 +33,7 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def __init__(self, chosen: CenterOptions) -> None:
         compat.Table.__init__(self)
-        self.options = dataclasses.replace(chosen, process_group=None)
+        self.options: CenterOptions = dataclasses.replace(chosen, process_group=None)
         self._turn = Lock()
         self._choice = distributed.Choice(chosen.process_group)
         self._agreed = False

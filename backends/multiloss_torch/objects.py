@@ -33,7 +33,7 @@ class TorchLoss(LossBase, nn.Module):
     hides nothing, as they have no parameters.
     """
 
-    backend = "torch"
+    backend: str | None = "torch"
     be = be
 
     def __init__(self, spec: Spec) -> None:

@@ -212,7 +212,7 @@ class LossBase(LossObject):
 class Loss(LossObject):
     """A loss without a backend: each call takes that of its arrays; lists go to NumPy."""
 
-    backend = None
+    backend: str | None = None
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
