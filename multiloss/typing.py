@@ -60,7 +60,7 @@ class AnyLoss(Protocol):
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The loss of its inputs."""
 
-    def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> Any:
+    def value_and_grad(self, *inputs: Any, **named: Any) -> Any:
         """The loss, and its gradient with respect to the second input (or what `wrt` names)."""
 
     def config(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ __all__ = [
     'from_config', 'get', 'get_by_name', 'objective', 'port'
 ]
 BackendName: TypeAlias = Literal["numpy", "torch", "tensorflow", "jax", "keras"]
-YTrueYPredName: TypeAlias = Literal[
+_YTrueYPredName: TypeAlias = Literal[
     "binary_crossentropy", "bce", "binary_focal_crossentropy", "binary_sparsemax", "categorical_crossentropy", "cce",
     "categorical_focal_crossentropy", "categorical_hinge", "charbonnier", "cosine_distance", "cosine_similarity",
     "crps", "dice", "focal_tversky", "generalized_cross_entropy", "generalized_dice", "generalized_kl_divergence",
@@ -55,14 +55,14 @@ YTrueYPredName: TypeAlias = Literal[
     "sparsemax", "squared_hinge", "squentropy", "symmetric_mean_absolute_percentage_error", "smape", "tversky",
     "tweedie", "wasserstein_1d", "emd_1d"
 ]
-LabelsFeaturesWeightName: TypeAlias = Literal["arcface", "cosface", "proxy_anchor", "proxy_nca", "sphereface"]
-LabelsFeaturesName: TypeAlias = Literal["circle", "multi_similarity", "ntxent", "supervised_contrastive", "triplet"]
-X1X2Name: TypeAlias = Literal["barlow_twins", "info_nce", "vicreg"]
-YTrueX1X2Name: TypeAlias = Literal["contrastive", "cosine_embedding", "margin_ranking"]
-YTrueYPredLabelLengthsInputLengthsName: TypeAlias = Literal["ctc"]
-YTrueYPredVarName: TypeAlias = Literal["gaussian_nll"]
-YTrueFeaturesWeightBiasName: TypeAlias = Literal["linear_cross_entropy"]
-AnchorPositiveNegativeName: TypeAlias = Literal["triplet_margin"]
+_LabelsFeaturesWeightName: TypeAlias = Literal["arcface", "cosface", "proxy_anchor", "proxy_nca", "sphereface"]
+_LabelsFeaturesName: TypeAlias = Literal["circle", "multi_similarity", "ntxent", "supervised_contrastive", "triplet"]
+_X1X2Name: TypeAlias = Literal["barlow_twins", "info_nce", "vicreg"]
+_YTrueX1X2Name: TypeAlias = Literal["contrastive", "cosine_embedding", "margin_ranking"]
+_YTrueYPredLabelLengthsInputLengthsName: TypeAlias = Literal["ctc"]
+_YTrueYPredVarName: TypeAlias = Literal["gaussian_nll"]
+_YTrueFeaturesWeightBiasName: TypeAlias = Literal["linear_cross_entropy"]
+_AnchorPositiveNegativeName: TypeAlias = Literal["triplet_margin"]
 CenterName: TypeAlias = Literal[
     "center", "center_loss", "contrastive_center", "triplet_center", "island", "git", "ring"
 ]
@@ -72,9 +72,9 @@ Alias: TypeAlias = Literal[
     "scce", "smape", "smooth_l1_loss", "center_loss"
 ]
 _NameWithoutCenters: TypeAlias = (
-    YTrueYPredName | LabelsFeaturesWeightName | LabelsFeaturesName | X1X2Name | YTrueX1X2Name |
-    YTrueYPredLabelLengthsInputLengthsName | YTrueYPredVarName | YTrueFeaturesWeightBiasName |
-    AnchorPositiveNegativeName
+    _YTrueYPredName | _LabelsFeaturesWeightName | _LabelsFeaturesName | _X1X2Name | _YTrueX1X2Name |
+    _YTrueYPredLabelLengthsInputLengthsName | _YTrueYPredVarName | _YTrueFeaturesWeightBiasName |
+    _AnchorPositiveNegativeName
 )
 LossName: TypeAlias = _NameWithoutCenters | CenterName
 class AnyLoss(Protocol):
@@ -481,207 +481,209 @@ class _Options(TypedDict, total=False):
     weight: SupportsFloat
     zero_infinity: bool
 @overload
-def get(name: YTrueYPredName, backend: None = None, **options: Unpack[_YTrueYPredOptions]) -> _LossYTrueYPred: ...
+def get(name: _YTrueYPredName, backend: None = None, **options: Unpack[_YTrueYPredOptions]) -> _LossYTrueYPred: ...
 @overload
 def get(
-    name: YTrueYPredName, backend: Literal["numpy"], **options: Unpack[_YTrueYPredOptions]
+    name: _YTrueYPredName, backend: Literal["numpy"], **options: Unpack[_YTrueYPredOptions]
 ) -> _NumpyLossYTrueYPred: ...
 @overload
 def get(
-    name: YTrueYPredName, backend: Literal["torch"], **options: Unpack[_YTrueYPredOptions]
+    name: _YTrueYPredName, backend: Literal["torch"], **options: Unpack[_YTrueYPredOptions]
 ) -> _TorchLossYTrueYPred: ...
 @overload
 def get(
-    name: YTrueYPredName, backend: Literal["tensorflow"], **options: Unpack[_YTrueYPredOptions]
+    name: _YTrueYPredName, backend: Literal["tensorflow"], **options: Unpack[_YTrueYPredOptions]
 ) -> _TensorflowLossYTrueYPred: ...
 @overload
-def get(name: YTrueYPredName, backend: Literal["jax"], **options: Unpack[_YTrueYPredOptions]) -> _JaxLossYTrueYPred: ...
+def get(
+    name: _YTrueYPredName, backend: Literal["jax"], **options: Unpack[_YTrueYPredOptions]
+) -> _JaxLossYTrueYPred: ...
 @overload
 def get(
-    name: YTrueYPredName, backend: Literal["keras"], **options: Unpack[_YTrueYPredOptions]
+    name: _YTrueYPredName, backend: Literal["keras"], **options: Unpack[_YTrueYPredOptions]
 ) -> _KerasLossYTrueYPred: ...
 @overload
 def get(
-    name: LabelsFeaturesWeightName, backend: None = None, **options: Unpack[_LabelsFeaturesWeightOptions]
+    name: _LabelsFeaturesWeightName, backend: None = None, **options: Unpack[_LabelsFeaturesWeightOptions]
 ) -> _LossLabelsFeaturesWeight: ...
 @overload
 def get(
-    name: LabelsFeaturesWeightName, backend: Literal["numpy"], **options: Unpack[_LabelsFeaturesWeightOptions]
+    name: _LabelsFeaturesWeightName, backend: Literal["numpy"], **options: Unpack[_LabelsFeaturesWeightOptions]
 ) -> _NumpyLossLabelsFeaturesWeight: ...
 @overload
 def get(
-    name: LabelsFeaturesWeightName, backend: Literal["torch"], **options: Unpack[_LabelsFeaturesWeightOptions]
+    name: _LabelsFeaturesWeightName, backend: Literal["torch"], **options: Unpack[_LabelsFeaturesWeightOptions]
 ) -> _TorchLossLabelsFeaturesWeight: ...
 @overload
 def get(
-    name: LabelsFeaturesWeightName, backend: Literal["tensorflow"], **options: Unpack[_LabelsFeaturesWeightOptions]
+    name: _LabelsFeaturesWeightName, backend: Literal["tensorflow"], **options: Unpack[_LabelsFeaturesWeightOptions]
 ) -> _TensorflowLossLabelsFeaturesWeight: ...
 @overload
 def get(
-    name: LabelsFeaturesWeightName, backend: Literal["jax"], **options: Unpack[_LabelsFeaturesWeightOptions]
+    name: _LabelsFeaturesWeightName, backend: Literal["jax"], **options: Unpack[_LabelsFeaturesWeightOptions]
 ) -> _JaxLossLabelsFeaturesWeight: ...
 @overload
 def get(
-    name: LabelsFeaturesWeightName, backend: Literal["keras"], **options: Unpack[_LabelsFeaturesWeightOptions]
+    name: _LabelsFeaturesWeightName, backend: Literal["keras"], **options: Unpack[_LabelsFeaturesWeightOptions]
 ) -> _KerasLossLabelsFeaturesWeight: ...
 @overload
 def get(
-    name: LabelsFeaturesName, backend: None = None, **options: Unpack[_LabelsFeaturesOptions]
+    name: _LabelsFeaturesName, backend: None = None, **options: Unpack[_LabelsFeaturesOptions]
 ) -> _LossLabelsFeatures: ...
 @overload
 def get(
-    name: LabelsFeaturesName, backend: Literal["numpy"], **options: Unpack[_LabelsFeaturesOptions]
+    name: _LabelsFeaturesName, backend: Literal["numpy"], **options: Unpack[_LabelsFeaturesOptions]
 ) -> _NumpyLossLabelsFeatures: ...
 @overload
 def get(
-    name: LabelsFeaturesName, backend: Literal["torch"], **options: Unpack[_LabelsFeaturesOptions]
+    name: _LabelsFeaturesName, backend: Literal["torch"], **options: Unpack[_LabelsFeaturesOptions]
 ) -> _TorchLossLabelsFeatures: ...
 @overload
 def get(
-    name: LabelsFeaturesName, backend: Literal["tensorflow"], **options: Unpack[_LabelsFeaturesOptions]
+    name: _LabelsFeaturesName, backend: Literal["tensorflow"], **options: Unpack[_LabelsFeaturesOptions]
 ) -> _TensorflowLossLabelsFeatures: ...
 @overload
 def get(
-    name: LabelsFeaturesName, backend: Literal["jax"], **options: Unpack[_LabelsFeaturesOptions]
+    name: _LabelsFeaturesName, backend: Literal["jax"], **options: Unpack[_LabelsFeaturesOptions]
 ) -> _JaxLossLabelsFeatures: ...
 @overload
 def get(
-    name: LabelsFeaturesName, backend: Literal["keras"], **options: Unpack[_LabelsFeaturesOptions]
+    name: _LabelsFeaturesName, backend: Literal["keras"], **options: Unpack[_LabelsFeaturesOptions]
 ) -> _KerasLossLabelsFeatures: ...
 @overload
-def get(name: X1X2Name, backend: None = None, **options: Unpack[_X1X2Options]) -> _LossX1X2: ...
+def get(name: _X1X2Name, backend: None = None, **options: Unpack[_X1X2Options]) -> _LossX1X2: ...
 @overload
-def get(name: X1X2Name, backend: Literal["numpy"], **options: Unpack[_X1X2Options]) -> _NumpyLossX1X2: ...
+def get(name: _X1X2Name, backend: Literal["numpy"], **options: Unpack[_X1X2Options]) -> _NumpyLossX1X2: ...
 @overload
-def get(name: X1X2Name, backend: Literal["torch"], **options: Unpack[_X1X2Options]) -> _TorchLossX1X2: ...
+def get(name: _X1X2Name, backend: Literal["torch"], **options: Unpack[_X1X2Options]) -> _TorchLossX1X2: ...
 @overload
-def get(name: X1X2Name, backend: Literal["tensorflow"], **options: Unpack[_X1X2Options]) -> _TensorflowLossX1X2: ...
+def get(name: _X1X2Name, backend: Literal["tensorflow"], **options: Unpack[_X1X2Options]) -> _TensorflowLossX1X2: ...
 @overload
-def get(name: X1X2Name, backend: Literal["jax"], **options: Unpack[_X1X2Options]) -> _JaxLossX1X2: ...
+def get(name: _X1X2Name, backend: Literal["jax"], **options: Unpack[_X1X2Options]) -> _JaxLossX1X2: ...
 @overload
-def get(name: X1X2Name, backend: Literal["keras"], **options: Unpack[_X1X2Options]) -> _KerasLossX1X2: ...
+def get(name: _X1X2Name, backend: Literal["keras"], **options: Unpack[_X1X2Options]) -> _KerasLossX1X2: ...
 @overload
-def get(name: YTrueX1X2Name, backend: None = None, **options: Unpack[_YTrueX1X2Options]) -> _LossYTrueX1X2: ...
+def get(name: _YTrueX1X2Name, backend: None = None, **options: Unpack[_YTrueX1X2Options]) -> _LossYTrueX1X2: ...
 @overload
 def get(
-    name: YTrueX1X2Name, backend: Literal["numpy"], **options: Unpack[_YTrueX1X2Options]
+    name: _YTrueX1X2Name, backend: Literal["numpy"], **options: Unpack[_YTrueX1X2Options]
 ) -> _NumpyLossYTrueX1X2: ...
 @overload
 def get(
-    name: YTrueX1X2Name, backend: Literal["torch"], **options: Unpack[_YTrueX1X2Options]
+    name: _YTrueX1X2Name, backend: Literal["torch"], **options: Unpack[_YTrueX1X2Options]
 ) -> _TorchLossYTrueX1X2: ...
 @overload
 def get(
-    name: YTrueX1X2Name, backend: Literal["tensorflow"], **options: Unpack[_YTrueX1X2Options]
+    name: _YTrueX1X2Name, backend: Literal["tensorflow"], **options: Unpack[_YTrueX1X2Options]
 ) -> _TensorflowLossYTrueX1X2: ...
 @overload
-def get(name: YTrueX1X2Name, backend: Literal["jax"], **options: Unpack[_YTrueX1X2Options]) -> _JaxLossYTrueX1X2: ...
+def get(name: _YTrueX1X2Name, backend: Literal["jax"], **options: Unpack[_YTrueX1X2Options]) -> _JaxLossYTrueX1X2: ...
 @overload
 def get(
-    name: YTrueX1X2Name, backend: Literal["keras"], **options: Unpack[_YTrueX1X2Options]
+    name: _YTrueX1X2Name, backend: Literal["keras"], **options: Unpack[_YTrueX1X2Options]
 ) -> _KerasLossYTrueX1X2: ...
 @overload
 def get(
-    name: YTrueYPredLabelLengthsInputLengthsName, backend: None = None, **options:
+    name: _YTrueYPredLabelLengthsInputLengthsName, backend: None = None, **options:
     Unpack[_YTrueYPredLabelLengthsInputLengthsOptions]
 ) -> _LossYTrueYPredLabelLengthsInputLengths: ...
 @overload
 def get(
-    name: YTrueYPredLabelLengthsInputLengthsName, backend: Literal["numpy"], **options:
+    name: _YTrueYPredLabelLengthsInputLengthsName, backend: Literal["numpy"], **options:
     Unpack[_YTrueYPredLabelLengthsInputLengthsOptions]
 ) -> _NumpyLossYTrueYPredLabelLengthsInputLengths: ...
 @overload
 def get(
-    name: YTrueYPredLabelLengthsInputLengthsName, backend: Literal["torch"], **options:
+    name: _YTrueYPredLabelLengthsInputLengthsName, backend: Literal["torch"], **options:
     Unpack[_YTrueYPredLabelLengthsInputLengthsOptions]
 ) -> _TorchLossYTrueYPredLabelLengthsInputLengths: ...
 @overload
 def get(
-    name: YTrueYPredLabelLengthsInputLengthsName, backend: Literal["tensorflow"], **options:
+    name: _YTrueYPredLabelLengthsInputLengthsName, backend: Literal["tensorflow"], **options:
     Unpack[_YTrueYPredLabelLengthsInputLengthsOptions]
 ) -> _TensorflowLossYTrueYPredLabelLengthsInputLengths: ...
 @overload
 def get(
-    name: YTrueYPredLabelLengthsInputLengthsName, backend: Literal["jax"], **options:
+    name: _YTrueYPredLabelLengthsInputLengthsName, backend: Literal["jax"], **options:
     Unpack[_YTrueYPredLabelLengthsInputLengthsOptions]
 ) -> _JaxLossYTrueYPredLabelLengthsInputLengths: ...
 @overload
 def get(
-    name: YTrueYPredLabelLengthsInputLengthsName, backend: Literal["keras"], **options:
+    name: _YTrueYPredLabelLengthsInputLengthsName, backend: Literal["keras"], **options:
     Unpack[_YTrueYPredLabelLengthsInputLengthsOptions]
 ) -> _KerasLossYTrueYPredLabelLengthsInputLengths: ...
 @overload
 def get(
-    name: YTrueYPredVarName, backend: None = None, **options: Unpack[_YTrueYPredVarOptions]
+    name: _YTrueYPredVarName, backend: None = None, **options: Unpack[_YTrueYPredVarOptions]
 ) -> _LossYTrueYPredVar: ...
 @overload
 def get(
-    name: YTrueYPredVarName, backend: Literal["numpy"], **options: Unpack[_YTrueYPredVarOptions]
+    name: _YTrueYPredVarName, backend: Literal["numpy"], **options: Unpack[_YTrueYPredVarOptions]
 ) -> _NumpyLossYTrueYPredVar: ...
 @overload
 def get(
-    name: YTrueYPredVarName, backend: Literal["torch"], **options: Unpack[_YTrueYPredVarOptions]
+    name: _YTrueYPredVarName, backend: Literal["torch"], **options: Unpack[_YTrueYPredVarOptions]
 ) -> _TorchLossYTrueYPredVar: ...
 @overload
 def get(
-    name: YTrueYPredVarName, backend: Literal["tensorflow"], **options: Unpack[_YTrueYPredVarOptions]
+    name: _YTrueYPredVarName, backend: Literal["tensorflow"], **options: Unpack[_YTrueYPredVarOptions]
 ) -> _TensorflowLossYTrueYPredVar: ...
 @overload
 def get(
-    name: YTrueYPredVarName, backend: Literal["jax"], **options: Unpack[_YTrueYPredVarOptions]
+    name: _YTrueYPredVarName, backend: Literal["jax"], **options: Unpack[_YTrueYPredVarOptions]
 ) -> _JaxLossYTrueYPredVar: ...
 @overload
 def get(
-    name: YTrueYPredVarName, backend: Literal["keras"], **options: Unpack[_YTrueYPredVarOptions]
+    name: _YTrueYPredVarName, backend: Literal["keras"], **options: Unpack[_YTrueYPredVarOptions]
 ) -> _KerasLossYTrueYPredVar: ...
 @overload
 def get(
-    name: YTrueFeaturesWeightBiasName, backend: None = None, **options: Unpack[_YTrueFeaturesWeightBiasOptions]
+    name: _YTrueFeaturesWeightBiasName, backend: None = None, **options: Unpack[_YTrueFeaturesWeightBiasOptions]
 ) -> _LossYTrueFeaturesWeightBias: ...
 @overload
 def get(
-    name: YTrueFeaturesWeightBiasName, backend: Literal["numpy"], **options: Unpack[_YTrueFeaturesWeightBiasOptions]
+    name: _YTrueFeaturesWeightBiasName, backend: Literal["numpy"], **options: Unpack[_YTrueFeaturesWeightBiasOptions]
 ) -> _NumpyLossYTrueFeaturesWeightBias: ...
 @overload
 def get(
-    name: YTrueFeaturesWeightBiasName, backend: Literal["torch"], **options: Unpack[_YTrueFeaturesWeightBiasOptions]
+    name: _YTrueFeaturesWeightBiasName, backend: Literal["torch"], **options: Unpack[_YTrueFeaturesWeightBiasOptions]
 ) -> _TorchLossYTrueFeaturesWeightBias: ...
 @overload
 def get(
-    name: YTrueFeaturesWeightBiasName, backend: Literal["tensorflow"], **options:
+    name: _YTrueFeaturesWeightBiasName, backend: Literal["tensorflow"], **options:
     Unpack[_YTrueFeaturesWeightBiasOptions]
 ) -> _TensorflowLossYTrueFeaturesWeightBias: ...
 @overload
 def get(
-    name: YTrueFeaturesWeightBiasName, backend: Literal["jax"], **options: Unpack[_YTrueFeaturesWeightBiasOptions]
+    name: _YTrueFeaturesWeightBiasName, backend: Literal["jax"], **options: Unpack[_YTrueFeaturesWeightBiasOptions]
 ) -> _JaxLossYTrueFeaturesWeightBias: ...
 @overload
 def get(
-    name: YTrueFeaturesWeightBiasName, backend: Literal["keras"], **options: Unpack[_YTrueFeaturesWeightBiasOptions]
+    name: _YTrueFeaturesWeightBiasName, backend: Literal["keras"], **options: Unpack[_YTrueFeaturesWeightBiasOptions]
 ) -> _KerasLossYTrueFeaturesWeightBias: ...
 @overload
 def get(
-    name: AnchorPositiveNegativeName, backend: None = None, **options: Unpack[_AnchorPositiveNegativeOptions]
+    name: _AnchorPositiveNegativeName, backend: None = None, **options: Unpack[_AnchorPositiveNegativeOptions]
 ) -> _LossAnchorPositiveNegative: ...
 @overload
 def get(
-    name: AnchorPositiveNegativeName, backend: Literal["numpy"], **options: Unpack[_AnchorPositiveNegativeOptions]
+    name: _AnchorPositiveNegativeName, backend: Literal["numpy"], **options: Unpack[_AnchorPositiveNegativeOptions]
 ) -> _NumpyLossAnchorPositiveNegative: ...
 @overload
 def get(
-    name: AnchorPositiveNegativeName, backend: Literal["torch"], **options: Unpack[_AnchorPositiveNegativeOptions]
+    name: _AnchorPositiveNegativeName, backend: Literal["torch"], **options: Unpack[_AnchorPositiveNegativeOptions]
 ) -> _TorchLossAnchorPositiveNegative: ...
 @overload
 def get(
-    name: AnchorPositiveNegativeName, backend: Literal["tensorflow"], **options: Unpack[_AnchorPositiveNegativeOptions]
+    name: _AnchorPositiveNegativeName, backend: Literal["tensorflow"], **options: Unpack[_AnchorPositiveNegativeOptions]
 ) -> _TensorflowLossAnchorPositiveNegative: ...
 @overload
 def get(
-    name: AnchorPositiveNegativeName, backend: Literal["jax"], **options: Unpack[_AnchorPositiveNegativeOptions]
+    name: _AnchorPositiveNegativeName, backend: Literal["jax"], **options: Unpack[_AnchorPositiveNegativeOptions]
 ) -> _JaxLossAnchorPositiveNegative: ...
 @overload
 def get(
-    name: AnchorPositiveNegativeName, backend: Literal["keras"], **options: Unpack[_AnchorPositiveNegativeOptions]
+    name: _AnchorPositiveNegativeName, backend: Literal["keras"], **options: Unpack[_AnchorPositiveNegativeOptions]
 ) -> _KerasLossAnchorPositiveNegative: ...
 @overload
 def get(name: CenterName, backend: Literal["numpy"], **options: Unpack[_CenterOptions]) -> NumpyCenter: ...

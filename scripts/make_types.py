@@ -1,5 +1,7 @@
 """Write `multiloss/typing.pyi` from the registry: `python scripts/make_types.py`; NumPy is all that it needs.
 
+With `--check` it writes nothing, and fails if the file is not what it would write.
+
 A type checker reads that file in place of `multiloss/typing.py`: which names `get` takes, what it gives for each
 backend, and how that is called. What it says of a loss comes from the definition: the names of its inputs and options.
 """
@@ -237,7 +239,7 @@ def gets(every: list[Group]) -> list[str]:
     found = []
     for group in every:
         for backend in BACKENDS:
-            given = f"name: {group.title}Name, {backend_is(backend)}, **options: Unpack[_{group.title}Options]"
+            given = f"name: _{group.title}Name, {backend_is(backend)}, **options: Unpack[_{group.title}Options]"
             found.append(overload(f"get({given})", class_of(backend, group)))
     named = [backend for backend in BACKENDS if backend is not None]
     for backend in named:
@@ -298,10 +300,10 @@ def stub() -> str:
     center_aliases = [name for name, loss in registry.CENTER.items() if name != loss]
     parts.append(f"__all__ = {sorted(runtime.__all__)!r}")
     parts.append(f"BackendName: TypeAlias = {literal(backend for backend in BACKENDS if backend)}")
-    parts += [f"{group.title}Name: TypeAlias = {literal(group.names)}" for group in every]
+    parts += [f"_{group.title}Name: TypeAlias = {literal(group.names)}" for group in every]
     parts.append(f"CenterName: TypeAlias = {literal(registry.CENTER)}")
     parts.append(f"Alias: TypeAlias = {literal([*aliases, *center_aliases])}")
-    parts.append(f"_NameWithoutCenters: TypeAlias = ({' | '.join(f'{group.title}Name' for group in every)})")
+    parts.append(f"_NameWithoutCenters: TypeAlias = ({' | '.join(f'_{group.title}Name' for group in every)})")
     parts.append("LossName: TypeAlias = _NameWithoutCenters | CenterName")
     parts.append(MIDDLE)
     parts.append(f"_Reduction: TypeAlias = {literal((*REDUCTIONS, KERAS_WEIGHTED))}")
@@ -330,4 +332,8 @@ def wrapped(line: str) -> str:
 
 
 if __name__ == "__main__":
-    STUB.write_text(stub(), encoding="utf-8")
+    if "--check" in sys.argv[1:]:
+        if STUB.read_text(encoding="utf-8") != stub():
+            sys.exit("multiloss/typing.pyi is not what the registry says; run python scripts/make_types.py")
+    else:
+        STUB.write_text(stub(), encoding="utf-8")
