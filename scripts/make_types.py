@@ -29,8 +29,8 @@ from multiloss.engine import registry  # noqa: E402
 from multiloss.engine.definition import Definition  # noqa: E402
 from multiloss.engine.options import KERAS_WEIGHTED, REDUCTIONS  # noqa: E402
 
-Options = Mapping[str, set[str]]
-"""Option -> what it takes, as the members of a union."""
+Options = Mapping[str, set[Any]]
+"""Option -> its types, the members of a union."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,10 @@ BACKENDS: dict[str | None, Backend] = {
 }
 
 WIDTH = 120
-ARRAY = "npt.ArrayLike"
+NONE = type(None)
+REDUCTION: Any = Literal[*REDUCTIONS, KERAS_WEIGHTED]
+COMMON: Options = {"reduction": {REDUCTION}, "validate": {bool, NONE}}
+"""The options of every loss."""
 HEAD = """\
 # Types of what `multiloss` makes, for type checkers and editors. Written by scripts/make_types.py: change that instead.
 # Names with an underscore do not exist when a program runs.
@@ -69,8 +72,8 @@ HEAD = """\
 # pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Literal, Protocol, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, TypeVar
-from typing import Unpack, overload
+from typing import Any, Final, Generic, Literal, Protocol, SupportsFloat, SupportsIndex, TypeAlias, TypedDict
+from typing import TypeVar, Unpack, overload
 
 import jax
 import keras
@@ -102,56 +105,86 @@ def literal(values: Iterable[Any]) -> str:
     return f"Literal[{', '.join(map(repr, values))}]".replace("'", '"')
 
 
-def written(hint: Any) -> set[str]:
-    """What an option takes, as the members of a union. Numbers may be NumPy's, and arrays become tuples."""
+def members(hint: Any) -> set[Any]:
+    """An annotation as the members of a union: plain types, `Literal` and tuples."""
     origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return written(inside[0])
+        return members(inside[0])
     if origin in (typing.Union, types.UnionType):
-        return {text for one in inside for text in written(one)}
-    if origin is Literal:
-        return {literal(inside)}
-    if origin is tuple:
-        return {ARRAY}
-    plain = {float: "SupportsFloat", int: "SupportsIndex", bool: "bool", str: "str", type(None): "None", Any: "Any"}
-    return {plain[hint]}
+        return {one for each in inside for one in members(each)}
+    return {hint}
+
+
+def written(hints: set[Any], *, given: bool) -> str:
+    """The union that an option takes at `get` (numbers may be NumPy's, and arrays become tuples), or that it is."""
+    if Any in hints:
+        return "Any"
+    names = {float: "SupportsFloat", int: "SupportsIndex"} if given else {}
+    texts = set()
+    for one in hints:
+        if typing.get_origin(one) is Literal:
+            texts.add(literal(typing.get_args(one)))
+        elif typing.get_origin(one) is tuple:
+            texts.add("npt.ArrayLike" if given else f"tuple[{typing.get_args(one)[0].__name__}, ...]")
+        else:
+            texts.add("None" if one is type(None) else names.get(one, one.__name__))
+    return " | ".join(sorted(texts, key=lambda text: (text == "None", text)))
 
 
 def options_of(function: Callable[..., Any], names: Iterable[str]) -> Options:
     """These options of a function, by their annotations."""
     hints = typing.get_type_hints(function, include_extras=True)
-    return {name: written(hints[name]) for name in names}
+    return {name: members(hints[name]) for name in names}
 
 
 def merged(each: Iterable[Options]) -> Options:
-    """All options of several losses."""
-    found: dict[str, set[str]] = defaultdict(set)
+    """All options of several losses, in the order of their names."""
+    found: dict[str, set[Any]] = defaultdict(set)
     for options in each:
         for name, hints in options.items():
             found[name] |= hints
-    return found
+    return dict(sorted(found.items()))
 
 
-def typed_dict(name: str, options: Options) -> str:
-    """Options as a `TypedDict`, in the order of their names."""
-    lines = [f"class {name}(TypedDict, total=False):"]
-    for option, hints in sorted(options.items()):
-        union = " | ".join(sorted(hints, key=lambda text: (text == "None", text)))
-        lines.append(f"    {option}: {'Any' if 'Any' in hints else union}")
-    return "\n".join(lines)
+def typed_dict(name: str, options: Options, base: str = "TypedDict") -> str:
+    """What `get` takes, as a `TypedDict`."""
+    taken = [f"    {option}: {written(hints, given=True)}" for option, hints in options.items()]
+    return "\n".join([f"class {name}({base}, total=False):", *taken])
+
+
+def attributes(options: Options) -> list[str]:
+    """Options as attributes that cannot be assigned."""
+    return [f"    {option}: Final[{written(hints, given=False)}]" for option, hints in options.items()]
+
+
+def camel(names: Iterable[str]) -> str:
+    """Names as a part of the name of a class: YTrueYPred."""
+    return "".join(part.title() for name in names for part in name.split("_"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The losses that take the same inputs."""
+    """Losses that take the same inputs, or the same inputs and options."""
 
-    inputs: tuple[str, ...]
     losses: list[Definition]
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """What a call takes."""
+        return self.losses[0].inputs
+
+    @property
     def title(self) -> str:
-        """The inputs as a part of names: YTrueYPred."""
-        return "".join(part.title() for name in self.inputs for part in name.split("_"))
+        """The inputs as a part of names."""
+        return camel(self.inputs)
+
+    @property
+    def options_title(self) -> str:
+        """The options as a part of names: the loss that alone has them, or what they are."""
+        own = self.losses[0].options
+        if not own:
+            return self.title
+        return camel([self.losses[0].name]) if len(self.losses) == 1 else f"With{camel(own)}"
 
     @property
     def names(self) -> list[str]:
@@ -159,12 +192,35 @@ class Group:
         return [name for one in self.losses for name in (one.name, *one.aliases)]
 
     @property
-    def options(self) -> Options:
-        """What these losses take at `get`."""
-        common = {"reduction": {"_Reduction"}, "validate": {"bool", "None"}}
-        if any(one.axis is not None for one in self.losses):
-            common["axis"] = {"SupportsIndex", "Sequence[SupportsIndex]", "None"}
-        return merged([common, *(options_of(one.value, one.options) for one in self.losses)])
+    def common(self) -> Options:
+        """The options of every loss that is called so."""
+        return COMMON if self.losses[0].axis is None else {"axis": {int, tuple[int, ...], NONE}, **COMMON}
+
+    @property
+    def own(self) -> Options:
+        """The options of these losses alone."""
+        return merged(options_of(one.value, one.options) for one in self.losses)
+
+    def by_options(self) -> list[Group]:
+        """The losses that take the same options, too."""
+        found: dict[tuple[str, ...], list[Definition]] = defaultdict(list)
+        for one in self.losses:
+            found[tuple(one.options)].append(one)
+        return [Group(losses) for losses in sorted(found.values(), key=len, reverse=True)]
+
+    def classes(self) -> list[str]:
+        """The classes of these losses."""
+        parts = [self.call(), typed_dict(f"_{self.title}Options", self.common)]
+        for backend, one in BACKENDS.items():
+            base = f"_{self.title}[{one.arrays}], {class_of(backend)}"
+            parts.append(f"class {class_of(backend, self.title)}({base}): ...")
+        for group in self.by_options():
+            own = group.options_title
+            if group.own:
+                parts += [f"class _{own}:", *attributes(group.own)]
+                parts += [typed_dict(f"_{own}Options", group.own, f"_{self.title}Options")]
+                parts += [f"class {class_of(b, own)}(_{own}, {class_of(b, self.title)}): ..." for b in BACKENDS]
+        return parts
 
     def call(self) -> str:
         """The class that says how these losses are called."""
@@ -181,6 +237,7 @@ class Group:
         several = f"tuple[{real}, ...] | list[{real}]"
         lines = [
             f"class _{self.title}(Generic[_Given, _Value, _Gradient]):",
+            *attributes(self.common),
             f"    def __call__({one}) -> _Value: ...",
             "    @overload",
             f"    def value_and_grad({both}: {real} | None = None) -> tuple[_Value, _Gradient]: ...",
@@ -199,7 +256,7 @@ def groups() -> list[Group]:
         definition = registry.find(name)
         if definition.family != "registered":
             found[definition.inputs].append(definition)
-    return [Group(inputs, losses) for inputs, losses in sorted(found.items(), key=lambda item: -len(item[1]))]
+    return [Group(losses) for losses in sorted(found.values(), key=len, reverse=True)]
 
 
 def center_options() -> Options:
@@ -210,7 +267,8 @@ def center_options() -> Options:
         own = [option for option in taken if option in definition.options]
         shared = [option for option in taken if option not in own]
         found += [options_of(definition.value, own), options_of(CenterOptions, shared)]
-    return {**merged(found), "reduction": {"_Reduction"}, "centers_init": {literal(("zeros", "normal")), ARRAY}}
+    found.append({"centers_init": {tuple[float, ...]}})  # an array
+    return {**merged(found), "reduction": {REDUCTION}}
 
 
 def overload(signature: str, result: str) -> str:
@@ -218,10 +276,10 @@ def overload(signature: str, result: str) -> str:
     return f"@overload\ndef {signature} -> {result}: ..."
 
 
-def class_of(backend: str | None, group: Group | None = None) -> str:
-    """The class of a backend's losses, or that of those of one group."""
-    own = "Loss" if backend is None else f"{backend.title()}Loss"
-    return own if group is None else f"_{own}{group.title}"
+def class_of(backend: str | None, title: str | None = None) -> str:
+    """The class of a backend's losses, or that of some of them."""
+    own = "" if backend is None else backend.title()
+    return f"{own}Loss" if title is None else f"_{own}Loss{title}"
 
 
 def backend_is(backend: str | None) -> str:
@@ -237,20 +295,21 @@ def any_loss(backend: str | None) -> str:
 def gets(every: list[Group]) -> list[str]:
     """The ways to call `get`, `get_by_name` and `from_config`."""
     found = []
-    for group in every:
+    for part in (part for group in every for part in group.by_options()):
+        own = part.options_title
         for backend in BACKENDS:
-            given = f"name: _{group.title}Name, {backend_is(backend)}, **options: Unpack[_{group.title}Options]"
-            found.append(overload(f"get({given})", class_of(backend, group)))
+            given = f"name: _{own}Name, {backend_is(backend)}, **options: Unpack[_{own}Options]"
+            found.append(overload(f"get({given})", class_of(backend, own)))
     named = [backend for backend in BACKENDS if backend is not None]
     for backend in named:
         given = f"name: CenterName, {backend_is(backend)}, **options: Unpack[_CenterOptions]"
-        found.append(overload(f"get({given})", f"{backend.title()}Center"))
+        found.append(overload(f"get({given})", f"_{backend.title()}Center"))
     for backend in BACKENDS:
         given = f"name: Definition, {backend_is(backend)}, **options: Any"
         found.append(overload(f"get({given})", class_of(backend)))
     for backend in BACKENDS:
         names = "_NameWithoutCenters" if backend is None else "LossName"
-        given = f"name: {names}, {backend_is(backend)}, **options: Unpack[_Options]"
+        given = f"name: {names}, {backend_is(backend)}, **options: Unpack[_CommonOptions]"
         found.append(overload(f"get({given})", any_loss(backend)))
     found.append(
         "# Of a call that fits nothing mypy prints all of the above, unless one fits but for the type of the items:\n"
@@ -276,18 +335,18 @@ def ports() -> list[str]:
 
 def objective(every: list[Group]) -> str:
     """How `objective` is called."""
-    pairs = every[0]
-    boosted = [one for one in pairs.losses if one.hess and (one.kind == "elementwise" or one.has_labels)]
-    names = [name for one in boosted for name in (one.name, *one.aliases)]
+    every_loss = [one for group in every for one in group.losses]
+    boosted = Group([one for one in every_loss if one.hess and (one.kind == "elementwise" or one.has_labels)])
     return f"""\
-_Boosted: TypeAlias = {literal(names)}
+_Boosted: TypeAlias = {literal(boosted.names)}
+{typed_dict("_BoostedOptions", boosted.own, f"_{boosted.title}Options")}
 def objective(name: _Boosted | Definition, library: {literal(boosting.LIBRARIES)}, *, \
-hessian: {literal(("auto", "exact", "constant"))} = "auto", **given: Unpack[_{pairs.title}Options]) -> Objective: ..."""
+hessian: {literal(("auto", "exact", "constant"))} = "auto", **given: Unpack[_BoostedOptions]) -> Objective: ..."""
 
 
 def stub() -> str:
     """The text of `multiloss/typing.pyi`."""
-    every, aliases, parts = groups(), [], [HEAD]
+    every, parts = groups(), [HEAD]
     for backend in BACKENDS:
         if backend is not None:
             center = "CenterLoss" if backend == "keras" else f"{backend.title()}Center"
@@ -300,35 +359,31 @@ def stub() -> str:
     center_aliases = [name for name, loss in registry.CENTER.items() if name != loss]
     parts.append(f"__all__ = {sorted(runtime.__all__)!r}")
     parts.append(f"BackendName: TypeAlias = {literal(backend for backend in BACKENDS if backend)}")
-    parts += [f"_{group.title}Name: TypeAlias = {literal(group.names)}" for group in every]
+    sets = [part for group in every for part in group.by_options()]
+    assert len({part.options_title for part in sets}) == len(sets), "two sets of options have one name"
+    parts += [f"_{part.options_title}Name: TypeAlias = {literal(part.names)}" for part in sets]
     parts.append(f"CenterName: TypeAlias = {literal(registry.CENTER)}")
     parts.append(f"Alias: TypeAlias = {literal([*aliases, *center_aliases])}")
-    parts.append(f"_NameWithoutCenters: TypeAlias = ({' | '.join(f'_{group.title}Name' for group in every)})")
+    parts.append(f"_NameWithoutCenters: TypeAlias = {literal(name for part in sets for name in part.names)}")
     parts.append("LossName: TypeAlias = _NameWithoutCenters | CenterName")
     parts.append(MIDDLE)
-    parts.append(f"_Reduction: TypeAlias = {literal((*REDUCTIONS, KERAS_WEIGHTED))}")
     for group in every:
-        parts += [group.call(), typed_dict(f"_{group.title}Options", group.options)]
-        for backend, one in BACKENDS.items():
-            parts.append(f"class {class_of(backend, group)}(_{group.title}[{one.arrays}], {class_of(backend)}): ...")
-    every_option = merged([*(group.options for group in every), center_options()])
-    parts += [typed_dict("_CenterOptions", center_options()), typed_dict("_Options", every_option)]
+        parts += group.classes()
+    parts += ["class _Center:", *attributes(center_options())]
+    parts += [f"class _{b.title()}Center(_Center, {b.title()}Center): ..." for b in BACKENDS if b is not None]
+    parts += [typed_dict("_CenterOptions", center_options()), typed_dict("_CommonOptions", COMMON)]
     text = "\n".join([*parts, *gets(every), *ports(), objective(every), ""])
     return "\n".join(map(wrapped, text.split("\n")))
 
 
 def wrapped(line: str) -> str:
-    """A long line, broken inside its first brackets. (ruff would give each name of a loss a line.)"""
-    if len(line) <= WIDTH:
+    """A list of names, in as many lines as it takes. (ruff would give each name of a loss a line.)"""
+    listed = ": TypeAlias = " in line or line.startswith("__all__")
+    if len(line) <= WIDTH or not listed:
         return line
-    start = min(line.index(bracket) for bracket in "([" if bracket in line)
-    depth = [sum((c in "([") - (c in ")]") for c in line[: i + 1]) for i in range(len(line))]
-    end = next(i for i in range(start, len(line)) if depth[i] == 0)
-    indent = " " * (len(line) - len(line.lstrip()))
-    inside = textwrap.fill(
-        line[start + 1 : end], WIDTH, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}    "
-    )
-    return f"{line[: start + 1]}\n{inside}\n{indent}{line[end:]}"
+    head, inside = line[:-1].split("[", 1)
+    inside = textwrap.fill(inside, WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return f"{head}[\n{inside}\n]"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,14 @@ def options() -> None:
     multiloss.get("huber", backend="torch", detla=2.0)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
     multiloss.get("huber", backend="torch", delta="2")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
     multiloss.get("huber", reduction="average")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    multiloss.get("mse", backend="torch", delta=2.0)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
     multiloss.get("center", backend="torch", num_class=3)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def attributes() -> None:
+    loss = multiloss.get("huber", backend="numpy")
+    loss.delta = 2.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    print(loss.gamma)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def calls() -> None:

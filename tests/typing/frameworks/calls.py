@@ -23,12 +23,12 @@ def of_torch(labels: Tensor, features: Tensor, scores: Tensor) -> None:
     assert_type(loss(labels.tolist(), np.zeros((2, 3)), sample_weight=[1.0, 2.0]), Tensor)
     assert_type(loss.value_and_grad(labels, scores), tuple[Tensor, Tensor])
     center = multiloss.get("center", backend="torch", num_classes=3, feature_dim=2)
-    assert_type(center, TorchCenter)
+    own_class: TorchCenter = center
     assert_type(center(labels, features, sample_weight=None), Tensor)
     assert_type(center.step(center.init_state(), labels, features)[0], Tensor)
     own = multiloss.torch.ArcFace(num_classes=3, feature_dim=2)
     assert_type(own(labels, features), Tensor)
-    nn.ModuleList([module, center, own]).train()
+    nn.ModuleList([module, own_class, own]).train()
     assert_type(multiloss.port(nn.HuberLoss(), to="torch.nn"), nn.Module)
 
 
