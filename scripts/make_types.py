@@ -213,39 +213,45 @@ class Group:
         parts = [self.call(), typed_dict(f"_{self.title}Options", self.common)]
         for backend, one in BACKENDS.items():
             base = f"_{self.title}[{one.arrays}], {class_of(backend)}"
-            parts.append(f"class {class_of(backend, self.title)}({base}): ...")
+            # A call may give other options, which may be traced.
+            call = (
+                f"\n    def __call__({self.takes(one.given)}, **options: SupportsFloat | jax.Array) -> jax.Array: ..."
+            )
+            parts.append(f"class {class_of(backend, self.title)}({base}):{call if backend == 'jax' else ' ...'}")
         for group in self.by_options():
             own = group.options_title
             if group.own:
                 parts += [f"class _{own}:", *attributes(group.own)]
-                parts += [typed_dict(f"_{own}Options", group.own, f"_{self.title}Options")]
+                parts.append(typed_dict(f"_{own}Options", group.own, f"_{self.title}Options"))
                 parts += [f"class {class_of(b, own)}(_{own}, {class_of(b, self.title)}): ..." for b in BACKENDS]
         return parts
 
+    def takes(self, given: str = "_Given") -> str:
+        """The parameters of a call."""
+        first = self.losses[0]
+        inputs = [f"{x}: {given}{' | None = None' if x in first.optional else ''}" for x in self.inputs]
+        weights = f"sample_weight: {given} | None = None, mask: {given} | None = None"
+        # Behind (y_true, y_pred) weights may come by place.
+        return ", ".join(["self", *inputs, *["*"] * (first.kind == "of_inputs"), weights])
+
     def call(self) -> str:
         """The class that says how these losses are called."""
-        first = self.losses[0]
-        takes = [f"{x}: _Given{' | None = None' if x in first.optional else ''}" for x in self.inputs]
-        weights = "sample_weight: _Given | None = None, mask: _Given | None = None"
-        if first.kind == "of_inputs":  # weights by name only
-            one = f"self, {', '.join(takes)}, *, {weights}"
-            both = f"{one}, wrt"
-        else:
-            one = f"self, {', '.join(takes)}, {weights}"
-            both = f"{one}, *, wrt"
+        takes = self.takes()
+        both = f"{takes}{'' if '*' in takes else ', *'}, wrt"
         real = literal(x for x in self.inputs if not all(loss.is_integer(x) for loss in self.losses))
         several = f"tuple[{real}, ...] | list[{real}]"
         lines = [
             f"class _{self.title}(Generic[_Given, _Value, _Gradient]):",
             *attributes(self.common),
-            f"    def __call__({one}) -> _Value: ...",
+            f"    def __call__({takes}) -> _Value: ...",
             "    @overload",
             f"    def value_and_grad({both}: {real} | None = None) -> tuple[_Value, _Gradient]: ...",
             "    @overload",
             f"    def value_and_grad({both}: {several}) -> tuple[_Value, tuple[_Gradient, ...]]: ...",
         ]
         if self.inputs == ("y_true", "y_pred"):
-            lines.append(f"    def grad_and_hess(self, {', '.join(takes)}) -> tuple[_Gradient, _Gradient]: ...")
+            pair = "self, y_true: _Given, y_pred: _Given"
+            lines.append(f"    def grad_and_hess({pair}) -> tuple[_Gradient, _Gradient]: ...")
         return "\n".join(lines)
 
 
@@ -378,8 +384,7 @@ def stub() -> str:
 
 def wrapped(line: str) -> str:
     """A list of names, in as many lines as it takes. (ruff would give each name of a loss a line.)"""
-    listed = ": TypeAlias = " in line or line.startswith("__all__")
-    if len(line) <= WIDTH or not listed:
+    if len(line) <= WIDTH or not (": TypeAlias = " in line or line.startswith("__all__")):
         return line
     head, inside = line[:-1].split("[", 1)
     inside = textwrap.fill(inside, WIDTH, initial_indent="    ", subsequent_indent="    ")

@@ -200,6 +200,12 @@ class LossBase(LossObject):
         self, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
     ) -> tuple[Any, Sequence[Any]]:
         names = tuple(self.spec.definition.inputs[i] for i in positions)
+        without = [name for name in names if name not in self.spec.definition.gradients]
+        if without:
+            raise NotImplementedError(
+                f"{self.spec.name} has no closed-form gradient with respect to {', '.join(without)}, and the backend "
+                f"{self.be.name!r} has no other; its loss object may override _value_and_gradients"
+            )
         value, found = pipeline.value_and_gradients(
             self.be, self.spec, *arrays, wrt=names, labels_checked=labels_checked
         )

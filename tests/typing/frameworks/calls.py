@@ -41,6 +41,7 @@ def of_jax(labels: jax.Array, scores: jax.Array) -> None:
         return loss(jnp.zeros(2, int), x)
 
     assert_type(loss.value_and_grad(labels, scores, wrt=("y_pred",)), tuple[jax.Array, tuple[jax.Array, ...]])
+    assert_type(multiloss.get("huber", backend="jax")(scores, scores, delta=jnp.ones(())), jax.Array)
     center = multiloss.get("center", backend="jax", num_classes=3, feature_dim=2)
     value, state = center.step(center.init_state(), labels, scores)
     print(value + mean(scores), state["centers"])
