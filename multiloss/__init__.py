@@ -12,21 +12,22 @@ import sys
 
 from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
-from multiloss.boosting import objective
-from multiloss.catalogue import get, list_losses
+from multiloss.catalogue import list_losses
 from multiloss.comparing import compare
 from multiloss.engine.dispatch import list_backends
 from multiloss.engine.registry import register
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
 from multiloss.pictures import show
-from multiloss.porting import port
+from multiloss.typing import from_config, get, get_by_name, objective, port  # with overloads, for type checkers
 from multiloss.version import __version__
 
 __all__ = [
     "__version__",
     "compare",
     "fenchel_young",
+    "from_config",
     "get",
+    "get_by_name",
     "info",
     "list_backends",
     "list_losses",

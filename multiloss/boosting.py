@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from multiloss.engine import dispatch, loss, options, registry
+from multiloss.engine.definition import Definition
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("lightgbm", "xgboost", "catboost")
@@ -98,7 +99,7 @@ class Objective(loss.FixedOptions):
         return gradient, second
 
 
-def objective(name: str, library: str, *, hessian: str = "auto", **given: Any) -> Objective:
+def objective(name: str | Definition, library: str, *, hessian: str = "auto", **given: Any) -> Objective:
     """A loss as a gradient booster's custom objective.
 
     Args:

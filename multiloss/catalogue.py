@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from multiloss import definitions
@@ -9,11 +10,12 @@ from multiloss.engine import loss, registry
 from multiloss.engine.definition import Definition
 
 
-def get(name: str, backend: str | None = None, **options: Any) -> Any:
+def get(name: str | Definition, backend: str | None = None, **options: Any) -> Any:
     """A loss by name, native to a framework.
 
     Args:
-        name: canonical name or alias, such as "huber" or "mse"; `multiloss.list_losses()` has all.
+        name: canonical name or alias, such as "huber" or "mse"; `multiloss.list_losses()` has all. Or what
+            `multiloss.register` made.
         backend: "numpy", "torch", "tensorflow", "jax" or "keras"; None takes it from the arrays at each call.
         options: the loss's own options, and those of every loss: `reduction` ("mean", "weighted_mean", "sum",
             "batchmean", "none"), `axis` (int, tuple, None for all, () for single elements), `validate` (None: the
@@ -44,6 +46,55 @@ def get(name: str, backend: str | None = None, **options: Any) -> Any:
             raise TypeError(f"{name} has no option 'loss': the loss is the first argument of multiloss.get")
         return center.make(backend, {**options, "loss": registry.CENTER[name.strip().lower()]})
     return loss.make(loss.make_spec(name, options), backend)
+
+
+def get_by_name(name: str, backend: str | None = None, **options: Any) -> Any:
+    """`get`, for a name or a backend that only the running program knows.
+
+    `get` itself is typed: a type checker reports `multiloss.get("hubre")`, and so it must know the name. This function
+    takes any `str`. What it makes is the same, and so are its errors.
+
+    Args:
+        name: as for `get`, such as one that was read from a file or the command line.
+        backend: as for `get`, or the backend of another package.
+        options: as for `get`.
+
+    Returns:
+        What `get` returns.
+
+    Example:
+        >>> import multiloss
+        >>> for name in ("mse", "mae"):
+        ...     print(float(multiloss.get_by_name(name, backend="numpy")([0.0, 0.0], [1.0, 5.0])))
+        13.0
+        3.0
+    """
+    return get(name, backend, **options)
+
+
+def from_config(config: Mapping[str, Any], backend: str | None = None) -> Any:
+    """The loss that `loss.config()` describes, on the backend that it names or on another one.
+
+    Args:
+        config: "name", and perhaps "backend" and options; `config()` of a loss, also read back from JSON.
+        backend: the backend, if it shall not be that of `config`.
+
+    Returns:
+        What `get` returns.
+
+    Raises:
+        ValueError: the config has no "name", or as for `get`.
+
+    Example:
+        >>> import multiloss
+        >>> huber = multiloss.get("huber", backend="numpy", delta=2.0)
+        >>> multiloss.from_config(huber.config()) == huber
+        True
+    """
+    if "name" not in config:
+        raise ValueError(f"a config holds the 'name' of a loss, got {', '.join(map(repr, config)) or 'nothing'}")
+    chosen = {} if backend is None else {"backend": backend}
+    return get(**{**config, **chosen})
 
 
 def list_losses() -> list[str]:

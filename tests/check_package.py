@@ -50,6 +50,7 @@ def check_contents(wheel: Path, sdist: Path) -> None:
     assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES, top
     missing = [package for package in PACKAGES if f"{package}/py.typed" not in names]
     assert not missing, f"no py.typed in {missing}"
+    assert "multiloss/typing.pyi" in names, "no stub in the wheel"
     assert any(name.endswith("licenses/LICENSE") for name in names), "no LICENSE in the wheel"
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}

@@ -15,7 +15,7 @@ FLOORS = (
     {"boosting", "center", "functions"},
     {"catalogue"},
     {"porting"},
-    {"comparing", "pictures", "testing"},
+    {"comparing", "pictures", "testing", "typing"},
     {"multiloss"},
     {"flax", "keras", "torch"},
     {"bench", "demo"},

@@ -113,7 +113,7 @@ class JaxCenter(HostCenter):
         *,
         sample_weight: Any = None,
         mask: Any = None,
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The pure core, as on every backend. Arrays may be sharded over a mesh; the state stays where it is."""
 
         def run(table: Any, _spare: Any, _lag: Any, labels: Any, features: Any, sample_weight: Any, mask: Any) -> Any:
@@ -130,7 +130,7 @@ class JaxCenter(HostCenter):
         return None if self.options.axis_name is None else Axis(self.options.axis_name)
 
     @property
-    def centers(self) -> Any:
+    def centers(self) -> jax.Array:
         """A copy of the centers, (num_classes, feature_dim); (0, 0) until known."""
         with self._alone():
             return jnp.zeros((0, 0)) if self._table is None else jnp.array(self._table)

@@ -57,7 +57,7 @@ def _compiled_derivatives(spec: Spec, labels_checked: bool) -> Any:
 class JaxLoss(LossBase):
     """A loss as a pure callable: static under `jit`, an ordinary function for `grad`, `vmap`, `jvp` and `shard_map`."""
 
-    backend = "jax"
+    backend: str | None = "jax"
     be = be
 
     def _is_like_before(self, y_true: Any, y_pred: Any) -> bool:
@@ -72,7 +72,7 @@ class JaxLoss(LossBase):
             return False
         return self.spec.validate is not False and be.labels_fit(y_true, y_pred.shape[self.spec.axis_in(y_pred.ndim)])
 
-    def __call__(self, *inputs: Any, **named: Any) -> Any:
+    def __call__(self, *inputs: Any, **named: Any) -> jax.Array:
         """The loss of its inputs, by place or by name: arrays, tracers, lists or numbers."""
         if len(inputs) == 2 and not named and self._is_like_before(*inputs):
             return _compiled(self.spec, True)(*inputs, None, None)
@@ -100,7 +100,7 @@ class JaxLoss(LossBase):
                 f"Python number"
             ) from None
 
-    def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
+    def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[jax.Array, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names), in one compiled
         function."""
         if len(inputs) == 2 and not named and wrt is None and self._is_like_before(*inputs):

@@ -30,7 +30,7 @@ _KERAS_REDUCTIONS = {
 class KerasLoss(LossObject, keras.losses.Loss):
     """A loss for `compile` and custom loops, in Keras' dtype. It reads labels before Keras would cast them."""
 
-    backend = "keras"
+    backend: str | None = "keras"
 
     def __init__(self, spec: Spec) -> None:
         keras.losses.Loss.__init__(

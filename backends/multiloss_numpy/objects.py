@@ -19,7 +19,7 @@ Array = Any
 class NumpyLoss(LossBase):
     """A loss on NumPy arrays; `value_and_grad` gives the closed-form gradient."""
 
-    backend = "numpy"
+    backend: str | None = "numpy"
     be = be
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -78,7 +78,7 @@ class NumpyCenter(HostCenter):
     backend = "numpy"
 
     @property
-    def centers(self) -> Any:
+    def centers(self) -> np.ndarray:
         """A read-only copy of the centers, (num_classes, feature_dim); (0, 0) until known. `center.centers = array`
         sets them."""
         with self._alone():

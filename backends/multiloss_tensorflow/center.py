@@ -70,9 +70,11 @@ class TensorflowCenter(HostCenter, tf.Module):
         return super()._compute(*arguments)
 
     @tf.autograph.experimental.do_not_convert
-    def __call__(self, *arrays: Any, **keywords: Any) -> Any:
+    def __call__(
+        self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None, *, training: bool = True
+    ) -> Any:
         """The value with the centers from before; then, when training, they move once by Eq. 4."""
-        return HostCenter.__call__(self, *arrays, **keywords)
+        return HostCenter.__call__(self, labels, features, sample_weight, mask, training=training)
 
     def _commit(self, labels: Any, rows: Any) -> None:
         write_rows(self._table, labels, rows)

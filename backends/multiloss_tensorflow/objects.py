@@ -88,7 +88,7 @@ def _compiled_derivatives(spec: Spec, labels_checked: bool, rank: int) -> Any:
 class TensorflowLoss(LossBase):
     """A loss on tensors, for `GradientTape`, `tf.function` and `tf.function(jit_compile=True)`."""
 
-    backend = "tensorflow"
+    backend: str | None = "tensorflow"
     be = be
 
     @tf.autograph.experimental.do_not_convert  # tracing is faster, and there is no Python control flow on tensors

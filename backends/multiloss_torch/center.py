@@ -8,7 +8,7 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def __init__(self, chosen: CenterOptions) -> None:
         compat.Table.__init__(self)
-        self.options = dataclasses.replace(chosen, process_group=None)
+        self.options: CenterOptions = dataclasses.replace(chosen, process_group=None)
         self._turn = Lock()
         self._choice = distributed.Choice(chosen.process_group)
         self._agreed = False
@@ -54,6 +54,10 @@ class TorchCenter(CenterMethods, compat.Table):
     @property
     def _table(self) -> Tensor:
         return self.centers
+
+    if TYPE_CHECKING:  # torch says of calls of a module only that they take anything
+
+        def __call__(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor: ...
 
     def forward(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
         """The value with the centers from before; then, in training mode, they move once by Eq. 4."""
@@ -112,13 +116,20 @@ class TorchCenter(CenterMethods, compat.Table):
         return {name: x.to(self.centers.device) for name, x in super().init_state().items()}
 
     def step(
-        self, state: dict[str, Tensor], labels: Any, features: Any, training: bool = True, **weights: Any
+        self,
+        state: dict[str, Tensor],
+        labels: Any,
+        features: Any,
+        training: bool = True,
+        *,
+        sample_weight: Any = None,
+        mask: Any = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The pure core: the value with the centers of `state`, and the state after Eq. 4; `sample_weight`, `mask`."""
         centers = state["centers"]
         if isinstance(centers, Tensor) and isinstance(features, Tensor) and features.device != centers.device:
             raise checks.two_devices("features", features.device, centers.device, "the state's table of centers")
-        return super().step(state, labels, features, training, **weights)
+        return super().step(state, labels, features, training, sample_weight=sample_weight, mask=mask)
 
     def _evaluate(
         self, given: tuple[Any, ...], leaf: bool = False, recorded: bool | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,12 @@ class WithWeight(owners.FixedSize, nn.Module):
             self.weight.copy_(nn.init.xavier_uniform_(drawn, generator=generator))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+    if TYPE_CHECKING:  # torch says of calls of a module only that they take anything
+
+        def __call__(
+            self, labels: Any, features: Any, sample_weight: Tensor | None = None, mask: Tensor | None = None
+        ) -> Tensor: ...
 
     def forward(
         self, labels: Tensor, features: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None

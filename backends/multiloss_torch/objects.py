@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class TorchLoss(LossBase, nn.Module):
     hides nothing, as they have no parameters.
     """
 
-    backend = "torch"
+    backend: str | None = "torch"
     be = be
 
     def __init__(self, spec: Spec) -> None:
@@ -60,6 +60,10 @@ class TorchLoss(LossBase, nn.Module):
     def _is_bare(self) -> bool:
         """True if no hooks are registered and `forward` is not overridden."""
         return not compat.is_wrapped(self) and getattr(self.forward, "__func__", None) is _FORWARD
+
+    if TYPE_CHECKING:  # torch says of calls of a module only that they take anything
+
+        def __call__(self, *inputs: Any, **named: Any) -> Tensor: ...
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """The loss of its inputs, by place or by name, on the device of the second; `sample_weight` and `mask` by

@@ -18,10 +18,12 @@ from typing import Any
 
 from multiloss.engine import options as read
 from multiloss.engine.checks import LABEL_SETS, class_weights
-from multiloss.engine.shapes import parse
+from multiloss.engine.shapes import InputShape, parse
 from multiloss.engine.table import Table
 
 Function = Callable[..., Any]
+Domains = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Arrange = Callable[[Any, list[Any], Mapping[str, Any]], list[Any]]
 
 
 class Definition:
@@ -60,14 +62,14 @@ class Definition:
         kind: str,
         name: str | None = None,
         aliases: Sequence[str] = (),
-        domain: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        domain: Domains | None = None,
         axis: read.Reader | None = read.axis,
         symmetric: bool = False,
         residual: Function | None = None,
         shapes: Mapping[str, str] | None = None,
         whole_batch: bool = False,
         holds_constant: bool = False,
-        arrange: Callable[[Any, list[Any], Mapping[str, Any]], list[Any]] | None = None,
+        arrange: Arrange | None = None,
         spread: Sequence[str] = (),
         example: Callable[[Any], Mapping[str, Any]] | None = None,
         classes: bool = False,
@@ -78,10 +80,10 @@ class Definition:
     ) -> None:
         self.value = value
         self.kind = kind
-        self.name = name or value.__name__
-        self.aliases = tuple(aliases)
-        self.family = value.__module__.rpartition(".")[2]
-        self.domain = domain or (lambda options: {})
+        self.name: str = name or value.__name__
+        self.aliases: tuple[str, ...] = tuple(aliases)
+        self.family: str = value.__module__.rpartition(".")[2]
+        self.domain: Domains = domain or (lambda options: {})
         self.axis = axis
         self.symmetric = symmetric
         self.residual = residual
@@ -89,39 +91,41 @@ class Definition:
         """The closed-form derivative by each input that has one."""
         self.hess: Function | None = None
         self.counts: Function | None = None
-        self.has_labels = kind == "over_labels"
+        self.has_labels: bool = kind == "over_labels"
         """Whether `y_true` holds one integer label a sample."""
         self.kernel: str | None = self.name
         """The name by which adapters look for kernels of their framework; None for a registered loss."""
-        self.options = _defaults(value, shapes)
-        self.doc = _with_meanings(value, self.options)
-        self.integer_targets = self.has_labels or self.domain(self.options).get("y_true") is LABEL_SETS
+        self.options: dict[str, Any] = _defaults(value, shapes)
+        self.doc: str = _with_meanings(value, self.options)
+        self.integer_targets: bool = self.has_labels or self.domain(self.options).get("y_true") is LABEL_SETS
         """Whether `y_true` holds integers: a label a sample, or sets of them."""
         parameters = inspect.signature(value).parameters
-        self.shapes = {name: parse(text) for name, text in (shapes or {"y_true": "...", "y_pred": "..."}).items()}
-        self.inputs = tuple(self.shapes)
+        self.shapes: dict[str, InputShape] = {
+            name: parse(text) for name, text in (shapes or {"y_true": "...", "y_pred": "..."}).items()
+        }
+        self.inputs: tuple[str, ...] = tuple(self.shapes)
         """The names of what a call takes, in order."""
-        self.optional = {name for name in self.inputs if shapes and parameters[name].default is None}
-        self.has_classes = self.has_labels or any(shape.below is not None for shape in self.shapes.values())
+        self.optional: set[str] = {name for name in self.inputs if shapes and parameters[name].default is None}
+        self.has_classes: bool = self.has_labels or any(shape.below is not None for shape in self.shapes.values())
         """Whether an input holds labels that must be below some number."""
         self.whole_batch = whole_batch
         self.holds_constant = holds_constant
-        self.spread = tuple(spread)
-        self.arrange = arrange or (lambda xp, inputs, options: inputs)
-        self.arranges = arrange is not None
+        self.spread: tuple[str, ...] = tuple(spread)
+        self.arrange: Arrange = arrange or (lambda xp, inputs, options: inputs)
+        self.arranges: bool = arrange is not None
         self.example = example
-        self.classes = classes or self.has_labels
+        self.classes: bool = classes or self.has_labels
         self.may_be_empty = may_be_empty
         self.undershoot = undershoot
         self.is_root = is_root
         self.table = table
         self.own_step: Function | None = None
-        self.takes_keep = "keep" in parameters
-        self.takes_axis = "axis" in parameters if kind == "elementwise" else kind != "of_inputs"
-        self.readers = {option: read.reader_of(value, option) for option in self.options}
+        self.takes_keep: bool = "keep" in parameters
+        self.takes_axis: bool = "axis" in parameters if kind == "elementwise" else kind != "of_inputs"
+        self.readers: dict[str, read.Reader] = {option: read.reader_of(value, option) for option in self.options}
         """How each option is read, as its annotation says (see `multiloss.engine.options`)."""
         self.__doc__ = self.doc
-        self.__name__ = self.name
+        self.__name__: str = self.name
 
     def is_integer(self, name: str) -> bool:
         """Whether an input holds integers: labels, sets of them, or lengths."""

@@ -63,7 +63,7 @@ def _json(value: Any) -> Any:
     return [_json(item) for item in value] if isinstance(value, tuple) else value
 
 
-def make_spec(name: str, given: dict[str, Any]) -> Spec:
+def make_spec(name: str | Definition, given: dict[str, Any]) -> Spec:
     """Read the options of a loss; unknown or impossible ones are refused by name."""
     definition = registry.find(name)
     readers = {
@@ -218,7 +218,7 @@ class LossBase(LossObject):
 class Loss(LossObject):
     """A loss without a backend: each call takes that of its arrays; lists go to NumPy."""
 
-    backend = None
+    backend: str | None = None
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec

@@ -82,12 +82,13 @@ def _which(reader: Reader, fits: Callable[[Any], bool], must: str) -> Reader:
     return read
 
 
-positive = _which(real, lambda x: x > 0, "must be positive")
-non_negative = _which(real, lambda x: x >= 0, "must not be negative")
-unit_interval = _which(real, lambda x: 0 <= x <= 1, "must be in [0, 1]")
-open_unit = _which(real, lambda x: 0 < x <= 1, "must be in (0, 1]")
-below_half = _which(real, lambda x: 0 <= x < 0.5, "must be in [0, 0.5)")  # so that p and 1 - p are never both floored
-angle = _which(real, lambda x: 0 <= x <= math.pi, "is an angle in radians and must be in [0, pi]")
+positive: Reader = _which(real, lambda x: x > 0, "must be positive")
+non_negative: Reader = _which(real, lambda x: x >= 0, "must not be negative")
+unit_interval: Reader = _which(real, lambda x: 0 <= x <= 1, "must be in [0, 1]")
+open_unit: Reader = _which(real, lambda x: 0 < x <= 1, "must be in (0, 1]")
+# so that p and 1 - p are never both floored
+below_half: Reader = _which(real, lambda x: 0 <= x < 0.5, "must be in [0, 0.5)")
+angle: Reader = _which(real, lambda x: 0 <= x <= math.pi, "is an angle in radians and must be in [0, pi]")
 
 
 def between(low: float, high: float) -> Reader:
@@ -105,8 +106,8 @@ def integer(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
-count = _which(integer, lambda n: n >= 1, "must be at least 1")
-non_negative_integer = _which(integer, lambda n: n >= 0, "must not be negative")
+count: Reader = _which(integer, lambda n: n >= 1, "must be at least 1")
+non_negative_integer: Reader = _which(integer, lambda n: n >= 0, "must not be negative")
 
 
 def _list_of(reader: Reader, what: str = "a list", *, may_be_empty: bool = True) -> Reader:

@@ -180,8 +180,13 @@ def register(
     return decorate
 
 
-def find(name: str) -> Definition:
-    """The definition that `name` (canonical or alias) means; ValueError with the nearest names if none."""
+def find(name: str | Definition) -> Definition:
+    """The definition that `name` (canonical or alias) means; ValueError with the nearest names if none. A definition,
+    which is what `register` gives, means itself as long as its name does."""
+    if isinstance(name, Definition):
+        if not has(name):
+            raise ValueError(f"{name.name!r} is no longer registered as this loss, or never was")
+        return name
     if not isinstance(name, str):
         raise TypeError(f"name must be a string such as 'huber', got {type(name).__name__}")
     for key in (name, name.strip().lower()):
@@ -215,7 +220,7 @@ def _near(name: str) -> list[str]:
     """The losses that an unknown name may mean, the likeliest first."""
     key, words = letters(name), {letters(word): of for word, of in _WORDS.items()}
     known: dict[str, str] = {}
-    for one, of in (_aliases | {n: n for n in _definitions} | CENTER).items():
+    for one, of in all_names().items():
         known.setdefault(letters(one), of)
     near = [known[key]] if key in known else []
     near += words.get(key, words.get(key.removesuffix("error"), ()))
@@ -241,6 +246,11 @@ def has(definition: Definition) -> bool:
 def names() -> list[str]:
     """Canonical names, sorted."""
     return sorted(_definitions)
+
+
+def all_names() -> dict[str, str]:
+    """Every name, and the canonical name that it means."""
+    return {name: name for name in names()} | _aliases | CENTER
 
 
 def unknown_option(loss: str, option: str, known: list[str]) -> TypeError:
