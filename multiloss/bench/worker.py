@@ -28,7 +28,7 @@ def measure(
 
     key, row = pairs.row_of(*loss)
     own_name, own = pairs.own_loss(row, framework)
-    ours = multiloss.get(row.name, backend=backend, **row.options)
+    ours = multiloss.get_by_name(row.name, backend=backend, **row.options)
     contenders = {"ours": ours, "own": own, "keras": pairs.keras_loss(row)}
     inputs = [framework.array(x) for x in pairs.inputs(row, size)]
     calls = {
