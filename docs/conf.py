@@ -14,7 +14,16 @@ author = "the multiloss developers"
 project_copyright = "the multiloss developers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "losses", "rosetta"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "mathml",
+    "losses",
+    "rosetta",
+]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = False
@@ -34,6 +43,8 @@ html_title = "multiloss"
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["multiloss.css"]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "  # what is copied can be run: without prompts, and without their output
+copybutton_prompt_is_regexp = True
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "friendly"
