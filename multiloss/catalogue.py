@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from multiloss import definitions
 from multiloss.engine import loss, registry
+from multiloss.engine.definition import Definition
 
 
 def get(name: str, backend: str | None = None, **options: Any) -> Any:
@@ -53,3 +55,25 @@ def list_losses() -> list[str]:
         True
     """
     return sorted({*registry.names(), *registry.CENTER.values()})
+
+
+def definition(name: str) -> Definition:
+    """The definition of a loss by its name or alias, also of one that holds centers."""
+    table = registry.CENTER.get(name.strip().lower())
+    return registry.find(name) if table is None else registry.TABLES[table]
+
+
+def tasks(name: str) -> tuple[str, ...]:
+    """What a loss is for, the commonest task first; `multiloss.definitions.TASKS` says what each task is.
+
+    A loss that was registered by `multiloss.register` has no task.
+
+    Example:
+        >>> from multiloss import catalogue
+        >>> catalogue.tasks("huber")
+        ('regression',)
+        >>> catalogue.tasks("center")
+        ('metric learning', 'classification')
+    """
+    found = definition(name)
+    return definitions.OF_A_LOSS.get(found.name, definitions.FAMILIES.get(found.family, ()))

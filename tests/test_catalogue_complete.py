@@ -10,7 +10,7 @@ import pytest
 
 import multiloss
 from helpers import peers
-from multiloss import definitions
+from multiloss import catalogue, definitions
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
 from reference import center
@@ -72,6 +72,16 @@ def test_each_family_is_listed() -> None:
     told = "add the name of the file to FAMILIES in multiloss/definitions/__init__.py"
     assert unlisted(definitions.FAMILIES) == {}, told
     assert unlisted({*definitions.FAMILIES} - {"pairwise"}) == {"pairwise": ["margin_ranking"]}
+
+
+def test_tasks_are_declared() -> None:
+    """Of each family, in words that are explained; each task has losses."""
+    declared = [*definitions.FAMILIES.values(), *definitions.OF_A_LOSS.values()]
+    assert all(declared)
+    assert {task for tasks in declared for task in tasks} == {*definitions.TASKS}
+    assert {*definitions.OF_A_LOSS} <= {*multiloss.list_losses()}
+    assert catalogue.tasks("kld") == catalogue.tasks("kl_divergence") == ("distribution matching", "classification")
+    assert "metric learning" in catalogue.tasks("center")
 
 
 def without_a_reference(names: set[str]) -> set[str]:
