@@ -298,8 +298,9 @@ def _differentiable(search: _Search) -> Finding:
         x = inputs[search.moving]
         direction = other[search.moving] - x
         if found := _kink(search, inputs, x, direction, np.linspace(0.05, 0.95, _POINTS)):
-            at, kind, value = found
-            places[kind, _place(search, inputs, x + at * direction, value)] = None
+            at, kind, value, error = found
+            near = 2 * error * float(np.abs(direction).max())
+            places[kind, _place(search, inputs, x + at * direction, value, near)] = None
         for where, middle in _special(search, inputs).items() if i < lines // 3 else ():
             found = _kink(search, inputs, middle, direction, np.linspace(-1e-2, 1e-2, _POINTS))
             if found and abs(found[0]) < 1e-6:
@@ -328,8 +329,9 @@ def _special(search: _Search, inputs: Inputs) -> dict[str, np.ndarray]:
 
 def _kink(
     search: _Search, inputs: Inputs, start: np.ndarray, direction: np.ndarray, steps: np.ndarray
-) -> tuple[float, str, float] | None:
-    """Where on the line the slope or the value jumps, which of both, and the value there; None if the line is smooth.
+) -> tuple[float, str, float, float] | None:
+    """Where on the line the slope or the value jumps, which of both, the value there, and how exact the place is; None
+    if the line is smooth.
 
     The largest second difference is looked at ever closer: over the step it falls with the step where a function is
     smooth, stays where the slope jumps, and grows where the value does.
@@ -349,7 +351,7 @@ def _kink(
         steps = np.linspace(middle - 1.5 * h, middle + 1.5 * h, _POINTS)
     if sizes[-1] < 1e-3 * scale + 1e-9 or sizes[-1] < 0.3 * sizes[-2]:
         return None
-    return float(middle), "jumps" if sizes[-1] > 5 * sizes[-2] else "kinks", value
+    return float(middle), "jumps" if sizes[-1] > 5 * sizes[-2] else "kinks", value, float(h)
 
 
 def _on_line(
@@ -373,9 +375,9 @@ def _by_sample(shape: Any) -> bool:
     return bool(shape.leading) or "N" in shape.letters
 
 
-def _place(search: _Search, inputs: Inputs, x: np.ndarray, value: float) -> str:
-    """What is special about a point with a kink, in words."""
-    name, near = search.moving, 1e-5
+def _place(search: _Search, inputs: Inputs, x: np.ndarray, value: float, near: float) -> str:
+    """What is special about a point with a kink, in words; `near` is how exactly the point is known."""
+    name = search.moving
     target = inputs.get("y_true") if search.pair and not search.definition.integer_targets else None
     signs = search.domains.get("y_true") is checks.SIGN
     looks = (
