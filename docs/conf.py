@@ -23,6 +23,7 @@ extensions = [
     "mathml",
     "losses",
     "rosetta",
+    "api",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "loss/kept"]

@@ -24,6 +24,9 @@ _THEMED = {
     "#262626": "currentColor",  # the arrows
     "#d9d9d9": "var(--color-background-border)",
     "#999999": "var(--color-foreground-muted)",
+    "#0072b2": "var(--class0)",
+    "#d55e00": "var(--class1)",
+    "#009e73": "var(--class2)",
 }
 
 
@@ -93,7 +96,7 @@ def _scene_of_centers(definition: Definition) -> arrows.Scene:
 def curve_svgs(one: curves.Curve) -> list[str]:
     """The value and the gradient, a picture each, which stand side by side where there is room."""
     return [
-        _panel(one, "loss", one.value, f"The value of {one.label} over {one.axis_label}"),
+        _panel(one, "loss", one.value, f"The value of {one.label} over: {one.axis_label}"),
         _panel(one, "gradient", curves._broken_at_jumps(one.slope), f"The slope of that curve of {one.label}"),
     ]
 
@@ -141,6 +144,11 @@ def svg(draw: Callable[[Any], None], size: tuple[float, float], salt: str, alt: 
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
     text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
+    text = re.sub(r" font-family: [^;\"]*;", "", text)
+    text = re.sub(r"<style type=\"text/css\">.*?</style>", "", text)  # it would be the style of the whole page
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r' transform="rotate\(-0 [^"]*\)"', "", text)
+    text = re.sub(r"<defs>\s*</defs>\s*", "", text)
     for colour, themed in _THEMED.items():
         text = text.replace(colour, themed)
     text = text.replace("<svg ", f'<svg class="figure" role="img" aria-label="{alt}" ', 1)

@@ -54,6 +54,6 @@ def card(definition: Definition, folder: str) -> str:
     return (
         f'<li data-task="{"|".join(tasks)}" data-family="{definition.family}" data-library="{"|".join(libraries)}" '
         f'data-words="{html.escape(words.lower(), quote=True)}">'
-        f'<a href="{folder}{name}.html">{drawings.thumbnail(definition)}<b>{html.escape(name)}</b>'
+        f'<a href="{folder}{name}.html">{drawings.thumbnail(definition)}<b>{html.escape(name).replace("_", "_<wbr>")}</b>'
         f"<span>{html.escape(summary)}</span></a><small>{', '.join(tasks)}</small></li>"
     )

@@ -65,8 +65,8 @@ def text(definition: Definition, cache: Path) -> str:
     parts = [
         f"({anchor(definition)})=\n# `{name}`",
         f"{docstrings.summary(definition)}{aliases}",
-        f"**Family** [{family_title(definition.family)}](#family-{definition.family.replace('_', '-')}), "
-        f"**for** {tasks}",
+        f"**Family**: [{family_title(definition.family)}](#family-{definition.family.replace('_', '-')}). "
+        f"**Task**: {tasks}.",
         f":::{{admonition}} Use it when\n:class: tip\n{use_when()[name]}\n:::",
         docstrings.about(definition),
         "## Example",
@@ -98,7 +98,7 @@ def _pictures(definition: Definition, cache: Path) -> list[str]:
     if one is not None:
         key = [one.label, one.axis_label, one.x.tolist(), one.value.tolist(), one.slope.tolist()]
         drawn = kept(cache, "curve", key, lambda: drawings.curve_svgs(one))
-        parts += ["## Value and gradient", _raw(drawn), _about_curve(definition, one)]
+        parts += ["## Value and gradient", _raw(drawn), f"Over: {one.axis_label}. The options are the defaults."]
     if scene is not None:
         key = [scene.label, *(x.tolist() for x in (*scene.arrays.values(), *scene.steps.values()))]
         drawn = kept(cache, "arrows", key, lambda: [drawings.arrow_svg(scene)])
@@ -108,12 +108,6 @@ def _pictures(definition: Definition, cache: Path) -> list[str]:
 
 def _raw(svgs: list[str]) -> str:
     return '```{raw} html\n<div class="figures">\n' + "\n".join(svgs) + "\n</div>\n```"
-
-
-def _about_curve(definition: Definition, one: Any) -> str:
-    return f"Both over the {one.axis_label}, with the default options." if "=" not in one.axis_label else (
-        "The options are the defaults."
-    )  # fmt: skip
 
 
 def _about_arrows(scene: Any) -> str:

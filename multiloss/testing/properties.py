@@ -223,6 +223,8 @@ def _bounded(search: _Search) -> Finding:
     def ask() -> tuple[np.ndarray, ...]:
         inputs = search.draw(search.count)
         x = inputs[search.moving]
+        if search.swaps and search.pair:
+            x[: len(x) // 2] = inputs["y_true"][: len(x) // 2]  # exact fits, too
         ways = [(by, 1 / by) for by in _MAGNITUDES]
         return tuple(
             np.concatenate([search.values(inputs | {search.moving: search.spread(x, by)}) for by in way]) for way in ways
@@ -236,10 +238,10 @@ def _bounded(search: _Search) -> Finding:
     if above and below:
         return Finding(True, f"values from {_short(least)} to {_short(most)} found, however far the predictions go")
     if below:
-        return Finding(False, f"no value below {_short(least)} found, but none is the largest ({_short(most)} found)")
+        return Finding(False, f"no value below {_short(least)} found, but ever larger ones: {_short(most)}")
     if above:
-        return Finding(False, f"no value above {_short(most)} found, but none is the smallest ({_short(least)} found)")
-    return Finding(False, f"values from {_short(least)} to {_short(most)} found, and none is the last on either side")
+        return Finding(False, f"no value above {_short(most)} found, but ever smaller ones: {_short(least)}")
+    return Finding(False, f"ever smaller and ever larger values found: {_short(least)} and {_short(most)}")
 
 
 def _stays(reached: list[float]) -> bool:
