@@ -67,6 +67,30 @@ def faults(driver: Any, page: Path) -> Iterator[str]:
         yield f"a picture is not there: {picture}"
 
 
+def faults_of_the_gallery(driver: Any, page: Path) -> Iterator[str]:
+    """What is wrong with its filter: it takes words and choices, by the keyboard, and is not there without scripts."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    def shown() -> list[str]:
+        cards = driver.find_elements(By.CSS_SELECTOR, "ul.gallery > li")
+        return [card.find_element(By.TAG_NAME, "b").text for card in cards if card.is_displayed()]
+
+    driver.get(page.as_uri())
+    everything = shown()
+    driver.find_element(By.NAME, "word").send_keys("outliers", Keys.TAB, "regr")  # the next field is the task
+    if "huber" not in shown() or "dice" in shown() or len(shown()) > len(everything) / 2:
+        yield f"the search for outliers in regression shows {shown()}"
+    driver.find_element(By.CSS_SELECTOR, "form.gallery-filter button").send_keys(Keys.ENTER)
+    if shown() != everything:
+        yield "the button does not show all again"
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    driver.get(page.as_uri())
+    if driver.find_element(By.CSS_SELECTOR, "form.gallery-filter").is_displayed() or len(shown()) != len(everything):
+        yield "without scripts it is no plain list"
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def main() -> int:
     """Walk the pages; 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,7 +98,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="pages whose path has this word")
     parser.add_argument("--pictures", type=Path, help="write a PNG of each page to this folder")
     args = parser.parse_args()
-    pages = sorted(p for p in args.html.resolve().rglob("*.html") if args.only in str(p.relative_to(args.html.resolve())))
+    pages = sorted(
+        p for p in args.html.resolve().rglob("*.html") if args.only in str(p.relative_to(args.html.resolve()))
+    )
     driver, wrong = browser(), 0
     try:
         for width in WIDTHS:
@@ -89,6 +115,10 @@ def main() -> int:
                         args.pictures.mkdir(parents=True, exist_ok=True)
                         shot = f"{name.replace('/', '-').removesuffix('.html')}-{width}-{theme}.png"
                         driver.save_screenshot(str(args.pictures / shot))
+        gallery = args.html.resolve() / "gallery.html"
+        for fault in faults_of_the_gallery(driver, gallery) if gallery in pages else ():
+            wrong += 1
+            print(f"gallery.html: {fault}")
     finally:
         driver.quit()
     print(f"{len(pages)} pages, {len(WIDTHS)} widths, {len(THEMES)} themes: {wrong} faults")

@@ -75,7 +75,10 @@ def options_of(definition: Definition) -> list[tuple[str, str, str, str]]:
             if name != "factor"
         ]
     told = entries(sections(definition.doc)["Args"])
-    rows = [(name, type_of(definition.value, name), repr(default), told[name]) for name, default in definition.options.items()]
+    rows = [
+        (name, type_of(definition.value, name), repr(default), told[name])
+        for name, default in definition.options.items()
+    ]
     if "axis" in told:
         several = definition.axis is not read.single_axis
         words = "integer, tuple of integers, or `None` for all" if several else "integer"
@@ -104,7 +107,10 @@ def _words(hint: Any) -> str:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         reader = next(filter(callable, parts[1:]), None)
-        inner, limit = _words(parts[0]), re.search(r"(?:that|and) must (be )?(.+)\.$", str(getattr(reader, "__doc__", "")))
+        inner, limit = (
+            _words(parts[0]),
+            re.search(r"(?:that|and) must (be )?(.+)\.$", str(getattr(reader, "__doc__", ""))),
+        )
         if limit is None:
             return inner
         must = "0 or above" if limit[2] == "not be negative" else limit[2]

@@ -48,7 +48,12 @@ def family_page(name: str, group: list[Definition]) -> str:
     intro = (inspect.getdoc(module) or "").partition("\n\n")[0]
     label = f"(family-{name.replace('_', '-')})="
     tree = ["```{toctree}", ":hidden:", "", *(f"../loss/{one.name}" for one in group), "```"]
-    return "\n\n".join([f"{label}\n# {loss_page.family_title(name)}", intro, gallery.cards(group, "../loss/"), "\n".join(tree)]) + "\n"
+    return (
+        "\n\n".join(
+            [f"{label}\n# {loss_page.family_title(name)}", intro, gallery.cards(group, "../loss/"), "\n".join(tree)]
+        )
+        + "\n"
+    )
 
 
 def write_pages(app: Sphinx) -> None:

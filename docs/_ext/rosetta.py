@@ -100,7 +100,7 @@ def _alike(sources: list[Ported]) -> dict[str, list[str]]:
         here = porting.code(porting.text_of(source, needed(source)), targets=targets)[0]
         written, ours = found.setdefault(computes, ([], []))
         written.append(f"{name}({arrays}{parameters})")
-        ours.append(f"{here}  # here")
+        ours.append(f"{here}  # the same in multiloss")
     return {computes: [*dict.fromkeys(w), *dict.fromkeys(ours)] for computes, (w, ours) in found.items()}
 
 

@@ -216,7 +216,9 @@ def _convex(search: _Search) -> Finding:
     tried, found = int(finite.sum()), int(above.sum())
     if not found:
         return Finding(True, f"no counterexample among {tried:,} pairs of points")
-    return Finding(False, f"between two points the value is above the chord, for {found:,} of {tried:,} pairs of points")
+    return Finding(
+        False, f"between two points the value is above the chord, for {found:,} of {tried:,} pairs of points"
+    )
 
 
 def _bounded(search: _Search) -> Finding:
@@ -227,7 +229,8 @@ def _bounded(search: _Search) -> Finding:
             x[: len(x) // 2] = inputs["y_true"][: len(x) // 2]  # exact fits, too
         ways = [(by, 1 / by) for by in _MAGNITUDES]
         return tuple(
-            np.concatenate([search.values(inputs | {search.moving: search.spread(x, by)}) for by in way]) for way in ways
+            np.concatenate([search.values(inputs | {search.moving: search.spread(x, by)}) for by in way])
+            for way in ways
         )
 
     reached = search.each(ask, 20)  # ten calls each, where a try is a call
