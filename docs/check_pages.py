@@ -2,8 +2,9 @@
 
     sphinx-build -b html docs docs/_build/html && python docs/check_pages.py docs/_build/html
 
-Reports errors of the console, pages that are wider than the screen and what sticks out, and pictures that did not load. It
-needs Chromium and its driver (`apt-get install chromium chromium-driver`) and the package `selenium` (`tox run -e pages`).
+Reports errors of the console, pages that are wider than the screen and what sticks out, pictures that did not load, and
+a gallery that does not filter. It needs Chromium and its driver (`apt-get install chromium chromium-driver`) and the
+package `selenium`; `tox run -e pages` does all that.
 """
 
 from __future__ import annotations

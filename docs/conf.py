@@ -24,6 +24,7 @@ extensions = [
     "losses",
     "rosetta",
     "api",
+    "links",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "loss/kept"]

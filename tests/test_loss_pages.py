@@ -61,7 +61,7 @@ def test_types_of_options_are_said_in_words() -> None:
                     "epsilon": "number, 0 or above"}  # fmt: skip
     (power,) = docstrings.options_of(registry.find("tweedie"))
     assert power[1:3] == ("number, above 1 and below 2", "1.5")
-    assert dict((row[0], row[1]) for row in docstrings.options_of(registry.find("triplet")))["mining"] == (
+    assert {row[0]: row[1] for row in docstrings.options_of(registry.find("triplet"))}["mining"] == (
         "`'hard'` or `'semihard'` or `'all'`"
     )
 

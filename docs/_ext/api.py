@@ -1,5 +1,5 @@
-"""Methods under the name that a reader has for their object, `loss.value_and_grad`, and not under that of a class of ours:
-what `<!-- methods of loss -->` and its like become in a page.
+"""Methods under the name that a reader has for their object, `loss.value_and_grad`, and not under that of a class of
+ours: what `<!-- methods of loss -->` and its like become in a page.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 from typing import Any
 
 import losses
-from multiloss_numpy.objects import NumpyLoss
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
 from multiloss.center.objects import CenterMethods, HostCenter
 from multiloss.engine.definition import Definition
 from multiloss.engine.loss import LossObject
+from multiloss_numpy.objects import NumpyLoss
 
 _NAPOLEON = Config(napoleon_use_rtype=False, napoleon_preprocess_types=False)
 METHODS: dict[str, list[tuple[type, tuple[str, ...]]]] = {

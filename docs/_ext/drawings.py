@@ -129,8 +129,9 @@ def arrow_svg(scene: arrows.Scene) -> str:
 def svg(draw: Callable[[Any], None], size: tuple[float, float], salt: str, alt: str) -> str:
     """A figure as an SVG element with the colours of the theme; `alt` is read to those who do not see it."""
     style = {
-        "svg.fonttype": "none", "svg.hashsalt": salt, "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": _INK,
-        "xtick.color": _INK, "ytick.color": _INK, "axes.facecolor": "none", "path.simplify_threshold": 0.4,
+        "svg.fonttype": "none", "svg.hashsalt": salt, "axes.labelcolor": _INK, "axes.edgecolor": _INK,
+        "text.color": _INK, "xtick.color": _INK, "ytick.color": _INK, "axes.facecolor": "none",
+        "path.simplify_threshold": 0.4,
     }  # fmt: skip
     with matplotlib.rc_context(style), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -175,7 +175,5 @@ def _with_centers(backend: str, arguments: str, definition: Definition) -> list[
     how = ", training=True" if backend in ("tensorflow", "keras") else ""
     call = f">>> value = loss({arguments}{how})  # training: the centers move, once"
     number = "value.item()" if backend == "torch" else "float(value)"
-    lines = [call, f">>> round({number}, {digits})", shown]
-    return lines + [
-        f">>> centers = loss.centers  # {'the radius, 1 x 1' if definition.table.one_row else 'one row a class'}"
-    ]
+    rows = "the radius, 1 x 1" if getattr(definition.table, "one_row", False) else "one row a class"
+    return [call, f">>> round({number}, {digits})", shown, f">>> centers = loss.centers  # {rows}"]

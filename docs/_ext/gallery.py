@@ -1,5 +1,5 @@
-"""The gallery: a card for each loss, and the fields by which `_static/gallery.js` filters the cards. Without that script
-the fields stay hidden and the cards are a list.
+"""The gallery: a card for each loss, and the fields by which `_static/gallery.js` filters the cards. Without that
+script the fields stay hidden and the cards are a list.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ def card(definition: Definition, folder: str) -> str:
     libraries = [library for library, sources in rosetta.by_loss().get(name, {}).items() if sources]
     summary = docstrings.summary(definition).replace("`", "")
     words = " ".join([name.replace("_", " "), name, *definition.aliases, summary, loss_page.use_when()[name], *tasks])
+    shown = html.escape(name).replace("_", "_<wbr>")
     return (
         f'<li data-task="{"|".join(tasks)}" data-family="{definition.family}" data-library="{"|".join(libraries)}" '
         f'data-words="{html.escape(words.lower(), quote=True)}">'
-        f'<a href="{folder}{name}.html">{drawings.thumbnail(definition)}<b>{html.escape(name).replace("_", "_<wbr>")}</b>'
+        f'<a href="{folder}{name}.html">{drawings.thumbnail(definition)}<b>{shown}</b>'
         f"<span>{html.escape(summary)}</span></a><small>{', '.join(tasks)}</small></li>"
     )

@@ -1,5 +1,5 @@
-"""The page of one loss, in Markdown: when to use it, an example for each framework, curves, options, properties, and its
-names in other libraries.
+"""The page of one loss, in Markdown: when to use it, an example for each framework, curves, options, properties, and
+its names in other libraries.
 """
 
 from __future__ import annotations
@@ -61,12 +61,11 @@ def text(definition: Definition, cache: Path) -> str:
     """The page."""
     name = definition.name
     aliases = f" Also called {', '.join(f'`{alias}`' for alias in definition.aliases)}." if definition.aliases else ""
-    tasks = ", ".join(catalogue.tasks(name))
+    tasks, family = ", ".join(catalogue.tasks(name)), family_title(definition.family)
     parts = [
         f"({anchor(definition)})=\n# `{name}`",
         f"{docstrings.summary(definition)}{aliases}",
-        f"**Family**: [{family_title(definition.family)}](#family-{definition.family.replace('_', '-')}). "
-        f"**Task**: {tasks}.",
+        f"**Family**: [{family}](#family-{definition.family.replace('_', '-')}). **Task**: {tasks}.",
         f":::{{admonition}} Use it when\n:class: tip\n{use_when()[name]}\n:::",
         docstrings.about(definition),
         "## Example",
@@ -102,7 +101,7 @@ def _pictures(definition: Definition, cache: Path) -> list[str]:
     if scene is not None:
         key = [scene.label, *(x.tolist() for x in (*scene.arrays.values(), *scene.steps.values()))]
         drawn = kept(cache, "arrows", key, lambda: [drawings.arrow_svg(scene)])
-        parts += ["## What it pulls and pushes", _raw(drawn), _about_arrows(scene)]
+        parts += ["## What it pulls and pushes", _raw(drawn), _about_arrows(definition, scene)]
     return parts
 
 
@@ -110,8 +109,10 @@ def _raw(svgs: list[str]) -> str:
     return '```{raw} html\n<div class="figures">\n' + "\n".join(svgs) + "\n</div>\n```"
 
 
-def _about_arrows(scene: Any) -> str:
+def _about_arrows(definition: Definition, scene: Any) -> str:
     told = ["An arrow is a step against the gradient, with the default options; the longest one has a fixed length."]
+    if definition.table is not None:
+        told = ["An arrow is a step against the gradient, or a center's own in training; each kind has its scale."]
     if "weight" in scene.arrays:
         told.append("A colour is a class, a cross the row of the class: its center, weight or proxy.")
     elif "anchor" in scene.arrays:

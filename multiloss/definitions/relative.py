@@ -116,8 +116,8 @@ def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Arr
     Returns:
         One value per element, without unit; averaged over `axis`. The first call refuses -1 and below.
 
-    Source: the mean squared error of log(1 + x). `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first, so
-    that it has no gradient for negative predictions; nothing is clipped here.
+    Source: the mean squared error of log(1 + x). `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first,
+    so that it has no gradient for negative predictions; nothing is clipped here.
 
     Example:
         >>> import multiloss
