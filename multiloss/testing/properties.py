@@ -83,8 +83,8 @@ def properties(
         yes: no counterexample among 1,000 pairs of points
         >>> found.bounded.holds, found.symmetric.holds, found.zero_at_target.holds
         (False, True, True)
-        >>> print(properties("mean_absolute_error").differentiable)
-        no: kinks where an element of y_pred equals its target
+        >>> print(properties("root_mean_squared_error").differentiable)
+        no: kinks where y_pred equals y_true
     """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
