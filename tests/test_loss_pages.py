@@ -22,9 +22,6 @@ import docstrings
 import examples
 
 LOSSES = [*registry.TABLES.values(), *map(registry.find, sorted(registry.names()))]
-QUICK = ("numpy", "torch")  # the others compile each loss first
-
-
 def chosen() -> list[Definition]:
     """One loss for each way in which losses are called; `EVERY_EXAMPLE=1 pytest` takes all."""
     if os.environ.get("EVERY_EXAMPLE"):
@@ -33,10 +30,19 @@ def chosen() -> list[Definition]:
     return list(ways.values())
 
 
+@pytest.mark.only("numpy", "torch")
 @pytest.mark.parametrize("definition", LOSSES, ids=lambda one: one.name)
 def test_example_of_a_tab(definition: Definition, backend: str) -> None:
-    if backend not in QUICK and definition not in chosen():
-        pytest.skip("its way of being called is that of another one, which runs")
+    run(definition, backend)
+
+
+@pytest.mark.only("tensorflow", "jax", "keras")  # they compile each loss first, which takes a second
+@pytest.mark.parametrize("definition", chosen(), ids=lambda one: one.name)
+def test_example_of_a_tab_that_compiles(definition: Definition, backend: str) -> None:
+    run(definition, backend)
+
+
+def run(definition: Definition, backend: str) -> None:
     code = examples.code(definition, backend) + "\n"
     test = doctest.DocTestParser().get_doctest(code, {"__name__": "__main__"}, definition.name, None, 0)
     report: list[str] = []
