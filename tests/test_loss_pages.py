@@ -22,6 +22,8 @@ import docstrings
 import examples
 
 LOSSES = [*registry.TABLES.values(), *map(registry.find, sorted(registry.names()))]
+
+
 def chosen() -> list[Definition]:
     """One loss for each way in which losses are called; `EVERY_EXAMPLE=1 pytest` takes all."""
     if os.environ.get("EVERY_EXAMPLE"):

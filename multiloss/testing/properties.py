@@ -129,15 +129,12 @@ class _Search:
 
     def _of_centers(self, table: str, options: dict[str, Any]) -> None:
         self.definition, self.moving, self.pair = registry.TABLES[table], "features", False
-        sizes = {} if self._table.one_row else {"num_classes": 3, "feature_dim": 3}
+        about: Any = self.definition.table
+        sizes = {} if about.one_row else {"num_classes": 3, "feature_dim": 3}
         self.loss = center.make("numpy", {"loss": table, **sizes, **options, "reduction": "none"})
-        shape = (1, 1) if self._table.one_row else (3, 3)
-        self.state = {"centers": np.ones(shape) if self._table.one_row else self.rng.normal(size=shape)}
-        self.at_once, self.domains = not self._table.of_batch, {"features": None}
-
-    @property
-    def _table(self) -> Any:
-        return self.definition.table
+        shape = (1, 1) if about.one_row else (3, 3)
+        self.state = {"centers": np.ones(shape) if about.one_row else self.rng.normal(size=shape)}
+        self.at_once, self.domains = not about.of_batch, {"features": None}
 
     def draw(self, count: int) -> Inputs:
         """Inputs for so many samples; of a loss that compares samples, one batch."""
@@ -365,19 +362,14 @@ def _on_line(
     if not search.at_once:
         return np.concatenate([search.values(inputs | {search.moving: start + s * direction}) for s in steps])
     points = start + steps.reshape((-1,) + (1,) * (start.ndim - 1)) * direction
-    shared = () if search.of_centers else [n for n, s in search.definition.shapes.items() if not _by_sample(s)]
-    if search.pair:
-        shared = ()
+    shapes = {} if search.of_centers or search.pair else search.definition.shapes
+    shared = [name for name, shape in shapes.items() if not (shape.leading or "N" in shape.letters)]
     repeated = {
         name: x if name in shared else np.repeat(x, len(steps), axis=0)
         for name, x in inputs.items()
         if name != search.moving
     }
     return search.values({name: points if name == search.moving else repeated[name] for name in inputs})
-
-
-def _by_sample(shape: Any) -> bool:
-    return bool(shape.leading) or "N" in shape.letters
 
 
 def _place(search: _Search, inputs: Inputs, x: np.ndarray, value: float, near: float) -> str:
