@@ -167,8 +167,6 @@ def test_the_pages_have_every_loss() -> None:
 
 def test_losses_whose_gradient_takes_autograd_on_numpy_are_named() -> None:
     text = (ROOT / "docs" / "conventions.md").read_text()
-    named = set(
-        re.findall("`([a-z_]+)`", text.partition("'multiloss[autograd]'`): all of")[2].partition(", and that of")[0])
-    )
+    named = set(re.findall("`([a-z_]+)`", text.partition("'.[autograd]'`): all of")[2].partition(", and that of")[0]))
     losses = (registry.find(name) for name in multiloss.list_losses() if name not in registry.CENTER)
     assert named == {loss.name for loss in losses if loss.grad is None}
