@@ -221,6 +221,18 @@ class TorchCenter(CenterMethods, compat.Table):
             else:
                 self._hold(new)
 
+    def _assign(self, centers: Any) -> None:
+        """A table on meta has no memory to copy into: it is put where the values are, so that loaders which make a model
+        on meta and assign its tensors (transformers' `from_pretrained`) get centers."""
+        before = self.centers
+        if before.is_meta and isinstance(centers, Tensor):
+            self._hold(torch.zeros_like(before, device=centers.device))
+        try:
+            super()._assign(centers)
+        except BaseException:
+            self._hold(before)
+            raise
+
     def _hold(self, centers: Tensor) -> None:
         """Take this tensor itself as the buffer."""
         compat.Table.__setattr__(self, "centers", centers)
