@@ -42,6 +42,10 @@ PAGES = [page for page in PAGES if page not in ECOSYSTEMS]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
 def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -> None:
     test = doctest.DocTestParser().get_doctest(text, namespace, where, where, line)
     report: list[str] = []
@@ -66,7 +70,7 @@ def run(page: Path, chosen: Callable[[Block], bool]) -> None:
 
 @pytest.mark.graph
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_page(page: Path, backend: str) -> None:
     run(page, lambda block: block.needs in ((), (backend,)))
 
@@ -76,14 +80,14 @@ ACROSS = [page for page in PAGES if any(len(block.needs) > 1 for block in blocks
 
 @pytest.mark.cross
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", ACROSS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ACROSS, ids=named)
 def test_page_across_frameworks(page: Path) -> None:
     run(page, lambda block: len(block.needs) != 1)
 
 
 @pytest.mark.filterwarnings("default")  # these packages and their parts warn one another
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", ECOSYSTEMS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ECOSYSTEMS, ids=named)
 def test_page_of_an_ecosystem(page: Path, request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--ecosystems"):
         pytest.skip(f"needs {ECOSYSTEMS[page]}: runs in the tox environment `ecosystems`")
