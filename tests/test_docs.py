@@ -32,12 +32,10 @@ from multiloss import cli
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
 
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "howto").glob("*.md")), *ROOT.glob("README.md")]
-ECOSYSTEMS = {
-    page: mark[1]
-    for page in PAGES
-    if (mark := re.search(r"^<!-- runs in the tox environment `ecosystems`: needs (.+) -->$", page.read_text(), re.MULTILINE))
-}
+PAGES = [path for folder in ("docs", "docs/howto") for path in sorted((ROOT / folder).glob("*.md"))]
+PAGES += ROOT.glob("README.md")
+ELSEWHERE = re.compile(r"^<!-- runs in the tox environment `ecosystems`: needs (.+) -->$", re.MULTILINE)
+ECOSYSTEMS = {page: mark[1] for page in PAGES if (mark := ELSEWHERE.search(page.read_text(encoding="utf-8")))}
 PAGES = [page for page in PAGES if page not in ECOSYSTEMS]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -222,8 +222,8 @@ class TorchCenter(CenterMethods, compat.Table):
                 self._hold(new)
 
     def _assign(self, centers: Any) -> None:
-        """A table on meta has no memory to copy into: it is put where the values are, so that loaders which make a model
-        on meta and assign its tensors (transformers' `from_pretrained`) get centers."""
+        """A table on meta has no memory to copy into, so it is put where the values are: loaders make a model on meta
+        and assign its tensors (transformers' `from_pretrained`)."""
         before = self.centers
         if before.is_meta and isinstance(centers, Tensor):
             self._hold(torch.zeros_like(before, device=centers.device))
