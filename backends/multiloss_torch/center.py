@@ -245,6 +245,18 @@ class TorchCenter(CenterMethods, compat.Table):
         if not self.centers.numel():
             _unshaped.add(self)
 
+    def _assign(self, centers: Any) -> None:
+        """A table on meta has no memory to copy into, so it is put where the values are: loaders make a model on meta
+        and assign its tensors (transformers' `from_pretrained`)."""
+        before = self.centers
+        if before.is_meta and isinstance(centers, Tensor):
+            self._hold(torch.zeros_like(before, device=centers.device))
+        try:
+            super()._assign(centers)
+        except BaseException:
+            self._hold(before)
+            raise
+
     def _hold(self, centers: Tensor) -> None:
         """Take this tensor itself as the buffer."""
         if centers.numel() and self in _unshaped:
