@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +72,16 @@ def fit(
     seed: int,
     batch: int = 64,
     rate: float = 2e-3,
+    decay: float = 0.0,
+    batches: Callable[[torch.Generator], Iterable[Tensor]] | None = None,
     after: Callable[[], None] | None = None,
 ) -> None:
-    """Adam on shuffled batches; `after` is called after each epoch."""
+    """AdamW on shuffled batches, or on the rows that `batches` makes for an epoch; `after` is called after each epoch."""
     inputs, labels = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
-    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=decay)
     order = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
-        for rows in torch.randperm(len(inputs), generator=order).split(batch):
+        for rows in torch.randperm(len(inputs), generator=order).split(batch) if batches is None else batches(order):
             features, outputs = net(inputs[rows])
             value = loss(labels[rows], features, outputs)
             optimizer.zero_grad()
@@ -123,7 +125,9 @@ def markdown(table: Mapping[str, Any]) -> str:
     """A table of the JSON file as the page has it."""
     lines = [f"| {table['first']} | " + " | ".join(table["columns"]) + " |", "|---" * (len(table["columns"]) + 1) + "|"]
     for row, cells in table["rows"].items():
-        shown = [shape.format(*mean_and_spread(cell)) for cell, shape in zip(cells, table["columns"].values(), strict=True)]
+        shown = [
+            shape.format(*mean_and_spread(cell)) for cell, shape in zip(cells, table["columns"].values(), strict=True)
+        ]
         lines.append(f"| {row} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
 
@@ -137,7 +141,9 @@ def write(tables: Mapping[str, Table]) -> None:
     """Put tables into the JSON file, and those into the pages between `<!-- NAME -->` and `<!-- end -->`."""
     kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     kept |= {name: table.data() for name, table in tables.items()}
-    FIGURES.write_text(json.dumps(dict(sorted(kept.items())), indent=None, separators=(",", ":")).replace('},"', '},\n"') + "\n")
+    FIGURES.write_text(
+        json.dumps(dict(sorted(kept.items())), indent=None, separators=(",", ":")).replace('},"', '},\n"') + "\n"
+    )
     for page in (HERE / "which.md", HERE / "center.md", HERE / "center_recipes.md"):
         if not page.exists():
             continue
