@@ -1,4 +1,4 @@
-"""What the experiments of `which.md` share: a small network, its training, the tables of the page, the look of figures."""
+"""What the experiments of `which.md` share: a small network, its training, the page's tables, the look of figures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-HERE = Path(__file__).parent
-PICTURES = HERE / "pictures"
+PAGE = Path(__file__).parents[1] / "which.md"
+PICTURES = PAGE.parent / "pictures"
 FIGURES = PICTURES / "which.json"
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito
 LOOK = {
@@ -76,7 +76,7 @@ def fit(
     batches: Callable[[torch.Generator], Iterable[Tensor]] | None = None,
     after: Callable[[], None] | None = None,
 ) -> None:
-    """AdamW on shuffled batches, or on the rows that `batches` makes for an epoch; `after` is called after each epoch."""
+    """AdamW on shuffled batches, or on those that `batches` makes for an epoch; `after` is called after each epoch."""
     inputs, labels = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=decay)
     order = torch.Generator().manual_seed(seed)
@@ -123,7 +123,8 @@ class Table:
 
 def markdown(table: Mapping[str, Any]) -> str:
     """A table of the JSON file as the page has it."""
-    lines = [f"| {table['first']} | " + " | ".join(table["columns"]) + " |", "|---" * (len(table["columns"]) + 1) + "|"]
+    titles = [table["first"], *table["columns"]]
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     for row, cells in table["rows"].items():
         shown = [
             shape.format(*mean_and_spread(cell)) for cell, shape in zip(cells, table["columns"].values(), strict=True)
@@ -138,19 +139,16 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def write(tables: Mapping[str, Table]) -> None:
-    """Put tables into the JSON file, and those into the pages between `<!-- NAME -->` and `<!-- end -->`."""
-    kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    """Put tables into the JSON file, and those into the page, after `<!-- measured: NAME -->`."""
+    kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     kept |= {name: table.data() for name, table in tables.items()}
-    FIGURES.write_text(
-        json.dumps(dict(sorted(kept.items())), indent=None, separators=(",", ":")).replace('},"', '},\n"') + "\n"
-    )
-    for page in (HERE / "which.md", HERE / "center.md", HERE / "center_recipes.md"):
-        if not page.exists():
-            continue
-        text = page.read_text(encoding="utf-8")
-        for name, table in kept.items():
-            mark = re.compile(rf"(<!-- measured: {name} -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
-            text = mark.sub(lambda found, table=table: found[1] + markdown(table) + found[2], text)  # type: ignore[misc]
-        page.write_text(text, encoding="utf-8")
+    text = json.dumps(dict(sorted(kept.items())), separators=(",", ":"), ensure_ascii=False)
+    FIGURES.write_text(text.replace('}},"', '}},\n"') + "\n", encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    for name, table in kept.items():
+        mark = re.compile(rf"(<!-- measured: {name} -->\n\n).*?(\n*<!-- end -->)", re.DOTALL)
+        shown = markdown(table)
+        page = mark.sub(lambda found, shown=shown: f"{found[1]}{shown}\n\n<!-- end -->", page)  # type: ignore[misc]
+    PAGE.write_text(page, encoding="utf-8")
     for name, table in tables.items():
         print(f"\n{name}\n{markdown(table.data())}", flush=True)

@@ -1,4 +1,4 @@
-"""Measure when center loss helps, and draw it for `which.md`: `python docs/make_which_center.py [NAME...]`.
+"""When center loss helps, and where it does harm.
 
 All networks are trained by torch on scikit-learn's digits of 8 x 8 pixels, or on two of them side by side, which makes
 100 classes.
@@ -6,16 +6,14 @@ All networks are trained by torch on scikit-learn's digits of 8 x 8 pixels, or o
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
-from which_common import COLOURS, Net, Table, fit, mean_and_spread, read, save, write
 
 import multiloss
 from multiloss.demo import data
+from which_experiments.common import COLOURS, Net, Table, fit, mean_and_spread, read, save, write
 
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Training images and labels, test images and labels."""
@@ -61,8 +59,8 @@ def distances(x: np.ndarray, centers: np.ndarray) -> np.ndarray:
 
 def train(split: Split, dim: int, weight: float, seed: int, *, epochs: int, cosine: float = 0.0, softmax: float = 1.0,
           margin: float = 0.0, decay: float = 0.0, **options: object) -> tuple[Net, np.ndarray]:  # fmt: skip
-    """The network that minimises softmax * cross entropy + weight * center loss (with a margin: ArcFace instead of cross
-    entropy), and its centers: the learned ones, or without center loss the class means of the training."""
+    """The network that minimises softmax * cross entropy (with a margin: ArcFace) + weight * center loss, and its
+    centers: the learned ones, or without center loss the class means of the training."""
     torch.manual_seed(seed)
     classes = int(split[1].max()) + 1
     net = Net(split[0].shape[1], dim, classes, cosine=cosine)
@@ -268,19 +266,3 @@ def weight_decay() -> None:
             net, centers = train(split, 32, 0.0, seed, epochs=20, decay=decay)
             table.add(f"no center loss, weight decay {decay:g}", measured(net, centers, split, unknown, names))
     write({"center, weight decay": table})
-
-
-EXPERIMENTS = {
-    "helps": helps,
-    "open-set": open_set,
-    "weight-decay": weight_decay,
-    "too-much": too_much,
-    "kinds": kinds,
-    "slow": slow,
-    "unit-features": unit_features,
-    "beside-arcface": beside_arcface,
-}
-
-if __name__ == "__main__":
-    for name in sys.argv[1:] or EXPERIMENTS:
-        EXPERIMENTS[name]()
