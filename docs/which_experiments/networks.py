@@ -15,14 +15,13 @@ from which_experiments.common import COLOURS, Net, Table, fit, read, save, write
 
 def noisy_labels() -> None:
     """Digits, 40 % of whose training labels are drawn anew."""
-    one_hot = torch.eye(10)
     losses = {
-        "cce": multiloss.get("cce", backend="torch", from_logits=True),
-        "cce, label_smoothing=0.2": multiloss.get("cce", backend="torch", from_logits=True, label_smoothing=0.2),
+        "scce": multiloss.get("scce", backend="torch", from_logits=True),
+        "scce, label_smoothing=0.2": multiloss.get("scce", backend="torch", from_logits=True, label_smoothing=0.2),
         "generalized_cross_entropy, q=0.7": multiloss.get(
             "generalized_cross_entropy", backend="torch", from_logits=True
         ),
-        "cce, no wrong labels": multiloss.get("cce", backend="torch", from_logits=True),
+        "scce, no wrong labels": multiloss.get("scce", backend="torch", from_logits=True),
     }
     epochs = 60
     table = Table("loss", {"best epoch": "{:.1f} ± {:.1f} %", f"epoch {epochs}": "{:.1f} ± {:.1f} %"})
@@ -41,7 +40,7 @@ def noisy_labels() -> None:
             net, curve = Net(64, 64, 10, hidden=256), []
 
             def wanted(labels: Any, features: Any, out: Any, loss: Any = loss) -> Any:
-                return loss(one_hot[labels], out)
+                return loss(labels, out)
 
             def watch(net: Net = net, curve: list[float] = curve) -> None:
                 curve.append(100 * float((read(net, x_test)[1].argmax(-1) == y_test).mean()))
