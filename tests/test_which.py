@@ -38,6 +38,13 @@ def test_a_loss_that_the_page_names(form: str) -> None:
     assert eval(form, {"get": lambda name, **options: multiloss.get(name, backend="numpy", **options)}) is not None
 
 
+def test_links_lead_to_the_loss_that_they_name() -> None:
+    links = re.findall(r'`get\("(\w+)"[^`]*`\]\(#loss-([a-z0-9-]+)\)', PAGE)
+    assert len(links) > 40
+    for name, anchor in links:
+        assert multiloss.get(name).config()["name"] == anchor.replace("-", "_")
+
+
 def test_the_pictures_are_there() -> None:
     for picture in re.findall(r"\]\((pictures/.*?)\)", PAGE):
         assert (ROOT / "docs" / picture).exists(), picture
