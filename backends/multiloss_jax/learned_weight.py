@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -58,13 +59,17 @@ class WithWeight(owners.FixedSize, nnx.Module):
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias)
         if not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be nnx.Rngs, such as nnx.Rngs(0), got {type(rngs).__name__}")
-        self.pure = compat.hidden_from_nnx(JaxLoss(made.spec))
         shape = made.num_classes, made.feature_dim
         self.weight = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(made.num_classes, jnp.float32)) if made.bias else None
+        self.pure = compat.hidden_from_nnx(JaxLoss(made.spec))  # last: with it the options are fixed, and readable
 
     def _spec(self) -> Spec | None:
         return getattr(self.__dict__.get("pure"), "spec", None)
+
+    def _sizes(self) -> Mapping[str, Any]:
+        shape = self.weight.shape
+        return {"num_classes": shape[0], "feature_dim": shape[1]}
 
     def __call__(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -94,6 +94,12 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
 
     def _spec(self) -> Spec | None:
         return getattr(self.__dict__.get("made"), "spec", None)
+
+    def _sizes(self) -> Mapping[str, Any]:
+        made, weight = self.made, self.__dict__.get("weight")
+        dim = made.feature_dim if weight is None else weight.shape[1]
+        own = {"loss_weight": self._loss_weight, "seed": made.seed}
+        return {"num_classes": made.num_classes, "feature_dim": dim} | own
 
     def _fixed(self) -> Collection[str]:
         return () if self._spec() is None else (*super()._fixed(), "seed")

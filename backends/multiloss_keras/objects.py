@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import keras
 
 from multiloss.engine import checks, dispatch
 from multiloss.engine.call import argnums, bound
+from multiloss.engine.definition import Definition
 from multiloss.engine.layout import sample_shape
 from multiloss.engine.loss import Loss, LossObject, Spec, make
 from multiloss_keras import arrays as be
@@ -49,6 +51,17 @@ class KerasLoss(LossObject, keras.losses.Loss):
         (*ready, weight, mask), *_ = self._ready(self._bound(inputs, named))
         value = self._native(*ready, sample_weight=weight, mask=mask)
         return value if self.spec.reduction in ("none", "sum") else be.of_replica(value)
+
+    def _call_of(self, definition: Definition) -> inspect.Signature:
+        plain = super()._call_of(definition)
+        if definition.kind != "of_inputs":
+            return plain
+        return plain.replace(
+            parameters=[
+                x.replace(kind=x.KEYWORD_ONLY) if name in definition.optional else x
+                for name, x in plain.parameters.items()
+            ]
+        )
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The per-sample values, as Keras' own losses have it."""

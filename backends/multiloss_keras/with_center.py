@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from multiloss.engine import registry
-from multiloss.engine.loss import FixedOptions
+from multiloss.engine.objects import FixedOptions
 from multiloss_keras import arrays as be
 from multiloss_keras.center import CenterLoss
 from multiloss_keras.step_number import StepNumber
@@ -87,8 +87,13 @@ class WithCenterLoss(FixedOptions, keras.Model):
         else:
             super().__setattr__(name, value)
 
+    def _options(self) -> Mapping[str, Any]:
+        center = self._found("center")
+        # `weight` is the model's own, and `loss` what it is compiled with.
+        return {} if center is None else {name: x for name, x in center._options().items() if name != "weight"}
+
     def _fixed(self) -> Collection[str]:
-        center = getattr(self, "center", None)
+        center = self._found("center")
         # `weight` is the model's own, and `loss` what it is compiled with.
         return () if center is None else {*center._fixed(), "features"} - {"weight", "loss"}
 

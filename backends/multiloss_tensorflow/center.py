@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import warnings
 from typing import Any
 
@@ -33,6 +34,9 @@ class TensorflowCenter(HostCenter, tf.Module):
         """The centers, (num_classes, feature_dim), as a tensor; (0, 0) until known."""
         with self._alone():
             return tf.zeros((0, 0)) if self._table is None else tf.convert_to_tensor(self._table)
+
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(super().__call__)
 
     def _alone(self) -> Any:
         """The lock, but for a `tf.function`, and for replicas of a strategy, which wait for each other."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -61,16 +63,23 @@ class WithWeight(owners.FixedSize, nn.Module):
         super().__init__()
         feature_dim = options.as_declared(WithWeight.__init__, "feature_dim", feature_dim)
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
-        self.pure = TorchLoss(made.spec)
-        """The loss that takes the weight as an argument."""
         self.seed = made.seed
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         self.weight = nn.Parameter(torch.empty(made.num_classes, made.feature_dim, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(made.num_classes, dtype=dtype)) if made.bias else None
         self.reset_parameters()
+        self.pure = TorchLoss(made.spec)
+        """The loss that takes the weight as an argument. It comes last: with it the options are fixed, and readable."""
 
     def _spec(self) -> Spec | None:
-        return getattr(getattr(self, "pure", None), "spec", None)
+        return getattr(self._found("pure"), "spec", None)
+
+    def _sizes(self) -> Mapping[str, Any]:
+        classes, dim = self.weight.shape
+        return {"num_classes": classes, "feature_dim": dim}
+
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.forward)
 
     def reset_parameters(self) -> None:
         """Draw the weight anew; the bias becomes zero."""
@@ -105,13 +114,14 @@ class WithWeight(owners.FixedSize, nn.Module):
         )
         if leaf is not None:
             return leaf
-        device = self.weight.device
+        weight, bias = self.weight, self.bias
+        device = weight.device
         if not isinstance(features, Tensor):
             features = be.asarray(features, None, "features").to(device)
         elif features.device != device:
             raise checks.two_devices("features", features.device, device, "the loss's weight")
-        owners.check_width(features.shape, self.weight.shape[1])
-        held = (self.weight,) if self.bias is None else (self.weight, self.bias)
+        owners.check_width(features.shape, weight.shape[1])
+        held = (weight,) if bias is None else (weight, bias)
         return self.pure(labels, features, *held, sample_weight=sample_weight, mask=mask)
 
     def extra_repr(self) -> str:

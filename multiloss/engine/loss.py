@@ -4,9 +4,9 @@ loss without a backend, which takes that of the arrays at each call."""
 from __future__ import annotations
 
 import dataclasses
-import reprlib
+import inspect
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from multiloss.engine import checks, dispatch, options, pipeline, registry
 from multiloss.engine.call import Call, argnums, bound, gathered
 from multiloss.engine.definition import Definition
+from multiloss.engine.objects import FixedOptions
+from multiloss.engine.page import EVERY_CALL, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +50,16 @@ class Spec:
         """`axis` in predictions of that rank. Axis 1 is axis 0 of one sample of scores, (C,), as torch takes it."""
         return 0 if self.axis == rank == 1 and self.definition.kind in ("over_axis", "over_labels") else self.axis
 
-    def config(self) -> dict[str, Any]:
-        """Plain JSON data from which `multiloss.get(**config)` makes an equal loss."""
+    def every_option(self) -> dict[str, Any]:
+        """All options of this loss, its own ones first."""
         common = {"reduction": self.reduction, "axis": self.axis, "validate": self.validate}
         if self.definition.axis is None:
             del common["axis"]
-        return {"name": self.name} | {key: _json(value) for key, value in (dict(self.own) | common).items()}
+        return dict(self.own) | common
+
+    def config(self) -> dict[str, Any]:
+        """Plain JSON data from which `multiloss.get(**config)` makes an equal loss."""
+        return {"name": self.name} | {key: _json(value) for key, value in self.every_option().items()}
 
 
 _REDUCTION, _VALIDATE = (options.reader_of(Spec.__init__, name) for name in ("reduction", "validate"))
@@ -82,23 +88,14 @@ def make_spec(name: str, given: dict[str, Any]) -> Spec:
 
 COMMON = ("reduction", "axis", "validate")
 """The options of every loss."""
-
-
-class FixedOptions:
-    """Refuses the assignment of an option, which would be ignored: options are read when the object is made."""
-
-    def _fixed(self) -> Collection[str]:
-        """The names of the options; none while the object is being made, since frameworks assign some of them then."""
-        raise NotImplementedError
-
-    def _instead(self, name: str, value: str) -> str:
-        """What to do instead of assigning the option."""
-        raise NotImplementedError
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name in self._fixed():  # calls assign names with an underscore only
-            raise checks.fixed_option(name, self._instead(name, " ".join(reprlib.repr(value).split())))
-        super().__setattr__(name, value)
+MEANS = {
+    "reduction": 'what the values of the samples become: "mean"; "weighted_mean", divided by the sum of the weights; '
+    '"sum"; "batchmean", the sum divided by the length of the first axis; or "none", which leaves them',
+    "axis": "the axes that hold the elements of one sample: one, several, None for all, () for none",
+    "validate": "which calls look whether the values of their inputs can be right: None, the first one; True, each; "
+    "False, none, and none looks at labels",
+}
+"""What they mean, where the docstring of a loss does not say it."""
 
 
 class LossObject(FixedOptions):
@@ -111,12 +108,42 @@ class LossObject(FixedOptions):
     notes: tuple[str, ...] = ()
     """The conventions in which that source differs."""
 
+    _help_methods = ("value_and_grad", "grad_and_hess", "config", "to_backend")
+
+    def _options(self) -> Mapping[str, Any]:
+        spec = self.__dict__.get("spec")
+        return {} if spec is None else spec.every_option()
+
     def _fixed(self) -> Collection[str]:
         spec = self.__dict__.get("spec")
         return () if spec is None else (*spec.kwargs, *COMMON)
 
     def _instead(self, name: str, value: str) -> str:
         return f"multiloss.get(**loss.config() | {{{name!r}: {value}}}) makes another loss"
+
+    def _another(self) -> str:
+        return "multiloss.get(**loss.config() | {...}) makes another loss"
+
+    def _definition(self) -> Definition | None:
+        spec = self.__dict__.get("spec")
+        return None if spec is None else spec.definition
+
+    def _means(self) -> Mapping[str, str]:
+        return EVERY_CALL | MEANS
+
+    def _signature(self) -> inspect.Signature | None:
+        spec = self.__dict__.get("spec")
+        return None if spec is None else self._call_of(spec.definition)
+
+    def _call_of(self, definition: Definition) -> inspect.Signature:
+        """How a loss of that definition is called."""
+        kind, more = inspect.Parameter.POSITIONAL_OR_KEYWORD, ("sample_weight", "mask")
+        given = [
+            inspect.Parameter(name, kind, default=None if name in definition.optional else inspect.Parameter.empty)
+            for name in definition.inputs
+        ]
+        kind = inspect.Parameter.KEYWORD_ONLY if definition.kind == "of_inputs" else kind
+        return inspect.Signature([*given, *(inspect.Parameter(name, kind, default=None) for name in more)])
 
     @property
     def __name__(self) -> str:
@@ -151,7 +178,7 @@ class LossObject(FixedOptions):
         return hash(self.spec)
 
     def __repr__(self) -> str:
-        options = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
+        options = "".join(f", {key}={shown(value)}" for key, value in self.config().items() if key != "name")
         return f"multiloss.get({self.spec.name!r}{options})"
 
 

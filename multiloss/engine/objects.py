@@ -1,0 +1,156 @@
+"""What all objects that users hold share: options that are read and never assigned, and help that tells of them."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import reprlib
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar
+
+from multiloss.engine import checks
+from multiloss.engine.definition import Definition
+from multiloss.engine.page import Page
+
+_html: list[Callable[[Any, Page], str]] = []
+
+
+def show_by(function: Callable[[Any, Page], str]) -> None:
+    """Let `function` make the HTML of an object for notebooks, from it and its page."""
+    _html[:] = [function]
+
+
+class _Doc:
+    """The docstring of a class; that of its objects is their own page, which `help` shows."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+
+    def __get__(self, thing: Any, kind: Any = None) -> str | None:
+        page = None if thing is None else thing._page()
+        return self.text if page is None else page.text()
+
+
+class _CallSignature:
+    """What `inspect.signature` and `help` show of an object: the inputs of its loss. Classes have their usual one."""
+
+    def __get__(self, thing: Any, kind: Any = None) -> inspect.Signature:
+        found = None if thing is None else thing._signature()
+        if found is None:
+            raise AttributeError("__signature__")
+        return found
+
+
+class FixedOptions:
+    """Options are attributes that can be read. Assigning one is refused, since it would be ignored: options are read
+    when the object is made.
+
+    Where the framework has an attribute of the name of an option, that is what the name means.
+    """
+
+    _help_name: ClassVar[str] = "loss"
+    """The name that examples give such an object."""
+    _help_methods: ClassVar[tuple[str, ...]] = ()
+    """The methods of which help tells."""
+    __signature__ = _CallSignature()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.__doc__ = _Doc(cls.__dict__.get("__doc__"))  # type: ignore[assignment]
+
+    def _options(self) -> Mapping[str, Any]:
+        """The options and their values; none while the object is being made. It asks for no attribute that may be
+        missing, since `__getattr__` would come back here."""
+        raise NotImplementedError
+
+    def _fixed(self) -> Collection[str]:
+        """The names that cannot be assigned; none while the object is being made, since frameworks assign some of them
+        then."""
+        return self._options()
+
+    def _instead(self, name: str, value: str) -> str:
+        """What to do instead of assigning the option."""
+        raise NotImplementedError
+
+    def _definition(self) -> Definition | None:
+        """The loss; None while the object is being made."""
+        return None
+
+    def _means(self) -> Mapping[str, str]:
+        """What options and inputs mean of which the docstring of the loss does not tell."""
+        return {}
+
+    def _signature(self) -> inspect.Signature | None:
+        """How the object is called; None: as its class says."""
+        return None
+
+    def _found(self, name: str) -> Any:
+        """An attribute that may be missing, as the framework finds it: for what `_options` asks for; None then."""
+        for find in (super().__getattribute__, getattr(super(), "__getattr__", None)):
+            with contextlib.suppress(AttributeError):
+                return None if find is None else find(name)
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for what is found nowhere else. Some frameworks have such a method, too; theirs comes first.
+        further = getattr(super(), "__getattr__", super().__getattribute__)
+        if name.startswith("_"):
+            return further(name)
+        try:
+            return further(name)
+        except AttributeError:
+            options = self._options()
+            if name not in options:
+                raise
+        return options[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name in self._fixed():  # calls assign names with an underscore only
+            raise checks.fixed_option(name, self._instead(name, " ".join(reprlib.repr(value).split())))
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._options()})
+
+    def _another(self) -> str:
+        """What makes an object with other options."""
+        raise NotImplementedError
+
+    def _page(self) -> Page | None:
+        """What is told of this object; None while it is being made."""
+        definition = self._definition()
+        if definition is None:
+            return None
+        options, signature = self._options(), inspect.signature(self)
+        return Page(
+            definition=definition,
+            options=options,
+            means=self._means(),
+            inputs=tuple(signature.parameters),
+            elsewhere={name: self._elsewhere(name) for name, x in options.items() if getattr(self, name) is not x},
+            another=self._another(),
+            source=getattr(self, "source", None),
+            notes=getattr(self, "notes", ()),
+            about=self._about(signature),
+        )
+
+    def _elsewhere(self, name: str) -> str:
+        """Where an option is read whose name the framework, or this library, has for something else."""
+        said = self._help_name
+        return f"{said}.config()[{name!r}] reads it, since {said}.{name} is another attribute of {type(self).__name__}"
+
+    def _about(self, signature: inspect.Signature) -> str:
+        """What kind of object it is, how it is called, and its methods."""
+        kind, said = type(self), self._help_name
+        plain = [x.replace(annotation=x.empty) for x in signature.parameters.values()]
+        lines = [f"{kind.__name__}, called as {said}{inspect.Signature(plain)}."]
+        if kind.__doc__:
+            lines.append(inspect.cleandoc(kind.__doc__).partition("\n\n")[0])
+        if self._help_methods:
+            lines.append(f"Methods: {', '.join(self._help_methods)}; help(type({said})) tells of them.")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str | None:
+        """The page in a notebook; None, for which notebooks show the `repr`, if it cannot be made."""
+        page = self._page()
+        return None if page is None or not _html else _html[0](self, page)
