@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from multiloss.center import CenterOptions, native_arrays, read_options, state, to_host
+from multiloss.center import CenterOptions, all_names, native_arrays, read_options, state, to_host
 from multiloss.center.centers import Lock
 from multiloss.center.objects import CenterMethods
 from multiloss_keras import arrays as be
@@ -224,3 +224,6 @@ class CenterLoss(CenterMethods, keras.layers.Layer):
         if self._table is not None and "num_classes" in options:
             options["num_classes"], options["feature_dim"] = self._shape()
         return {"name": self.name} | options
+
+
+CenterLoss._read_by_class(all_names())

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from multiloss.center import all_names
 from multiloss.engine import registry
 from multiloss.engine.objects import FixedOptions
 from multiloss_keras import arrays as be
@@ -179,3 +180,6 @@ class WithCenterLoss(FixedOptions, keras.Model):
         """The model that `get_config` described."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects=custom_objects)
         return cls(**(config | {"model": model}))
+
+
+WithCenterLoss._read_by_class(all_names() - {"weight"})

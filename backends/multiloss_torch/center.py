@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multiloss.center import CenterOptions, one_row, step
+from multiloss.center import CenterOptions, all_names, one_row, step
 from multiloss.center.centers import Lock
 from multiloss.center.objects import CenterMethods
 from multiloss.engine import checks
@@ -270,6 +270,9 @@ class TorchCenter(CenterMethods, compat.Table):
         self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self._hold(self.centers.float())
+
+
+TorchCenter._read_by_class(all_names())
 
 
 def _leaf_of(features: Tensor) -> Tensor:

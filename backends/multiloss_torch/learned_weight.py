@@ -68,6 +68,7 @@ class WithWeight(owners.FixedSize, nn.Module):
         self.weight = nn.Parameter(torch.empty(made.num_classes, made.feature_dim, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(made.num_classes, dtype=dtype)) if made.bias else None
         self.reset_parameters()
+        type(self)._read_by_class(made.spec.kwargs)
         self.pure = TorchLoss(made.spec)
         """The loss that takes the weight as an argument. It comes last: with it the options are fixed, and readable."""
 
@@ -129,6 +130,8 @@ class WithWeight(owners.FixedSize, nn.Module):
         classes, dim = self.weight.shape
         return f"num_classes={classes}, feature_dim={dim}, bias={self.bias is not None}"
 
+
+WithWeight._read_by_class(owners.option_names())
 
 ArcFace = partial(WithWeight, "arcface")
 CosFace = partial(WithWeight, "cosface")

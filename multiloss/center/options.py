@@ -140,6 +140,11 @@ def _of(table: Table) -> list[str]:
     return [name for name, option in _OPTIONS.items() if option.of(table)]
 
 
+def all_names() -> set[str]:
+    """The names of the options that some loss with a table has."""
+    return {*_OPTIONS}.union(*(definition.options for definition in registry.TABLES.values())) - {"factor"}
+
+
 def explained(loss: str) -> list[tuple[str, Any, str]]:
     """Each option of a loss with a table: name, default, and what it means."""
     chosen = read_options({"loss": loss})

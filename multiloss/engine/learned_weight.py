@@ -87,6 +87,12 @@ def names() -> list[str]:
     return [name for name in registry.names() if owns(registry.find(name))]
 
 
+def option_names() -> set[str]:
+    """The names of the arguments and options that some module has, but for those of its tensors."""
+    of_losses = (registry.find(name).options for name in names())
+    return {"loss", "num_classes", "feature_dim", "reduction", "validate"}.union(*of_losses)
+
+
 def read(
     loss: str,
     num_classes: Any,

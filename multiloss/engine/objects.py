@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 from multiloss.engine import checks
@@ -41,6 +41,22 @@ class _CallSignature:
         return found
 
 
+class _Option:
+    """An option as an attribute of a class, for those that cannot have a `__getattr__`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, thing: Any, kind: Any = None) -> Any:
+        options = {self.name: self} if thing is None else thing._options()
+        if self.name not in options:
+            raise AttributeError(f"{type(thing).__name__!r} object has no attribute {self.name!r}")
+        return options[self.name]
+
+    def __repr__(self) -> str:
+        return f"<option {self.name}>"
+
+
 class FixedOptions:
     """Options are attributes that can be read. Assigning one is refused, since it would be ignored: options are read
     when the object is made.
@@ -62,6 +78,17 @@ class FixedOptions:
         """The options and their values; none while the object is being made. It asks for no attribute that may be
         missing, since `__getattr__` would come back here."""
         raise NotImplementedError
+
+    @classmethod
+    def _read_by_class(cls, names: Iterable[str]) -> None:
+        """Let the class itself find these options, unless it has such attributes, and have the framework's
+        `__getattr__`. That of `nn.Module` finds tensors in each call, and `torch.compile` cannot trace one of ours."""
+        for name in names:
+            if not hasattr(cls, name):
+                setattr(cls, name, _Option(name))
+        theirs = [vars(kind)["__getattr__"] for kind in cls.__mro__ if "__getattr__" in vars(kind)]
+        if len(theirs) > 1:
+            cls.__getattr__ = theirs[-1]  # type: ignore[method-assign]
 
     def _fixed(self) -> Collection[str]:
         """The names that cannot be assigned; none while the object is being made, since frameworks assign some of them
@@ -110,7 +137,9 @@ class FixedOptions:
         super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._options()})
+        options, kind = self._options(), type(self)
+        others = {name for name in super().__dir__() if not isinstance(getattr(kind, name, None), _Option)}
+        return sorted(others.union(options))
 
     def _another(self) -> str:
         """What makes an object with other options."""
