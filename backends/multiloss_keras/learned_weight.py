@@ -70,7 +70,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
         super().__init__(name=name or compat.numbered(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
-        type(self)._read_by_class(made.spec.kwargs)
+        WithWeight._read_by_class(made.spec.kwargs)
         self.made = made
         self._loss_weight = options.as_declared(WithWeight.__init__, "loss_weight", loss_weight)
         # The bound method, since Keras would wrap a module of torch, which the native loss may be.

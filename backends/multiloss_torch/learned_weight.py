@@ -68,7 +68,7 @@ class WithWeight(owners.FixedSize, nn.Module):
         self.weight = nn.Parameter(torch.empty(made.num_classes, made.feature_dim, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(made.num_classes, dtype=dtype)) if made.bias else None
         self.reset_parameters()
-        type(self)._read_by_class(made.spec.kwargs)
+        WithWeight._read_by_class(made.spec.kwargs)
         self.pure = TorchLoss(made.spec)
         """The loss that takes the weight as an argument. It comes last: with it the options are fixed, and readable."""
 

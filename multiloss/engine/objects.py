@@ -181,5 +181,8 @@ class FixedOptions:
 
     def _repr_html_(self) -> str | None:
         """The page in a notebook; None, for which notebooks show the `repr`, if it cannot be made."""
-        page = self._page()
-        return None if page is None or not _html else _html[0](self, page)
+        try:
+            page = self._page()
+            return None if page is None or not _html else _html[0](self, page)
+        except Exception:  # of a user's own subclass: its `repr` is shown
+            return None
