@@ -58,6 +58,7 @@ class Objective(objects.FixedOptions):
         self.library = library
         self.hessian = hessian
         """"exact", "bound" or "constant"."""
+        self._hold_options()
 
     def _options(self) -> Mapping[str, Any]:
         if "hessian" not in self.__dict__:

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from multiloss.center import read_options
+from multiloss.center import all_names, read_options
 from multiloss.center.state import check_table, real_table
 from multiloss.engine.definition import Definition
-from multiloss.engine.objects import FixedOptions
+from multiloss.engine.objects import FixedOptions, with_options
 from multiloss_jax import arrays as be
 from multiloss_jax import compat
 from multiloss_jax.center import JaxCenter
@@ -23,6 +23,7 @@ class Centers(nnx.Variable):
     """The variable type of the centers."""
 
 
+@with_options(all_names())
 class CenterLoss(FixedOptions, nnx.Module):
     """`center(labels, features)` under `nnx.jit` and `nnx.value_and_grad`; the centers move while training.
 

@@ -12,12 +12,14 @@ from flax import nnx
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import options
 from multiloss.engine.loss import Spec
+from multiloss.engine.objects import with_options
 from multiloss.engine.options import Count
 from multiloss_jax import arrays as be
 from multiloss_jax import compat
 from multiloss_jax.objects import JaxLoss
 
 
+@with_options(owners.option_names())
 class WithWeight(owners.FixedSize, nnx.Module):
     """A loss of labels and features with a learned weight, one row for each class, as an `nnx.Param`.
 
@@ -57,12 +59,13 @@ class WithWeight(owners.FixedSize, nnx.Module):
     ) -> None:
         feature_dim = options.as_declared(WithWeight.__init__, "feature_dim", feature_dim)
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias)
+        with_options(made.spec.kwargs)(WithWeight)  # a loss that was registered later
         if not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be nnx.Rngs, such as nnx.Rngs(0), got {type(rngs).__name__}")
+        self.pure = compat.hidden_from_nnx(JaxLoss(made.spec))
         shape = made.num_classes, made.feature_dim
         self.weight = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(made.num_classes, jnp.float32)) if made.bias else None
-        self.pure = compat.hidden_from_nnx(JaxLoss(made.spec))  # last: with it the options are fixed, and readable
 
     def _spec(self) -> Spec | None:
         return getattr(self.__dict__.get("pure"), "spec", None)

@@ -11,6 +11,7 @@ import keras
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import options
 from multiloss.engine.loss import Spec, make
+from multiloss.engine.objects import with_options
 from multiloss.engine.options import Count
 from multiloss_keras import arrays as be
 from multiloss_keras import compat
@@ -18,6 +19,7 @@ from multiloss_keras.shapes import squeeze_trailing
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
+@with_options(owners.option_names() | {"seed"})
 class WithWeight(owners.FixedSize, keras.layers.Layer):
     """A loss of labels and features with a learned weight, one row for each class: a layer called with `(labels,
     features)`.
@@ -68,9 +70,9 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         **given: Any,
     ) -> None:
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
+        with_options(made.spec.kwargs)(WithWeight)  # a loss that was registered later
         super().__init__(name=name or compat.numbered(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
-        WithWeight._read_by_class(made.spec.kwargs)
         self.made = made
         self._loss_weight = options.as_declared(WithWeight.__init__, "loss_weight", loss_weight)
         # The bound method, since Keras would wrap a module of torch, which the native loss may be.
@@ -187,8 +189,6 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         }
         return super().get_config() | own | given
 
-
-WithWeight._read_by_class(owners.option_names() | {"seed"})
 
 ArcFace = partial(WithWeight, "arcface")
 CosFace = partial(WithWeight, "cosface")

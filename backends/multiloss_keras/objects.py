@@ -38,7 +38,7 @@ class KerasLoss(LossObject, keras.losses.Loss):
         keras.losses.Loss.__init__(
             self, name=spec.name, reduction=_KERAS_REDUCTIONS.get(spec.reduction, "sum_over_batch_size")
         )
-        self.spec = spec
+        self._take(spec)
         self._native = make(spec, be.inner.name)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:

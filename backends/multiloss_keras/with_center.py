@@ -10,7 +10,7 @@ from keras import ops
 
 from multiloss.center import all_names
 from multiloss.engine import registry
-from multiloss.engine.objects import FixedOptions
+from multiloss.engine.objects import FixedOptions, with_options
 from multiloss_keras import arrays as be
 from multiloss_keras.center import CenterLoss
 from multiloss_keras.step_number import StepNumber
@@ -18,6 +18,7 @@ from multiloss_keras.targets import class_labels
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
+@with_options(all_names() - {"weight"})
 class WithCenterLoss(FixedOptions, keras.Model):
     """A functional model whose training adds `weight` x center loss of one of its layers to the compiled loss.
 
@@ -89,12 +90,12 @@ class WithCenterLoss(FixedOptions, keras.Model):
             super().__setattr__(name, value)
 
     def _options(self) -> Mapping[str, Any]:
-        center = self._found("center")
+        center = getattr(self, "center", None)
         # `weight` is the model's own, and `loss` what it is compiled with.
         return {} if center is None else {name: x for name, x in center._options().items() if name != "weight"}
 
     def _fixed(self) -> Collection[str]:
-        center = self._found("center")
+        center = getattr(self, "center", None)
         # `weight` is the model's own, and `loss` what it is compiled with.
         return () if center is None else {*center._fixed(), "features"} - {"weight", "loss"}
 
@@ -180,6 +181,3 @@ class WithCenterLoss(FixedOptions, keras.Model):
         """The model that `get_config` described."""
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects=custom_objects)
         return cls(**(config | {"model": model}))
-
-
-WithCenterLoss._read_by_class(all_names() - {"weight"})

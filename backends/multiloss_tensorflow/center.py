@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from multiloss.center import all_names
 from multiloss.center.objects import HostCenter
+from multiloss.engine.objects import with_options
 from multiloss_tensorflow import arrays as be
 from multiloss_tensorflow.compat import refuse_recomputation
 from multiloss_tensorflow.distributed import group, write_rows
 
 
+@with_options(all_names())
 class TensorflowCenter(HostCenter, tf.Module):
     """Center loss on tensors, eager or in a `tf.function` (there `num_classes` and `feature_dim` must be known).
 

@@ -16,10 +16,12 @@ from multiloss.center import CenterOptions, all_names, one_row, step
 from multiloss.center.centers import Lock
 from multiloss.center.objects import CenterMethods
 from multiloss.engine import checks
+from multiloss.engine.objects import with_options
 from multiloss_torch import arrays as be
 from multiloss_torch import checkpointing, compat, distributed, fast_center, mode
 
 
+@with_options(all_names())
 class TorchCenter(CenterMethods, compat.Table):
     """`center(labels, features)` is differentiable by the features; in training mode the centers move, once a call.
 
@@ -270,9 +272,6 @@ class TorchCenter(CenterMethods, compat.Table):
         self._agreed = False
         if self.centers.dtype in (torch.float16, torch.bfloat16):
             self._hold(self.centers.float())
-
-
-TorchCenter._read_by_class(all_names())
 
 
 def _leaf_of(features: Tensor) -> Tensor:

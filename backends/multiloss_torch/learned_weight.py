@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from multiloss.engine import checks, options
 from multiloss.engine import learned_weight as owners
 from multiloss.engine.loss import Spec
+from multiloss.engine.objects import with_options
 from multiloss.engine.options import Count
 from multiloss_torch import arrays as be
 from multiloss_torch import mode
 from multiloss_torch.objects import TorchLoss
 
 
+@with_options(owners.option_names())
 class WithWeight(owners.FixedSize, nn.Module):
     """A loss of labels and features with a learned weight, one row for each class, as an `nn.Parameter`.
 
@@ -63,17 +65,17 @@ class WithWeight(owners.FixedSize, nn.Module):
         super().__init__()
         feature_dim = options.as_declared(WithWeight.__init__, "feature_dim", feature_dim)
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
+        with_options(made.spec.kwargs)(WithWeight)  # a loss that was registered later
+        self.pure = TorchLoss(made.spec)
+        """The loss that takes the weight as an argument."""
         self.seed = made.seed
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         self.weight = nn.Parameter(torch.empty(made.num_classes, made.feature_dim, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(made.num_classes, dtype=dtype)) if made.bias else None
         self.reset_parameters()
-        WithWeight._read_by_class(made.spec.kwargs)
-        self.pure = TorchLoss(made.spec)
-        """The loss that takes the weight as an argument. It comes last: with it the options are fixed, and readable."""
 
     def _spec(self) -> Spec | None:
-        return getattr(self._found("pure"), "spec", None)
+        return getattr(getattr(self, "pure", None), "spec", None)
 
     def _sizes(self) -> Mapping[str, Any]:
         classes, dim = self.weight.shape
@@ -130,8 +132,6 @@ class WithWeight(owners.FixedSize, nn.Module):
         classes, dim = self.weight.shape
         return f"num_classes={classes}, feature_dim={dim}, bias={self.bias is not None}"
 
-
-WithWeight._read_by_class(owners.option_names())
 
 ArcFace = partial(WithWeight, "arcface")
 CosFace = partial(WithWeight, "cosface")

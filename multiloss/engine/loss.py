@@ -110,6 +110,11 @@ class LossObject(FixedOptions):
 
     _help_methods = ("value_and_grad", "grad_and_hess", "config", "to_backend")
 
+    def _take(self, spec: Spec) -> None:
+        """Become the loss of that spec."""
+        self.spec = spec
+        self._hold_options()
+
     def _options(self) -> Mapping[str, Any]:
         spec = self.__dict__.get("spec")
         return {} if spec is None else spec.every_option()
@@ -137,13 +142,13 @@ class LossObject(FixedOptions):
 
     def _call_of(self, definition: Definition) -> inspect.Signature:
         """How a loss of that definition is called."""
-        kind, more = inspect.Parameter.POSITIONAL_OR_KEYWORD, ("sample_weight", "mask")
+        kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
         given = [
             inspect.Parameter(name, kind, default=None if name in definition.optional else inspect.Parameter.empty)
             for name in definition.inputs
         ]
         kind = inspect.Parameter.KEYWORD_ONLY if definition.kind == "of_inputs" else kind
-        return inspect.Signature([*given, *(inspect.Parameter(name, kind, default=None) for name in more)])
+        return inspect.Signature([*given, *(inspect.Parameter(name, kind, default=None) for name in EVERY_CALL)])
 
     @property
     def __name__(self) -> str:
@@ -192,7 +197,7 @@ class LossBase(LossObject):
     be: Any
 
     def __init__(self, spec: Spec) -> None:
-        self.spec = spec
+        self._take(spec)
         self._checked = Call(spec)
 
     def _call(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -242,7 +247,7 @@ class Loss(LossObject):
     backend = None
 
     def __init__(self, spec: Spec) -> None:
-        self.spec = spec
+        self._take(spec)
         self._native: dict[str, Any] = {}
         if "torch" in sys.modules:  # torch.compile cannot make a module while it traces
             self._native["torch"] = make(spec, "torch")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from multiloss.engine import checks
 from multiloss.engine.definition import Definition
@@ -42,7 +41,7 @@ class _CallSignature:
 
 
 class _Option:
-    """An option as an attribute of a class, for those that cannot have a `__getattr__`."""
+    """An option as an attribute of a class."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -55,6 +54,25 @@ class _Option:
 
     def __repr__(self) -> str:
         return f"<option {self.name}>"
+
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def with_options(names: Iterable[str]) -> Callable[[_Class], _Class]:
+    """Let the objects of a class have these options as attributes, but where the class itself has one of that name.
+
+    A `__getattr__` would do it, too. But it makes every attribute of an object slower to find, and `torch.compile`
+    cannot trace it where it stands before that of `nn.Module`.
+    """
+
+    def install(kind: _Class) -> _Class:
+        for name in names:
+            if not hasattr(kind, name):
+                setattr(kind, name, _Option(name))
+        return kind
+
+    return install
 
 
 class FixedOptions:
@@ -75,20 +93,13 @@ class FixedOptions:
         cls.__doc__ = _Doc(cls.__dict__.get("__doc__"))  # type: ignore[assignment]
 
     def _options(self) -> Mapping[str, Any]:
-        """The options and their values; none while the object is being made. It asks for no attribute that may be
-        missing, since `__getattr__` would come back here."""
+        """The options and their values; none while the object is being made."""
         raise NotImplementedError
 
-    @classmethod
-    def _read_by_class(cls, names: Iterable[str]) -> None:
-        """Let the class itself find these options, unless it has such attributes, and have the framework's
-        `__getattr__`. That of `nn.Module` finds tensors in each call, and `torch.compile` cannot trace one of ours."""
-        for name in names:
-            if not hasattr(cls, name):
-                setattr(cls, name, _Option(name))
-        theirs = [vars(kind)["__getattr__"] for kind in cls.__mro__ if "__getattr__" in vars(kind)]
-        if len(theirs) > 1:
-            cls.__getattr__ = theirs[-1]  # type: ignore[method-assign]
+    def _hold_options(self) -> None:
+        """Have the options as attributes of this object, but for names that mean something else here. An object whose
+        options can change has them by its class (`with_options`)."""
+        self.__dict__.update({name: x for name, x in self._options().items() if not hasattr(self, name)})
 
     def _fixed(self) -> Collection[str]:
         """The names that cannot be assigned; none while the object is being made, since frameworks assign some of them
@@ -111,26 +122,6 @@ class FixedOptions:
         """How the object is called; None: as its class says."""
         return None
 
-    def _found(self, name: str) -> Any:
-        """An attribute that may be missing, as the framework finds it: for what `_options` asks for; None then."""
-        for find in (super().__getattribute__, getattr(super(), "__getattr__", None)):
-            with contextlib.suppress(AttributeError):
-                return None if find is None else find(name)
-        return None
-
-    def __getattr__(self, name: str) -> Any:
-        # Only asked for what is found nowhere else. Some frameworks have such a method, too; theirs comes first.
-        further = getattr(super(), "__getattr__", super().__getattribute__)
-        if name.startswith("_"):
-            return further(name)
-        try:
-            return further(name)
-        except AttributeError:
-            options = self._options()
-            if name not in options:
-                raise
-        return options[name]
-
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and name in self._fixed():  # calls assign names with an underscore only
             raise checks.fixed_option(name, self._instead(name, " ".join(reprlib.repr(value).split())))
@@ -150,18 +141,24 @@ class FixedOptions:
         definition = self._definition()
         if definition is None:
             return None
-        options, signature = self._options(), inspect.signature(self)
+        called: Any = self
+        options, signature = self._options(), inspect.signature(called)
         return Page(
             definition=definition,
             options=options,
             means=self._means(),
             inputs=tuple(signature.parameters),
-            elsewhere={name: self._elsewhere(name) for name, x in options.items() if getattr(self, name) is not x},
+            elsewhere={name: self._elsewhere(name) for name, x in options.items() if not self._has(name, x)},
             another=self._another(),
             source=getattr(self, "source", None),
             notes=getattr(self, "notes", ()),
             about=self._about(signature),
         )
+
+    def _has(self, name: str, value: Any) -> bool:
+        """Whether that attribute is this value."""
+        own = getattr(self, name, self)
+        return type(own) is type(value) and repr(own) == repr(value)
 
     def _elsewhere(self, name: str) -> str:
         """Where an option is read whose name the framework, or this library, has for something else."""

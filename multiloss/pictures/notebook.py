@@ -19,6 +19,8 @@ from multiloss.pictures.formulas import mathml
 _INK, _BLUE = "#808080", "#2f86c9"
 _CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0;border-top:1px solid #8080804d"
 _WIDE = "width:fit-content;max-width:100%;box-sizing:border-box;overflow:auto hidden;margin:8px 0"
+_SHORT = 28
+"""Characters of an option that stay on one line, on a phone, too."""
 _ASIDE = "margin:6px 0;opacity:.75"
 _PLAIN = "mathjax_ignore tex2jax_ignore"
 """Classes in which MathJax takes no $ for a formula."""
@@ -36,12 +38,8 @@ def show(thing: Any, page: Page) -> str:
         One element, everything in it escaped.
     """
     parts = [f"<strong>{html.escape(page.definition.name)}</strong>", *map(_paragraph, _paragraphs(page.parts[""]))]
-    rows = [
-        f'<tr style="background:none"><td style="{_CELL};white-space:nowrap"><code>{html.escape(f"{name} = {shown(value)}")}</code></td>'
-        f'<td style="{_CELL}">{_text("; ".join(filter(None, (page.meaning(name), page.elsewhere.get(name)))))}</td></tr>'
-        for name, value in page.options.items()
-    ]
-    table = f'<table style="border-collapse:collapse;margin:0">{"".join(rows)}</table>'
+    rows = "".join(_row(page, name, value) for name, value in page.options.items())
+    table = f'<table style="border-collapse:collapse;margin:0">{rows}</table>'
     parts.append(f'<div style="{_WIDE}">{table}</div>')
     if page.source or page.notes:
         origin = f"It gives the numbers of <code>{html.escape(page.source)}</code>:" if page.source else "Notes:"
@@ -51,6 +49,16 @@ def show(thing: Any, page: Page) -> str:
     kind = f"{type(thing).__name__}; <code>help</code> tells of its inputs and methods"
     parts.append(f'<p style="{_ASIDE}">{kind}</p>')
     return f'<div class="{_PLAIN}" style="max-width:56em">{"".join(parts)}</div>'
+
+
+def _row(page: Page, name: str, value: Any) -> str:
+    """An option with its value, and what it means."""
+    code, means = f"{name} = {shown(value)}", filter(None, (page.meaning(name), page.elsewhere.get(name)))
+    wrap = ";white-space:nowrap" if len(code) <= _SHORT else ""
+    return (
+        f'<tr style="background:none"><td style="{_CELL}{wrap}"><code>{html.escape(code)}</code></td>'
+        f'<td style="{_CELL}">{_text("; ".join(means))}</td></tr>'
+    )
 
 
 def _paragraphs(doc: str) -> list[str]:
