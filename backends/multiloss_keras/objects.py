@@ -52,7 +52,8 @@ class KerasLoss(LossObject, keras.losses.Loss):
         value = self._native(*ready, sample_weight=weight, mask=mask)
         return value if self.spec.reduction in ("none", "sum") else be.of_replica(value)
 
-    def _call_of(self, definition: Definition) -> inspect.Signature:
+    @classmethod
+    def _call_of(cls, definition: Definition) -> inspect.Signature:
         plain = super()._call_of(definition)
         if definition.kind != "of_inputs":
             return plain

@@ -13,8 +13,8 @@ import numpy as np
 from multiloss.center import files, state
 from multiloss.center.options import CenterOptions, make
 from multiloss.engine import dispatch, options
-from multiloss.engine.dispatch import to_host
 from multiloss.engine.definition import Definition
+from multiloss.engine.dispatch import to_host
 from multiloss.engine.objects import FixedOptions
 from multiloss.engine.page import EVERY_CALL, shown
 

@@ -4,6 +4,7 @@ loss without a backend, which takes that of the arrays at each call."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -98,6 +99,17 @@ MEANS = {
 """What they mean, where the docstring of a loss does not say it."""
 
 
+_TEXTS: dict[Any, str | None] = {}
+"""The pages of losses, by all that they depend on."""
+_MOST_TEXTS = 256
+
+
+@functools.lru_cache(maxsize=_MOST_TEXTS)
+def _signature_of(kind: Any, definition: Definition) -> inspect.Signature:
+    found: inspect.Signature = kind._call_of(definition)
+    return found
+
+
 class LossObject(FixedOptions):
     """The methods that every native loss has besides its call. They need `spec` and `backend`."""
 
@@ -121,7 +133,10 @@ class LossObject(FixedOptions):
 
     def _fixed(self) -> Collection[str]:
         spec = self.__dict__.get("spec")
-        return () if spec is None else (*spec.kwargs, *COMMON)
+        if spec is None:
+            return ()
+        # Not what the framework has of that name, as `training` of torch.
+        return (*(name for name, x in spec.kwargs.items() if name not in self.__dict__ or self._has(name, x)), *COMMON)
 
     def _instead(self, name: str, value: str) -> str:
         return f"multiloss.get(**loss.config() | {{{name!r}: {value}}}) makes another loss"
@@ -136,11 +151,22 @@ class LossObject(FixedOptions):
     def _means(self) -> Mapping[str, str]:
         return EVERY_CALL | MEANS
 
+    def _text(self) -> str | None:
+        # Kept, since `jax.grad(loss)` and the like read it five times each.
+        key = type(self), self.__dict__.get("spec"), self.source, tuple(self.notes)
+        text = _TEXTS.get(key)
+        if text is None:
+            if len(_TEXTS) >= _MOST_TEXTS:
+                _TEXTS.clear()
+            text = _TEXTS[key] = super()._text()
+        return text
+
     def _signature(self) -> inspect.Signature | None:
         spec = self.__dict__.get("spec")
-        return None if spec is None else self._call_of(spec.definition)
+        return None if spec is None else _signature_of(type(self), spec.definition)
 
-    def _call_of(self, definition: Definition) -> inspect.Signature:
+    @classmethod
+    def _call_of(cls, definition: Definition) -> inspect.Signature:
         """How a loss of that definition is called."""
         kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
         given = [

@@ -26,8 +26,7 @@ class _Doc:
         self.text = text
 
     def __get__(self, thing: Any, kind: Any = None) -> str | None:
-        page = None if thing is None else thing._page()
-        return self.text if page is None else page.text()
+        return (None if thing is None else thing._text()) or self.text
 
 
 class _CallSignature:
@@ -154,6 +153,11 @@ class FixedOptions:
             notes=getattr(self, "notes", ()),
             about=self._about(signature),
         )
+
+    def _text(self) -> str | None:
+        """The page for a terminal; None while the object is being made."""
+        page = self._page()
+        return None if page is None else page.text()
 
     def _has(self, name: str, value: Any) -> bool:
         """Whether that attribute is this value."""

@@ -98,9 +98,8 @@ class Page:
             told = [self.meaning(name), self.elsewhere.get(name, "")]
             options += [_filled(text, 8, 8) for text in told if text]
         blocks.append("\n".join(options))
-        for title in ("Returns", "Raises", "Source", "Example"):
-            if title in self.parts:
-                blocks.append(f"{title}:{self.parts[title]}")
+        known = [title for title in ("Returns", "Raises", "Source", "Example") if title in self.parts]
+        blocks += [f"{title}:{self.parts[title]}" for title in known]
         return "\n\n".join([*blocks, self.about]).rstrip()
 
 
