@@ -81,7 +81,8 @@ def test_help_of_a_center_loss(backend: str) -> None:
     center = multiloss.get("center", backend, num_classes=3, feature_dim=2, alpha=0.25)
     text = told(center)
     for part in ("alpha = 0.25", "the step of the centers", "num_classes = 3", "features: x",
-                 "center.config()['update']", "called as center(labels, features, sample_weight=None, mask=None", "resize"):  # fmt: skip
+                 "center.config()['update']", "resize",
+                 "called as center(labels, features, sample_weight=None, mask=None"):  # fmt: skip
         assert part in text, part
     center.resize(4)
     assert "num_classes = 4" in told(center) and center.num_classes == 4
