@@ -53,7 +53,15 @@ def check_contents(wheel: Path, sdist: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names), "no LICENSE in the wheel"
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"README.md", "LICENSE", "CHANGELOG.md", "tox.ini", "requirements/constraints.txt", "tests/conftest.py"}
+    wanted = {
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "tox.ini",
+        "requirements/constraints.txt",
+        "tests/conftest.py",
+    }
     assert wanted <= inside, f"not in the sdist: {wanted - inside}"
 
 

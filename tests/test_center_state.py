@@ -292,8 +292,8 @@ def test_centers_are_written(backend: str) -> None:
     np.testing.assert_array_equal(to_numpy(center.centers), [[3, 4], [5, 6], [1, 2]])
     for rows, classes, said in (
         ([[1.0, 2.0]], [3], "must name classes of the center loss, in"),
-        ([[1.0, 2.0, 3.0]], [0], "the array holds centers of shape"),
-        ([[1.0, 2.0]], [0, 1], "the array holds centers of shape"),
+        ([[1.0, 2.0, 3.0]], [0], "a row for each of classes, of shape"),
+        ([[1.0, 2.0]], [0, 1], "a row for each of classes, of shape"),
         ([[np.nan, 2.0]], [0], "not finite"),
         (np.ones((2, 2)), None, "the array holds centers of shape"),
     ):

@@ -157,7 +157,14 @@ def test_ctc() -> None:
     assert multiloss.compare("torch.nn.CTCLoss()", "ctc(normalize='length')").same
     assert multiloss.compare("F.ctc_loss(reduction='none')", "optax.ctc_loss").same
     report = multiloss.compare("torch.nn.CTCLoss()", "ctc()")
-    assert not report.same and report.a.error is None and report.b.error is None
+    assert report.causes[0] == (
+        "a divides each value by the number of labels of its sample, label_lengths (torch's mean does)"
+    )
+    for other in ("optax.losses.ctc_loss", "torch.nn.CTCLoss(reduction='none')"):
+        report = multiloss.compare(other, "keras.losses.CTC(reduction='none')")
+        assert report.causes[0].startswith("precision only: b computes in float32")
+    report = multiloss.compare("keras.losses.CTC()", "multiloss.get('ctc')")
+    assert report.causes[0].startswith("precision only: a computes in float32")
 
 
 @pytest.mark.parametrize("a", ["hinge", "categorical_hinge"])

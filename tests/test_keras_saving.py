@@ -64,3 +64,11 @@ def test_a_model_with_center_loss_is_exported(backend: str, tmp_path: Path) -> N
     model.export(tmp_path / "served", verbose=False)
     served = tf.saved_model.load(tmp_path / "served")
     np.testing.assert_allclose(to_numpy(served.serve(X)), model.predict(X, verbose=0), rtol=1e-6)
+
+
+def test_labels_of_a_loss_without_the_backend() -> None:
+    """Keras casts them to floats before such a loss sees them; the error names the loss that gets them as they are."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("sgd", loss=multiloss.get("scce", from_logits=True))
+    with pytest.raises(TypeError, match="float32.*; model.compile of Keras casts .* backend='keras'"):
+        model.fit(np.zeros((4, 4)), np.array([0, 1, 2, 0]), verbose=0)

@@ -62,6 +62,10 @@ def get(name: str, **options: Any) -> Any:
     return multiloss.get(name, backend="numpy", **options)
 
 
+def center() -> Any:
+    return get("center", num_classes=2, feature_dim=2)
+
+
 CALLS: list[tuple[Any, str]] = [
     (lambda: get("scce")(ONE_HOT, P), "for one-hot or soft targets there is categorical_crossentropy"),
     (lambda: get("scce")(ONE_HOT.astype(int), P), "; for one-hot or soft targets there is categorical_crossentropy"),
@@ -85,6 +89,17 @@ CALLS: list[tuple[Any, str]] = [
         "x1 of shape (... D) must be (2, 3, D), with ... as in y_true, got",
     ),
     (lambda: get("contrastive")(P, P, LABELS * 1.0), "the inputs are (y_true, x1, x2)"),
+    (
+        lambda: get("gaussian_nll")(P, P, np.ones((3, 2))),
+        "the shape of y_pred, (2, 3), or hold one number for each of its rows, (2,) or (2, 1), or be one number",
+    ),
+    (lambda: center().write_centers([[1.0]], [0]), "a row for each of classes, of shape (1, 2), got (1, 1)"),
+    (lambda: center().write_centers([[1.0, 2.0]], [True]), "a list of class numbers of the center loss, got [True]"),
+    (lambda: port("keras.losses.Mse()"), "did you mean keras.losses.mean_squared_error"),
+    (lambda: port("keras.losses.MSELoss()"), "did you mean keras.losses.mean_squared_error"),
+    (lambda: port("torch.nn.Huber()"), "did you mean torch.nn.HuberLoss"),
+    (lambda: port("optax.losses.huber()"), "did you mean optax.losses.huber_loss"),
+    (lambda: get("loss"), "multiloss.list_losses() has all names"),
 ]
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,8 @@ def test_drawing_without_matplotlib_names_the_extra(tmp_path):
     assert done.returncode == 2
     assert re.fullmatch(r"multiloss: error: .*matplotlib.*pip install 'multiloss\[demo\]'\n", done.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_citation_names_this_version() -> None:
+    text = (Path(__file__).parents[1] / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.*)$", text, re.MULTILINE).group(1) == multiloss.__version__

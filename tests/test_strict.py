@@ -109,6 +109,20 @@ def test_an_entry_point_names_a_backend() -> None:
     assert multiloss.get("mse").to_backend("strict").backend == "strict"
 
 
+def test_an_entry_point_without_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("gone", "multiloss_gone.adapter", "multiloss.backends")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+    assert multiloss.list_backends()["gone"] is False
+
+
+def test_a_gradient_that_no_one_knows(own_registry: None) -> None:
+    """The array API standard differentiates nothing, and a registered function brings no derivative."""
+    multiloss.register("cube")(lambda xp, y_true, y_pred: (y_true - y_pred) ** 3)
+    x = array_api_strict.asarray([[1.0, 2.0]])
+    with pytest.raises(NotImplementedError, match="cube has no closed-form .* y_pred, and the backend 'strict'"):
+        multiloss.get("cube", backend="strict").value_and_grad(x, x)
+
+
 @pytest.mark.usefixtures("_installed")
 @pytest.mark.parametrize(
     ("call", "error"),

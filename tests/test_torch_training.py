@@ -65,3 +65,24 @@ def test_scaled_to_overflow() -> None:
     np.testing.assert_allclose(
         center.centers, reference.center_step(np.ones((C, D)), y, x.half().double(), 0.5)[1], rtol=1e-6
     )
+
+
+def test_an_average_of_a_loss_without_centers() -> None:
+    """torch cannot copy centers into a copy without any; the first batch says what to do, at the user's line."""
+    y, x = BATCHES[0]
+    for how in ({}, {"num_classes": C}):
+        model = torch.nn.Sequential(multiloss.get("center", backend="torch", **how))
+        average = torch.optim.swa_utils.AveragedModel(model)
+        with pytest.warns(UserWarning, match="num_classes= and feature_dim=") as caught:
+            model[0](y, x)
+        assert [one.filename for one in caught] == [__file__]
+        with pytest.raises(RuntimeError):
+            average.update_parameters(model)
+    model = torch.nn.Sequential(multiloss.get("center", backend="torch", num_classes=C, feature_dim=D))
+    average = torch.optim.swa_utils.AveragedModel(model)
+    model[0](y, x)
+    average.update_parameters(model)
+    assert torch.equal(average.module[0].centers, model[0].centers)
+    alone = multiloss.get("center", backend="torch")
+    del model, average
+    alone(y, x)  # nothing else has its number: a warning would be an error here

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from functools import lru_cache, partial
 from typing import Any
 
@@ -9,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from multiloss.engine import pipeline
+from multiloss.engine.call import bound
 from multiloss.engine.loss import LossBase, Spec
 from multiloss_jax import arrays as be
 from multiloss_jax.center import JaxCenter
@@ -20,6 +23,14 @@ __all__ = ["JaxCenter", "JaxLoss"]
 def _compiled(spec: Spec, labels_checked: bool) -> Any:
     """One compiled function a spec: equal losses share it."""
     return jax.jit(partial(pipeline.evaluate, be, spec, labels_checked=labels_checked))
+
+
+@lru_cache(maxsize=None)
+def _compiled_with_options(spec: Spec, labels_checked: bool) -> Any:
+    def value(options: Any, *arrays: Any) -> Any:
+        return pipeline.evaluate(be, spec, *arrays, labels_checked=labels_checked, options=spec.kwargs | options)
+
+    return jax.jit(value)
 
 
 @lru_cache(maxsize=None)
@@ -66,7 +77,35 @@ class JaxLoss(LossBase):
         """The loss of its inputs, by place or by name: arrays, tracers, lists or numbers."""
         if len(inputs) == 2 and not named and self._is_like_before(*inputs):
             return _compiled(self.spec, True)(*inputs, None, None)
+        if named and not self.spec.kwargs.keys().isdisjoint(named):
+            return self._with_options(inputs, named)
         return self._call(inputs, named)
+
+    @classmethod
+    def _call_of(cls, spec: Spec) -> inspect.Signature:
+        plain = super()._call_of(spec)
+        options = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=x) for name, x in spec.own]
+        return plain.replace(parameters=[*plain.parameters.values(), *options])
+
+    def _with_options(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """The loss with options of this call, as Optax has them. Arrays may be traced, and have a derivative."""
+        given = {name: named.pop(name) for name in self.spec.kwargs if name in named}
+        readers = self.spec.definition.readers
+        traced = {name: x for name, x in given.items() if be.is_native(x) and x.shape == () and be.dtype_kind(x) == "f"}
+        known = {name: x for name, x in given.items() if not isinstance(x, jax.core.Tracer)}
+        read = {name: readers[name](name, x) for name, x in known.items()}
+        fixed = {name: x for name, x in read.items() if name not in traced}
+        for name in given.keys() - read.keys() - traced.keys():
+            raise TypeError(f"{name} must be one real number, got a traced array of {given[name].aval.str_short()}")
+        spec = dataclasses.replace(self.spec, own=tuple((self.spec.kwargs | fixed).items()))
+        arrays, labels_checked = self._checked(be, bound(spec.definition, inputs, named))
+        try:
+            return _compiled_with_options(spec, labels_checked)(traced, *arrays)
+        except jax.errors.ConcretizationTypeError:
+            raise TypeError(
+                f"{', '.join(traced)} of {spec.name} decides which formula is computed, so it cannot be traced: give a "
+                f"Python number"
+            ) from None
 
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[Any, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names), in one compiled

@@ -10,7 +10,6 @@ import keras
 
 from multiloss.engine import checks, dispatch
 from multiloss.engine.call import argnums, bound
-from multiloss.engine.definition import Definition
 from multiloss.engine.layout import sample_shape
 from multiloss.engine.loss import Loss, LossObject, Spec, make
 from multiloss_keras import arrays as be
@@ -53,8 +52,8 @@ class KerasLoss(LossObject, keras.losses.Loss):
         return value if self.spec.reduction in ("none", "sum") else be.of_replica(value)
 
     @classmethod
-    def _call_of(cls, definition: Definition) -> inspect.Signature:
-        plain = super()._call_of(definition)
+    def _call_of(cls, spec: Spec) -> inspect.Signature:
+        plain, definition = super()._call_of(spec), spec.definition
         if definition.kind != "of_inputs":
             return plain
         return plain.replace(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import uuid
+import warnings
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +22,9 @@ from multiloss.engine import checks
 from multiloss.engine.objects import with_options
 from multiloss_torch import arrays as be
 from multiloss_torch import checkpointing, compat, distributed, fast_center, mode
+
+_unshaped: weakref.WeakSet[TorchCenter] = weakref.WeakSet()
+"""Losses without centers yet. A copy of one has the number of the original."""
 
 
 @with_options(all_names())
@@ -44,6 +50,8 @@ class TorchCenter(CenterMethods, compat.Table):
         self._seen: set[Any] = set()
         """Kinds of batches that went through all checks once, and that `fast_center` takes."""
         self.register_buffer("centers", torch.zeros(0, 0))
+        self._number = uuid.uuid4().hex
+        _unshaped.add(self)
         self._begin()
 
     def _signature(self) -> inspect.Signature:
@@ -228,8 +236,22 @@ class TorchCenter(CenterMethods, compat.Table):
             else:
                 self._hold(new)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if not self.centers.numel():
+            _unshaped.add(self)
+
     def _hold(self, centers: Tensor) -> None:
         """Take this tensor itself as the buffer."""
+        if centers.numel() and self in _unshaped:
+            _unshaped.discard(self)
+            if any(other._number == self._number for other in _unshaped):
+                warnings.warn(
+                    "a copy of this center loss was made before its first batch, and has no centers. AveragedModel "
+                    "(EMA, SWA) cannot copy centers into it: make the loss with num_classes= and feature_dim=, or the "
+                    "copy after the first batch",
+                    stacklevel=11,  # the line that calls the loss
+                )
         compat.Table.__setattr__(self, "centers", centers)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -226,7 +226,10 @@ class HeldCenters(FixedOptions):
         with self._alone():
             table = self._known()
             chosen = state.class_list(classes, len(table), "the center loss")
-            state.check_table("the array", rows, (len(chosen), table.shape[1]), self._dtype(), len(rows) != len(chosen))
+            wanted = (len(chosen), table.shape[1])
+            if rows.shape != wanted:
+                raise ValueError(f"centers must have a row for each of classes, of shape {wanted}, got {rows.shape}")
+            state.check_table("the array", rows, wanted, self._dtype(), False)
             table[chosen] = rows
             self._set(table, None)
 

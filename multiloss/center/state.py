@@ -92,6 +92,8 @@ def class_list(classes: Sequence[int], have: int, where: str) -> list[int]:
     """Existing classes, each once."""
     try:
         chosen = [operator.index(c) for c in classes]
+        if any(isinstance(c, bool | np.bool_) for c in classes):
+            raise TypeError
     except TypeError:
         raise TypeError(f"classes must be a list of class numbers of {where}, got {classes!r}") from None
     wrong = next((c for c in chosen if not 0 <= c < have), None)

@@ -74,8 +74,11 @@ def candidates(
     """
     of_inputs = [definition for definition, _ in definitions if definition.kind == "of_inputs"]
     if of_inputs:
-        made = _of_inputs(of_inputs[0], seed)
+        made = _of_inputs(max(of_inputs, key=lambda definition: definition.example is not None), seed)
         yield ", ".join(made), made
+        if "input_lengths" in made:  # Keras takes whole sequences alone
+            frames = np.full_like(made["input_lengths"], made["y_pred"].shape[1])
+            yield f"{', '.join(made)} (all frames)", {**made, "input_lengths": frames}
         return
     pairs = [_kinds_of(definition, options) for definition, options in definitions]
     if pairs:

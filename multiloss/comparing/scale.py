@@ -185,6 +185,15 @@ def _line(e: Evidence) -> Iterator[str]:
         yield f"b = {slope:.6g} a {plus} {abs(offset):.6g} on every sample: a factor and an offset"
 
 
+@either
+def _lengths(e: Evidence, x: str, y: str) -> Iterator[str]:
+    counts = e.arrays.get("label_lengths")
+    if counts is None or not e.rows(x).shape == e.rows(y).shape == counts.shape:
+        return
+    if _fits(e, e.rows(y) / np.maximum(counts, 1), e.rows(x), e.rows(y)):
+        yield f"{x} divides each value by the number of labels of its sample, label_lengths (torch's mean does)"
+
+
 def _ratios(e: Evidence, data: Mapping[int, Evidence]) -> dict[int, float]:
     """b / a for each of these targets; nothing if it depends on the predictions, or not on the targets."""
     found = {}
@@ -258,4 +267,4 @@ def scales(e: Evidence) -> list[str]:
     if not size or len(a) < 2:
         return []
     same = np.allclose(a, b, rtol=e.tolerance, atol=e.tolerance * size)
-    return [*first(*((_ignored, _whole_batch, _other_combination) if same else (_root, _line, _weights)))(e)]
+    return [*first(*((_ignored, _whole_batch, _other_combination) if same else (_lengths, _root, _line, _weights)))(e)]

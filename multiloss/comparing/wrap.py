@@ -51,7 +51,23 @@ def _paddings(call: Any) -> Any:
     return loss
 
 
+def _whole(call: Any) -> Any:
+    """Keras' ctc takes all frames, and 0 where a label is padding."""
+
+    def loss(y_true: Any, y_pred: Any, label_lengths: Any = None, input_lengths: Any = None) -> Any:
+        if input_lengths is not None and (np.asarray(input_lengths) != y_pred.shape[1]).any():
+            raise ValueError(f"Keras' CTC takes all {y_pred.shape[1]} frames of each sample, and no input_lengths")
+        if label_lengths is not None:
+            labels = np.asarray(y_true)
+            y_true = np.where(np.arange(labels.shape[1]) < np.asarray(label_lengths)[:, None], labels, 0)
+        return call(y_true, y_pred)
+
+    return loss
+
+
 _LAYOUTS = {
+    "keras.losses.CTC": _whole,
+    "keras.losses.ctc": _whole,
     "torch.nn.CTCLoss": _frames_first,
     "torch.nn.functional.ctc_loss": _frames_first,
     "optax.losses.ctc_loss": _paddings,

@@ -105,7 +105,7 @@ class Call:
         arrays = convert(be, spec.definition.inputs, arrays)
         if spec.definition.spread:
             full = [
-                spread(be, x, arrays[1]) if name in spec.definition.spread else x
+                spread(be, x, arrays[1], name, spec.definition.inputs[1]) if name in spec.definition.spread else x
                 for name, x in zip((*spec.definition.inputs, *_EVERY_CALL), arrays, strict=True)
             ]
             like_before = like_before if all(x is y for x, y in zip(full, arrays, strict=True)) else None
@@ -142,13 +142,15 @@ def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
     ]
 
 
-def spread(be: Any, x: Array, main: Array) -> Array:
+def spread(be: Any, x: Array, main: Array, name: str, other: str) -> Array:
     """An input that may be given as one number, or as one for each row of `main`, in the shape of `main`."""
     shape, whole = be.shape(x), be.shape(main)
     if shape and None in (*shape, *whole):  # in a traced call nobody could refuse one of another length
         return x
-    if shape == whole or shape not in ((), whole[:-1], (*whole[:-1], 1)):
-        return x  # the check of the shapes says what is wrong
+    if shape == whole:
+        return x
+    if shape not in ((), whole[:-1], (*whole[:-1], 1)):
+        raise checks.shape_of_spread(name, shape, other, whole)
     return (x[..., None] if shape and shape == whole[:-1] else x) * be.cast_like(be.xp.ones_like(main), x)
 
 

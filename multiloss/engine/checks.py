@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -254,6 +255,8 @@ def whole_batch(loss: str, shape: Shape) -> ValueError:
 def label_dtype(dtype: Any, name: str = "y_true", hint: str = "") -> TypeError:
     """The error for labels (or lengths) that are no integers."""
     what = "lengths" if name.endswith("_lengths") else "labels"
+    if not hint and what == "labels" and "keras" in sys.modules:
+        hint = "; model.compile of Keras casts labels to floats, but not for a loss that is made with backend='keras'"
     return TypeError(f"{name} must hold integer {what}, got dtype {dtype}{hint}")
 
 
@@ -294,6 +297,23 @@ def placeholder(name: str) -> TypeError:
     return TypeError(
         f"{name} is a KerasTensor, a placeholder without values; give the loss to model.compile(loss=...), or call it "
         f"in the call() of a layer"
+    )
+
+
+def symbolic(name: str) -> TypeError:
+    """The error for what `torch.fx.symbolic_trace` gives a loss without a backend."""
+    return TypeError(
+        f"{name} is a torch.fx.Proxy, a placeholder without values: torch.fx.symbolic_trace takes losses that are made "
+        f"with backend='torch', as modules of the model"
+    )
+
+
+def shape_of_spread(name: str, shape: Shape, other: str, whole: Shape) -> ValueError:
+    """The error for an input that may also be one number a row, or one number."""
+    column = (*whole[:-1], 1)
+    return ValueError(
+        f"{name} must have the shape of {other}, {tuple(whole)}, or hold one number for each of its rows, "
+        f"{tuple(whole[:-1])} or {column}, or be one number; got {tuple(shape)}"
     )
 
 

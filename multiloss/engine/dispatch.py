@@ -83,8 +83,9 @@ def list_backends() -> dict[str, bool]:
     """
     from importlib.metadata import entry_points
 
-    found = {name: importlib.util.find_spec(name) is not None for name in _OURS}
-    return found | {point.name: True for point in entry_points(group="multiloss.backends")}
+    modules = {name: name for name in _OURS}
+    modules |= {point.name: point.module.partition(".")[0] for point in entry_points(group="multiloss.backends")}
+    return {name: importlib.util.find_spec(module) is not None for name, module in modules.items()}
 
 
 def framework_of(x: Any) -> str | None:
@@ -150,6 +151,8 @@ def to_numpy(x: Any, name: str, backend: str) -> np.ndarray:
         raise checks.foreign(name, backend, str(framework))
     if isinstance(x, np.ma.MaskedArray):
         raise checks.masked_array(name)
+    if type(x).__module__ == "torch.fx.proxy":
+        raise checks.symbolic(name)
     try:
         array = np.asarray(x)
     except ValueError as error:

@@ -105,8 +105,8 @@ _MOST_TEXTS = 256
 
 
 @functools.lru_cache(maxsize=_MOST_TEXTS)
-def _signature_of(kind: Any, definition: Definition) -> inspect.Signature:
-    found: inspect.Signature = kind._call_of(definition)
+def _signature_of(kind: Any, spec: Spec) -> inspect.Signature:
+    found: inspect.Signature = kind._call_of(spec)
     return found
 
 
@@ -163,11 +163,12 @@ class LossObject(FixedOptions):
 
     def _signature(self) -> inspect.Signature | None:
         spec = self.__dict__.get("spec")
-        return None if spec is None else _signature_of(type(self), spec.definition)
+        return None if spec is None else _signature_of(type(self), spec)
 
     @classmethod
-    def _call_of(cls, definition: Definition) -> inspect.Signature:
-        """How a loss of that definition is called."""
+    def _call_of(cls, spec: Spec) -> inspect.Signature:
+        """How a loss of that spec is called."""
+        definition = spec.definition
         kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
         given = [
             inspect.Parameter(name, kind, default=None if name in definition.optional else inspect.Parameter.empty)
@@ -258,6 +259,12 @@ class LossBase(LossObject):
         self, arrays: list[Any], labels_checked: bool, positions: tuple[int, ...]
     ) -> tuple[Any, Sequence[Any]]:
         names = tuple(self.spec.definition.inputs[i] for i in positions)
+        without = [name for name in names if name not in self.spec.definition.gradients]
+        if without:
+            raise NotImplementedError(
+                f"{self.spec.name} has no closed-form gradient with respect to {', '.join(without)}, and the backend "
+                f"{self.be.name!r} has no other; its loss object may override _value_and_gradients"
+            )
         value, found = pipeline.value_and_gradients(
             self.be, self.spec, *arrays, wrt=names, labels_checked=labels_checked
         )

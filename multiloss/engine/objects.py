@@ -146,7 +146,7 @@ class FixedOptions:
             definition=definition,
             options=options,
             means=self._means(),
-            inputs=tuple(signature.parameters),
+            inputs=[name for name in signature.parameters if name not in options],
             elsewhere={name: self._elsewhere(name) for name, x in options.items() if not self._has(name, x)},
             another=self._another(),
             source=getattr(self, "source", None),

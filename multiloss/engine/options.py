@@ -64,7 +64,9 @@ def _any_real(name: str, value: Any) -> float:
             f"{name} must be a number that a float can hold, got an integer of {len(hex(value)) - 2} hex digits"
         ) from None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+        kind = type(value).__name__
+        hint = f"; a traced one is given at the call: loss(y_true, y_pred, {name}=...)" if "Tracer" in kind else ""
+        raise TypeError(f"{name} must be a number, got {kind}{hint}") from None
 
 
 def _which(reader: Reader, fits: Callable[[Any], bool], must: str) -> Reader:

@@ -205,7 +205,7 @@ def find(name: str) -> Definition:
     raise ValueError(f"unknown loss {name!r}{hint}")
 
 
-def _letters(name: str) -> str:
+def letters(name: str) -> str:
     """The letters that count: those of "huber_loss", "HuberLoss" and "Huber" are "huber"."""
     letters = re.sub(r"[\W_]+", "", name).lower()
     return letters.removesuffix("loss") or letters
@@ -213,10 +213,10 @@ def _letters(name: str) -> str:
 
 def _near(name: str) -> list[str]:
     """The losses that an unknown name may mean, the likeliest first."""
-    key, words = _letters(name), {_letters(word): of for word, of in _WORDS.items()}
+    key, words = letters(name), {letters(word): of for word, of in _WORDS.items()}
     known: dict[str, str] = {}
     for one, of in (_aliases | {n: n for n in _definitions} | CENTER).items():
-        known.setdefault(_letters(one), of)
+        known.setdefault(letters(one), of)
     near = [known[key]] if key in known else []
     near += words.get(key, words.get(key.removesuffix("error"), ()))
     near += [known[one] for one in difflib.get_close_matches(key, known, 5, 0.6)]

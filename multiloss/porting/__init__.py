@@ -162,6 +162,8 @@ def _literal(value: Any) -> Any:
 
 def _advise(name: str) -> str | None:
     """What a name of another library is here: the loss itself, and the way that also takes its arguments."""
+    if _last(name) == "loss":  # the base class of Keras' losses
+        return None
     known = sources()
     alike = [full for full in known if full == parse.find(name, known) or _last(full) == _last(name)]
     told = []

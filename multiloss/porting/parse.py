@@ -8,6 +8,8 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from multiloss.engine import registry
+
 SHORT = {
     "torch.nn.modules.loss": "torch.nn",
     "nn.functional": "torch.nn.functional",
@@ -185,9 +187,17 @@ def _spellings(name: str, aliases: Mapping[str, str]) -> Iterable[str]:
 
 
 def _near(name: str, known: Mapping[str, Any]) -> str:
-    full = list(_spellings(name, {}))[-1]
-    near = difflib.get_close_matches(full, known, 4, 0.7)
-    last = name.rpartition(".")[2].lower()
-    ends = {full.rpartition(".")[2].lower(): full for full in known}
-    near += [ends[end] for end in difflib.get_close_matches(last, ends, 4, 0.6)]
+    """The names that are meant, those with the same letters first, and of these those of the same library."""
+    modules = {one.rpartition(".")[0] for one in known}
+    spellings = list(_spellings(name, {}))
+    full = next((one for one in spellings if one.rpartition(".")[0] in modules), spellings[-1])
+    module, _, last = full.rpartition(".")
+    key = registry.letters(last)
+    ends: dict[str, list[str]] = {}
+    for one in known:
+        ends.setdefault(registry.letters(one.rpartition(".")[2]), []).append(one)
+    alike = [*([f"keras.losses.{_KERAS[key]}"] if key in _KERAS else []), *ends.get(key, [])]
+    near = sorted(alike, key=lambda one: not one.startswith(module + "."))
+    near += difflib.get_close_matches(full, known, 4, 0.7)
+    near += [one for end in difflib.get_close_matches(key, ends, 4, 0.6) for one in ends[end][:1]]
     return f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
