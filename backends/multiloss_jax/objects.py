@@ -13,9 +13,12 @@ import jax.numpy as jnp
 from multiloss.engine import pipeline
 from multiloss.engine.call import bound
 from multiloss.engine.loss import LossBase, Spec
+from multiloss.engine.page import shown
 from multiloss_jax import arrays as be
 from multiloss_jax.center import JaxCenter
 
+_LONG = 24
+"""Characters of a value that a signature shows."""
 __all__ = ["JaxCenter", "JaxLoss"]
 
 
@@ -84,7 +87,8 @@ class JaxLoss(LossBase):
     @classmethod
     def _call_of(cls, spec: Spec) -> inspect.Signature:
         plain = super()._call_of(spec)
-        options = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=x) for name, x in spec.own]
+        own = {name: ... if len(shown(x)) > _LONG else x for name, x in spec.own}  # a list of class weights, say
+        options = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=x) for name, x in own.items()]
         return plain.replace(parameters=[*plain.parameters.values(), *options])
 
     def _with_options(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:

@@ -70,12 +70,11 @@ class TorchCenter(CenterMethods, compat.Table):
         with self._alone():
             eager = sample_weight is None and mask is None and not torch.compiler.is_compiling()
             kind = mode.kind_of((labels, features)) if eager else None
-            table = None if kind is None else self.centers
-            if table is not None and kind in self._seen and self._steps_alone(table):
-                done = fast_center.step(self.options, table, labels, features)
+            if kind is not None and kind in self._seen and self._steps_alone():
+                done = fast_center.step(self.options, self.centers, labels, features)
                 if done is not None:
                     value, moving, rows = done
-                    table.index_copy_(0, moving, rows)
+                    self.centers.index_copy_(0, moving, rows)
                     return value
             value = self._evaluate(given)[0]
             if kind is not None and fast_center.applies(self.options, self.centers, labels, features):
@@ -86,11 +85,11 @@ class TorchCenter(CenterMethods, compat.Table):
         """The lock, which compiled code goes without."""
         return contextlib.nullcontext() if torch.compiler.is_compiling() else self._turn
 
-    def _steps_alone(self, table: Tensor) -> bool:
+    def _steps_alone(self) -> bool:
         """Whether this call moves the centers, and is outside of checkpointed regions and process groups."""
         if not (self.training and torch.is_grad_enabled() and self.options.update == "auto"):
             return False
-        return not checkpointing.is_possible(True) and self._choice.processes(table.device) is None
+        return not checkpointing.is_possible(True) and self._choice.processes(self.centers.device) is None
 
     def update(self, labels: Any, features: Any, mask: Any = None) -> None:
         """Move the centers once by Eq. 4, whatever `update` and the mode say."""

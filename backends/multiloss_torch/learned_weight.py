@@ -117,14 +117,13 @@ class WithWeight(owners.FixedSize, nn.Module):
         )
         if leaf is not None:
             return leaf
-        weight, bias = self.weight, self.bias
-        device = weight.device
+        device = self.weight.device
         if not isinstance(features, Tensor):
             features = be.asarray(features, None, "features").to(device)
         elif features.device != device:
             raise checks.two_devices("features", features.device, device, "the loss's weight")
-        owners.check_width(features.shape, weight.shape[1])
-        held = (weight,) if bias is None else (weight, bias)
+        owners.check_width(features.shape, self.weight.shape[1])
+        held = (self.weight,) if self.bias is None else (self.weight, self.bias)
         return self.pure(labels, features, *held, sample_weight=sample_weight, mask=mask)
 
     def extra_repr(self) -> str:
