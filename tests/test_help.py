@@ -99,6 +99,9 @@ def test_help_of_a_module_that_owns_a_weight(backend: str) -> None:
     for part in ("softmax of scaled cosines", "scale = 30.0", "num_classes = 3", "labels: integer classes",
                  "called as loss(labels, features, sample_weight=None, mask=None"):  # fmt: skip
         assert part in text, part
+    made = told(sys.modules[{"jax": "multiloss.flax"}.get(backend, f"multiloss.{backend}")].ArcFace)
+    for part in ("softmax of scaled cosines", "scale = 64.0: s; positive", "Args:", "num_classes: C"):
+        assert part in made, part
 
 
 def test_help_of_an_objective() -> None:

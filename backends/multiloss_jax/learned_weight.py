@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -97,9 +96,9 @@ class WithWeight(owners.FixedSize, nnx.Module):
         return self.pure(labels, features, *held, sample_weight=sample_weight, mask=mask)
 
 
-ArcFace = partial(WithWeight, "arcface")
-CosFace = partial(WithWeight, "cosface")
-SphereFace = partial(WithWeight, "sphereface")
-ProxyNCA = partial(WithWeight, "proxy_nca")
-ProxyAnchor = partial(WithWeight, "proxy_anchor")
-LinearCrossEntropy = partial(WithWeight, "linear_cross_entropy")
+ArcFace = owners.named(WithWeight, "arcface")
+CosFace = owners.named(WithWeight, "cosface")
+SphereFace = owners.named(WithWeight, "sphereface")
+ProxyNCA = owners.named(WithWeight, "proxy_nca")
+ProxyAnchor = owners.named(WithWeight, "proxy_anchor")
+LinearCrossEntropy = owners.named(WithWeight, "linear_cross_entropy")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any
 
 import keras
@@ -190,9 +189,9 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         return super().get_config() | own | given
 
 
-ArcFace = partial(WithWeight, "arcface")
-CosFace = partial(WithWeight, "cosface")
-SphereFace = partial(WithWeight, "sphereface")
-ProxyNCA = partial(WithWeight, "proxy_nca")
-ProxyAnchor = partial(WithWeight, "proxy_anchor")
-LinearCrossEntropy = partial(WithWeight, "linear_cross_entropy")
+ArcFace = owners.named(WithWeight, "arcface")
+CosFace = owners.named(WithWeight, "cosface")
+SphereFace = owners.named(WithWeight, "sphereface")
+ProxyNCA = owners.named(WithWeight, "proxy_nca")
+ProxyAnchor = owners.named(WithWeight, "proxy_anchor")
+LinearCrossEntropy = owners.named(WithWeight, "linear_cross_entropy")

@@ -8,15 +8,18 @@ parameter, for every loss whose inputs have these names and shapes.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from multiloss.engine import options, registry
 from multiloss.engine.definition import Definition
+from multiloss.engine.formulas import formula_text
 from multiloss.engine.loss import COMMON, MEANS, Spec, make_spec
 from multiloss.engine.objects import FixedOptions
 from multiloss.engine.options import Count
-from multiloss.engine.page import EVERY_CALL
+from multiloss.engine.page import EVERY_CALL, arguments, sections
 
 _INPUTS = ("features", "weight")
 
@@ -85,6 +88,17 @@ def owns(definition: Definition) -> bool:
 def names() -> list[str]:
     """The losses that can own a weight."""
     return [name for name in registry.names() if owns(registry.find(name))]
+
+
+def named(module: type, name: str) -> functools.partial[Any]:
+    """The class of modules with its first argument given, and with help of that loss."""
+    made, definition = functools.partial(module, name), registry.find(name)
+    means = arguments(definition.doc)
+    options = [f"    {option} = {default!r}: {means.get(option, '')}" for option, default in definition.options.items()]
+    lead, about = formula_text(sections(definition.doc)[""]), inspect.cleandoc(module.__doc__ or "")
+    listed = "\n".join(["Options of the loss:", *options])
+    made.__doc__ = f"{lead}\n\n{listed}\n\nIt is {module.__name__}({name!r}, ...).\n\n{about}"
+    return made
 
 
 def option_names() -> set[str]:

@@ -162,8 +162,9 @@ class LossObject(FixedOptions):
         return text
 
     def _signature(self) -> inspect.Signature | None:
+        kind: Any = type(self)
         spec = self.__dict__.get("spec")
-        return None if spec is None else _signature_of(type(self), spec)
+        return None if spec is None else _signature_of(kind, spec)
 
     @classmethod
     def _call_of(cls, spec: Spec) -> inspect.Signature:
