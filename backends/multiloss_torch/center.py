@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import uuid
 import warnings
 import weakref
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multiloss.center import CenterOptions, one_row, step
+from multiloss.center import CenterOptions, all_names, one_row, step
 from multiloss.center.centers import Lock
 from multiloss.center.objects import CenterMethods
 from multiloss.engine import checks
+from multiloss.engine.objects import with_options
 from multiloss_torch import arrays as be
 from multiloss_torch import checkpointing, compat, distributed, fast_center, mode
 
@@ -25,6 +27,7 @@ _unshaped: weakref.WeakSet[TorchCenter] = weakref.WeakSet()
 """Losses without centers yet. A copy of one has the number of the original."""
 
 
+@with_options(all_names())
 class TorchCenter(CenterMethods, compat.Table):
     """`center(labels, features)` is differentiable by the features; in training mode the centers move, once a call.
 
@@ -50,6 +53,9 @@ class TorchCenter(CenterMethods, compat.Table):
         self._number = uuid.uuid4().hex
         _unshaped.add(self)
         self._begin()
+
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.forward)
 
     @property
     def _table(self) -> Tensor:
