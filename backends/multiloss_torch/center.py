@@ -267,7 +267,8 @@ class TorchCenter(CenterMethods, compat.Table):
         """Take this tensor itself as the buffer."""
         if centers.numel() and self in _unshaped:
             _unshaped.discard(self)
-            if any(other._number == self._number for other in _unshaped):
+            # One copy is an average or a spare; several are folds or an ensemble, each trained by itself.
+            if [other._number for other in _unshaped].count(self._number) == 1:
                 warnings.warn(
                     "a copy of this center loss was made before its first batch, and has no centers. AveragedModel "
                     "(EMA, SWA) cannot copy centers into it: make the loss with num_classes= and feature_dim=, or the "
