@@ -50,7 +50,7 @@ class TorchCenter(CenterMethods, compat.Table):
         self._seen: set[Any] = set()
         """Kinds of batches that went through all checks once, and that `fast_center` takes."""
         self.register_buffer("centers", torch.zeros(0, 0))
-        self._number = uuid.uuid4().hex
+        self._number, self._is_copy = uuid.uuid4().hex, False
         _unshaped.add(self)
         self._begin()
 
@@ -248,6 +248,7 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._is_copy = True
         if not self.centers.numel():
             _unshaped.add(self)
 
@@ -268,7 +269,7 @@ class TorchCenter(CenterMethods, compat.Table):
         if centers.numel() and self in _unshaped:
             _unshaped.discard(self)
             # One copy is an average or a spare; several are folds or an ensemble, each trained by itself.
-            if [other._number for other in _unshaped].count(self._number) == 1:
+            if not self._is_copy and [other._number for other in _unshaped].count(self._number) == 1:
                 warnings.warn(
                     "a copy of this center loss was made before its first batch, and has no centers. AveragedModel "
                     "(EMA, SWA) cannot copy centers into it: make the loss with num_classes= and feature_dim=, or the "
