@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=BACKENDS, default="jax", help="the framework that trains (default: jax)")
     parser.add_argument(
         "--data",
-        default="digits",
-        metavar="digits|FILE.npz",
-        help="scikit-learn's digits (default), or a file with x_train, y_train, x_test, y_test",
+        default="mnist",
+        metavar="mnist|digits|FILE.npz",
+        help="5,000 images of MNIST (default), scikit-learn's digits, or a file with x_train, y_train, x_test, y_test",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("multiloss-demo"), metavar="FOLDER", help="default: multiloss-demo"
