@@ -11,7 +11,7 @@ from importlib import import_module
 import numpy as np
 
 from multiloss.demo import data as images
-from multiloss.demo import experiment, output, plots
+from multiloss.demo import experiment, metrics, output, plots
 from multiloss.demo.data import Data
 from multiloss.demo.errors import missing
 from multiloss.demo.experiment import Result
@@ -62,9 +62,10 @@ def files(
     backend: str, data: Data, results: dict[str, list[Result]], rows: dict[str, dict[str, dict[str, float]]], title: str
 ) -> dict[str, bytes]:
     """All files, name -> content; the pictures of the features show the first seed."""
-    panels = [(caption(r[0]), r[0].features, r[0].centers, r[0].centers_are_learned) for r in results.values()]
-    films = [(caption(r[0]), r[0].film) for r in results.values()]
-    epochs = experiment.filmed(next(iter(results.values()))[0].settings.epochs)
+    shown = [runs[0] for runs in results.values()]
+    panels = [(captions(run, data)[-1], run.features, run.centers, run.centers_are_learned) for run in shown]
+    films = [(captions(run, data), run.film) for run in shown]
+    epochs = experiment.filmed(shown[0].settings.epochs)
     histories = {name: [result.history for result in runs] for name, runs in results.items()}
     return {
         "features.png": plots.features_picture(
@@ -91,10 +92,19 @@ def files(
     }
 
 
-def caption(result: Result) -> str:
-    """The objective, and below it the two numbers that the picture is about."""
-    measured = result.measured
-    return f"{result.settings.objective}\n{measured['accuracy']:.1%} right, within / between {measured['ratio']:.2f}"
+def captions(result: Result, data: Data) -> list[str]:
+    """For each epoch of the film the objective, and below it the two numbers that the picture is about."""
+    texts = []
+    for epoch, features in zip(experiment.filmed(result.settings.epochs), result.film, strict=True):
+        within, between = (
+            measure(features, data.y_test, len(data.classes))
+            for measure in (metrics.distance_within, metrics.distance_between)
+        )
+        texts.append(
+            f"{result.settings.objective}\n{result.history['accuracy'][epoch - 1]:.1%} right, "
+            f"within / between {metrics.ratio(within, between):.2f}"
+        )
+    return texts
 
 
 def as_json(result: Result) -> dict[str, object]:

@@ -52,8 +52,8 @@ def read(path: Path, each: int = EACH) -> dict[str, np.ndarray]:
     images, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
     found = np.bincount(labels, minlength=10)
     if found.tolist() != [each] * 10:
-        wrong = int(np.flatnonzero(found != (np.arange(len(found)) < 10) * each)[0])
-        raise _unusable(path, f"it has {found[wrong]} images with the label {wrong}, and should have {each} of each digit")
+        digit = int(np.flatnonzero(found != (np.arange(len(found)) < 10) * each)[0])
+        raise _unusable(path, f"it has {found[digit]} images with the label {digit}; wanted {each} of 0 to 9 each")
     place = np.empty(len(labels), np.int64)  # of an image among those of its digit
     for digit in range(10):
         place[labels == digit] = np.arange(each)

@@ -20,6 +20,9 @@ LINES = ("#0072b2", "#d55e00", "#009e73")  # distinct for colour-blind readers, 
 Panel = tuple[str, np.ndarray, np.ndarray, bool]
 """Title, features (N, 2), centers (C, 2), whether the centers were learned."""
 
+Film = tuple[Sequence[str], Sequence[np.ndarray]]
+"""Titles and features (N, 2), one of each for every frame."""
+
 
 def features_picture(
     panels: Sequence[Panel], labels: np.ndarray, classes: Sequence[int], title: str, *, comparable: bool = False
@@ -30,7 +33,8 @@ def features_picture(
     class that looks smaller than in another panel is smaller, measured against the distances between the classes.
     """
     views = [View.of(features, labels, len(classes)) if comparable else View() for _, features, _, _ in panels]
-    figure = _figure((4.6 * len(panels), 6.0 if comparable else 5.5), layout="compressed" if comparable else "constrained")
+    height, layout = (6.0, "compressed") if comparable else (5.5, "constrained")
+    figure = _figure((4.6 * len(panels), height), layout=layout)
     axes = np.atleast_1d(figure.subplots(1, len(panels)))
     colours = _colours(len(classes))
     for axis, (name, features, centers, learned), view in zip(axes, panels, views, strict=True):
@@ -74,16 +78,11 @@ class View:
 
 
 def features_animation(
-    films: Sequence[tuple[str, Sequence[np.ndarray]]],
-    epochs: Sequence[int],
-    labels: np.ndarray,
-    classes: Sequence[int],
-    title: str,
+    films: Sequence[Film], epochs: Sequence[int], labels: np.ndarray, classes: Sequence[int], title: str
 ) -> bytes:
-    """A GIF: how the features of each objective get to where they end, a frame for each of `epochs`.
+    """A GIF of how the features of each objective get to where they end, a frame for each of `epochs`.
 
-    A film is (title, features (N, 2) after each of the epochs). The unit of a panel is that of its last frame, all the
-    time; what leaves the axes on its way is cut off.
+    The unit of a panel is that of its last frame, all the time; what leaves the axes on its way is cut off.
     """
     with missing("matplotlib", "demo"):
         from matplotlib.animation import PillowWriter
@@ -92,10 +91,10 @@ def features_animation(
     axes = np.atleast_1d(figure.subplots(1, len(films)))
     colours = _colours(len(classes))
     clouds, names = [], []
-    for axis, (name, frames), view in zip(axes, films, views, strict=True):
+    for axis, (captions, frames), view in zip(axes, films, views, strict=True):
         clouds.append(axis.scatter(*view(frames[-1]).T, s=_size(labels) / 2, c=colours[labels], linewidths=0))
         names.append([_mark(axis, 0, 0, str(label)) for label in classes])
-        axis.set_title(name, fontsize=11)
+        axis.set_title(captions[-1], fontsize=11)
         _axes(axis)
     _label(axes)
     _same_limits(axes, [view(frames[-1]) for (_, frames), view in zip(films, views, strict=True)])
@@ -108,8 +107,9 @@ def features_animation(
         with writer.saving(figure, str(path), dpi=80):
             for number, epoch in enumerate(epochs):
                 heading.set_text(f"{title}: epoch {epoch} of {epochs[-1]}\n{UNIT}")
-                for cloud, texts, (_, frames), view in zip(clouds, names, films, views, strict=True):
+                for axis, cloud, texts, (captions, frames), view in zip(axes, clouds, names, films, views, strict=True):
                     points = view(frames[number])
+                    axis.title.set_text(captions[number])
                     cloud.set_offsets(points)
                     for text, mean in zip(texts, metrics.class_means(points, labels, len(classes)), strict=True):
                         text.set_position(np.nan_to_num(mean))
