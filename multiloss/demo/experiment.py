@@ -20,18 +20,17 @@ METRICS = {
     "within": "within class",
     "between": "between classes",
     "ratio": "within / between",
-    "nearest": "nearest classes",
     "seconds": "seconds",
     "auroc_probability": "AUROC, softmax",
     "auroc_distance": "AUROC, center",
 }
-"""Key in `results.json` -> its name in the printed table."""
+"""Key in `results.json` -> its name in the printed table, which leaves out `nearest`: the distance between the means of
+the two classes that lie closest together."""
 
 LEGEND = {
     "accuracy": "of the test images",
     "within": "mean distance of a feature from the mean of its class",
     "between": "mean distance between the means of two classes, over all pairs",
-    "nearest": "distance between the means of the two classes that lie closest together",
     "auroc_probability": "known against unknown by the largest softmax probability",
     "auroc_distance": "known against unknown by the distance to the nearest center",
 }

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,8 +33,8 @@ def features_picture(
     class that looks smaller than in another panel is smaller, measured against the distances between the classes.
     """
     views = [View.of(features, labels, len(classes)) if comparable else View() for _, features, _, _ in panels]
-    height, layout = (6.0, "compressed") if comparable else (5.5, "constrained")
-    figure = _figure((4.6 * len(panels), height), layout=layout)
+    size = (4.6 * len(panels), 6.0 if comparable else 5.5)
+    figure = _figure(size, layout="compressed" if comparable else "constrained")
     axes = np.atleast_1d(figure.subplots(1, len(panels)))
     colours = _colours(len(classes))
     for axis, (name, features, centers, learned), view in zip(axes, panels, views, strict=True):
@@ -209,7 +209,9 @@ def _colours(count: int) -> Any:
     return colormaps["nipy_spectral"](np.linspace(0.05, 0.95, count))
 
 
-def _figure(size: tuple[float, float], dpi: int = 120, layout: str = "constrained") -> Any:
+def _figure(
+    size: tuple[float, float], dpi: int = 120, layout: Literal["constrained", "compressed"] = "constrained"
+) -> Any:
     with missing("matplotlib", "demo"):
         from matplotlib.figure import Figure
     return Figure(size, dpi=dpi, layout=layout)
