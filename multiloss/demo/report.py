@@ -160,7 +160,7 @@ def tables(data: Data, done: Done, pictures_from: str) -> str:
         versions = next(iter(by_objective.values()))[0]["versions"]
         listed = ", ".join(f"{name} {number}" for name, number in versions.items())
         seeds = len(next(iter(by_objective.values())))
-        text += f"\n### {NAMES[backend]}\n\n{seeds} seeds, mean ± sample standard deviation; {listed}.\n\n"
+        text += f"\n#### {NAMES[backend]}\n\n{seeds} seeds, mean ± sample standard deviation; {listed}.\n\n"
         text += "| objective | test accuracy | distance within a class | smallest distance between class means | "
         text += "within / smallest |\n| --- | ---: | ---: | ---: | ---: |\n"
         for objective, runs in by_objective.items():
