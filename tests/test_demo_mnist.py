@@ -130,7 +130,7 @@ def test_the_animation_has_a_frame_for_each_epoch():
     for k in range(4):
         animation.seek(k)
         durations.append(animation.info["duration"])
-    assert durations == [250, 250, 250, 250 * plots.LAST]
+    assert durations == [plots.STAY] * 3 + [8 * plots.STAY]
 
 
 def test_a_view_is_free_of_place_and_scale():

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -85,7 +83,8 @@ def features_animation(
     The unit of a panel is that of its last frame, all the time; what leaves the axes on its way is cut off.
     """
     with missing("matplotlib", "demo"):
-        from matplotlib.animation import PillowWriter
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
     views = [View.of(frames[-1], labels, len(classes)) for _, frames in films]
     figure = _figure((3.3 * len(films), 4.2), dpi=80, layout="compressed")
     axes = np.atleast_1d(figure.subplots(1, len(films)))
@@ -101,27 +100,26 @@ def features_animation(
     heading = figure.suptitle(f"{title}\n{UNIT}", fontsize=11)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the same places in every frame, and a third of the time
-    writer = PillowWriter(fps=4)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "features.gif")
-        with writer.saving(figure, str(path), dpi=80):
-            for number, epoch in enumerate(epochs):
-                heading.set_text(f"{title}: epoch {epoch} of {epochs[-1]}\n{UNIT}")
-                for axis, cloud, texts, (captions, frames), view in zip(axes, clouds, names, films, views, strict=True):
-                    points = view(frames[number])
-                    axis.title.set_text(captions[number])
-                    cloud.set_offsets(points)
-                    for text, mean in zip(texts, metrics.class_means(points, labels, len(classes)), strict=True):
-                        text.set_position(np.nan_to_num(mean))
-                        text.set_visible(bool(np.isfinite(mean).all()))
-                writer.grab_frame()
-            for _ in range(LAST - 1):
-                writer.grab_frame()  # equal frames become one that stays longer
-        return path.read_bytes()
+    canvas, images = FigureCanvasAgg(figure), []
+    for number, epoch in enumerate(epochs):
+        heading.set_text(f"{title}: epoch {epoch} of {epochs[-1]}\n{UNIT}")
+        for axis, cloud, texts, (captions, frames), view in zip(axes, clouds, names, films, views, strict=True):
+            points = view(frames[number])
+            axis.title.set_text(captions[number])
+            cloud.set_offsets(points)
+            for text, mean in zip(texts, metrics.class_means(points, labels, len(classes)), strict=True):
+                text.set_position(np.nan_to_num(mean))
+                text.set_visible(bool(np.isfinite(mean).all()))
+        canvas.draw()
+        images.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
+    buffer = io.BytesIO()
+    durations = [STAY] * (len(images) - 1) + [8 * STAY]
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    return buffer.getvalue()
 
 
-LAST = 8
-"""So many times as long as the others the last frame stays."""
+STAY = 250
+"""Milliseconds of a frame; the last one stays eight times as long."""
 
 
 def history_picture(histories: dict[str, list[dict[str, list[float]]]], title: str) -> bytes:
@@ -151,7 +149,7 @@ def history_picture(histories: dict[str, list[dict[str, list[float]]]], title: s
 
 
 def _size(labels: np.ndarray) -> float:
-    return float(np.clip(4000 / max(len(labels), 1), 1.5, 14))
+    return float(np.clip(8000 / max(len(labels), 1), 1.5, 14))
 
 
 def _axes(axis: Any) -> None:
