@@ -16,12 +16,13 @@ from multiloss.demo.settings import OBJECTIVES, Settings, batches
 
 pytestmark = pytest.mark.graph
 
-FILES = {"features.png", "history.png", "results.json"}
+FILES = {"features.png", "features.gif", "history.png", "results.json"}
+DIGITS = ("--data", "digits")
 
 
 def test_every_backend_leaves_pictures_results_and_a_table(backend, tmp_path, capsys):
     needs(backend)
-    assert run("--backend", backend, "--epochs", 2, "--out", tmp_path / "out") == 0
+    assert run(*DIGITS, "--backend", backend, "--epochs", 2, "--out", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     for name in ("features.png", "history.png"):
         content = (tmp_path / "out" / name).read_bytes()
@@ -33,7 +34,8 @@ def test_every_backend_leaves_pictures_results_and_a_table(backend, tmp_path, ca
     for one in found["runs"]:
         assert 0 <= one["measured"]["accuracy"] <= 1
         assert one["measured"]["within"] > 0
-        assert one["measured"]["between"] > 0
+        assert 0 < one["measured"]["nearest"] <= one["measured"]["between"]
+        assert one["measured"]["ratio"] == pytest.approx(one["measured"]["within"] / one["measured"]["between"])
         assert one["measured"]["seconds"] > 0
         assert len(one["history"]["loss"]) == len(one["history"]["accuracy"]) == 2
         assert np.shape(one["class_means" if one["settings"]["objective"] != OBJECTIVES[2] else "centers"]) == (10, 2)
@@ -57,7 +59,7 @@ def test_every_backend_learns_and_the_center_loss_draws_the_classes_together(bac
 
 @pytest.mark.parametrize("unknown", ["8,9", "0,4"])
 def test_unknown_classes_are_left_out_and_told_from_the_known(tmp_path, unknown):
-    assert run("--backend", "numpy", "--epochs", 3, "--unknown", unknown, "--out", tmp_path) == 0
+    assert run(*DIGITS, "--backend", "numpy", "--epochs", 3, "--unknown", unknown, "--out", tmp_path) == 0
     found = results(tmp_path)
     assert found["data"]["classes"] == [i for i in range(10) if str(i) not in unknown]
     assert found["data"]["images"]["unknown"] > 50
@@ -79,7 +81,7 @@ def test_labels_that_stay_get_consecutive_ids():
 
 
 def test_seeds_give_mean_and_spread(tmp_path):
-    assert run("--backend", "numpy", "--epochs", 1, "--seeds", 3, "--out", tmp_path) == 0
+    assert run(*DIGITS, "--backend", "numpy", "--epochs", 1, "--seeds", 3, "--out", tmp_path) == 0
     found = results(tmp_path)
     values = [one["measured"]["accuracy"] for one in found["runs"] if one["settings"]["objective"] == "softmax"]
     assert len(values) == 3
@@ -100,7 +102,7 @@ def test_lambda_and_alpha_reach_the_training():
 
 
 def test_lambda_and_alpha_are_options(tmp_path):
-    assert run("--backend", "numpy", "--epochs", 1, "--lambda", 0.2, "--alpha", 0.7, "--out", tmp_path) == 0
+    assert run(*DIGITS, "--backend", "numpy", "--epochs", 1, "--lambda", 0.2, "--alpha", 0.7, "--out", tmp_path) == 0
     assert {one["settings"]["center_weight"] for one in results(tmp_path)["runs"]} == {0.2}
     assert {one["settings"]["alpha"] for one in results(tmp_path)["runs"]} == {0.7}
 
@@ -114,6 +116,13 @@ def test_measures_by_hand():
     assert metrics.distance_within(features, labels, 2) == pytest.approx((1 + 1 + 2 + 2) / 4)
     assert metrics.distance_between(features, labels, 2) == pytest.approx(np.sqrt(25 + 4))
     assert metrics.distance_between(features, labels, 3) == pytest.approx(np.sqrt(29))  # class 2 has no image
+    # Class means 0, 3 and 9 on a line lie 3, 6 and 9 apart; every feature lies 1 from the mean of its class.
+    line = np.array([[-1.0], [1], [2], [4], [8], [10]])
+    third = np.array([0, 0, 1, 1, 2, 2])
+    assert metrics.distance_nearest(line, third, 3) == 3
+    assert metrics.distance_between(line, third, 3) == (3 + 6 + 9) / 3
+    assert metrics.ratio(metrics.distance_within(line, third, 3), metrics.distance_between(line, third, 3)) == 1 / 6
+    assert np.isnan(metrics.ratio(1.0, 0.0))
     assert metrics.accuracy(np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]), labels) == 0.75
     np.testing.assert_allclose(
         metrics.largest_probability(np.array([[0.0, 0], [np.log(3), 0], [1e4, 0]])), [0.5, 0.75, 1]
@@ -152,17 +161,23 @@ def test_nan_becomes_null():
 def test_other_mistakes(tmp_path, capsys):
     np.save(tmp_path / "one.npy", np.zeros(3))
     refused(tmp_path, capsys, "one.npy is a single array, not an npz file", "--data", tmp_path / "one.npy")
-    refused(tmp_path, capsys, "absent.npz: no such file; give 'digits' or an npz", "--data", tmp_path / "absent.npz")
-    refused(tmp_path, capsys, "--unknown 12: digits has the labels 0, 1, 2", "--unknown", "8,12")
-    refused(tmp_path, capsys, "--unknown leaves 1 of 10 classes", "--unknown", "0,1,2,3,4,5,6,7,8")
-    refused(tmp_path, capsys, "--network cnn: the NumPy backend has the MLP only", "--network", "cnn")
+    refused(
+        tmp_path,
+        capsys,
+        "absent.npz: no such file; give 'mnist', 'digits' or an npz",
+        "--data",
+        tmp_path / "absent.npz",
+    )
+    refused(tmp_path, capsys, "--unknown 12: digits has the labels 0, 1, 2", *DIGITS, "--unknown", "8,12")
+    refused(tmp_path, capsys, "--unknown leaves 1 of 10 classes", *DIGITS, "--unknown", "0,1,2,3,4,5,6,7,8")
+    refused(tmp_path, capsys, "--network cnn: the NumPy backend has the MLP only", *DIGITS, "--network", "cnn")
     refused(tmp_path, capsys, "is not a folder", "--out", tmp_path / "one.npy")
 
 
 @pytest.mark.only("torch", "tensorflow", "jax", "keras")
 def test_the_cnn_needs_larger_images_than_the_digits(backend, tmp_path, capsys):
     needs(backend)
-    refused(tmp_path, capsys, "needs images of at least 16 x 16", "--network", "cnn", "--backend", backend)
+    refused(tmp_path, capsys, "needs images of at least 16 x 16", *DIGITS, "--network", "cnn", "--backend", backend)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +193,7 @@ def test_options_out_of_range_are_refused_by_the_parser(options, capsys):
 def test_a_missing_framework_is_named_with_its_extra(tmp_path, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "multiloss.demo.train_jax", raising=False)
     monkeypatch.setitem(sys.modules, "jax", None)  # what makes `import jax` fail
-    refused(tmp_path, capsys, "jax is not installed): pip install 'multiloss[demo,jax]'", "--backend", "jax")
+    refused(tmp_path, capsys, "jax is not installed): pip install 'multiloss[demo,jax]'", *DIGITS, "--backend", "jax")
 
 
 # Interruption
@@ -189,7 +204,7 @@ def test_an_interrupted_training_leaves_nothing(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(experiment, "run", interrupted)
-    assert run("--backend", "numpy", "--out", tmp_path / "out") == 130
+    assert run(*DIGITS, "--backend", "numpy", "--out", tmp_path / "out") == 130
     assert capsys.readouterr().err.splitlines()[-1] == "multiloss demo: interrupted; no unfinished file was left behind"
     assert not (tmp_path / "out").exists()
 
@@ -202,7 +217,7 @@ def test_control_c_ends_a_real_run(tmp_path):
         "threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "parser = argparse.ArgumentParser()\n"
         "demo.add_arguments(parser)\n"
-        "options = ['--backend', 'numpy', '--epochs', '100000', '--out', sys.argv[1]]\n"
+        "options = ['--data', 'digits', '--backend', 'numpy', '--epochs', '100000', '--out', sys.argv[1]]\n"
         "sys.exit(demo.main(parser.parse_args(options)))\n"
     )
     ended = subprocess.run(

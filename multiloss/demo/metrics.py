@@ -26,12 +26,28 @@ def distance_within(features: np.ndarray, labels: np.ndarray, classes: int) -> f
 
 
 def distance_between(features: np.ndarray, labels: np.ndarray, classes: int) -> float:
-    """Smallest distance between the means of two classes."""
+    """Mean distance between the means of two classes, over all pairs of classes."""
+    distances = _distances_of_means(features, labels, classes)
+    return float(distances.mean()) if len(distances) else float("nan")
+
+
+def distance_nearest(features: np.ndarray, labels: np.ndarray, classes: int) -> float:
+    """Distance between the means of the two classes that lie closest together."""
+    distances = _distances_of_means(features, labels, classes)
+    return float(distances.min()) if len(distances) else float("nan")
+
+
+def ratio(within: float, between: float) -> float:
+    """A distance within a class over one between classes: free of the scale of the features; nan over 0."""
+    return within / between if between else float("nan")
+
+
+def _distances_of_means(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     means = class_means(features, labels, classes)
     means = means[np.isin(np.arange(classes), labels)]
     first, second = np.triu_indices(len(means), 1)
-    distances = np.linalg.norm(means[first] - means[second], axis=1)
-    return float(distances.min()) if len(distances) else float("nan")
+    distances: np.ndarray = np.linalg.norm(means[first] - means[second], axis=1)
+    return distances
 
 
 def largest_probability(outputs: np.ndarray) -> np.ndarray:

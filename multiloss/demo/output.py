@@ -72,7 +72,7 @@ def print_table(title: str, rows: dict[str, dict[str, dict[str, float]]], seeds:
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
-    keys = list(next(iter(rows.values())))
+    keys = [key for key in METRICS if key in next(iter(rows.values()))]
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, caption_justify="left")
     table.add_column("objective", no_wrap=True)
     for key in keys:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from multiloss.demo import data as images
-from multiloss.demo import experiment, output, plots
+from multiloss.demo import experiment, metrics, output, plots
 from multiloss.demo.data import Data
 from multiloss.demo.errors import UserError
 from multiloss.demo.settings import OBJECTIVES, Settings, choose_network
@@ -97,7 +97,7 @@ def finished(cache: Path, backend: str, settings: Settings) -> dict[str, Any] | 
         return None
     with np.load(path, allow_pickle=False) as archive:
         run: dict[str, Any] = json.loads(str(archive["run"]))
-        if run["settings"] != asdict(settings):
+        if run["settings"] != asdict(settings) or "nearest" not in run["measured"]:
             return None
         return run | {"features": archive["features"], "centers": archive["centers"]}
 
@@ -160,26 +160,24 @@ def tables(data: Data, done: Done, pictures_from: str) -> str:
         versions = next(iter(by_objective.values()))[0]["versions"]
         listed = ", ".join(f"{name} {number}" for name, number in versions.items())
         seeds = len(next(iter(by_objective.values())))
-        text += f"\n### {NAMES[backend]}\n\n{seeds} seeds, mean ± sample standard deviation; {listed}.\n\n"
+        text += f"\n#### {NAMES[backend]}\n\n{seeds} seeds, mean ± sample standard deviation; {listed}.\n\n"
         text += "| objective | test accuracy | distance within a class | smallest distance between class means | "
-        text += "within / between |\n| --- | ---: | ---: | ---: | ---: |\n"
+        text += "within / smallest |\n| --- | ---: | ---: | ---: | ---: |\n"
         for objective, runs in by_objective.items():
-            measured = [run["measured"] | {"ratio": ratio(run["measured"])} for run in runs]
+            measured = [
+                run["measured"] | {"share": metrics.ratio(run["measured"]["within"], run["measured"]["nearest"])}
+                for run in runs
+            ]
             mean = experiment.summarise(measured)
             cells = (
                 output.shown(key, mean[key]["mean"], mean[key]["spread"], len(runs))
-                for key in ("accuracy", "within", "between", "ratio")
+                for key in ("accuracy", "within", "nearest", "share")
             )
             text += f"| {objective} | {' | '.join(cells)} |\n"
         for kind, caption in CAPTIONS.items():
             caption = caption.format(test=len(data.x_test), name=NAMES[backend])
             text += f"\n![{caption}]({pictures_from}/mnist-{kind}-{backend}.png)\n"
     return text + "\n"
-
-
-def ratio(measured: dict[str, float]) -> float:
-    """Distance within a class over the smallest distance between two: free of the scale of the features."""
-    return measured["within"] / measured["between"] if measured["between"] else float("nan")
 
 
 if __name__ == "__main__":
