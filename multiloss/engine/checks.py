@@ -310,10 +310,9 @@ def symbolic(name: str) -> TypeError:
 
 def shape_of_spread(name: str, shape: Shape, other: str, whole: Shape) -> ValueError:
     """The error for an input that may also be one number a row, or one number."""
-    column = (*whole[:-1], 1)
     return ValueError(
-        f"{name} must have the shape of {other}, {tuple(whole)}, or hold one number for each of its rows, "
-        f"{tuple(whole[:-1])} or {column}, or be one number; got {tuple(shape)}"
+        f"{name} must have the shape of {other}, {tuple(whole)}, or the same with 1 for one of its lengths, or hold one "
+        f"number for each of its rows, {tuple(whole[:-1])}, or be one number; got {tuple(shape)}"
     )
 
 
