@@ -164,7 +164,8 @@ def test_ctc() -> None:
         report = multiloss.compare(other, "keras.losses.CTC(reduction='none')")
         assert report.causes[0].startswith("precision only: b computes in float32")
     for blank in (1, 9):  # no label is the blank, of which there may be a class more
-        report = multiloss.compare(f"torch.nn.CTCLoss(blank={blank}, reduction='none')", f"optax.ctc_loss(blank_id={blank})")
+        torch_form = f"torch.nn.CTCLoss(blank={blank}, reduction='none')"
+        report = multiloss.compare(torch_form, f"optax.ctc_loss(blank_id={blank})")
         assert report.same, str(report)
     report = multiloss.compare("keras.losses.CTC()", "multiloss.get('ctc')")
     assert report.causes[0].startswith("precision only: a computes in float32")

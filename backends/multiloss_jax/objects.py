@@ -103,7 +103,7 @@ class JaxLoss(LossBase):
             kind = given[name].aval.str_short()
             raise TypeError(f"a traced option must be one number for which any real one would do; {name} got {kind}")
         arrays, labels_checked = self._checked(be, bound(self.spec.definition, inputs, named))
-        unknown = {name: x for name, x in traced.items() if name not in read.keys()}
+        unknown = {name: x for name, x in traced.items() if name not in read}
         for varying in (traced, unknown):  # a number that decides which formula is computed is fixed, if it is known
             fixed = {name: x for name, x in read.items() if name not in varying}
             spec = dataclasses.replace(self.spec, own=tuple((self.spec.kwargs | fixed).items()))

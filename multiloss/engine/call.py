@@ -43,7 +43,7 @@ def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, An
         if name not in inputs and name not in _EVERY_CALL:
             meant = _MEANT.get(name)
             hint = f"; what you mean is called {meant} here" if meant in inputs + _EVERY_CALL else ""
-            if name in definition.readers or name in ("reduction", "validate") or name == "axis" and definition.axis:
+            if name in definition.readers or name in ("reduction", "validate") or (name == "axis" and definition.axis):
                 hint = f"; it is an option, given to multiloss.get({definition.name!r}, {name}=...)"
             raise checks.surplus_input(definition.name, f"there is no {name!r}{hint}", inputs)
         if name in found:
