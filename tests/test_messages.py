@@ -139,7 +139,11 @@ def test_a_registered_loss_returns_values(backend: str, own_registry: Any) -> No
     multiloss.register("number")(lambda xp, y_true, y_pred: 1.0)
     power = functools.partial(lambda xp, y_true, y_pred, k: (y_true - y_pred) ** k, k=2)
     multiloss.register("made")(power)
-    for name, told in (("reduced", "got shape ()"), ("number", "got a float")):
+    code = {"loss": "lambda xp, y_true, y_pred: (y_true - y_pred) ** 2"}  # no __name__, so no module of the function
+    multiloss.register("executed")(eval(code["loss"], {}))
+    assert float(multiloss.get("executed", backend=backend)([[1.0, 2.0]], [[3.0, 4.0]])) == 4.0
+    multiloss.register("rows")(lambda xp, y_true, y_pred: xp.sum(y_true - y_pred, axis=-1, keepdims=True))
+    for name, told in (("reduced", "got shape ()"), ("number", "got a float"), ("rows", "got shape (1, 1)")):
         with pytest.raises(TypeError, match="must return one value per element of y_pred, of shape") as caught:
             multiloss.get(name, backend=backend)([[1.0, 2.0]], [[3.0, 4.0]])
         assert told in str(caught.value)
