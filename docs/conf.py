@@ -14,9 +14,20 @@ author = "the multiloss developers"
 project_copyright = "the multiloss developers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "losses", "rosetta"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "mathml",
+    "losses",
+    "rosetta",
+    "api",
+    "links",
+]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "loss/kept"]
 nitpicky = False
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
@@ -24,7 +35,6 @@ myst_heading_anchors = 3
 
 default_role = "code"  # `x` in a docstring is code
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["hypothesis"]  # `multiloss.testing` is documented without it
 autodoc_typehints = "none"  # the signature has the types; Args says what they mean
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
@@ -34,6 +44,9 @@ html_title = "multiloss"
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["multiloss.css"]
+html_js_files = ["gallery.js"]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "  # what is copied can be run: without prompts, and without their output
+copybutton_prompt_is_regexp = True
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "friendly"

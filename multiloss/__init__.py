@@ -14,6 +14,7 @@ from multiloss import definitions as definitions  # fills the registry
 from multiloss import info
 from multiloss.catalogue import list_losses
 from multiloss.comparing import compare
+from multiloss.engine import objects as _objects
 from multiloss.engine.dispatch import list_backends
 from multiloss.engine.registry import register
 from multiloss.functions import fenchel_young, log_softmax, logsumexp, smooth_labels, softmax, triplet_margin
@@ -41,6 +42,9 @@ __all__ = [
     "softmax",
     "triplet_margin",
 ]
+
+# What notebooks show of an object is drawn by a room that is imported when that is asked for.
+_objects.show_by(lambda thing, page: importlib.import_module("multiloss.pictures.notebook").show(thing, page))
 
 if sys.modules.get("keras") is not None:  # models that were saved with our losses can be loaded now
     with contextlib.suppress(Exception):  # `backend="keras"` says what is wrong with this Keras

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from multiloss.engine import dispatch, loss, options, registry
+from multiloss.engine import dispatch, loss, objects, options, registry
 from multiloss.engine.definition import Definition
+from multiloss.engine.page import shown
 
 Array = np.ndarray[Any, Any]
 LIBRARIES = ("lightgbm", "xgboost", "catboost")
@@ -37,7 +38,14 @@ _STEEPEST = 4.0
 """The largest curvature that 1 can replace; above it, errors grow at the boosters' usual learning rates."""
 
 
-class Objective(loss.FixedOptions):
+_MEANS = {
+    "library": "whose booster calls this",
+    "hessian": 'what the booster divides the gradient by: "exact", the second derivative; "bound", the curvature of a '
+    'parabola that lies above the loss; "constant", 1',
+}
+
+
+class Objective(objects.FixedOptions):
     """Gives the weighted gradient and curvature of each sample's loss by its raw score; made by `objective`.
 
     Called with `(y_true, y_pred)` or `(y_true, y_pred, sample_weight)`, as the scikit-learn interfaces of LightGBM and
@@ -50,6 +58,22 @@ class Objective(loss.FixedOptions):
         self.library = library
         self.hessian = hessian
         """"exact", "bound" or "constant"."""
+        self._hold_options()
+
+    def _options(self) -> Mapping[str, Any]:
+        if "hessian" not in self.__dict__:
+            return {}
+        return self.spec.kwargs | {"library": self.library, "hessian": self.hessian}
+
+    def _definition(self) -> Definition | None:
+        spec = self.__dict__.get("spec")
+        return None if spec is None else spec.definition
+
+    def _means(self) -> Mapping[str, str]:
+        return _MEANS
+
+    def _another(self) -> str:
+        return "multiloss.objective(...) makes another one"
 
     def _fixed(self) -> Collection[str]:
         return (*self.spec.kwargs, *loss.COMMON, "hessian", "library") if "hessian" in self.__dict__ else ()
@@ -65,7 +89,7 @@ class Objective(loss.FixedOptions):
 
     def __repr__(self) -> str:
         given = self.spec.kwargs | {"hessian": "auto" if self.hessian == "bound" else self.hessian}
-        options = "".join(f", {key}={value!r}" for key, value in given.items())
+        options = "".join(f", {key}={shown(value)}" for key, value in given.items())
         return f"multiloss.objective({self.spec.name!r}, {self.library!r}{options})"
 
     def _parts(self) -> tuple[Any, ...]:

@@ -118,6 +118,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="compile as users do; without it XLA leaves out its optimiser, and compiles in a quarter of the time",
     )
+    parser.addoption(
+        "--ecosystems",
+        action="store_true",
+        help="run the pages of the docs that need Lightning, transformers and the like; a missing one is an error",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

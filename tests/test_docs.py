@@ -6,6 +6,9 @@ block does not (`<!-- needs numpy -->`: once is enough). A block that needs noth
 several frameworks run in a turn of their own, where all are under test. A block with `>>>` is a doctest, its output
 compared; any other one has to run.
 
+A page that needs what only tox's environment `ecosystems` installs says so in a comment (see ECOSYSTEMS). It is skipped
+elsewhere; with `--ecosystems` it is run, and a package that is missing there is an error.
+
 A console block is a command with its output (`...` stands for anything), or without output a command that must parse,
 as one in a bash block.
 """
@@ -29,8 +32,16 @@ from multiloss import cli
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
 
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("README.md")]
+PAGES = [path for folder in ("docs", "docs/howto") for path in sorted((ROOT / folder).glob("*.md"))]
+PAGES += ROOT.glob("README.md")
+ELSEWHERE = re.compile(r"^<!-- runs in the tox environment `ecosystems`: needs (.+) -->$", re.MULTILINE)
+ECOSYSTEMS = {page: mark[1] for page in PAGES if (mark := ELSEWHERE.search(page.read_text(encoding="utf-8")))}
+PAGES = [page for page in PAGES if page not in ECOSYSTEMS]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -> None:
@@ -57,7 +68,7 @@ def run(page: Path, chosen: Callable[[Block], bool]) -> None:
 
 @pytest.mark.graph
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_page(page: Path, backend: str) -> None:
     run(page, lambda block: block.needs in ((), (backend,)))
 
@@ -67,9 +78,18 @@ ACROSS = [page for page in PAGES if any(len(block.needs) > 1 for block in blocks
 
 @pytest.mark.cross
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", ACROSS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ACROSS, ids=named)
 def test_page_across_frameworks(page: Path) -> None:
     run(page, lambda block: len(block.needs) != 1)
+
+
+@pytest.mark.filterwarnings("default")  # these packages and their parts warn one another
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", ECOSYSTEMS, ids=named)
+def test_page_of_an_ecosystem(page: Path, request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("--ecosystems"):
+        pytest.skip(f"needs {ECOSYSTEMS[page]}: runs in the tox environment `ecosystems`")
+    run(page, lambda block: True)
 
 
 def commands() -> list[Any]:
@@ -167,8 +187,6 @@ def test_the_pages_have_every_loss() -> None:
 
 def test_losses_whose_gradient_takes_autograd_on_numpy_are_named() -> None:
     text = (ROOT / "docs" / "conventions.md").read_text()
-    named = set(
-        re.findall("`([a-z_]+)`", text.partition("'multiloss[autograd]'`): all of")[2].partition(", and that of")[0])
-    )
+    named = set(re.findall("`([a-z_]+)`", text.partition("'.[autograd]'`): all of")[2].partition(", and that of")[0]))
     losses = (registry.find(name) for name in multiloss.list_losses() if name not in registry.CENTER)
     assert named == {loss.name for loss in losses if loss.grad is None}

@@ -67,6 +67,17 @@ def test_dtypes_and_devices() -> None:
     assert there([0], [[1.0] * D]).device.type == "meta"
 
 
+def test_a_table_on_meta_is_put_where_assigned_values_are() -> None:
+    with torch.device("meta"):
+        there = make()
+    with pytest.raises(ValueError, match="center.resize first"):
+        there.centers = torch.ones(C + 1, D)
+    assert there.centers.is_meta
+    there.centers = torch.full((C, D), 2.0)  # as transformers' from_pretrained does with each tensor of a checkpoint
+    close(there.centers, np.full((C, D), 2.0))
+    assert dict(there.named_buffers())["centers"].device.type == "cpu"
+
+
 def test_autocast_changes_nothing() -> None:
     center = make()
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from multiloss.center import CenterOptions, native_arrays, step
+from multiloss.center import CenterOptions, all_names, native_arrays, step
 from multiloss.center.objects import HostCenter
+from multiloss.engine.objects import with_options
 from multiloss_jax import arrays as be
 from multiloss_jax import compat
 from multiloss_jax.distributed import Axis
@@ -68,6 +69,7 @@ def _lag_length(rows: int) -> int:
     return 1 << max(rows - 1, 0).bit_length()
 
 
+@with_options(all_names())
 class JaxCenter(HostCenter):
     """Center loss on JAX arrays. Under `jit`, `grad`, `vmap` and `scan` use the pure `init_state` and `step`.
 

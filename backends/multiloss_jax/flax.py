@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from multiloss.center import read_options
+from multiloss.center import all_names, read_options
 from multiloss.center.state import check_table, real_table
-from multiloss.engine.loss import FixedOptions
+from multiloss.engine.definition import Definition
+from multiloss.engine.objects import FixedOptions, with_options
 from multiloss_jax import arrays as be
 from multiloss_jax import compat
 from multiloss_jax.center import JaxCenter
@@ -22,6 +23,7 @@ class Centers(nnx.Variable):
     """The variable type of the centers."""
 
 
+@with_options(all_names())
 class CenterLoss(FixedOptions, nnx.Module):
     """`center(labels, features)` under `nnx.jit` and `nnx.value_and_grad`; the centers move while training.
 
@@ -32,6 +34,11 @@ class CenterLoss(FixedOptions, nnx.Module):
     `center.centers = array` sets them, after the checks that every backend makes; `center.centers[...]` reads them.
     `center.eval()` and `center.train()` set the mode, as of every NNX module; `training=` of a call overrides it.
     """
+
+    _help_name = "center"
+    _help_methods = (
+        "update", "describe", "resize", "select", "write_centers", "save_centers", "load_centers", "train", "eval",
+    )  # fmt: skip
 
     def __init__(self, **options: Any) -> None:
         self._pure = compat.hidden_from_nnx(JaxCenter(read_options(options)))
@@ -45,6 +52,20 @@ class CenterLoss(FixedOptions, nnx.Module):
             self.centers[...] = jnp.asarray(values, table.dtype)
         else:
             super().__setattr__(name, value)
+
+    def _options(self) -> Mapping[str, Any]:
+        pure = self.__dict__.get("_pure")
+        return {} if pure is None else pure._options()
+
+    def _definition(self) -> Definition | None:
+        pure = self.__dict__.get("_pure")
+        return None if pure is None else pure._definition()
+
+    def _means(self) -> Mapping[str, str]:
+        return self._pure._means()
+
+    def _another(self) -> str:
+        return "multiloss.flax.CenterLoss(...) makes another one, without these centers"
 
     def _fixed(self) -> Collection[str]:
         pure = self.__dict__.get("_pure")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,12 +11,14 @@ from flax import nnx
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import options
 from multiloss.engine.loss import Spec
+from multiloss.engine.objects import with_options
 from multiloss.engine.options import Count
 from multiloss_jax import arrays as be
 from multiloss_jax import compat
 from multiloss_jax.objects import JaxLoss
 
 
+@with_options(owners.option_names())
 class WithWeight(owners.FixedSize, nnx.Module):
     """A loss of labels and features with a learned weight, one row for each class, as an `nnx.Param`.
 
@@ -56,6 +58,7 @@ class WithWeight(owners.FixedSize, nnx.Module):
     ) -> None:
         feature_dim = options.as_declared(WithWeight.__init__, "feature_dim", feature_dim)
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias)
+        with_options(made.spec.kwargs)(WithWeight)  # a loss that was registered later
         if not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be nnx.Rngs, such as nnx.Rngs(0), got {type(rngs).__name__}")
         self.pure = compat.hidden_from_nnx(JaxLoss(made.spec))
@@ -65,6 +68,10 @@ class WithWeight(owners.FixedSize, nnx.Module):
 
     def _spec(self) -> Spec | None:
         return getattr(self.__dict__.get("pure"), "spec", None)
+
+    def _sizes(self) -> Mapping[str, Any]:
+        shape = self.weight.shape
+        return {"num_classes": shape[0], "feature_dim": shape[1]}
 
     def __call__(self, labels: Any, features: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss.
@@ -89,9 +96,9 @@ class WithWeight(owners.FixedSize, nnx.Module):
         return self.pure(labels, features, *held, sample_weight=sample_weight, mask=mask)
 
 
-ArcFace = partial(WithWeight, "arcface")
-CosFace = partial(WithWeight, "cosface")
-SphereFace = partial(WithWeight, "sphereface")
-ProxyNCA = partial(WithWeight, "proxy_nca")
-ProxyAnchor = partial(WithWeight, "proxy_anchor")
-LinearCrossEntropy = partial(WithWeight, "linear_cross_entropy")
+ArcFace = owners.named(WithWeight, "arcface")
+CosFace = owners.named(WithWeight, "cosface")
+SphereFace = owners.named(WithWeight, "sphereface")
+ProxyNCA = owners.named(WithWeight, "proxy_nca")
+ProxyAnchor = owners.named(WithWeight, "proxy_anchor")
+LinearCrossEntropy = owners.named(WithWeight, "linear_cross_entropy")

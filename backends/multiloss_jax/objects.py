@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,9 +14,12 @@ import jax.numpy as jnp
 from multiloss.engine import pipeline
 from multiloss.engine.call import bound
 from multiloss.engine.loss import LossBase, Spec
+from multiloss.engine.page import shown
 from multiloss_jax import arrays as be
 from multiloss_jax.center import JaxCenter
 
+_LONG = 24
+"""Characters of a value that a signature shows."""
 __all__ = ["JaxCenter", "JaxLoss"]
 
 
@@ -91,6 +95,13 @@ class JaxLoss(LossBase):
         if named and not self.spec.kwargs.keys().isdisjoint(named):
             return self._with_options(inputs, named)
         return self._call(inputs, named)
+
+    @classmethod
+    def _call_of(cls, spec: Spec) -> inspect.Signature:
+        plain = super()._call_of(spec)
+        own = {name: ... if len(shown(x)) > _LONG else x for name, x in spec.own}  # a list of class weights, say
+        options = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=x) for name, x in own.items()]
+        return plain.replace(parameters=[*plain.parameters.values(), *options])
 
     def _with_options(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The loss with options of this call, as Optax has them. Arrays may be traced, and have a derivative."""

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from multiloss.center import CenterOptions, native_arrays, read_options, state, to_host
+from multiloss.center import CenterOptions, all_names, native_arrays, read_options, state, to_host
 from multiloss.center.centers import Lock
 from multiloss.center.objects import CenterMethods
+from multiloss.engine.objects import with_options
 from multiloss_keras import arrays as be
 from multiloss_keras import compat
 from multiloss_keras.shapes import squeeze_trailing
@@ -22,6 +23,7 @@ _HAS_GRAPHS = keras.backend.backend() == "tensorflow"
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
+@with_options(all_names())
 class CenterLoss(CenterMethods, keras.layers.Layer):
     """Center loss as a layer, called with `(labels, features)`; the centers are a non-trainable weight.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import partial
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ import keras
 from multiloss.engine import learned_weight as owners
 from multiloss.engine import options
 from multiloss.engine.loss import Spec, make
+from multiloss.engine.objects import with_options
 from multiloss.engine.options import Count
 from multiloss_keras import arrays as be
 from multiloss_keras import compat
@@ -18,6 +18,7 @@ from multiloss_keras.shapes import squeeze_trailing
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
+@with_options(owners.option_names() | {"seed"})
 class WithWeight(owners.FixedSize, keras.layers.Layer):
     """A loss of labels and features with a learned weight, one row for each class: a layer called with `(labels,
     features)`.
@@ -68,6 +69,7 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         **given: Any,
     ) -> None:
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
+        with_options(made.spec.kwargs)(WithWeight)  # a loss that was registered later
         super().__init__(name=name or compat.numbered(made.spec.name), dtype=dtype, trainable=trainable, autocast=False)
         self.supports_masking = True
         self.made = made
@@ -94,6 +96,12 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
 
     def _spec(self) -> Spec | None:
         return getattr(self.__dict__.get("made"), "spec", None)
+
+    def _sizes(self) -> Mapping[str, Any]:
+        made, weight = self.made, self.__dict__.get("weight")
+        dim = made.feature_dim if weight is None else weight.shape[1]
+        own = {"loss_weight": self._loss_weight, "seed": made.seed}
+        return {"num_classes": made.num_classes, "feature_dim": dim} | own
 
     def _fixed(self) -> Collection[str]:
         return () if self._spec() is None else (*super()._fixed(), "seed")
@@ -181,9 +189,9 @@ class WithWeight(owners.FixedSize, keras.layers.Layer):
         return super().get_config() | own | given
 
 
-ArcFace = partial(WithWeight, "arcface")
-CosFace = partial(WithWeight, "cosface")
-SphereFace = partial(WithWeight, "sphereface")
-ProxyNCA = partial(WithWeight, "proxy_nca")
-ProxyAnchor = partial(WithWeight, "proxy_anchor")
-LinearCrossEntropy = partial(WithWeight, "linear_cross_entropy")
+ArcFace = owners.named(WithWeight, "arcface")
+CosFace = owners.named(WithWeight, "cosface")
+SphereFace = owners.named(WithWeight, "sphereface")
+ProxyNCA = owners.named(WithWeight, "proxy_nca")
+ProxyAnchor = owners.named(WithWeight, "proxy_anchor")
+LinearCrossEntropy = owners.named(WithWeight, "linear_cross_entropy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import keras
@@ -36,7 +37,7 @@ class KerasLoss(LossObject, keras.losses.Loss):
         keras.losses.Loss.__init__(
             self, name=spec.name, reduction=_KERAS_REDUCTIONS.get(spec.reduction, "sum_over_batch_size")
         )
-        self.spec = spec
+        self._take(spec)
         self._native = make(spec, be.inner.name)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -49,6 +50,18 @@ class KerasLoss(LossObject, keras.losses.Loss):
         (*ready, weight, mask), *_ = self._ready(self._bound(inputs, named))
         value = self._native(*ready, sample_weight=weight, mask=mask)
         return value if self.spec.reduction in ("none", "sum") else be.of_replica(value)
+
+    @classmethod
+    def _call_of(cls, spec: Spec) -> inspect.Signature:
+        plain, definition = super()._call_of(spec), spec.definition
+        if definition.kind != "of_inputs":
+            return plain
+        return plain.replace(
+            parameters=[
+                x.replace(kind=x.KEYWORD_ONLY) if name in definition.optional else x
+                for name, x in plain.parameters.items()
+            ]
+        )
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The per-sample values, as Keras' own losses have it."""

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from multiloss.center import all_names
 from multiloss.engine import registry
-from multiloss.engine.loss import FixedOptions
+from multiloss.engine.objects import FixedOptions, with_options
 from multiloss_keras import arrays as be
 from multiloss_keras.center import CenterLoss
 from multiloss_keras.step_number import StepNumber
@@ -17,6 +18,7 @@ from multiloss_keras.targets import class_labels
 
 
 @keras.saving.register_keras_serializable(package="multiloss")
+@with_options(all_names() - {"weight"})
 class WithCenterLoss(FixedOptions, keras.Model):
     """A functional model whose training adds `weight` x center loss of one of its layers to the compiled loss.
 
@@ -86,6 +88,11 @@ class WithCenterLoss(FixedOptions, keras.Model):
             self.center.centers = value
         else:
             super().__setattr__(name, value)
+
+    def _options(self) -> Mapping[str, Any]:
+        center = getattr(self, "center", None)
+        # `weight` is the model's own, and `loss` what it is compiled with.
+        return {} if center is None else {name: x for name, x in center._options().items() if name != "weight"}
 
     def _fixed(self) -> Collection[str]:
         center = getattr(self, "center", None)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from multiloss.center import all_names
 from multiloss.center.objects import HostCenter
 from multiloss.engine import pipeline
 from multiloss.engine.loss import LossBase, Spec
+from multiloss.engine.objects import with_options
 from multiloss_numpy import arrays as be
 
 Array = Any
@@ -72,6 +74,7 @@ def _by_autograd(
     return tracing.value_and_gradients(spec, arrays, labels_checked, positions)
 
 
+@with_options(all_names())
 class NumpyCenter(HostCenter):
     """Center loss on NumPy arrays: `value, gradient = center.value_and_grad(labels, features)` in a training loop."""
 

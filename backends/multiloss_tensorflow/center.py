@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import warnings
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from multiloss.center import all_names
 from multiloss.center.objects import HostCenter
+from multiloss.engine.objects import with_options
 from multiloss_tensorflow import arrays as be
 from multiloss_tensorflow.compat import refuse_recomputation
 from multiloss_tensorflow.distributed import group, write_rows
 
 
+@with_options(all_names())
 class TensorflowCenter(HostCenter, tf.Module):
     """Center loss on tensors, eager or in a `tf.function` (there `num_classes` and `feature_dim` must be known).
 
@@ -33,6 +37,9 @@ class TensorflowCenter(HostCenter, tf.Module):
         """The centers, (num_classes, feature_dim), as a tensor; (0, 0) until known."""
         with self._alone():
             return tf.zeros((0, 0)) if self._table is None else tf.convert_to_tensor(self._table)
+
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(super().__call__)
 
     def _alone(self) -> Any:
         """The lock, but for a `tf.function`, and for replicas of a strategy, which wait for each other."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import uuid
 import warnings
 import weakref
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multiloss.center import CenterOptions, one_row, step
+from multiloss.center import CenterOptions, all_names, one_row, step
 from multiloss.center.centers import Lock
 from multiloss.center.objects import CenterMethods
 from multiloss.engine import checks
+from multiloss.engine.objects import with_options
 from multiloss_torch import arrays as be
 from multiloss_torch import checkpointing, compat, distributed, fast_center, mode
 
@@ -25,6 +27,7 @@ _unshaped: weakref.WeakSet[TorchCenter] = weakref.WeakSet()
 """Losses without centers yet. A copy of one has the number of the original."""
 
 
+@with_options(all_names())
 class TorchCenter(CenterMethods, compat.Table):
     """`center(labels, features)` is differentiable by the features; in training mode the centers move, once a call.
 
@@ -47,9 +50,12 @@ class TorchCenter(CenterMethods, compat.Table):
         self._seen: set[Any] = set()
         """Kinds of batches that went through all checks once, and that `fast_center` takes."""
         self.register_buffer("centers", torch.zeros(0, 0))
-        self._number = uuid.uuid4().hex
+        self._number, self._is_copy = uuid.uuid4().hex, False
         _unshaped.add(self)
         self._begin()
+
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.forward)
 
     @property
     def _table(self) -> Tensor:
@@ -244,7 +250,8 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def _warn_of_copies(self) -> None:
         """At the first batch; a checkpoint may well be loaded into each copy."""
-        if any(other is not self and other._number == self._number for other in _unshaped):
+        # One copy is an average or a spare; several are folds or an ensemble, each trained by itself.
+        if not self._is_copy and [one._number for one in _unshaped if one is not self].count(self._number) == 1:
             warnings.warn(
                 "a copy of this center loss was made before its first batch, and has no centers yet. If the copy is an "
                 "average (AveragedModel, EMA, SWA), torch cannot copy centers into it: make the loss with num_classes= "
@@ -254,8 +261,21 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._is_copy = True
         if not self.centers.numel():
             _unshaped.add(self)
+
+    def _assign(self, centers: Any) -> None:
+        """A table on meta has no memory to copy into, so it is put where the values are: loaders make a model on meta
+        and assign its tensors (transformers' `from_pretrained`)."""
+        before = self.centers
+        if before.is_meta and isinstance(centers, Tensor):
+            self._hold(torch.zeros_like(before, device=centers.device))
+        try:
+            super()._assign(centers)
+        except BaseException:
+            self._hold(before)
+            raise
 
     def _hold(self, centers: Tensor) -> None:
         """Take this tensor itself as the buffer."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,12 +12,14 @@ from torch import Tensor, nn
 from multiloss.engine import checks, options
 from multiloss.engine import learned_weight as owners
 from multiloss.engine.loss import Spec
+from multiloss.engine.objects import with_options
 from multiloss.engine.options import Count
 from multiloss_torch import arrays as be
 from multiloss_torch import mode
 from multiloss_torch.objects import TorchLoss
 
 
+@with_options(owners.option_names())
 class WithWeight(owners.FixedSize, nn.Module):
     """A loss of labels and features with a learned weight, one row for each class, as an `nn.Parameter`.
 
@@ -61,6 +64,7 @@ class WithWeight(owners.FixedSize, nn.Module):
         super().__init__()
         feature_dim = options.as_declared(WithWeight.__init__, "feature_dim", feature_dim)
         made = owners.read(loss, num_classes, feature_dim, given, bias=bias, seed=seed)
+        with_options(made.spec.kwargs)(WithWeight)  # a loss that was registered later
         self.pure = TorchLoss(made.spec)
         """The loss that takes the weight as an argument."""
         self.seed = made.seed
@@ -71,6 +75,13 @@ class WithWeight(owners.FixedSize, nn.Module):
 
     def _spec(self) -> Spec | None:
         return getattr(getattr(self, "pure", None), "spec", None)
+
+    def _sizes(self) -> Mapping[str, Any]:
+        classes, dim = self.weight.shape
+        return {"num_classes": classes, "feature_dim": dim}
+
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.forward)
 
     def reset_parameters(self) -> None:
         """Draw the weight anew; the bias becomes zero."""
@@ -126,9 +137,9 @@ class WithWeight(owners.FixedSize, nn.Module):
         return f"num_classes={classes}, feature_dim={dim}, bias={self.bias is not None}"
 
 
-ArcFace = partial(WithWeight, "arcface")
-CosFace = partial(WithWeight, "cosface")
-SphereFace = partial(WithWeight, "sphereface")
-ProxyNCA = partial(WithWeight, "proxy_nca")
-ProxyAnchor = partial(WithWeight, "proxy_anchor")
-LinearCrossEntropy = partial(WithWeight, "linear_cross_entropy")
+ArcFace = owners.named(WithWeight, "arcface")
+CosFace = owners.named(WithWeight, "cosface")
+SphereFace = owners.named(WithWeight, "sphereface")
+ProxyNCA = owners.named(WithWeight, "proxy_nca")
+ProxyAnchor = owners.named(WithWeight, "proxy_anchor")
+LinearCrossEntropy = owners.named(WithWeight, "linear_cross_entropy")

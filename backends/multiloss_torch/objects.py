@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from multiloss.engine import pipeline
 from multiloss.engine.call import bound
 from multiloss.engine.loss import LossBase, Spec
+from multiloss.engine.page import shown
 from multiloss_torch import arrays as be
 from multiloss_torch import compat, fast, kernels, mode, sequence
 from multiloss_torch.center import TorchCenter
@@ -202,7 +203,7 @@ class TorchLoss(LossBase, nn.Module):
 
     def extra_repr(self) -> str:
         """The options, in `print(model)`."""
-        return ", ".join(f"{key}={value!r}" for key, value in self.spec.config().items())
+        return ", ".join(f"{key}={shown(value)}" for key, value in self.spec.config().items())
 
 
 def _shape(x: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The pages of the losses, made from their docstrings: in `families/` one a family (a module of multiloss.definitions)
-with the curves of its losses. In a page `<!-- table of losses -->` becomes one line a loss; `<!-- center family -->`
-and `<!-- options of center loss -->` are what they say. A new loss is listed by being there.
+"""What is made from the definitions of losses: a page for each loss in `loss/`, one for each family in `families/`, the
+gallery, and what stands in a page for `<!-- table of losses -->`, `<!-- gallery -->`, `<!-- center family -->` and
+`<!-- options of center loss -->`. A new loss is listed by being there.
 """
 
 from __future__ import annotations
@@ -8,104 +8,91 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import docstrings
+import gallery
+import loss_page
 from sphinx.application import Sphinx
-from sphinx.ext.napoleon import Config, GoogleDocstring
 
 from multiloss.center import explained
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
-from multiloss.pictures import arrows, curves
-
-_FORMULA = re.compile(r"^\.\. math:: (.+(?:\n    +\S.*)*)$", re.MULTILINE)
-_ARROWS = """What a step against the gradient does, with the default options: a colour is a class, a cross a row of
-`weight`, a line joins what is compared (a triangle that points up is a positive, one that points down a negative). The
-longest arrow of each panel has the same length."""
-_NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False)
 
 
 def families() -> dict[str, list[Definition]]:
     """Module name -> its losses in the order in which the file has them; modules as the package imports them."""
     found: dict[str, list[Definition]] = {}
-    for definition in map(registry.find, registry._definitions):
-        if definition.value.__module__.startswith("multiloss.definitions."):
-            found.setdefault(definition.family, []).append(definition)
+    for definition in loss_page.losses():
+        found.setdefault(definition.family, []).append(definition)
     return found
 
 
 def table() -> str:
-    """Name, short name and formula of each loss."""
-    lines = ["| name | short | formula |", "|---|---|---|"]
+    """Name, short name and first sentence of each loss."""
+    lines = ["| name | short | what it is |", "|---|---|---|"]
     for group in families().values():
         for one in group:
-            formulas = "; ".join(f"${' '.join(tex.split())}$" for tex in _FORMULA.findall(one.doc))
-            formulas = formulas.replace("|", r"\vert ")
             short = min((one.name, *one.aliases), key=len)
             short = "" if short == one.name else f"`{short}`"
-            lines.append(f"| [`{one.name}`](#{anchor(one)}) | {short} | {formulas} |")
+            about = docstrings.summary(one).replace("|", r"\|")
+            lines.append(f"| [`{one.name}`](#{loss_page.anchor(one)}) | {short} | {about} |")
     return "\n".join(lines)
 
 
-def anchor(definition: Definition) -> str:
-    """The target of a link to a loss."""
-    return f"loss-{definition.name.replace('_', '-')}"
+def family_page(name: str, group: list[Definition]) -> str:
+    """A family: what its losses have in common, and a card for each."""
+    module = importlib.import_module(group[0].value.__module__)
+    intro = (inspect.getdoc(module) or "").partition("\n\n")[0]
+    label = f"(family-{name.replace('_', '-')})="
+    tree = ["```{toctree}", ":hidden:", "", *(f"../loss/{one.name}" for one in group), "```"]
+    return (
+        "\n\n".join(
+            [f"{label}\n# {loss_page.family_title(name)}", intro, gallery.cards(group, "../loss/"), "\n".join(tree)]
+        )
+        + "\n"
+    )
 
 
 def write_pages(app: Sphinx) -> None:
-    """The page of each family, and its picture: values and gradients of those of its losses that have a curve."""
-    folder = Path(app.srcdir) / "families"
+    """Write the pages that changed, and remove those of losses and families that are gone."""
+    cache = Path(app.srcdir) / "loss" / "kept"
+    cache.mkdir(parents=True, exist_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    write_all(Path(app.srcdir) / "loss", {one.name: loss_page.text(one, cache) for one in loss_page.losses()})
+    write_all(Path(app.srcdir) / "families", {name: family_page(name, group) for name, group in families().items()})
+    for path, when in before.items():
+        if path.stat().st_mtime_ns == when:  # of an older version: no page asked for it
+            path.unlink()
+
+
+def write_all(folder: Path, pages: dict[str, str]) -> None:
+    """These pages, and no others, in a folder; a page that is the same keeps its date, so that it is not read again."""
     folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        if old.stem.removesuffix("_arrows") not in families():
+    for old in _files(folder):
+        if old.suffix != ".md" or old.stem not in pages:
             old.unlink()
-    for name, group in families().items():
-        module = importlib.import_module(group[0].value.__module__)
-        intro = (inspect.getdoc(module) or "").partition("\n\n")[0]
-        parts = [f"# {name.replace('_', ' ').capitalize()}", intro]
-        drawn = [one for one in group if not curves.no_curve(one)]
-        if drawn:
-            curves.write(folder / f"{name}.png", curves.picture([curves.curve(one.name) for one in drawn]))
-            parts.append(f"![Values and gradients of {', '.join(one.name for one in drawn)}]({name}.png)")
-        placed = [one for one in group if arrows.has_arrows(one)]
-        if placed:
-            curves.write(folder / f"{name}_arrows.png", arrows.picture([arrows.scene(one.name) for one in placed]))
-            parts.append(
-                f"![What {', '.join(one.name for one in placed)} pull and push]({name}_arrows.png)\n\n{_ARROWS}"
-            )
-        parts += [section(one) for one in group]
-        text = "\n\n".join(parts) + "\n"
+    for name, text in pages.items():
         page = folder / f"{name}.md"
         if not page.exists() or page.read_text() != text:
             page.write_text(text)
 
 
-def family() -> str:
-    """A section for each loss of center loss's family."""
-    return "\n\n".join(section(one, "###") for one in registry.TABLES.values() if one.name != "center")
+def _files(folder: Path) -> Iterable[Path]:
+    return [path for path in folder.iterdir() if path.is_file()]
+
+
+def center_family() -> str:
+    """A card for each loss of center loss's family."""
+    return gallery.cards([one for one in registry.TABLES.values() if one.name != "center"])
 
 
 def center_options() -> str:
     """Each option of center loss: default and meaning."""
     rows = [f"| `{name}` | `{default!r}` | {means} |" for name, default, means in explained("center")]
     return "\n".join(["| option | default | meaning |", "|---|---|---|", *rows])
-
-
-def section(definition: Definition, level: str = "##") -> str:
-    """One loss: how it is called, and its docstring."""
-    options = "".join(f", {name}={value!r}" for name, value in definition.options.items())
-    body = f'.. code-block:: python\n\n   multiloss.get("{definition.name}"{options})\n\n{rst(definition.doc)}'
-    aliases = f"Also called {', '.join(f'`{alias}`' for alias in definition.aliases)}." if definition.aliases else ""
-    return f"({anchor(definition)})=\n{level} `{definition.name}`\n\n{aliases}\n\n```{{eval-rst}}\n{body}\n```"
-
-
-def rst(doc: str) -> str:
-    """A Google-style docstring as reStructuredText."""
-    text = str(GoogleDocstring(escaped(doc), _NAPOLEON, what="data"))
-    # Sphinx writes the titles of these fields only within a Python signature.
-    text = text.replace(":Parameters:", ":Arguments:").replace(":returns:", ":Returns:")
-    return re.sub(r"^:raises (\w+):", r":Raises \1:", text, flags=re.MULTILINE)
 
 
 def escaped(doc: str) -> str:
@@ -117,7 +104,8 @@ def escaped(doc: str) -> str:
 def _source_read(app: Sphinx, name: str, content: list[str]) -> None:
     for marker, make in (
         ("<!-- table of losses -->", table),
-        ("<!-- center family -->", family),
+        ("<!-- gallery -->", lambda: gallery.filters() + "\n\n" + gallery.cards(loss_page.losses())),
+        ("<!-- center family -->", center_family),
         ("<!-- options of center loss -->", center_options),
     ):
         if marker in content[0]:

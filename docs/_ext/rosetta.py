@@ -1,9 +1,10 @@
-"""The Rosetta pages, made from the tables of `multiloss.porting`: for each loss, side by side, what PyTorch, Keras and
+"""The Rosetta pages, made from the tables of `multiloss.porting`: for each loss what PyTorch, Keras and
 Optax compute under its name, what it is here, and the traps. In `rosetta/`, a page a family.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,25 @@ _NAMED_OTHERWISE = {
 LIBRARIES = {"torch": "PyTorch", "keras": "Keras", "optax": "Optax"}
 
 
-def rows() -> dict[str, dict[str, list[tuple[Source, Row]]]]:
-    """Our loss -> library -> its sources, with the rows of their defaults."""
-    found: dict[str, dict[str, list[tuple[Source, Row]]]] = {}
+Ported = tuple[Source, Row, str]
+"""A loss of a library, the loss here that it is, and which targets it then takes."""
+
+
+@functools.cache
+def by_loss() -> dict[str, dict[str, list[Ported]]]:
+    """Our loss -> library -> its sources, with the rows of their defaults: for labels, and for probabilities where a
+    source takes both."""
+    found: dict[str, dict[str, list[Ported]]] = {}
     for source in porting.sources().values():
-        if source.refusal is None:
-            row = source.to_row(needed(source))
+        if source.refusal is not None:
+            continue
+        for targets in ("labels", "probabilities") if source.chooses_targets else ("labels",):
+            try:
+                row = source.to_row(needed(source), targets)
+            except porting.RefusedError:
+                continue
             of_library = found.setdefault(meant(row.loss), {name: [] for name in LIBRARIES})
-            of_library[source.name.partition(".")[0]].append((source, row))
+            of_library[source.name.partition(".")[0]].append((source, row, targets))
     return found
 
 
@@ -47,62 +59,63 @@ def meant(name: str) -> str:
     return registry.find(_NAMED_OTHERWISE.get(after, after) if "." in name else name).name
 
 
+def anchor(name: str) -> str:
+    """The target of a link to what the libraries have for a loss."""
+    return f"rosetta-{name.replace('_', '-')}"
+
+
 def pages() -> dict[str, str]:
     """Family -> its page."""
     parts: dict[str, list[str]] = {}
-    for name, of_library in rows().items():
+    for name, of_library in by_loss().items():
         parts.setdefault(registry.find(name).family, []).append(section(name, of_library))
     return {
-        family: "\n\n".join([f"# {family.replace('_', ' ').capitalize()}", *sorted(sections)]) + "\n"
+        family: "\n\n".join([f"# Rosetta: {family.replace('_', ' ')}", *sorted(sections)]) + "\n"
         for family, sections in parts.items()
     }
 
 
-def section(name: str, of_library: dict[str, list[tuple[Source, Row]]]) -> str:
-    """One loss: a table of the three libraries, and the traps of each."""
-    titles = list(LIBRARIES.values())
-    columns = [_column(sources) for sources in of_library.values()]
-    lines = [f"## `{name}`", "", f"[What it is here](#loss-{name.replace('_', '-')})", ""]
-    lines += ["| " + " | ".join(["", *titles]) + " |", "|---|---|---|---|"]
-    for i, what in enumerate(("written", "computes", "is here")):
-        cells = [column[i] if column else ("none" if i == 0 else "") for column in columns]
-        lines.append("| " + " | ".join([f"**{what}**", *(cell.replace("|", r"\|") for cell in cells)]) + " |")
-    lines += _agreement(of_library)
-    for title, sources in zip(titles, of_library.values(), strict=True):
-        traps = list(dict.fromkeys(note for _, row in sources for note in row.notes))
-        if traps:
-            lines += ["", f"Conventions and traps of {title}:", "", *(f"- {note}" for note in traps)]
-    return "\n".join(lines)
+def section(name: str, of_library: dict[str, list[Ported]]) -> str:
+    """One loss: what each of the three libraries has for it, and the traps."""
+    lines = [f"({anchor(name)})=", f"## `{name}`", "", f"What it is here: [`{name}`](#loss-{name.replace('_', '-')})."]
+    for library, sources in of_library.items():
+        lines += ["", f"**{LIBRARIES[library]}**" + ("" if sources else " has none.")]
+        for computes, group in _alike(sources).items():
+            lines += ["", computes, "", "```python", *group, "```"]
+        if traps := list(dict.fromkeys(note for _, row, _ in sources for note in row.notes)):
+            lines += ["", f"Conventions and traps of {LIBRARIES[library]}:", "", *(f"- {note}" for note in traps)]
+    return "\n".join(lines + _agreement(of_library))
 
 
-def _agreement(of_library: dict[str, list[tuple[Source, Row]]]) -> list[str]:
-    """Lists of calls with the same numbers: each source with its defaults, and the calls of the other libraries."""
+def _alike(sources: list[Ported]) -> dict[str, list[str]]:
+    """What sources compute -> the lines of code that show them and the loss here."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for source, _, targets in sources:
+        name = source.name.replace("torch.nn.functional.", "F.")
+        parameters = ", ".join(str(p.replace(annotation=p.empty)) for p in source.parameters.values())
+        arrays = "" if source.is_class else ", ".join(source.data) + (", " if parameters else "")
+        computes = " ".join((inspect.getdoc(source.row) or "").split())
+        if source.chooses_targets:
+            computes = f"With {'integer labels' if targets == 'labels' else 'probabilities'} as targets: {computes}"
+        here = porting.code(porting.text_of(source, needed(source)), targets=targets)[0]
+        written, ours = found.setdefault(computes, ([], []))
+        written.append(f"{name}({arrays}{parameters})")
+        ours.append(f"{here}  # the same in multiloss")
+    return {computes: [*dict.fromkeys(w), *dict.fromkeys(ours)] for computes, (w, ours) in found.items()}
+
+
+def _agreement(of_library: dict[str, list[Ported]]) -> list[str]:
+    """Calls with the same numbers: each source with its defaults, and the calls of the other libraries."""
     groups: list[list[str]] = []
-    for source in (source for sources in of_library.values() for source, _ in sources):
+    for source, _, targets in (one for sources in of_library.values() for one in sources):
         if source.is_class or source.name.startswith("optax."):
-            ours = multiloss.port(porting.text_of(source, needed(source)))
+            ours = multiloss.port(porting.text_of(source, needed(source)), targets=targets)
             codes = [porting.code(ours, to=library)[0] for library in ("torch.nn", "keras.losses", "optax")]
             found = [code for code in codes if not code.startswith("multiloss.")]
             if len(found) > 1 and not any(set(found) & set(group) for group in groups):
                 groups.append(found)
-    lines = ["- " + " = ".join(f"`{code}`" for code in group) for group in groups]
-    return ["", "The same numbers:", "", *lines] if lines else []
-
-
-def _column(sources: list[tuple[Source, Row]]) -> tuple[str, str, str] | None:
-    """How a library writes the loss, what it computes, and the code of that here."""
-    if not sources:
-        return None
-    parts: tuple[list[str], ...] = ([], [], [])
-    for source, _ in sources:
-        name = source.name.replace("torch.nn.functional.", "F.")
-        parameters = ", ".join(str(p.replace(annotation=p.empty)) for p in source.parameters.values())
-        arrays = "" if source.is_class else ", ".join(source.data) + (", " if parameters else "")
-        parts[0].append(f"`{name}({arrays}{parameters})`")
-        parts[1].append(" ".join((inspect.getdoc(source.row) or "").split()))
-        parts[2].append(f"`{porting.code(porting.text_of(source, needed(source)))[0]}`")
-    written, computes, here = ("<br>".join(dict.fromkeys(part)) for part in parts)
-    return written, computes, here
+    lines = [line for group in groups for line in ("", "```python", *group, "```")]
+    return ["", "**The same numbers**, without sample weights:", *lines] if lines else []
 
 
 def refused() -> str:

@@ -5,12 +5,13 @@ how they hold their table, `inputs` checks a call, `state` has the first values 
 of its table stands with its definition (`multiloss.engine.table`).
 """
 
-from multiloss.center.options import CenterOptions, explained, make, read_options, words
+from multiloss.center.options import CenterOptions, all_names, explained, make, read_options, words
 from multiloss.center.step import native_arrays, one_row, step
 from multiloss.engine.dispatch import to_host
 
 __all__ = [
     "CenterOptions",
+    "all_names",
     "explained",
     "make",
     "native_arrays",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ import numpy as np
 from multiloss.center import files, state
 from multiloss.center.options import CenterOptions, make
 from multiloss.engine import dispatch, options
+from multiloss.engine.definition import Definition
 from multiloss.engine.dispatch import to_host
-from multiloss.engine.loss import FixedOptions
+from multiloss.engine.objects import FixedOptions
+from multiloss.engine.page import EVERY_CALL, shown
 
 Array = Any
 
@@ -34,6 +36,11 @@ class HeldCenters(FixedOptions):
 
     backend: str
     options: CenterOptions
+    _help_name = "center"
+    _help_methods = (
+        "update", "value_and_grad", "init_state", "step", "describe", "resize", "select", "write_centers",
+        "save_centers", "load_centers", "config", "to_backend",
+    )  # fmt: skip
     _turn: Lock
     _table: Any
     """The centers; None until known."""
@@ -41,6 +48,21 @@ class HeldCenters(FixedOptions):
     def _alone(self) -> Any:
         """The context in which centers are read or moved: a lock, so that threads take turns; none in traced code."""
         return self._turn
+
+    def _options(self) -> Mapping[str, Any]:
+        chosen, choice = self.__dict__.get("options"), self.__dict__.get("_choice")
+        group = {} if choice is None else {"process_group": choice.group}
+        return {} if chosen is None else chosen.readable(self.backend) | group
+
+    def _definition(self) -> Definition | None:
+        chosen = self.__dict__.get("options")
+        return None if chosen is None else chosen.definition
+
+    def _means(self) -> Mapping[str, str]:
+        return EVERY_CALL | self.options.means()
+
+    def _another(self) -> str:
+        return "multiloss.get(**center.config() | {...}) makes another one, without these centers"
 
     def _fixed(self) -> Collection[str]:
         chosen = self.__dict__.get("options")
@@ -230,5 +252,5 @@ class HeldCenters(FixedOptions):
                 self.options = before
 
     def __repr__(self) -> str:
-        shown = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
-        return f"multiloss.get({self.options.loss!r}{shown})"
+        given = "".join(f", {key}={shown(value)}" for key, value in self.config().items() if key != "name")
+        return f"multiloss.get({self.options.loss!r}{given})"

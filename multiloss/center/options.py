@@ -120,6 +120,16 @@ class CenterOptions:
         """The scale of the value and the step of the centers."""
         return self.table.presets[self.preset][0]
 
+    def readable(self, backend: str) -> dict[str, Any]:
+        """The options that this loss has on a backend."""
+        named = [name for name in _of(self.table) if name in _READERS]
+        there = [name for name in named if not _OPTIONS[name].backends or backend in _OPTIONS[name].backends]
+        return dict(self.own) | {name: getattr(self, name) for name in there}
+
+    def means(self) -> dict[str, str]:
+        """What those options mean that every loss with a table has."""
+        return {name: option.means for name, option in _OPTIONS.items()}
+
     def given(self) -> dict[str, Any]:
         """The options as `read_options` takes them, in plain JSON data; the centers are not in it."""
         every = {name: getattr(self, name) for name in _of(self.table) if name in _READERS}
@@ -146,6 +156,11 @@ _READERS = {
 def _of(table: Table) -> list[str]:
     """The options that a table has."""
     return [name for name, option in _OPTIONS.items() if option.of(table)]
+
+
+def all_names() -> set[str]:
+    """The names of the options that some loss with a table has."""
+    return {*_OPTIONS}.union(*(definition.options for definition in registry.TABLES.values())) - {"factor"}
 
 
 def explained(loss: str) -> list[tuple[str, Any, str]]:

@@ -44,11 +44,11 @@ def verify(args: argparse.Namespace) -> int:
             {"loss": name, "backend": backend, "passed": (name, backend) not in failures,
              "reason": failures.get((name, backend))} for name in names for backend in on
         ]  # fmt: skip
-        about = {"properties": testing.properties(), "examples": args.examples}
+        about = {"properties": testing.checked(), "examples": args.examples}
         output.say_json({**about, "passed": checked - len(failures), "failed": len(failures), "results": results})
         return 1 if failures else 0
     print(f"\nChecked of each loss on each backend, in {args.examples} random example{'s' * (args.examples > 1)}:")
-    for told in testing.properties():
+    for told in testing.checked():
         print(*output.wrapped(told, "    ", "  - "), sep="\n")
     for (name, backend), reason in failures.items():
         print(f"\n{name} on {backend}: {reason}")

@@ -11,7 +11,7 @@ PRESETS: Mapping[str | None, tuple[Rule, Mapping[str, Any]]] = {
     None: (Rule(), {}),
     "paper": (Rule(), {"reduction": "sum"}),
     "tensorflow": (
-        Rule(source="EncodeTS/TensorFlow_Center_Loss, the code of the notes"),
+        Rule(source="EncodeTS/TensorFlow_Center_Loss"),
         {"reduction": "sum", "per_feature": True, "centers_init": "zeros"},
     ),
     "caffe": (Rule(source="ydwen/caffe-face, without the solver's momentum"), {"alpha": 0.01}),

@@ -132,7 +132,7 @@ def root_mean_squared_error(xp: Any, y_true: Array, y_pred: Array, *, axis: Any 
     Returns:
         One value per sample, in the unit of the inputs. The gradient of an exact fit is 0.
 
-    Source: the notes. Keras has it as a metric only.
+    Source: Gauss 1809, the root of his mean. Keras has it as a metric only.
 
     Example:
         >>> import multiloss
@@ -172,7 +172,8 @@ def log_cosh(xp: Any, y_true: Array, y_pred: Array) -> Array:
     Returns:
         One value per element; averaged over `axis`. The gradient is tanh(p - t).
 
-    Source: the notes. `keras.losses.LogCosh`, `optax.losses.log_cosh`; both lose every digit for small errors.
+    Source: Green 1990 (a potential for images). `keras.losses.LogCosh`, `optax.losses.log_cosh`; both lose every digit
+    for small errors.
 
     Example:
         >>> import multiloss

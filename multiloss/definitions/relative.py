@@ -116,8 +116,8 @@ def mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array) -> Arr
     Returns:
         One value per element, without unit; averaged over `axis`. The first call refuses -1 and below.
 
-    Source: the notes. `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first, so that it has no
-    gradient for negative predictions; nothing is clipped here.
+    Source: the mean squared error of log(1 + x). `keras.losses.MeanSquaredLogarithmicError` clips both at 1e-7 first,
+    so that it has no gradient for negative predictions; nothing is clipped here.
 
     Example:
         >>> import multiloss
@@ -158,7 +158,7 @@ def root_mean_squared_logarithmic_error(xp: Any, y_true: Array, y_pred: Array, *
     Returns:
         One value per sample, without unit. The gradient of an exact fit is 0.
 
-    Source: the notes. Keras has neither loss nor metric of this name.
+    Source: the measure of several forecasting competitions. Keras has neither loss nor metric of this name.
 
     Example:
         >>> import multiloss

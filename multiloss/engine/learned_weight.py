@@ -8,13 +8,18 @@ parameter, for every loss whose inputs have these names and shapes.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from multiloss.engine import options, registry
 from multiloss.engine.definition import Definition
-from multiloss.engine.loss import COMMON, FixedOptions, Spec, make_spec
+from multiloss.engine.formulas import formula_text
+from multiloss.engine.loss import COMMON, MEANS, Spec, make_spec
+from multiloss.engine.objects import FixedOptions
 from multiloss.engine.options import Count
+from multiloss.engine.page import EVERY_CALL, arguments, sections
 
 _INPUTS = ("features", "weight")
 
@@ -30,12 +35,39 @@ class Owner:
     seed: int | None
 
 
+_MEANS = {
+    "loss": "its name",
+    "num_classes": "how many classes there are, the rows of the weight",
+    "feature_dim": "the length of a feature vector, the columns of the weight",
+    "seed": "what the first weight is drawn with; None: the framework's own generator",
+    "loss_weight": "the factor with which the loss is added to the model's; None: the layer gives the loss",
+}
+
+
 class FixedSize(FixedOptions):
     """The base of the modules: neither options of the loss nor arguments of the weight can be assigned."""
 
     def _spec(self) -> Spec | None:
         """The spec of the loss; None while the module is being made."""
         raise NotImplementedError
+
+    def _sizes(self) -> Mapping[str, Any]:
+        """The arguments of the weight, once the module is made."""
+        raise NotImplementedError
+
+    def _options(self) -> Mapping[str, Any]:
+        spec = self._spec()
+        return {} if spec is None else {"loss": spec.name, **self._sizes(), **spec.every_option()}
+
+    def _definition(self) -> Definition | None:
+        spec = self._spec()
+        return None if spec is None else spec.definition
+
+    def _means(self) -> Mapping[str, str]:
+        return EVERY_CALL | MEANS | _MEANS
+
+    def _another(self) -> str:
+        return f"{type(self).__name__}(loss, ...) makes another one, with a weight of its own"
 
     def _fixed(self) -> Collection[str]:
         spec = self._spec()
@@ -56,6 +88,23 @@ def owns(definition: Definition) -> bool:
 def names() -> list[str]:
     """The losses that can own a weight."""
     return [name for name in registry.names() if owns(registry.find(name))]
+
+
+def named(module: type, name: str) -> functools.partial[Any]:
+    """The class of modules with its first argument given, and with help of that loss."""
+    made, definition = functools.partial(module, name), registry.find(name)
+    means = arguments(definition.doc)
+    options = [f"    {option} = {default!r}: {means.get(option, '')}" for option, default in definition.options.items()]
+    lead, about = formula_text(sections(definition.doc)[""]), inspect.cleandoc(module.__doc__ or "")
+    listed = "\n".join(["Options of the loss:", *options])
+    made.__doc__ = f"{lead}\n\n{listed}\n\nIt is {module.__name__}({name!r}, ...).\n\n{about}"
+    return made
+
+
+def option_names() -> set[str]:
+    """The names of the arguments and options that some module has, but for those of its tensors."""
+    of_losses = (registry.find(name).options for name in names())
+    return {"loss", "num_classes", "feature_dim", "reduction", "validate"}.union(*of_losses)
 
 
 def read(

@@ -4,9 +4,10 @@ loss without a backend, which takes that of the arrays at each call."""
 from __future__ import annotations
 
 import dataclasses
-import reprlib
+import functools
+import inspect
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from multiloss.engine import checks, dispatch, options, pipeline, registry
 from multiloss.engine.call import Call, argnums, bound, gathered
 from multiloss.engine.definition import Definition
+from multiloss.engine.objects import FixedOptions
+from multiloss.engine.page import EVERY_CALL, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +51,16 @@ class Spec:
         """`axis` in predictions of that rank. Axis 1 is axis 0 of one sample of scores, (C,), as torch takes it."""
         return 0 if self.axis == rank == 1 and self.definition.kind in ("over_axis", "over_labels") else self.axis
 
-    def config(self) -> dict[str, Any]:
-        """Plain JSON data from which `multiloss.get(**config)` makes an equal loss."""
+    def every_option(self) -> dict[str, Any]:
+        """All options of this loss, its own ones first."""
         common = {"reduction": self.reduction, "axis": self.axis, "validate": self.validate}
         if self.definition.axis is None:
             del common["axis"]
-        return {"name": self.name} | {key: _json(value) for key, value in (dict(self.own) | common).items()}
+        return dict(self.own) | common
+
+    def config(self) -> dict[str, Any]:
+        """Plain JSON data from which `multiloss.get(**config)` makes an equal loss."""
+        return {"name": self.name} | {key: _json(value) for key, value in self.every_option().items()}
 
 
 _REDUCTION, _VALIDATE = (options.reader_of(Spec.__init__, name) for name in ("reduction", "validate"))
@@ -82,23 +89,25 @@ def make_spec(name: str | Definition, given: dict[str, Any]) -> Spec:
 
 COMMON = ("reduction", "axis", "validate")
 """The options of every loss."""
+MEANS = {
+    "reduction": 'what the values of the samples become: "mean"; "weighted_mean", divided by the sum of the weights; '
+    '"sum"; "batchmean", the sum divided by the length of the first axis; or "none", which leaves them',
+    "axis": "the axes that hold the elements of one sample: one, several, None for all, () for none",
+    "validate": "which calls look whether the values of their inputs can be right: None, the first one; True, each; "
+    "False, none, and none looks at labels",
+}
+"""What they mean, where the docstring of a loss does not say it."""
 
 
-class FixedOptions:
-    """Refuses the assignment of an option, which would be ignored: options are read when the object is made."""
+_TEXTS: dict[Any, str | None] = {}
+"""The pages of losses, by all that they depend on."""
+_MOST_TEXTS = 256
 
-    def _fixed(self) -> Collection[str]:
-        """The names of the options; none while the object is being made, since frameworks assign some of them then."""
-        raise NotImplementedError
 
-    def _instead(self, name: str, value: str) -> str:
-        """What to do instead of assigning the option."""
-        raise NotImplementedError
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name in self._fixed():  # calls assign names with an underscore only
-            raise checks.fixed_option(name, self._instead(name, " ".join(reprlib.repr(value).split())))
-        super().__setattr__(name, value)
+@functools.lru_cache(maxsize=_MOST_TEXTS)
+def _signature_of(kind: Any, spec: Spec) -> inspect.Signature:
+    found: inspect.Signature = kind._call_of(spec)
+    return found
 
 
 class LossObject(FixedOptions):
@@ -111,12 +120,63 @@ class LossObject(FixedOptions):
     notes: tuple[str, ...] = ()
     """The conventions in which that source differs."""
 
+    _help_methods = ("value_and_grad", "grad_and_hess", "config", "to_backend")
+
+    def _take(self, spec: Spec) -> None:
+        """Become the loss of that spec."""
+        self.spec = spec
+        self._hold_options()
+
+    def _options(self) -> Mapping[str, Any]:
+        spec = self.__dict__.get("spec")
+        return {} if spec is None else spec.every_option()
+
     def _fixed(self) -> Collection[str]:
         spec = self.__dict__.get("spec")
-        return () if spec is None else (*spec.kwargs, *COMMON)
+        if spec is None:
+            return ()
+        # Not what the framework has of that name, as `training` of torch.
+        return (*(name for name, x in spec.kwargs.items() if name not in self.__dict__ or self._has(name, x)), *COMMON)
 
     def _instead(self, name: str, value: str) -> str:
         return f"multiloss.get(**loss.config() | {{{name!r}: {value}}}) makes another loss"
+
+    def _another(self) -> str:
+        return "multiloss.get(**loss.config() | {...}) makes another loss"
+
+    def _definition(self) -> Definition | None:
+        spec = self.__dict__.get("spec")
+        return None if spec is None else spec.definition
+
+    def _means(self) -> Mapping[str, str]:
+        return EVERY_CALL | MEANS
+
+    def _text(self) -> str | None:
+        # Kept, since `jax.grad(loss)` and the like read it five times each.
+        key = type(self), self.__dict__.get("spec"), self.source, tuple(self.notes)
+        text = _TEXTS.get(key)
+        if text is None:
+            if len(_TEXTS) >= _MOST_TEXTS:
+                _TEXTS.clear()
+            text = _TEXTS[key] = super()._text()
+        return text
+
+    def _signature(self) -> inspect.Signature | None:
+        kind: Any = type(self)
+        spec = self.__dict__.get("spec")
+        return None if spec is None else _signature_of(kind, spec)
+
+    @classmethod
+    def _call_of(cls, spec: Spec) -> inspect.Signature:
+        """How a loss of that spec is called."""
+        definition = spec.definition
+        kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        given = [
+            inspect.Parameter(name, kind, default=None if name in definition.optional else inspect.Parameter.empty)
+            for name in definition.inputs
+        ]
+        kind = inspect.Parameter.KEYWORD_ONLY if definition.kind == "of_inputs" else kind
+        return inspect.Signature([*given, *(inspect.Parameter(name, kind, default=None) for name in EVERY_CALL)])
 
     @property
     def __name__(self) -> str:
@@ -151,7 +211,7 @@ class LossObject(FixedOptions):
         return hash(self.spec)
 
     def __repr__(self) -> str:
-        options = "".join(f", {key}={value!r}" for key, value in self.config().items() if key != "name")
+        options = "".join(f", {key}={shown(value)}" for key, value in self.config().items() if key != "name")
         return f"multiloss.get({self.spec.name!r}{options})"
 
 
@@ -165,7 +225,7 @@ class LossBase(LossObject):
     be: Any
 
     def __init__(self, spec: Spec) -> None:
-        self.spec = spec
+        self._take(spec)
         self._checked = Call(spec)
 
     def _call(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -221,7 +281,7 @@ class Loss(LossObject):
     backend: str | None = None
 
     def __init__(self, spec: Spec) -> None:
-        self.spec = spec
+        self._take(spec)
         self._native: dict[str, Any] = {}
         if "torch" in sys.modules:  # torch.compile cannot make a module while it traces
             self._native["torch"] = make(spec, "torch")

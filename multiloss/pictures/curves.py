@@ -73,11 +73,22 @@ def curve(name: str, options: Mapping[str, Any] | None = None, points: int = 120
     x, y_true, y_pred, axis_label = _inputs(definition, dict(spec.own), points)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a root over one element is the absolute error, which is drawn here
-        value, gradient = make(spec, "numpy").value_and_grad(y_true, y_pred)
+        value, gradient = _over_probabilities(make(spec, "numpy"), y_true, y_pred)
     slope = gradient[:, 0]
     if gradient.ndim == 2 and gradient.shape[1] == 2 and axis_label.startswith("probability"):
         slope = slope - gradient[:, 1]  # the other probability falls as this one rises
     return Curve(label, axis_label, x, np.asarray(value), np.asarray(slope))
+
+
+def _over_probabilities(loss: Any, y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Value and gradient by the predictions, probabilities also where a divergence is told that they are logarithms."""
+    options = loss.spec.kwargs if loss.spec.definition.family == "divergence" else {}
+    if options.get("log_target"):
+        y_true = np.log(y_true)
+    if not options.get("log_input"):
+        return loss.value_and_grad(y_true, y_pred)
+    value, gradient = loss.value_and_grad(y_true, np.log(y_pred))
+    return value, gradient / y_pred
 
 
 @dataclass(frozen=True)
@@ -196,6 +207,8 @@ def _inputs(
     definition: Definition, options: Mapping[str, Any], points: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
     """The numbers along the axis, the targets, the predictions, and the label of the axis."""
+    if definition.family == "divergence":  # logarithms are taken of these probabilities, see `_over_probabilities`
+        options = {**options, "log_input": False, "log_target": False}
     domain = definition.domain(options)
     true, pred = domain.get("y_true"), domain.get("y_pred")
     labels, pair = definition.has_labels, definition.kind != "elementwise"

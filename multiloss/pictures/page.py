@@ -9,15 +9,10 @@ from typing import Any
 
 from multiloss import catalogue, center
 from multiloss.engine.definition import Definition
-from multiloss.engine.options import REDUCTIONS
+from multiloss.engine.loss import MEANS
+from multiloss.engine.page import arguments
 from multiloss.pictures import curves
 from multiloss.pictures.formulas import formula_text
-
-_OF_EVERY_LOSS = {
-    "reduction": f"what is made of the values of the samples: {', '.join(REDUCTIONS)}",
-    "axis": "the axes over which one sample reaches: a number, several, None for all, () for single elements",
-    "validate": "whether values out of range are refused: None at the first call, True at each, False never",
-}
 
 _FORMULA = re.compile(r"^ *\.\. math:: (.+(?:\n    +\S.*)*)$", re.MULTILINE)
 
@@ -50,22 +45,9 @@ def summary(definition: Definition) -> str:
     return " ".join(definition.doc.partition("\n\n")[0].split())
 
 
-def arguments(definition: Definition) -> dict[str, str]:
-    """The inputs and options that its documentation explains, each on one line."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in definition.doc.partition("\nArgs:\n")[2].partition("\n\n")[0].splitlines():
-        if begun := re.match(r" {4}(\w+): (.*)", line):
-            name = begun[1]
-            found[name] = begun[2]
-        elif name:
-            found[name] += f" {line.strip()}"
-    return found
-
-
 def inputs(definition: Definition) -> list[dict[str, Any]]:
     """What a call of the loss takes, in order."""
-    told = arguments(definition)
+    told = arguments(definition.doc)
     if definition.table is not None:  # which replaces labels by their centers before the formula sees them
         names = [name for name in told if name not in definition.options]
         return [{"name": name, "means": told[name]} for name in names]
@@ -84,12 +66,12 @@ def inputs(definition: Definition) -> list[dict[str, Any]]:
 def options(definition: Definition) -> list[tuple[str, Any, str]]:
     """Each option that `multiloss.get` takes for this loss: name, default, and what it means."""
     if definition.table is not None:
-        told = arguments(definition)
+        told = arguments(definition.doc)
         return [(name, default, means or told.get(name, "")) for name, default, means in
                 center.explained(definition.name)]  # fmt: skip
     axis = {} if definition.axis is None else {"axis": -1}
     defaults = {**definition.options, "reduction": "mean", **axis, "validate": None}
-    means = _OF_EVERY_LOSS | arguments(definition)
+    means = MEANS | arguments(definition.doc)
     return [(name, default, means.get(name, "")) for name, default in defaults.items()]
 
 

@@ -293,7 +293,7 @@ OF_A_CASE = (_values, _gradients, _masked_is_gone, _symmetric)
 OF_A_LOSS = (_half_precision, _nothing_left)
 
 
-def properties() -> list[str]:
+def checked() -> list[str]:
     """What `check` checks, in sentences."""
     return [" ".join((holds.__doc__ or "").split()) for holds in (*OF_A_CASE, *OF_A_LOSS)]
 

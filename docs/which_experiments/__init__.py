@@ -1,0 +1,1 @@
+"""The experiments of the page `which.md`."""
