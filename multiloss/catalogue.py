@@ -91,6 +91,8 @@ def from_config(config: Mapping[str, Any], backend: str | None = None) -> Any:
         >>> multiloss.from_config(huber.config()) == huber
         True
     """
+    if not isinstance(config, Mapping):
+        raise TypeError(f"a config is a dict, as loss.config() gives it, got {type(config).__name__}")
     if "name" not in config:
         raise ValueError(f"a config holds the 'name' of a loss, got {', '.join(map(repr, config)) or 'nothing'}")
     chosen = {} if backend is None else {"backend": backend}

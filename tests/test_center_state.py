@@ -300,6 +300,8 @@ def test_centers_are_written(backend: str) -> None:
         with pytest.raises(ValueError, match=said):
             center.write_centers(rows, classes=classes)
     np.testing.assert_array_equal(to_numpy(center.centers), [[3, 4], [5, 6], [1, 2]])
+    with pytest.raises(TypeError, match="a list of class numbers"):  # a mask of classes
+        center.write_centers([[1.0, 2.0], [3.0, 4.0]], classes=to_native(backend, np.array([True, False])))
     center.write_centers(np.arange(6.0).reshape(3, 2))
     np.testing.assert_array_equal(to_numpy(center.centers), [[0, 1], [2, 3], [4, 5]])
 

@@ -163,8 +163,17 @@ def test_ctc() -> None:
     for other in ("optax.losses.ctc_loss", "torch.nn.CTCLoss(reduction='none')"):
         report = multiloss.compare(other, "keras.losses.CTC(reduction='none')")
         assert report.causes[0].startswith("precision only: b computes in float32")
+    for blank in (1, 9):  # no label is the blank, of which there may be a class more
+        torch_form = f"torch.nn.CTCLoss(blank={blank}, reduction='none')"
+        report = multiloss.compare(torch_form, f"optax.ctc_loss(blank_id={blank})")
+        assert report.same, str(report)
     report = multiloss.compare("keras.losses.CTC()", "multiloss.get('ctc')")
     assert report.causes[0].startswith("precision only: a computes in float32")
+
+
+def test_targets_that_the_stricter_side_takes() -> None:
+    """torch takes any target of a cosine embedding, this library those with a meaning."""
+    assert multiloss.compare("torch.nn.CosineEmbeddingLoss()", "cosine_embedding").same
 
 
 @pytest.mark.parametrize("a", ["hinge", "categorical_hinge"])

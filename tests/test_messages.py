@@ -91,10 +91,16 @@ CALLS: list[tuple[Any, str]] = [
     (lambda: get("contrastive")(P, P, LABELS * 1.0), "the inputs are (y_true, x1, x2)"),
     (
         lambda: get("gaussian_nll")(P, P, np.ones((3, 2))),
-        "the shape of y_pred, (2, 3), or hold one number for each of its rows, (2,) or (2, 1), or be one number",
+        "y_pred, (2, 3), or that with 1 for one of its lengths, or hold one number for each row, (2,), or be one",
     ),
     (lambda: center().write_centers([[1.0]], [0]), "a row for each of classes, of shape (1, 2), got (1, 1)"),
     (lambda: center().write_centers([[1.0, 2.0]], [True]), "a list of class numbers of the center loss, got [True]"),
+    (lambda: center().write_centers([[1.0], [1.0, 2.0]]), "centers must be a real (classes, features) array: "),
+    (lambda: center().write_centers(np.ma.masked_array([[1.0, 2.0]], [[0, 1]]), [0]), "whose mask would be lost"),
+    (lambda: get("softmax_cross_entropy"), "; optax.losses.softmax_cross_entropy is multiloss.get('categorical_cross"),
+    (lambda: get("huber")(P, P, delta=2.0), "it is an option, given to multiloss.get('huber', delta=...)"),
+    (lambda: get("huber")(P, P, reduction="sum"), "it is an option, given to multiloss.get('huber', reduction=...)"),
+    (lambda: port("keras.src.losses.losses.Huber()"), "did you mean keras.losses.Huber"),
     (lambda: port("keras.losses.Mse()"), "did you mean keras.losses.mean_squared_error"),
     (lambda: port("keras.losses.MSELoss()"), "did you mean keras.losses.mean_squared_error"),
     (lambda: port("torch.nn.Huber()"), "did you mean torch.nn.HuberLoss"),
@@ -133,7 +139,11 @@ def test_a_registered_loss_returns_values(backend: str, own_registry: Any) -> No
     multiloss.register("number")(lambda xp, y_true, y_pred: 1.0)
     power = functools.partial(lambda xp, y_true, y_pred, k: (y_true - y_pred) ** k, k=2)
     multiloss.register("made")(power)
-    for name, told in (("reduced", "got shape ()"), ("number", "got a float")):
+    code = {"loss": "lambda xp, y_true, y_pred: (y_true - y_pred) ** 2"}  # no __name__, so no module of the function
+    multiloss.register("executed")(eval(code["loss"], {}))
+    assert float(multiloss.get("executed", backend=backend)([[1.0, 2.0]], [[3.0, 4.0]])) == 4.0
+    multiloss.register("rows")(lambda xp, y_true, y_pred: xp.sum(y_true - y_pred, axis=-1, keepdims=True))
+    for name, told in (("reduced", "got shape ()"), ("number", "got a float"), ("rows", "got shape (1, 1)")):
         with pytest.raises(TypeError, match="must return one value per element of y_pred, of shape") as caught:
             multiloss.get(name, backend=backend)([[1.0, 2.0]], [[3.0, 4.0]])
         assert told in str(caught.value)

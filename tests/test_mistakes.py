@@ -58,7 +58,7 @@ def test_files_that_hold_something_else(make: Any, tmp_path: Path, capsys: pytes
     path = tmp_path / "data.npz"
     make(path)
     commands = [["demo", "--data", str(path), "--out", str(tmp_path / "out")]]
-    commands += [] if make is pipe else [["compare", HUBER, MSE, "--data", str(path)]]
+    commands += [["compare", HUBER, MSE, "--data", str(path)]]
     for command in commands:
         assert main(command) == 2
         assert capsys.readouterr().err.count("\n") == 1

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,11 @@ def test_an_average_of_a_loss_without_centers() -> None:
     model[0](y, x)
     average.update_parameters(model)
     assert torch.equal(average.module[0].centers, model[0].centers)
+    resumed = multiloss.get("center", backend="torch")
+    copied = copy.deepcopy(resumed)
+    for one in (resumed, copied):  # each with its checkpoint: a warning would be an error here
+        one.load_state_dict({"centers": torch.zeros(C, D)})
+    resumed(y, x)
     alone = multiloss.get("center", backend="torch")
     del model, average
     alone(y, x)  # nothing else has its number: a warning would be an error here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 from functools import lru_cache, partial
@@ -58,6 +59,17 @@ def _compiled_derivatives(spec: Spec, labels_checked: bool) -> Any:
     return jax.jit(pair)
 
 
+def _is_real(name: str, x: Any, reader: Any) -> bool:
+    """Whether this is one number, maybe traced, for an option that is read as a real number."""
+    if not be.is_native(x) or x.shape != () or be.dtype_kind(x) not in "fiu":
+        return False
+    for number in (0.25, 1.5):
+        with contextlib.suppress(TypeError, ValueError):
+            if isinstance(reader(name, number), float):
+                return True
+    return False
+
+
 class JaxLoss(LossBase):
     """A loss as a pure callable: static under `jit`, an ordinary function for `grad`, `vmap`, `jvp` and `shard_map`."""
 
@@ -95,21 +107,27 @@ class JaxLoss(LossBase):
         """The loss with options of this call, as Optax has them. Arrays may be traced, and have a derivative."""
         given = {name: named.pop(name) for name in self.spec.kwargs if name in named}
         readers = self.spec.definition.readers
-        traced = {name: x for name, x in given.items() if be.is_native(x) and x.shape == () and be.dtype_kind(x) == "f"}
+        traced = {name: x for name, x in given.items() if _is_real(name, x, readers[name])}
         known = {name: x for name, x in given.items() if not isinstance(x, jax.core.Tracer)}
         read = {name: readers[name](name, x) for name, x in known.items()}
-        fixed = {name: x for name, x in read.items() if name not in traced}
         for name in given.keys() - read.keys() - traced.keys():
-            raise TypeError(f"{name} must be one real number, got a traced array of {given[name].aval.str_short()}")
-        spec = dataclasses.replace(self.spec, own=tuple((self.spec.kwargs | fixed).items()))
-        arrays, labels_checked = self._checked(be, bound(spec.definition, inputs, named))
-        try:
-            return _compiled_with_options(spec, labels_checked)(traced, *arrays)
-        except jax.errors.ConcretizationTypeError:
-            raise TypeError(
-                f"{', '.join(traced)} of {spec.name} decides which formula is computed, so it cannot be traced: give a "
-                f"Python number"
-            ) from None
+            kind = given[name].aval.str_short()
+            raise TypeError(f"a traced option must be one number for which any real one would do; {name} got {kind}")
+        arrays, labels_checked = self._checked(be, bound(self.spec.definition, inputs, named))
+        unknown = {name: x for name, x in traced.items() if name not in read}
+        for varying in (traced, unknown):  # a number that decides which formula is computed is fixed, if it is known
+            fixed = {name: x for name, x in read.items() if name not in varying}
+            spec = dataclasses.replace(self.spec, own=tuple((self.spec.kwargs | fixed).items()))
+            try:
+                return _compiled_with_options(spec, labels_checked)(varying, *arrays)
+            except jax.errors.ConcretizationTypeError as error:
+                refused = error
+        if not unknown:  # it is the loss's own function that looks at its arrays
+            raise refused
+        raise TypeError(
+            f"{', '.join(unknown)} of {self.spec.name} decides which formula is computed, so it cannot be traced: give "
+            f"a Python number"
+        )
 
     def value_and_grad(self, *inputs: Any, wrt: Any = None, **named: Any) -> tuple[jax.Array, Any]:
         """The loss, and its gradient with respect to the second input (or what `wrt` names), in one compiled

@@ -244,7 +244,20 @@ class TorchCenter(CenterMethods, compat.Table):
                 with torch.no_grad():
                     old.copy_(new)  # in place, for other processes and CUDA graphs that share the buffer
             else:
+                if like is not None and self in _unshaped:
+                    self._warn_of_copies()
                 self._hold(new)
+
+    def _warn_of_copies(self) -> None:
+        """At the first batch; a checkpoint may well be loaded into each copy."""
+        # One copy is an average or a spare; several are folds or an ensemble, each trained by itself.
+        if not self._is_copy and [one._number for one in _unshaped if one is not self].count(self._number) == 1:
+            warnings.warn(
+                "a copy of this center loss was made before its first batch, and has no centers yet. If the copy is an "
+                "average (AveragedModel, EMA, SWA), torch cannot copy centers into it: make the loss with num_classes= "
+                "and feature_dim=, or with num_classes= and the average after the first batch",
+                stacklevel=11,  # the line that calls the loss
+            )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -266,16 +279,8 @@ class TorchCenter(CenterMethods, compat.Table):
 
     def _hold(self, centers: Tensor) -> None:
         """Take this tensor itself as the buffer."""
-        if centers.numel() and self in _unshaped:
+        if centers.numel():
             _unshaped.discard(self)
-            # One copy is an average or a spare; several are folds or an ensemble, each trained by itself.
-            if not self._is_copy and [other._number for other in _unshaped].count(self._number) == 1:
-                warnings.warn(
-                    "a copy of this center loss was made before its first batch, and has no centers. AveragedModel "
-                    "(EMA, SWA) cannot copy centers into it: make the loss with num_classes= and feature_dim=, or the "
-                    "copy after the first batch",
-                    stacklevel=11,  # the line that calls the loss
-                )
         compat.Table.__setattr__(self, "centers", centers)
 
     def __setattr__(self, name: str, value: Any) -> None:

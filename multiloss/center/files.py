@@ -102,8 +102,8 @@ def load(path: str | os.PathLike[str]) -> np.ndarray:
         )
     centers = tensors.get("centers")
     if centers is None or centers.ndim != 2 or centers.dtype.kind != "f":
-        found = {name: tensor.shape for name, tensor in tensors.items()}
-        raise ValueError(f"{path} must hold one real array 'centers' of shape (classes, features), got {found}")
+        found = ", ".join(f"{name!r} of {x.dtype} and shape {x.shape}" for name, x in tensors.items())
+        raise ValueError(f"{path} must hold floats 'centers' of shape (classes, features), got {found or 'nothing'}")
     return centers
 
 

@@ -50,7 +50,12 @@ def extended(centers: np.ndarray, first: np.ndarray) -> np.ndarray:
 
 def real_table(centers: Any, wanted: str = "centers must be") -> np.ndarray:
     """A copy of any framework's array in NumPy; ValueError unless it is a real matrix."""
-    values = np.array(dispatch.to_host(centers), order="C")
+    if isinstance(centers, np.ma.MaskedArray):
+        raise TypeError(f"{wanted} an array of numbers, got a NumPy masked array, whose mask would be lost")
+    try:
+        values = np.array(dispatch.to_host(centers), order="C")
+    except ValueError as error:  # rows of unequal lengths
+        raise ValueError(f"{wanted} a real (classes, features) array: {error}") from None
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise ValueError(f"{wanted} a real (classes, features) array, got {values.dtype} of shape {values.shape}")
     return values
@@ -91,9 +96,10 @@ def check_table(
 def class_list(classes: Sequence[int], have: int, where: str) -> list[int]:
     """Existing classes, each once."""
     try:
-        chosen = [operator.index(c) for c in classes]
-        if any(isinstance(c, bool | np.bool_) for c in classes):
-            raise TypeError
+        numbers = [dispatch.to_host(c) for c in dispatch.to_host(classes)]
+        if any(np.asarray(c).dtype == bool for c in numbers):
+            raise TypeError  # a mask of classes
+        chosen = [operator.index(c) for c in numbers]
     except TypeError:
         raise TypeError(f"classes must be a list of class numbers of {where}, got {classes!r}") from None
     wrong = next((c for c in chosen if not 0 <= c < have), None)

@@ -94,6 +94,8 @@ def compare(args: argparse.Namespace) -> int:
 
     given = {}
     if args.data is not None:
+        if Path(args.data).exists() and not Path(args.data).is_file():
+            raise ValueError(f"--data must name a file, and {args.data} is something else")
         try:
             with np.load(args.data, allow_pickle=False) as file:
                 given = {name: file[name] for name in file.files}

@@ -74,7 +74,9 @@ def candidates(
     """
     of_inputs = [definition for definition, _ in definitions if definition.kind == "of_inputs"]
     if of_inputs:
-        made = _of_inputs(max(of_inputs, key=lambda definition: definition.example is not None), seed)
+        made = _of_inputs(max(of_inputs, key=_knows), seed)
+        if "input_lengths" in made:
+            made = _without_blanks(made, {options.get("blank", 0) for _, options in definitions}, seed)
         yield ", ".join(made), made
         if "input_lengths" in made:  # Keras takes whole sequences alone
             frames = np.full_like(made["input_lengths"], made["y_pred"].shape[1])
@@ -104,6 +106,22 @@ def _kinds_of(definition: Any, options: Mapping[str, Any]) -> tuple[str, str]:
     if y_true in ("probabilities", "memberships") and (binary or "categ" in definition.name):
         y_true = "0 and 1" if binary else "one-hot targets"
     return y_true or "real numbers", "memberships" if binary and y_pred == "probabilities" else y_pred
+
+
+def _knows(definition: Any) -> tuple[bool, int]:
+    """Which of two losses knows better what it takes: a ported one may take anything, as its library does."""
+    return definition.example is not None, len(definition.domain(definition.options))
+
+
+def _without_blanks(made: dict[str, np.ndarray], blanks: set[int], seed: int) -> dict[str, np.ndarray]:
+    """Labels that are the blank of neither side, and as many classes as that takes."""
+    count = max(made["y_pred"].shape[-1], *(blank + 1 for blank in blanks))
+    labels = np.array([label for label in range(count) if label not in blanks])
+    y_pred = made["y_pred"]
+    if count > y_pred.shape[-1]:
+        logits = np.random.default_rng(seed).normal(size=(*y_pred.shape[:-1], count))
+        y_pred = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return {**made, "y_true": labels[(made["y_true"] - 1) % len(labels)], "y_pred": y_pred}
 
 
 def _of_inputs(definition: Any, seed: int) -> dict[str, np.ndarray]:

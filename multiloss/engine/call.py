@@ -43,6 +43,8 @@ def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, An
         if name not in inputs and name not in _EVERY_CALL:
             meant = _MEANT.get(name)
             hint = f"; what you mean is called {meant} here" if meant in inputs + _EVERY_CALL else ""
+            if name in definition.readers or name in ("reduction", "validate") or (name == "axis" and definition.axis):
+                hint = f"; it is an option, given to multiloss.get({definition.name!r}, {name}=...)"
             raise checks.surplus_input(definition.name, f"there is no {name!r}{hint}", inputs)
         if name in found:
             raise checks.surplus_input(definition.name, f"{name!r} is given twice", inputs)
@@ -143,13 +145,16 @@ def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
 
 
 def spread(be: Any, x: Array, main: Array, name: str, other: str) -> Array:
-    """An input that may be given as one number, or as one for each row of `main`, in the shape of `main`."""
+    """An input that may be given as one number, as one for each row of `main`, or with length 1 on one axis, in the
+    shape of `main`."""
     shape, whole = be.shape(x), be.shape(main)
     if shape and None in (*shape, *whole):  # in a traced call nobody could refuse one of another length
         return x
     if shape == whole:
         return x
-    if shape not in ((), whole[:-1], (*whole[:-1], 1)):
+    others = [i for i, (a, b) in enumerate(zip(shape, whole, strict=False)) if a != b]
+    along = len(shape) == len(whole) and len(others) == 1 and shape[others[0]] == 1  # as torch has it
+    if shape not in ((), whole[:-1]) and not along:
         raise checks.shape_of_spread(name, shape, other, whole)
     return (x[..., None] if shape and shape == whole[:-1] else x) * be.cast_like(be.xp.ones_like(main), x)
 
@@ -159,7 +164,9 @@ def gathered(be: Any, gradient: Array, shape: Any) -> Array:
     whole = be.shape(gradient)
     if shape == whole:
         return gradient
-    return be.xp.sum(gradient, axis=None if shape == () else -1, keepdims=len(shape) == len(whole))
+    if len(shape) < len(whole):
+        return be.xp.sum(gradient, axis=-1 if shape else None)
+    return be.xp.sum(gradient, axis=next(i for i, n in enumerate(shape) if n != whole[i]), keepdims=True)
 
 
 def arranged(be: Any, spec: Any, arrays: list[Any]) -> dict[str, Array]:

@@ -310,10 +310,9 @@ def symbolic(name: str) -> TypeError:
 
 def shape_of_spread(name: str, shape: Shape, other: str, whole: Shape) -> ValueError:
     """The error for an input that may also be one number a row, or one number."""
-    column = (*whole[:-1], 1)
     return ValueError(
-        f"{name} must have the shape of {other}, {tuple(whole)}, or hold one number for each of its rows, "
-        f"{tuple(whole[:-1])} or {column}, or be one number; got {tuple(shape)}"
+        f"{name} must have the shape of {other}, {tuple(whole)}, or that with 1 for one of its lengths, or hold one "
+        f"number for each row, {tuple(whole[:-1])}, or be one number; got {tuple(shape)}"
     )
 
 
@@ -342,12 +341,17 @@ def two_devices(name: str, device: Any, wanted: Any, other: str = "y_pred") -> V
     return ValueError(f"{name} is on {device}, but {other} is on {wanted}; move one of them")
 
 
+def _unlike(length: Any, wanted: Any) -> bool:
+    """Whether two lengths differ, where both are known."""
+    return type(length) is type(wanted) is int and length != wanted
+
+
 def returned(definition: Any, found: Any, elements: Shape, samples: Shape) -> None:
     """Refuse what a registered function returns if it is not one value per element, or per sample."""
     wanted, what = (elements, "element of y_pred") if definition.kind == "elementwise" else (samples, "sample")
     values = found[0] if isinstance(found, tuple) else found
     shape = getattr(values, "shape", None)
-    if shape is None or len(shape) != len(wanted):
+    if shape is None or len(shape) != len(wanted) or any(map(_unlike, shape, wanted)):
         got = f"a {type(values).__name__}" if shape is None else f"shape {tuple(shape)}"
         raise TypeError(
             f"{definition.name} must return one value per {what}, of shape {tuple(wanted)}, got {got}: leave the mean "

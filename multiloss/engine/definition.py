@@ -82,7 +82,7 @@ class Definition:
         self.kind = kind
         self.name: str = name or value.__name__
         self.aliases: tuple[str, ...] = tuple(aliases)
-        self.family: str = value.__module__.rpartition(".")[2]
+        self.family: str = (value.__module__ or "").rpartition(".")[2]
         self.domain: Domains = domain or (lambda options: {})
         self.axis = axis
         self.symmetric = symmetric

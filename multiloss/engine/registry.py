@@ -196,13 +196,14 @@ def find(name: str | Definition) -> Definition:
     for find_elsewhere in _finders:
         if other := find_elsewhere(name):
             return other
+    meant = next((told for adviser in _advisers if (told := adviser(name))), None)
     if key in _AMBIGUOUS:
-        raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}")
+        told = f"; {meant}" if meant else ""
+        raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}{told}")
     if key in _ELSEWHERE:
         raise ValueError(f"{name!r} is no loss, but {_ELSEWHERE[key]}")
     if key in CENTER:
         raise ValueError(f"{name!r} is a loss with a state, which multiloss.get makes; it cannot be used here")
-    meant = next((told for adviser in _advisers if (told := adviser(name))), None)
     if meant is not None:
         raise ValueError(f"unknown loss {name!r}; {meant}")
     near = _near(name)

@@ -17,24 +17,24 @@ Array = Any
 @over_axis(name="optax.cosine_similarity")
 def cosine_similarity(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: NonNegative = 0.0) -> Array:
     """The cosine of t and p, each squared norm at least epsilon."""
-    return cosine(xp, y_true, y_pred, axis, math.sqrt(epsilon))
+    return cosine(xp, y_true, y_pred, axis, epsilon**0.5)
 
 
 @cosine_similarity.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
-    return cosine_gradient(xp, y_true, y_pred, axis, math.sqrt(epsilon))
+    return cosine_gradient(xp, y_true, y_pred, axis, epsilon**0.5)
 
 
 @add
 @over_axis(name="optax.cosine_distance")
 def cosine_distance(xp: Any, y_true: Array, y_pred: Array, *, axis: Any = -1, epsilon: NonNegative = 0.0) -> Array:
     """1 - `optax.cosine_similarity`."""
-    return 1 - cosine(xp, y_true, y_pred, axis, math.sqrt(epsilon))
+    return 1 - cosine(xp, y_true, y_pred, axis, epsilon**0.5)
 
 
 @cosine_distance.gradient
 def _(xp: Any, y_true: Array, y_pred: Array, *, axis: Any, epsilon: float) -> Array:
-    return -cosine_gradient(xp, y_true, y_pred, axis, math.sqrt(epsilon))
+    return -cosine_gradient(xp, y_true, y_pred, axis, epsilon**0.5)
 
 
 def _log_softmax(xp: Any, z: Array, axis: Any) -> Array:

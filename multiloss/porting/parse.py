@@ -197,7 +197,8 @@ def _near(name: str, known: Mapping[str, Any]) -> str:
     for one in known:
         ends.setdefault(registry.letters(one.rpartition(".")[2]), []).append(one)
     alike = [*([f"keras.losses.{_KERAS[key]}"] if key in _KERAS else []), *ends.get(key, [])]
-    near = sorted(alike, key=lambda one: not one.startswith(module + "."))
+    library = module.partition(".")[0]
+    near = sorted(alike, key=lambda one: (not one.startswith(module + "."), not one.startswith(library + ".")))
     near += difflib.get_close_matches(full, known, 4, 0.7)
     near += [one for end in difflib.get_close_matches(key, ends, 4, 0.6) for one in ends[end][:1]]
     return f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
