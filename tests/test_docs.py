@@ -55,6 +55,7 @@ def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # workers of pytest-xdist have it; output is cut to it
 
 
 def run(page: Path, chosen: Callable[[Block], bool]) -> None:

@@ -196,7 +196,8 @@ def softmax_cross_entropy_with_integer_labels(axis: Any = -1, where: Any = None)
 def poly_loss_cross_entropy(epsilon: Any = 2.0, axis: Any = -1, where: Any = None) -> Row:
     """Cross entropy of logits plus epsilon sum(t (1 - p))."""
     no_where(where, CLASSES)
-    note, one = "epsilon is the weight of the added term, called poly_epsilon here: 2 by default; 0 is cross entropy", one_axis(axis)
+    note = "epsilon is the weight of the added term, called poly_epsilon here: 2 by default; 0 is cross entropy"
+    one = one_axis(axis)
     if one is None:
         return of_two("optax.softmax_cross_entropy", note, MASKED, axis=axis, poly_epsilon=epsilon)
     options = {"axis": one, "from_logits": True, "poly_epsilon": epsilon}
