@@ -34,7 +34,7 @@ from multiloss import cli
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
 
-GENERATED = {"_build", "families", "rosetta"}
+GENERATED = {"_build", "loss", "families", "rosetta"}
 PAGES = [
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if not GENERATED & set(page.relative_to(ROOT).parts)),
     *ROOT.glob("README.md"),
