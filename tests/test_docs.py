@@ -2,10 +2,12 @@
 
 A page is read once for each backend under test, with a namespace of its own. What a block needs is read off it: the
 frameworks that it imports or names as a backend. `<!-- needs jax -->` on the line before a block says it where the
-block does not (`<!-- needs numpy -->`: once is enough), and `<!-- every block needs jax -->` says it for a whole page. A block
-that needs nothing runs in every turn; those that need several frameworks run in a turn of their own, where all are under
-test. A block with `>>>` is a doctest, its output compared; any other one has to run, and has to print what the block in
-`output` after it shows. With `<!-- within 0.02 -->` before that, its numbers may differ by so much. A page in `docs/start`
+block does not (`<!-- needs numpy -->`: once is enough), and `<!-- every block needs jax -->` says it for a whole page.
+A block that needs nothing runs in every turn; those that need several frameworks run in a turn of their own, where all
+are under test.
+
+A block with `>>>` is a doctest, its output compared. Any other one has to run, and to print what a block in `output`
+after it shows; with `<!-- within 0.02 -->` before that one, its numbers may differ by so much. A page in `docs/start`
 saves the pictures that it shows.
 
 A console block is a command with its output (`...` stands for anything), or without output a command that must parse,

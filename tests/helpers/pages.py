@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(
-    r"(?:^<!-- (?:needs|within) ([\w., ]+) -->\n+)?^```(python|console|bash|output)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:^<!-- (?:needs|within) ([\w., ]+) -->\n+)?^```(python|console|bash|output)\n(.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 PAGE_NEEDS = re.compile(r"^<!-- every block needs ([\w, ]+) -->$", re.MULTILINE)
 BACKENDS: Mapping[str, str] = {name: name for name in ("torch", "tensorflow", "jax", "keras")} | {
