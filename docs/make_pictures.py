@@ -1,10 +1,16 @@
 """Make the pictures of the pages, the same files each time: `python docs/make_pictures.py` (needs `multiloss[demo]`).
 
-The pictures of `mnist.md` are made by the experiment itself.
+With names it makes those alone: `python docs/make_pictures.py start` runs the pages of `docs/start`, which need every
+framework and LightGBM. The pictures of `mnist.md` are made by the experiment itself.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -200,7 +206,24 @@ def plot() -> None:
     cli.main(["plot", *words.split(), "--out", str(PICTURES / "plot.png")])
 
 
+def start() -> None:
+    """What the blocks of the pages of Get started save, each page in a process and a folder of its own."""
+    docs = PICTURES.parent
+    run = [sys.executable, str(docs.parent / "tests" / "helpers" / "pages.py")]
+    for page in sorted((docs / "start").glob("*.md")):
+        # one thread, and the backend that the page about Keras names: the numbers that the pages show
+        settings = {"KERAS_BACKEND": "tensorflow" if page.stem == "tensorflow" else "jax"} | dict.fromkeys(
+            ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([*run, str(page)], check=True, cwd=folder, env=os.environ | {"MPLBACKEND": "agg"} | settings)
+            for picture in Path(folder).glob("start-*.png"):
+                shutil.copy(picture, PICTURES)
+
+
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
-    for make in (regression, crossentropy, overconfidence, center_step, lambdas, plot):
-        make()
+    every = (regression, crossentropy, overconfidence, center_step, lambdas, plot, start)
+    for make in every:
+        if not sys.argv[1:] or make.__name__ in sys.argv[1:]:
+            make()

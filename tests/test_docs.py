@@ -2,9 +2,13 @@
 
 A page is read once for each backend under test, with a namespace of its own. What a block needs is read off it: the
 frameworks that it imports or names as a backend. `<!-- needs jax -->` on the line before a block says it where the
-block does not (`<!-- needs numpy -->`: once is enough). A block that needs nothing runs in every turn; those that need
-several frameworks run in a turn of their own, where all are under test. A block with `>>>` is a doctest, its output
-compared; any other one has to run.
+block does not (`<!-- needs numpy -->`: once is enough), and `<!-- every block needs jax -->` says it for a whole page.
+A block that needs nothing runs in every turn; those that need several frameworks run in a turn of their own, where all
+are under test.
+
+A block with `>>>` is a doctest, its output compared. Any other one has to run, and to print what a block in `output`
+after it shows; with `<!-- within 0.02 -->` before that one, its numbers may differ by so much. A page in `docs/start`
+saves the pictures that it shows.
 
 A page that needs what only tox's environment `ecosystems` installs says so in a comment (see ECOSYSTEMS). It is skipped
 elsewhere; with `--ecosystems` it is run, and a package that is missing there is an error.
@@ -17,31 +21,34 @@ import contextlib
 import doctest
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 import shlex
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import multiloss
+from helpers import pages
 from helpers.pages import NEEDS, ROOT, Block, blocks
 from multiloss import cli
 from multiloss.engine import registry
 from multiloss.engine.definition import Definition
 
-PAGES = [path for folder in ("docs", "docs/howto") for path in sorted((ROOT / folder).glob("*.md"))]
-PAGES += ROOT.glob("README.md")
+GENERATED = {"_build", "loss", "families", "rosetta"}
+PAGES = [
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if not GENERATED & set(page.relative_to(ROOT).parts)),
+    *ROOT.glob("README.md"),
+]
 ELSEWHERE = re.compile(r"^<!-- runs in the tox environment `ecosystems`: needs (.+) -->$", re.MULTILINE)
 ECOSYSTEMS = {page: mark[1] for page in PAGES if (mark := ELSEWHERE.search(page.read_text(encoding="utf-8")))}
 PAGES = [page for page in PAGES if page not in ECOSYSTEMS]
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-
-
-def named(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
 
 
 def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -> None:
@@ -52,24 +59,50 @@ def doctested(text: str, namespace: dict[str, Any], where: str, line: int = 0) -
     assert not failed, "".join(report)
 
 
+def printed(shown: str, output: str, within: float) -> None:
+    """The same text, with numbers that differ by no more than `within`."""
+    if within:
+        numbers = [[float(number) for number in NUMBER.findall(text)] for text in (shown, output)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=within), f"expected\n{output}\ngot\n{shown}"
+        shown, output = (NUMBER.sub("0", text) for text in (shown, output))
+    checker = doctest.OutputChecker()
+    example = doctest.Example("", output)
+    assert checker.check_output(output, shown, FLAGS), checker.output_difference(example, shown, FLAGS)
+
+
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None) -> None:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)  # workers of pytest-xdist have it; output is cut to it
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def run(page: Path, chosen: Callable[[Block], bool]) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    for block in filter(chosen, blocks(page, "python")):
+    found = [block for block in blocks(page, "python") if chosen(block)]
+    for block in found:
         if ">>>" in block.text:
             doctested(block.text, namespace, str(page), block.line)
-        else:
-            exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
+            continue
+        with contextlib.redirect_stdout(io.StringIO()) as shown:
+            pages.run(block, page, namespace)
+        if block.output is not None:
+            printed(shown.getvalue(), block.output, block.within)
+    if found and page.parent.name == "start":
+        made = {picture.name for picture in Path.cwd().glob("*.png")}
+        assert made == set(re.findall(r"\(\.\./pictures/(start-[\w-]+\.png)\)", page.read_text(encoding="utf-8")))
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT)).removeprefix("docs/")
 
 
 @pytest.mark.graph
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_page(page: Path, backend: str) -> None:
     run(page, lambda block: block.needs in ((), (backend,)))
 
@@ -79,14 +112,14 @@ ACROSS = [page for page in PAGES if any(len(block.needs) > 1 for block in blocks
 
 @pytest.mark.cross
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", ACROSS, ids=named)
+@pytest.mark.parametrize("page", ACROSS, ids=name_of)
 def test_page_across_frameworks(page: Path) -> None:
     run(page, lambda block: len(block.needs) != 1)
 
 
 @pytest.mark.filterwarnings("default")  # these packages and their parts warn one another
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", ECOSYSTEMS, ids=named)
+@pytest.mark.parametrize("page", ECOSYSTEMS, ids=name_of)
 def test_page_of_an_ecosystem(page: Path, request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--ecosystems"):
         pytest.skip(f"needs {ECOSYSTEMS[page]}: runs in the tox environment `ecosystems`")
@@ -105,7 +138,7 @@ def commands() -> list[Any]:
         for command, output in shown:
             if command.startswith("multiloss "):
                 command = re.sub(r"\\\n\s*", "", command)
-                found.append(pytest.param(command, output, id=f"{page.name}: {command.partition(' #')[0].strip()}"))
+                found.append(pytest.param(command, output, id=f"{name_of(page)}: {command.partition(' #')[0].strip()}"))
     return found
 
 
@@ -118,10 +151,7 @@ def test_command(command: str, output: str, capsys: pytest.CaptureFixture[str]) 
         return
     with contextlib.suppress(SystemExit):  # --help, and what argparse refuses
         cli.main(words)
-    shown = "".join(capsys.readouterr())
-    checker = doctest.OutputChecker()
-    example = doctest.Example("", output)
-    assert checker.check_output(output, shown, FLAGS), checker.output_difference(example, shown, FLAGS)
+    printed("".join(capsys.readouterr()), output, within=0)
 
 
 def modules_with_examples(package: str) -> list[str]:
