@@ -160,7 +160,7 @@ def test_an_interrupted_plot_leaves_the_old_file(failure, tmp_path, capsys, monk
         (["verify", "center"], "state"),
         (["verify", "island"], "island loss holds centers"),
         (["list", "--family", "regresion"], "did you mean regression"),
-        (["list", "--task", "detection"], "They are classification"),
+        (["list", "--task", "detection"], "known are classification"),
     ],
 )
 def test_mistakes_are_told_in_one_line(words, told, tmp_path, capsys, monkeypatch):
