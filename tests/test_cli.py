@@ -108,6 +108,7 @@ def test_curves_and_their_slopes_belong_together(name):
 def test_options_change_the_curve():
     assert curves.curve("huber", {"delta": 2.0}).value[0] == pytest.approx(2 * (5 - 1))
     assert curves.curve("bce", {"from_logits": True}).axis_label == "logit of the true class"
+    assert curves.curve("center").axis_label == "feature - its center"
     assert curves.curve("center", {"per_feature": True}).value[0] == pytest.approx(12.5)
 
 
