@@ -45,8 +45,8 @@ def scan(args: argparse.Namespace) -> int:
         output.say_json([{"file": str(file), **dataclasses.asdict(use)} for file, uses in found for use in uses])
     else:
         _print(found)
-    for error in unread:
-        print(f"multiloss: error: {' '.join(error.split())}", file=sys.stderr)
+    for why in unread:
+        print(f"multiloss: error: {' '.join(why.split())}", file=sys.stderr)
     return 2 if unread else 0
 
 

@@ -189,8 +189,8 @@ def find(name: str | Definition) -> Definition:
         return name
     if not isinstance(name, str):
         raise TypeError(
-            f"name must be a string such as 'huber', got {type(name).__name__}; multiloss.port takes losses of PyTorch, "
-            f"Keras and Optax"
+            f"name must be a string such as 'huber', got {type(name).__name__}; multiloss.port takes losses "
+            f"of PyTorch, Keras and Optax"
         )
     for key in (name, name.strip().lower()):
         found = _aliases.get(key, key)
