@@ -71,9 +71,9 @@ CALLS: list[tuple[Any, str]] = [
     (lambda: get("scce")(ONE_HOT.astype(int), P), "; for one-hot or soft targets there is categorical_crossentropy"),
     (
         lambda: get("scce")(P, LABELS),
-        "y_pred holds integers, so the two may be swapped: the inputs are (y_true, y_pred)",
+        "are the two swapped? The order is (y_true, y_pred)",
     ),
-    (lambda: center()(P[:, :2], LABELS), "features holds integers, so the two may be swapped"),
+    (lambda: center()(P[:, :2], LABELS), "are the two swapped? The order is (labels, features)"),
     (lambda: get(object()), "name must be a string such as 'huber', got object; multiloss.port takes losses"),  # type: ignore[arg-type]
     (lambda: multiloss.show(3), "loss must be a name such as 'huber' or a loss of multiloss, got int"),
     (lambda: get("cce")(LABELS, P), "for integer labels there is sparse_categorical_crossentropy"),

@@ -265,7 +265,7 @@ def swapped(labels: str, scores: str, kinds: tuple[str, str]) -> str:
     kinds of the two dtypes."""
     if kinds[0] != "f" or kinds[1] not in "iu":
         return ""
-    return f"; {scores} holds integers, so the two may be swapped: the inputs are ({labels}, {scores})"
+    return f"; are the two swapped? The order is ({labels}, {scores})"
 
 
 def mask_dtype(dtype: Any) -> TypeError:
