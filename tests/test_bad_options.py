@@ -79,7 +79,7 @@ def test_making_a_loss(backend: str, name: str, options: Any, error: type[Except
 def test_names_that_are_no_strings(backend: str) -> None:
     with says(TypeError, "name must be a string", "int"):
         multiloss.get(3, backend=backend)  # type: ignore[arg-type]
-    with says(ValueError, "unknown backend 'pytorch'", backend):
+    with says(ValueError, "unknown backend 'pytorch'", "did you mean torch?", backend):
         multiloss.get("mse", backend="pytorch")
     with says(TypeError, "backend must be one of", "int"):
         multiloss.get("mse", backend=3)  # type: ignore[arg-type]

@@ -108,6 +108,7 @@ def test_curves_and_their_slopes_belong_together(name):
 def test_options_change_the_curve():
     assert curves.curve("huber", {"delta": 2.0}).value[0] == pytest.approx(2 * (5 - 1))
     assert curves.curve("bce", {"from_logits": True}).axis_label == "logit of the true class"
+    assert curves.curve("center").axis_label == "feature - its center"
     assert curves.curve("center", {"per_feature": True}).value[0] == pytest.approx(12.5)
 
 
@@ -160,7 +161,7 @@ def test_an_interrupted_plot_leaves_the_old_file(failure, tmp_path, capsys, monk
         (["verify", "center"], "state"),
         (["verify", "island"], "island loss holds centers"),
         (["list", "--family", "regresion"], "did you mean regression"),
-        (["list", "--task", "detection"], "They are classification"),
+        (["list", "--task", "detection"], "known are classification"),
     ],
 )
 def test_mistakes_are_told_in_one_line(words, told, tmp_path, capsys, monkeypatch):

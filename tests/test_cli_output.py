@@ -51,6 +51,17 @@ def test_filters(words: list[str], found: list[str], capsys: pytest.CaptureFixtu
 def test_nothing_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "list", "hubre", status=1) == "no loss has 'hubre'; did you mean huber?\n"
     assert json.loads(printed(capsys, "list", "hubre", "--json", status=1)) == []
+    text = printed(capsys, "list", "--family", "triplet", "--task", "sequence", status=1)
+    assert text == "no loss has --family triplet and --task sequence\n"
+    assert main(["list", "--task", "nonsense"]) == 2
+    assert "none of this name; known are classification, " in capsys.readouterr().err
+
+
+def test_a_narrow_terminal_has_summaries_under_names(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = printed(capsys, "list", "--family", "regression")
+    assert "  mean_squared_error [mse]\n    Mean squared error.\n" in text and "…" not in text
+    assert max(map(len, text.splitlines()[:-1])) <= 40
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -155,6 +166,23 @@ def test_scan_says_a_note_once(tmp_path: Path, capsys: pytest.CaptureFixture[str
     text = " ".join(printed(capsys, "scan", *files).split())
     assert [text.count(" ".join(note.split())) for note in notes] == [1] * len(notes)
     assert text.count("as above") == 3 and text.count("multiloss.get(") == 4
+
+
+def test_scan_goes_on_after_a_file_that_it_cannot_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad, good = tmp_path / "bad.py", tmp_path / "good.py"
+    bad.write_text("def (:")
+    good.write_text("import optax\nx = optax.l2_loss(p, t)\n")
+    assert main(["scan", str(bad), str(tmp_path), str(good)]) == 2
+    out, err = capsys.readouterr()
+    assert "good.py:2" in out and "optax.l2_loss" in out
+    assert ["bad.py" in err, "is a folder" in err, len(err.splitlines())] == [True, True, 2]
+    assert main(["scan", str(bad), str(good), "--json"]) == 2
+    assert [one["line"] for one in json.loads(capsys.readouterr().out)] == [2]
+
+
+def test_all_flags_of_several_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "huber", "--backend", "nonsense", "--backend", "numpy", "--examples", "1"]) == 2
+    assert "unknown backend 'nonsense'" in capsys.readouterr().err
 
 
 def test_verify_says_what_it_checked(capsys: pytest.CaptureFixture[str]) -> None:

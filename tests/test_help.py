@@ -83,7 +83,7 @@ def test_help_of_a_port_has_its_source_and_notes(backend: str) -> None:
 def test_help_of_a_center_loss(backend: str) -> None:
     center = multiloss.get("center", backend, num_classes=3, feature_dim=2, alpha=0.25)
     text = told(center)
-    for part in ("alpha = 0.25", "the step of the centers", "num_classes = 3", "features: x",
+    for part in ("alpha = 0.25", "the step size of the centers", "num_classes = 3", "features: x",
                  "center.config()['update']", "resize",
                  "called as center(labels, features, sample_weight=None, mask=None"):  # fmt: skip
         assert part in text, part

@@ -69,6 +69,13 @@ def center() -> Any:
 CALLS: list[tuple[Any, str]] = [
     (lambda: get("scce")(ONE_HOT, P), "for one-hot or soft targets there is categorical_crossentropy"),
     (lambda: get("scce")(ONE_HOT.astype(int), P), "; for one-hot or soft targets there is categorical_crossentropy"),
+    (
+        lambda: get("scce")(P, LABELS),
+        "are the two swapped? The order is (y_true, y_pred)",
+    ),
+    (lambda: center()(P[:, :2], LABELS), "are the two swapped? The order is (labels, features)"),
+    (lambda: get(object()), "name must be a string such as 'huber', got object; multiloss.port takes losses"),  # type: ignore[arg-type]
+    (lambda: multiloss.show(3), "loss must be a name such as 'huber' or a loss of multiloss, got int"),
     (lambda: get("cce")(LABELS, P), "for integer labels there is sparse_categorical_crossentropy"),
     (lambda: get("scce")(np.zeros((2, 5, 6), int), np.full((2, 3, 5, 6), 0.1)), "axis=1 has them there"),
     (lambda: get("kl")(P, np.log(P)), "these look like log-probabilities: pass log_input=True"),

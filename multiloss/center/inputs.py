@@ -17,7 +17,8 @@ def check(
 ) -> None:
     """Refuse arrays that do not go with centers of `dim` features (None or 0: not known yet)."""
     if be.dtype_kind(labels) not in "iu":
-        raise checks.label_dtype(labels.dtype, "labels")
+        hint = checks.swapped("labels", "features", (be.dtype_kind(labels), be.dtype_kind(features)))
+        raise checks.label_dtype(labels.dtype, "labels", hint)
     if be.dtype_kind(features) not in "fiu":
         raise checks.real_dtype("features", features.dtype)
     label_shape, shape = be.shape(labels), be.shape(features)

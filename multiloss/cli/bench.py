@@ -143,6 +143,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
         argument("--all", action="store_true", help="every loss of the table of pairs, if none is named"),
         argument(
             "--backend",
+            action="extend",
             nargs="+",
             choices=_BACKENDS,
             metavar="BACKEND",
@@ -150,6 +151,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
         ),
         argument(
             "--size",
+            action="extend",
             nargs="+",
             type=size,
             metavar="ROWSxCOLUMNS",
@@ -157,6 +159,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
         ),
         argument(
             "--mode",
+            action="extend",
             nargs="+",
             choices=_MODES,
             metavar="MODE",

@@ -128,6 +128,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
         argument("names", nargs="*", metavar="NAME", completer=losses, help="default: every loss"),
         argument(
             "--backend",
+            action="extend",
             nargs="+",
             metavar="BACKEND",
             completer=backends,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import itertools
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def list_them(args: argparse.Namespace) -> int:
                          chosen])  # fmt: skip
         return 0 if chosen else 1
     if not chosen:
-        print(f"no loss has {' and '.join(map(repr, args.words))}{_hint(args.words)}")
+        asked = [f"--{what} {given}" for what, given in (("family", args.family), ("task", args.task)) if given]
+        print(f"no loss has {' and '.join([*asked, *map(repr, args.words)])}{_hint(args.words)}")
         return 1
     _print(sorted(chosen, key=lambda one: one["family"]), output.width())
     print(f"\n{len(chosen)} of {len(every)} losses; `multiloss show NAME` explains one")
@@ -53,8 +55,8 @@ def _one_of(what: str, given: str, known: Any) -> str:
     if key in plain or (len(begun) == 1 and key):
         return plain[key if key in plain else begun[0]]
     near = difflib.get_close_matches(key, plain, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise ValueError(f"--{what} {given}: there is none of this name{hint} They are {', '.join(sorted(plain))}")
+    hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(plain))}"
+    raise ValueError(f"--{what} {given}: there is none of this name{hint}")
 
 
 def _hint(words: list[str]) -> str:
@@ -73,6 +75,7 @@ def _hint(words: list[str]) -> str:
 def _print(chosen: list[dict[str, Any]], width: int | None) -> None:
     longest = max(len(one["name"]) for one in chosen)
     column = longest if width is None else min(longest, max(31, width // 3))
+    beside = width is None or width >= column + 28  # else there is no room for a summary beside the name
     for i, (family, group) in enumerate(itertools.groupby(chosen, lambda one: one["family"])):
         print(f"{chr(10) if i else ''}{family}")
         for one in group:
@@ -80,6 +83,10 @@ def _print(chosen: list[dict[str, Any]], width: int | None) -> None:
             aliases = one["aliases"] if width is None else one["aliases"][:1]
             also = f" [{', '.join(aliases)}]" if aliases else ""
             room = None if width is None else width - column - 4 - len(also)
+            if not beside and width is not None:
+                print(f"  {name}{also}" if len(name + also) + 2 <= width else f"  {name}")
+                print(*textwrap.wrap(one["summary"], width, initial_indent="    ", subsequent_indent="    "), sep="\n")
+                continue
             if len(name) > column:  # a name too long for its column has a line of its own
                 print(f"  {name}")
                 name = ""

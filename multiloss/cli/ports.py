@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multiloss.cli import output
 from multiloss.cli.arguments import argument, backends, sources
+
+if TYPE_CHECKING:
+    from multiloss.porting.scan import Use
 
 
 def port(args: argparse.Namespace) -> int:
@@ -27,12 +31,26 @@ def port(args: argparse.Namespace) -> int:
 
 def scan(args: argparse.Namespace) -> int:
     """The losses that files use; each note is printed once, where it first applies."""
+    from multiloss import porting
     from multiloss.porting.scan import scan
 
-    found = [(file, scan(file, args.to)) for file in args.files]
+    porting.check_place(args.to)
+    found, unread = [], []
+    for file in args.files:
+        try:
+            found.append((file, scan(file, args.to)))
+        except (ValueError, OSError) as error:  # the other files are still read
+            unread.append(str(error))
     if args.json:
         output.say_json([{"file": str(file), **dataclasses.asdict(use)} for file, uses in found for use in uses])
-        return 0
+    else:
+        _print(found)
+    for why in unread:
+        print(f"multiloss: error: {' '.join(why.split())}", file=sys.stderr)
+    return 2 if unread else 0
+
+
+def _print(found: list[tuple[Path, list[Use]]]) -> None:
     numbers: dict[str, int] = {}
     for file, uses in found:
         for use in uses:
@@ -47,7 +65,6 @@ def scan(args: argparse.Namespace) -> int:
                 print(f"    and {', '.join(f'[{number}]' for number in known)}, as above")
         if not uses:
             print(f"{file}: no loss of PyTorch, Keras or Optax")
-    return 0
 
 
 _JSON = argument("--json", action="store_true", help="print it as JSON, for a program")
@@ -80,7 +97,10 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "scan": (
         scan,
         "list the losses that Python files and notebooks use, and the code that replaces each",
-        "The files are parsed, never run. A note is printed once, and named by its number where it applies again.",
+        (
+            "The files are parsed, never run. A note is printed once, and named by its number where it applies again. "
+            "The exit status is 2 if a file could not be read; the others are scanned all the same."
+        ),
         argument("files", type=Path, nargs="+", metavar="FILE"),
         argument("--to", metavar="BACKEND", completer=backends, help="the backend that the code names"),
         _JSON,

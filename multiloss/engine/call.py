@@ -214,7 +214,10 @@ def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool
         raise checks.real_dtype("y_pred", y_pred.dtype)
     if definition.integer_targets and be.dtype_kind(y_true) not in "iu":
         soft = definition.has_labels and checks.same(true_shape, pred_shape)
-        raise checks.label_dtype(y_true.dtype, hint=checks.of_soft_targets(definition.name, axis) if soft else "")
+        hint = checks.swapped("y_true", "y_pred", (be.dtype_kind(y_true), be.dtype_kind(y_pred)))
+        raise checks.label_dtype(
+            y_true.dtype, hint=checks.of_soft_targets(definition.name, axis) if soft and not hint else hint
+        )
     if definition.has_labels:
         checks.label_shape(true_shape, pred_shape, axis, definition.name)
     else:

@@ -260,6 +260,14 @@ def label_dtype(dtype: Any, name: str = "y_true", hint: str = "") -> TypeError:
     return TypeError(f"{name} must hold integer {what}, got dtype {dtype}{hint}")
 
 
+def swapped(labels: str, scores: str, kinds: tuple[str, str]) -> str:
+    """A hint for an error about labels that are no integers, where what came for the scores are some; `kinds` are the
+    kinds of the two dtypes."""
+    if kinds[0] != "f" or kinds[1] not in "iu":
+        return ""
+    return f"; are the two swapped? The order is ({labels}, {scores})"
+
+
 def mask_dtype(dtype: Any) -> TypeError:
     """The error for a mask that is not boolean."""
     return TypeError(f"mask must be boolean (True keeps), got dtype {dtype}")

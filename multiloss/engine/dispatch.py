@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import sys
@@ -70,7 +71,11 @@ def _load_third_party(name: str) -> Any:
             if not hasattr(adapter, "dtype_kind"):  # as it was called before
                 adapter.dtype_kind = adapter.kind
             return adapter
-    raise ValueError(f"unknown backend {name!r}; known are {', '.join(list_backends())}")
+    known = list_backends()
+    near = difflib.get_close_matches(name.lower(), known, 1)
+    meant = {"tf": "tensorflow", "pytorch": "torch", "np": "numpy"}.get(name.lower()) or "".join(near)
+    hint = f" (did you mean {meant}?)" if meant else ""
+    raise ValueError(f"unknown backend {name!r}{hint}; known are {', '.join(known)}")
 
 
 def list_backends() -> dict[str, bool]:

@@ -93,8 +93,8 @@ MEANS = {
     "reduction": 'what the values of the samples become: "mean"; "weighted_mean", divided by the sum of the weights; '
     '"sum"; "batchmean", the sum divided by the length of the first axis; or "none", which leaves them',
     "axis": "the axes that hold the elements of one sample: one, several, None for all, () for none",
-    "validate": "which calls look whether the values of their inputs can be right: None, the first one; True, each; "
-    "False, none, and none looks at labels",
+    "validate": "which calls check the values of their inputs (probabilities in [0, 1], say): None, the first one; "
+    "True, each; False, none, and labels are not checked either",
 }
 """What they mean, where the docstring of a loss does not say it."""
 

@@ -188,7 +188,10 @@ def find(name: str | Definition) -> Definition:
             raise ValueError(f"{name.name!r} is no longer registered as this loss, or never was")
         return name
     if not isinstance(name, str):
-        raise TypeError(f"name must be a string such as 'huber', got {type(name).__name__}")
+        raise TypeError(
+            f"name must be a string such as 'huber', got {type(name).__name__}; multiloss.port takes losses "
+            f"of PyTorch, Keras and Optax"
+        )
     for key in (name, name.strip().lower()):
         found = _aliases.get(key, key)
         if found in _definitions:

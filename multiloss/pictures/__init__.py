@@ -10,7 +10,7 @@ def show(loss: Any) -> None:
     """Print the page of a loss: formula, inputs, options with their meanings, source, example and curve.
 
     Args:
-        loss: a name or alias, or a loss that `multiloss.get` made.
+        loss: a name or alias, or a loss that `multiloss.get` or `multiloss.register` made.
 
     Example:
         >>> import multiloss
@@ -21,5 +21,7 @@ def show(loss: Any) -> None:
     """
     from multiloss.pictures.page import page
 
-    name = loss if isinstance(loss, str) else loss.config()["name"]
+    name = loss.config()["name"] if hasattr(loss, "config") else getattr(loss, "name", loss)
+    if not isinstance(name, str):
+        raise TypeError(f"loss must be a name such as 'huber' or a loss of multiloss, got {type(loss).__name__}")
     print(page(name, min(shutil.get_terminal_size((100, 24)).columns, 120)))

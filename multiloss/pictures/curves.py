@@ -246,7 +246,8 @@ def _inputs(
     )
     target, ends = next((target, ends) for holds, target, ends in targets if holds)
     x = np.linspace(*ends, points)
-    label = f"y_pred, where y_true = {target:g}" if target else "y_pred - y_true"
+    zero = "y_pred - y_true" if definition.table is None else "feature - its center"
+    label = f"y_pred, where y_true = {target:g}" if target else zero
     return x, np.full((points, 1), target), x[:, None], label
 
 

@@ -99,6 +99,8 @@ def _is_notebook(path: Path) -> bool:
 
 def _cells(path: Path) -> list[bytes]:
     """The source of a file, or of each code cell of a notebook, without what is for IPython."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the files in it, such as {path / '*.py'}")
     if path.exists() and not path.is_file():
         raise ValueError(f"path must name a file, and {path} is something else")
     if path.stat().st_size > _LARGEST:
