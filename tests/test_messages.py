@@ -98,7 +98,7 @@ CALLS: list[tuple[Any, str]] = [
     (lambda: get("contrastive")(P, P, LABELS * 1.0), "the inputs are (y_true, x1, x2)"),
     (
         lambda: get("gaussian_nll")(P, P, np.ones((3, 2))),
-        "y_pred, (2, 3), or that with 1 for one of its lengths, or hold one number for each row, (2,), or be one",
+        "y_pred, (2, 3), or that with 1 for some of its lengths, or hold one number for each row, (2,), or be one",
     ),
     (lambda: center().write_centers([[1.0]], [0]), "a row for each of classes, of shape (1, 2), got (1, 1)"),
     (lambda: center().write_centers([[1.0, 2.0]], [True]), "a list of class numbers of the center loss, got [True]"),

@@ -1,5 +1,6 @@
 """TensorFlow without XLA: a loss in a plain `tf.function` is op by op, with TensorFlow's own kernels."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -125,9 +126,62 @@ def test_other_inputs_whose_lengths_are_not_known_while_tracing(name: str) -> No
     graph = tf.function(lambda **given: loss(**given)).get_concrete_function(**signature)
     np.testing.assert_allclose(graph(**as_tensors(inputs)), loss(**as_tensors(inputs)), rtol=1e-5)
     for one, wanted in loss.spec.definition.shapes.items():
+        if one in loss.spec.definition.spread:
+            continue
         if one in inputs and wanted.samples and len(inputs) > 1:
             with pytest.raises(tf.errors.InvalidArgumentError):
                 graph(**as_tensors({**inputs, one: inputs[one][:1]}))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", ["mse", "kl", "gaussian_nll"])
+def test_a_length_that_only_one_input_knows(name: str, jit_compile: bool) -> None:
+    """TensorFlow's optimiser takes a reshape from (4, None) to (4, 1) for granted."""
+    loss, whole, column = multiloss.get(name, "tensorflow"), tf.fill((4, 3), 0.5), tf.fill((4, 1), 0.5)
+    for known in (0, 1):
+        given: list[Any] = [whole, whole]
+        given[known] = column
+        signature = [tf.TensorSpec([4, 1 if i == known else None]) for i in (0, 1)]
+        graph = tf.function(
+            lambda t, p: loss(t, p, *[p] * (len(loss.spec.definition.inputs) - 2)),
+            input_signature=signature,
+            jit_compile=jit_compile,
+        )
+        np.testing.assert_allclose(graph(column, column), loss(*[column] * len(loss.spec.definition.inputs)), rtol=1e-6)
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            graph(*given)
+
+
+VARIANCES = [(), (4,), (4, 1), (1, 3), (1, 1), (4, 3), (3,), (2, 3), (2, 1), (4, 2)]
+
+
+@pytest.mark.parametrize("shape", VARIANCES)
+def test_a_variance_whose_lengths_are_not_known(shape: tuple[int, ...]) -> None:
+    """Each way of leaving lengths open gives the value and the gradient of NumPy, or an error where that has one; XLA
+    compiles every third."""
+    rng = np.random.default_rng(0)
+    t, p, var = (rng.uniform(0.5, 2, size).astype("float32") for size in ((4, 3), (4, 3), shape))
+    loss, exact = (multiloss.get("gaussian_nll", backend) for backend in ("tensorflow", "numpy"))
+    some: list[tuple[int | None, ...]] = [(4, 3), (None, 3), (4, None), (None, None)]
+    opened = itertools.product(*[(n, None) for n in shape])
+    for i, (rows, variances) in enumerate(itertools.product(some, opened)):
+        signature = [tf.TensorSpec(rows), tf.TensorSpec(some[-1 - i % 4]), tf.TensorSpec(variances)]
+        graph = tf.function(
+            lambda t, p, v: loss.value_and_grad(t, p, v, wrt=("y_pred", "var")),
+            input_signature=signature,
+            jit_compile=i % 3 == 0,
+        )
+        try:
+            wanted = exact.value_and_grad(t, p, var, wrt=("y_pred", "var"))
+        except ValueError:
+            with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+                graph(t, p, var)
+            continue
+        value, (by_mean, by_var) = graph(t, p, var)
+        np.testing.assert_allclose(value, wanted[0], rtol=1e-5)
+        for got, want in zip((by_mean, by_var), wanted[1], strict=True):
+            assert got.shape == np.shape(want)
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

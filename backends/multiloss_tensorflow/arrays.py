@@ -105,8 +105,13 @@ def fitted(
     def fit(name: str, x: Array) -> Array:
         if None not in x.shape:
             return x
-        full = tf.stack([lengths[axis] for axis in names[name]])
+        wanted = [lengths[axis] for axis in names[name]]
+        # TensorFlow's optimiser drops a reshape to a known shape, and assertions that only it depends on.
+        x = tf.ensure_shape(x, [length if isinstance(length, int) else None for length in wanted])
+        if None not in x.shape:
+            return x
         # Both, as XLA drops assertions, but not a reshape to another size.
+        full = tf.stack(wanted)
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), full, f"{name} does not fit {main}")]):
             return tf.ensure_shape(tf.reshape(x, full), x.shape)
 
@@ -125,6 +130,13 @@ def fitted(
     if weight is not None and weight.shape.rank and not spec.definition.whole_batch:
         weight = spread(weight)
     return inputs, weight, None if mask is None else spread(mask)
+
+
+def summed_to(x: Array, like: Array) -> Array:
+    if like.shape.rank and like.shape.rank < x.shape.rank:  # one for each row
+        return tf.reduce_sum(x, axis=-1)
+    axes, _ = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(like), s1=tf.shape(x))
+    return tf.reshape(tf.reduce_sum(x, axis=axes), tf.shape(like))
 
 
 def closed_form(value: Any, gradients: Any, *arrays: Array) -> Array:

@@ -28,7 +28,7 @@ def gaussian_nll(
         y_true: t, (...).
         y_pred: p, the mean, (...), in the unit of t.
         var: the variance (not its root, nor its logarithm), in that unit's square; positive. Of the shape of p, or one
-            for each row of it, or with length 1 on one axis (a variance for each output, (1, D)), or one number.
+            for each row of it, or with length 1 on some axes (a variance for each output, (1, D)), or one number.
         full: add log(2 pi) / 2, which makes it the likelihood itself.
         epsilon: the floor of the variance.
 

@@ -145,28 +145,28 @@ def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
 
 
 def spread(be: Any, x: Array, main: Array, name: str, other: str) -> Array:
-    """An input that may be given as one number, as one for each row of `main`, or with length 1 on one axis, in the
+    """An input that may be given as one number, as one for each row of `main`, or with length 1 on some axes, in the
     shape of `main`."""
     shape, whole = be.shape(x), be.shape(main)
-    if shape and None in (*shape, *whole):  # in a traced call nobody could refuse one of another length
+    if shape == whole and None not in shape:
         return x
-    if shape == whole:
-        return x
-    others = [i for i, (a, b) in enumerate(zip(shape, whole, strict=False)) if a != b]
-    along = len(shape) == len(whole) and len(others) == 1 and shape[others[0]] == 1  # as torch has it
-    if shape not in ((), whole[:-1]) and not along:
+    by_row = len(shape) == len(whole) - 1 and checks.same(shape, whole[:-1])
+    along = len(shape) == len(whole) and all(a in (b, 1, None) or b is None for a, b in zip(shape, whole, strict=True))
+    if shape and not by_row and not along:
         raise checks.shape_of_spread(name, shape, other, whole)
-    return (x[..., None] if shape and shape == whole[:-1] else x) * be.cast_like(be.xp.ones_like(main), x)
+    # What lengths that are not known turn out to be is compared by the adapter (`fitted`), for the product as well.
+    return (x[..., None] if shape and by_row else x) * be.cast_like(be.xp.ones_like(main), x)
 
 
-def gathered(be: Any, gradient: Array, shape: Any) -> Array:
-    """The gradient by what `spread` got, of that shape."""
-    whole = be.shape(gradient)
-    if shape == whole:
-        return gradient
+def gathered(be: Any, gradient: Array, given: Array) -> Array:
+    """The gradient by what `spread` got, in the shape of that."""
+    shape, whole = tuple(np.shape(given)), be.shape(gradient)
+    if None in shape:
+        return be.summed_to(gradient, given)
     if len(shape) < len(whole):
         return be.xp.sum(gradient, axis=-1 if shape else None)
-    return be.xp.sum(gradient, axis=next(i for i, n in enumerate(shape) if n != whole[i]), keepdims=True)
+    axes = tuple(i for i, (a, b) in enumerate(zip(shape, whole, strict=True)) if a != b)
+    return be.xp.sum(gradient, axis=axes, keepdims=True) if axes else gradient
 
 
 def arranged(be: Any, spec: Any, arrays: list[Any]) -> dict[str, Array]:

@@ -319,7 +319,7 @@ def symbolic(name: str) -> TypeError:
 def shape_of_spread(name: str, shape: Shape, other: str, whole: Shape) -> ValueError:
     """The error for an input that may also be one number a row, or one number."""
     return ValueError(
-        f"{name} must have the shape of {other}, {tuple(whole)}, or that with 1 for one of its lengths, or hold one "
+        f"{name} must have the shape of {other}, {tuple(whole)}, or that with 1 for some of its lengths, or hold one "
         f"number for each row, {tuple(whole[:-1])}, or be one number; got {tuple(shape)}"
     )
 

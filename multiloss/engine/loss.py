@@ -10,8 +10,6 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
-import numpy as np
-
 from multiloss.engine import checks, dispatch, options, pipeline, registry
 from multiloss.engine.call import Call, argnums, bound, gathered
 from multiloss.engine.definition import Definition
@@ -243,8 +241,7 @@ class LossBase(LossObject):
             arrays[i] = arrays[i] if self.be.dtype_kind(arrays[i]) == "f" else self.be.compute(arrays[i])
         value, gradients = self._value_and_gradients(arrays, labels_checked, positions)
         if self.spec.definition.spread:
-            shapes = [tuple(np.shape(given[i])) for i in positions]
-            gradients = [gathered(self.be, *pair) for pair in zip(gradients, shapes, strict=True)]
+            gradients = [gathered(self.be, x, given[i]) for i, x in zip(positions, gradients, strict=True)]
         return value, gradients[0] if wrt is None or isinstance(wrt, str) else tuple(gradients)
 
     def grad_and_hess(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:

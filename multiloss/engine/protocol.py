@@ -112,6 +112,10 @@ class Adapter(Protocol):
         """Optional, for lengths that are not known while tracing: inputs by name, weights and mask, made to fit each
         other at run time. `how.names` says which lengths are the same (`multiloss.engine.layout`)."""
 
+    def summed_to(self, x: Array, like: Array) -> Array:
+        """For lengths that are not known while tracing: the derivative by `like`, one number for each row of x or with
+        lengths of 1, from x, the derivative by what it was broadcast to."""
+
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
         """A table of centers on the device of `like` (features): float64 if that is in double precision, else
         float32."""
