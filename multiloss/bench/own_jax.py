@@ -31,13 +31,13 @@ def array(x: Any) -> Any:
 
 
 def function(name: str, options: Mapping[str, Any]) -> Callable[..., Any] | None:
-    """A loss of the library, reduced to one number; None where Optax is not installed."""
+    """A loss of the library, reduced to one number; None where Optax is not installed, or is too old to have it."""
     if importlib.util.find_spec("optax") is None:
         return None
     import optax
 
-    own = getattr(optax.losses, name)
-    return lambda *x: own(*x, **options).mean()
+    own = getattr(optax.losses, name, None)
+    return None if own is None else lambda *x: own(*x, **options).mean()
 
 
 def ctc(y: Any, p: Any) -> Any:
