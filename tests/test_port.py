@@ -7,6 +7,7 @@ import copy
 import functools
 import json
 import pickle
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -183,12 +184,41 @@ CALLS = [
     ("keras.api.losses.Huber(delta=2.0)", "keras.losses.Huber(delta=2.0)"),
     ("tf.keras.losses.KLD", "keras.losses.kl_divergence"),
     ("tf.keras.losses.BCE", "keras.losses.binary_crossentropy"),
+    ("tf_keras.losses.Huber(reduction=tf_keras.losses.Reduction.NONE)", "keras.losses.Huber(reduction='none')"),
+    ("tf.keras.losses.Hinge(losses_utils.ReductionV2.AUTO)", "keras.losses.Hinge()"),
+    ("tf.keras.losses.Huber(reduction='auto')", "keras.losses.Huber()"),
 ]
 
 
 @pytest.mark.parametrize(("form", "plain"), CALLS)
 def test_a_call_is_read_as_it_is_written(form: str, plain: str) -> None:
     assert multiloss.port(form) == multiloss.port(plain)
+
+
+NEAR = {
+    "keras.losses.KL()": "keras.losses.KLDivergence",
+    "keras.losses.KLDivLoss()": "keras.losses.KLDivergence",
+    "torch.nn.KL()": "torch.nn.KLDivLoss",
+    "optax.losses.mse(x)": "optax.losses.squared_error",
+    "tf.keras.losses.L1()": "keras.losses.MeanAbsoluteError",
+    "torch.nn.CE()": "torch.nn.CrossEntropyLoss",
+    "keras.losses.SmoothL1()": "torch.nn.SmoothL1Loss",
+    "nn.CrosEntropyLoss": "torch.nn.CrossEntropyLoss",
+    "nn.Huber": "torch.nn.HuberLoss",
+}
+
+
+@pytest.mark.parametrize(("form", "first"), NEAR.items())
+def test_an_unknown_name_leads_to_the_one_that_is_meant(form: str, first: str) -> None:
+    """Also by what the loss is called elsewhere; no helpers of the module that look alike."""
+    with pytest.raises(ValueError, match=rf"; did you mean {first}[,?]") as error:
+        multiloss.port(form)
+    assert not {"keras.losses.get", "keras.losses.Loss"} & set(re.split("[ ,?]+", str(error.value)))
+
+
+def test_a_name_that_is_like_no_loss_gets_no_advice() -> None:
+    with pytest.raises(ValueError, match="is called 'keras.losses.Zzz'$"):
+        multiloss.port("keras.losses.Zzz")
 
 
 @pytest.mark.parametrize(

@@ -220,14 +220,18 @@ def letters(name: str) -> str:
     return letters.removesuffix("loss") or letters
 
 
+def meant(name: str) -> list[str]:
+    """The losses that people call so, though in other letters or words; the likeliest first."""
+    key, words = letters(name), {letters(word): of for word, of in (_WORDS | _AMBIGUOUS).items()}
+    known = {letters(one): of for one, of in reversed(all_names().items())}
+    found = [known[key]] if key in known else []
+    return list(dict.fromkeys([*found, *words.get(key, words.get(key.removesuffix("error"), ()))]))
+
+
 def _near(name: str) -> list[str]:
     """The losses that an unknown name may mean, the likeliest first."""
-    key, words = letters(name), {letters(word): of for word, of in _WORDS.items()}
-    known: dict[str, str] = {}
-    for one, of in all_names().items():
-        known.setdefault(letters(one), of)
-    near = [known[key]] if key in known else []
-    near += words.get(key, words.get(key.removesuffix("error"), ()))
+    key, known = letters(name), {letters(one): of for one, of in reversed(all_names().items())}
+    near = meant(name)
     near += [known[one] for one in difflib.get_close_matches(key, known, 5, 0.6)]
     near += [of for one, of in known.items() if len(key) > 2 and key in one]
     return list(dict.fromkeys(near))

@@ -10,6 +10,7 @@ from multiloss.porting.rows import Row, Rows, adder
 DEFAULT = "sum_over_batch_size"
 _REDUCTIONS = {
     "sum_over_batch_size": "mean",
+    "auto": "mean",  # in Keras 2, where it was the default
     "mean": "mean",
     "mean_with_sample_weight": KERAS_WEIGHTED,
     "sum": "sum",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ SHORT = {
     "tensorflow.keras.losses": "keras.losses",
     "keras.api.losses": "keras.losses",
     "keras.api._v2.keras.losses": "keras.losses",
+    "tf_keras.losses": "keras.losses",
     "tf.losses": "keras.losses",
     "tensorflow.losses": "keras.losses",
     "optax": "optax.losses",
@@ -36,7 +38,10 @@ _KERAS = {
 }
 """Short names of `tf.keras.losses`, which are there in capitals, too."""
 _ARRAYS = ("tensor", "Tensor", "FloatTensor", "array", "asarray", "constant", "convert_to_tensor", "as_tensor")
+_REDUCTION = re.compile(r"^(?:\w+\.)*Reduction(?:V2)?\.(AUTO|NONE|SUM|SUM_OVER_BATCH_SIZE)$")
+"""How Keras 2 writes reductions."""
 _LONGEST = 10_000
+_MOST_NEAR = 5
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow,
@@ -113,6 +118,8 @@ def literal(node: ast.expr, name: str, constants: Mapping[str, ast.expr] | None 
         maker = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
         if maker in _ARRAYS and all(keyword.arg == "dtype" for keyword in node.keywords):
             inner = node.args[0]
+    if reduction := _REDUCTION.search(text_of(node)):
+        return reduction[1].lower()
     try:
         return _constant(inner, constants or {})
     except (ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
@@ -197,8 +204,18 @@ def _near(name: str, known: Mapping[str, Any]) -> str:
     for one in known:
         ends.setdefault(registry.letters(one.rpartition(".")[2]), []).append(one)
     alike = [*([f"keras.losses.{_KERAS[key]}"] if key in _KERAS else []), *ends.get(key, [])]
+    called = [word.partition(" ")[0] for word in registry.meant(last)] + [_last(known[one].usual_loss) for one in alike]
+    alike += [one for loss in called for one, source in known.items() if loss and _last(source.usual_loss) == loss]
     library = module.partition(".")[0]
     near = sorted(alike, key=lambda one: (not one.startswith(module + "."), not one.startswith(library + ".")))
-    near += difflib.get_close_matches(full, known, 4, 0.7)
-    near += [one for end in difflib.get_close_matches(key, ends, 4, 0.6) for one in ends[end][:1]]
-    return f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
+    if not any(one.startswith(library + ".") for one in near):
+        ported = {one.rpartition(".")[2]: one for one in reversed(known) if known[one].refusal is None}
+        near += [ported[one] for one in difflib.get_close_matches(last, ported, 4, 0.75)]
+        ends = {end: of for end, of in ends.items() if known[of[0]].refusal is None}
+        near += [one for end in difflib.get_close_matches(key, ends, 4, 0.6) for one in ends[end]]
+    return f"; did you mean {', '.join(list(dict.fromkeys(near))[:_MOST_NEAR])}?" if near else ""
+
+
+def _last(name: str | None) -> str:
+    """The name of a loss without the library whose formula it is."""
+    return (name or "").rpartition(".")[2]

@@ -65,6 +65,14 @@ class Source:
         return self.name.rpartition(".")[2][0].isupper()
 
     @property
+    def usual_loss(self) -> str | None:
+        """The loss of this library that it is without arguments; None if it needs some, or is not ported."""
+        try:
+            return self.to_row(self.arguments((), {})).loss
+        except (TypeError, RefusedError):
+            return None
+
+    @property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """Its parameters besides arrays, in its order."""
         own = inspect.signature(self.row).parameters
