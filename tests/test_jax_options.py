@@ -93,6 +93,18 @@ def test_what_cannot_be_traced(backend: str) -> None:
         jax.jit(lambda delta: multiloss.get("huber", backend="jax", delta=delta)(0.0, 1.0))(2.0)
 
 
+def test_a_floor_that_logits_do_not_have(backend: str) -> None:
+    """Optax calls another number so, which would be lost."""
+    import jax.numpy as jnp
+
+    ported = multiloss.port("optax.losses.poly_loss_cross_entropy", to="jax", targets="probabilities")
+    with pytest.raises(TypeError, match="of logits it has none; the coefficient of the polynomial is called poly_eps"):
+        ported(jnp.eye(2), jnp.eye(2), epsilon=1.0)
+    with pytest.raises(TypeError, match="of logits it has none$"):
+        multiloss.get("bce", "jax", from_logits=True)(jnp.ones(2), jnp.ones(2), epsilon=0.1)
+    np.testing.assert_allclose(multiloss.get("bce", "jax")(jnp.ones(2), jnp.zeros(2), epsilon=0.1), -np.log(0.1), 1e-6)
+
+
 def test_an_error_of_the_loss_itself(backend: str, own_registry: None) -> None:
     """A function that looks at its arrays fails as it does without options at the call."""
     import jax

@@ -66,6 +66,15 @@ def test_a_model_with_center_loss_is_exported(backend: str, tmp_path: Path) -> N
     np.testing.assert_allclose(to_numpy(served.serve(X)), model.predict(X, verbose=0), rtol=1e-6)
 
 
+def test_a_loss_of_another_framework(backend: str) -> None:
+    """The error names both ways: a loss of the framework that Keras runs on, and one of Keras, which takes labels, too."""
+    model = network()
+    model.compile("sgd", multiloss.get("huber", backend="numpy"))
+    here = framework(backend)
+    with pytest.raises(TypeError, match=rf"to_backend\('{here}'\).*, loss.to_backend\('keras'\) in a Keras model"):
+        model.fit(X, X[:, :1], verbose=0)
+
+
 def test_labels_of_a_loss_without_the_backend() -> None:
     """Keras casts them to floats before such a loss sees them; the error names the loss that gets them as they are."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])

@@ -107,6 +107,9 @@ class JaxLoss(LossBase):
         """The loss with options of this call, as Optax has them. Arrays may be traced, and have a derivative."""
         given = {name: named.pop(name) for name in self.spec.kwargs if name in named}
         readers = self.spec.definition.readers
+        if "epsilon" in given and self.spec.kwargs.get("from_logits"):
+            meant = "; the coefficient of the polynomial is called poly_epsilon here" * ("poly_epsilon" in readers)
+            raise TypeError(f"epsilon of {self.spec.name} is the floor of probabilities; of logits it has none{meant}")
         traced = {name: x for name, x in given.items() if _is_real(name, x, readers[name])}
         known = {name: x for name, x in given.items() if not isinstance(x, jax.core.Tracer)}
         read = {name: readers[name](name, x) for name, x in known.items()}

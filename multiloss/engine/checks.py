@@ -294,9 +294,10 @@ def masked_array(name: str) -> TypeError:
 
 def foreign(name: str, backend: str, framework: str) -> TypeError:
     """The error for an argument of another framework than the loss's."""
+    model = ", loss.to_backend('keras') in a Keras model" if "keras" in sys.modules else ""
     return TypeError(
         f"{name} is a {framework} tensor, but this is a loss for {backend}; loss.to_backend({framework!r}) is the same "
-        f"loss there"
+        f"loss there{model}"
     )
 
 
