@@ -67,7 +67,7 @@ def test_a_model_with_center_loss_is_exported(backend: str, tmp_path: Path) -> N
 
 
 def test_a_loss_of_another_framework(backend: str) -> None:
-    """The error names both ways: a loss of the framework that Keras runs on, and one of Keras, which takes labels, too."""
+    """The error names a loss of the framework that Keras runs on, and one of Keras, which takes labels, too."""
     model = network()
     model.compile("sgd", multiloss.get("huber", backend="numpy"))
     here = framework(backend)
