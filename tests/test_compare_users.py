@@ -171,6 +171,24 @@ def test_ctc() -> None:
     assert report.causes[0].startswith("precision only: a computes in float32")
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        ("torch.nn.CTCLoss(blank=0)", "torch.nn.CTCLoss(blank=2)", ["the blank is class 0 in a, class 2 in b"]),
+        (
+            "torch.nn.CTCLoss(blank=1)", "optax.ctc_loss()",
+            ["the blank is class 1 in a, class 0 in b", "a divides each value by the number of labels", "reduction"],
+        ),
+        ("optax.ctc_loss(blank_id=3)", "keras.losses.CTC(reduction='none')", ["the blank is class 3 in a"]),
+        ("keras.losses.CTC()", "torch.nn.CTCLoss()", ["b divides each value by the number of labels"]),
+    ],
+)  # fmt: skip
+def test_two_blanks(a: str, b: str, said: list[str]) -> None:
+    """Which class the blank is of each side, and what differs besides."""
+    causes = multiloss.compare(a, b).causes
+    assert [cause.startswith(start) for cause, start in zip(causes, said, strict=True)] == [True] * len(said)
+
+
 def test_targets_that_the_stricter_side_takes() -> None:
     """torch takes any target of a cosine embedding, this library those with a meaning."""
     assert multiloss.compare("torch.nn.CosineEmbeddingLoss()", "cosine_embedding").same

@@ -62,6 +62,25 @@ def _log_softmax(x: np.ndarray) -> Any:
     return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
 
 
+def _blank(e: Evidence, name: str) -> int | None:
+    """The class of which every frame costs nothing where a sample has no labels: the blank of CTC."""
+    empty = dataclasses.replace(e, arrays=e.arrays | {"label_lengths": np.zeros_like(e.arrays["label_lengths"])})
+    scores = _log_softmax(50.0 * np.eye(e.y_pred.shape[-1]))
+    free = [k for k, row in enumerate(scores) if abs(empty.on(y_pred=row + 0 * e.y_pred).value(name)) < 1]
+    return free[0] if len(free) == 1 else None
+
+
+def blanks(e: Evidence) -> Iterator[str]:
+    """CTC with another class as its blank, and what else differs."""
+    of = {name: _blank(e, name) if "label_lengths" in e.arrays else None for name in "ab"}
+    if None in of.values() or of["a"] == of["b"]:
+        return
+    order = np.arange(e.y_pred.shape[-1])
+    order[[of["a"], of["b"]]] = of["b"], of["a"]
+    yield f"the blank is class {of['a']} in a, class {of['b']} in b"
+    yield from scales(e.changed("b", lambda t, p: (t, p[..., order])))
+
+
 def _moved_axis(source: int, to: int) -> Change:
     def change(t: np.ndarray, p: np.ndarray) -> Any:
         moved = np.moveaxis(t, source, to) if t.ndim == p.ndim > 2 else t

@@ -42,6 +42,7 @@ def _unknown(e: Evidence) -> Iterator[str]:
 
 _KNOWN = (
     formulas.broadcasting,
+    formulas.blanks,
     formulas.precision,
     scales,
     formulas.other_arrays,
