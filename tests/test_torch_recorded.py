@@ -123,6 +123,8 @@ ONNX = [
     ("binary_focal_crossentropy", {"from_logits": True}),
     ("mean_squared_logarithmic_error", {}),
     ("sparse_categorical_crossentropy", {"class_weight": [1.0, 2.0, 3.0]}),
+    ("lovasz_softmax", {}),
+    ("crps", {}),
 ]
 
 
