@@ -81,6 +81,7 @@ def test_options_find_their_row() -> None:
 
 @pytest.mark.only("torch")
 def test_the_command(backend: str, capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    pytest.importorskip("matplotlib", reason="it draws with matplotlib, of the extra demo, which is not installed")
     out = tmp_path / "speed.png"
     words = ["bench", "smooth_l1", "rmse", "--backend", "torch", "--size", "4x3", "--seconds", "1e-9", "--threads", "1"]
     assert main([*words, "--out", str(out), "--json"]) == 0

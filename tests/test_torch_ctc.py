@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch._dynamo.backends.debugging import aot_eager
 
 import multiloss
-from multiloss_torch import sequence
+from multiloss_torch import compat, sequence
 
 LABELS = torch.randint(1, 7, (5, 4), generator=torch.Generator().manual_seed(0))
 LENGTHS = torch.tensor([0, 1, 4, 2, 3]), torch.tensor([9, 5, 9, 7, 6])
@@ -100,6 +100,7 @@ def test_many_frames_in_float32() -> None:
     assert off < 2e-5 and off < (slope(z, False) - exact).abs().max() / 10
 
 
+@pytest.mark.skipif(not compat.COMPILES_LOOPS, reason="this torch unrolls loops")
 def test_compiled_it_is_one_loop_and_not_a_copy_for_each_frame() -> None:
     """The graph of fifty frames is no longer than that of five, and both are the loss and its gradient."""
     labels, label_lengths = torch.tensor([[1, 2, 2], [3, 3, 1]]), torch.tensor([3, 2])

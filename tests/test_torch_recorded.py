@@ -131,8 +131,7 @@ ONNX = [
 @pytest.mark.parametrize(("name", "options"), ONNX)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_onnx_export_gives_the_same_numbers(name: str, options: dict[str, Any]) -> None:
-    import onnxruntime
-
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime, of the group onnx, is not installed")
     loss = multiloss.get(name, backend="torch", **options)
     given = [x.float() if x.is_floating_point() else x for x in tensors(name)]
     program: Any = torch.onnx.export(Holding(loss), tuple(given), dynamo=True, verbose=False)

@@ -40,7 +40,7 @@ def asarray(x: Any, like: torch.Tensor | None, name: str) -> torch.Tensor:
             raise checks.two_devices(name, x.device, like.device)
         return x
     array = dispatch.to_numpy(x, name, "torch")
-    if like is None and array.dtype == "float64" and not isinstance(x, np.ndarray | np.generic):
+    if like is None and array.dtype == "float64" and not isinstance(x, (np.ndarray, np.generic)):
         array = array.astype(str(_default_float()).removeprefix("torch."))  # a list of Python numbers
     return torch.tensor(array, device=None if like is None else like.device)
 

@@ -157,7 +157,7 @@ def _of(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
 
     def call(*given: Any) -> Tensor:
         named = dict(zip(names, given, strict=True))
-        return function(**named | {"reduction": ("none", "mean", "sum")[named["reduction"]]})
+        return function(**{**named, "reduction": ("none", "mean", "sum")[named["reduction"]]})
 
     return call
 

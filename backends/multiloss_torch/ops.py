@@ -44,7 +44,7 @@ def astype(x: Array, dtype: torch.dtype) -> Array:
 
 
 def where(condition: Array, x: Any, y: Any) -> Array:
-    if isinstance(x, int | float) and torch.is_tensor(y) and y.is_floating_point():
+    if isinstance(x, (int, float)) and torch.is_tensor(y) and y.is_floating_point():
         return y.masked_fill(condition, x)  # torch.where would make an array of the number first
     return torch.where(condition, x, y)
 

@@ -70,7 +70,7 @@ def step(
         inputs, counted = samples.inputs, _kept(be, labels, None) if keep is None else keep
         every_center = be.cast_like(xp.snapshot(centers), inputs["y_pred"])
         compared = Compared(inputs["y_true"], labels, every_center, counted)
-        samples = dataclasses.replace(samples, inputs=inputs | {"y_true": compared})
+        samples = dataclasses.replace(samples, inputs={**inputs, "y_true": compared})
     samples = samples if invalid is None else dataclasses.replace(samples, invalid=invalid)
     if differentiate:
         value, gradients = pipeline.value_and_gradients_of(be, chosen.spec, samples, ("y_pred",))

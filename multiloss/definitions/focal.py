@@ -35,7 +35,7 @@ def _undershoot(options: Mapping[str, Any]) -> float | None:
 
 def _power(xp: Any, miss: Array, gamma: float) -> Array:
     """miss^gamma, and 0^0 = 1; its derivative at 0 is 0."""
-    if not isinstance(gamma, int | float):  # traced, on JAX
+    if not isinstance(gamma, (int, float)):  # traced, on JAX
         return xp.where(gamma == 0, 1, step(xp, miss) * xp.floored_power(miss, gamma))
     return xp.ones_like(miss) if gamma == 0 else step(xp, miss) * xp.floored_power(miss, gamma)
 

@@ -38,7 +38,8 @@ def bound(definition: Definition, given: tuple[Any, ...], named: Mapping[str, An
     places = inputs if definition.kind == "of_inputs" else inputs + _EVERY_CALL
     if len(given) > len(places):
         raise checks.surplus_input(definition.name, f"got {len(given)} inputs; name sample_weight and mask", inputs)
-    found = dict(zip(places, given, strict=False))
+    # torch 2.7 compiles no zip of unequal lengths, no default of `next` and no `|` of dictionaries.
+    found = {places[i]: x for i, x in enumerate(given)}
     for name, x in named.items():
         if name not in inputs and name not in _EVERY_CALL:
             meant = _MEANT.get(name)
@@ -60,7 +61,7 @@ def argnums(wrt: Any, definition: Definition) -> tuple[int, ...]:
     real = [name for name in definition.inputs if not definition.is_integer(name)]
     must_be = f"wrt must be {real[0]!r}" if len(real) == 1 else f"wrt must be among {', '.join(map(repr, real))}"
     asked = definition.inputs[1:2] if wrt is None else (wrt,) if isinstance(wrt, str) else wrt
-    if not isinstance(asked, tuple | list) or not asked:
+    if not isinstance(asked, (tuple, list)) or not asked:
         raise ValueError(f"{must_be}, got {wrt!r}")
     for name in asked:
         if name in definition.inputs and name not in real:
@@ -136,8 +137,9 @@ def have_values(be: Any, arrays: Iterable[Any]) -> bool:
 def convert(be: Any, inputs: tuple[str, ...], arrays: list[Any]) -> list[Any]:
     """The inputs, sample_weight and mask as native arrays, on the device of the second input."""
     names = (*inputs, *_EVERY_CALL)
-    main, first = arrays[1], next((x for x in arrays[:-2] if x is not None and be.is_native(x)), None)
-    main = be.asarray(main, main if be.is_native(main) else first, names[1])
+    main = arrays[1]
+    native = [x for x in (main, *arrays[:-2]) if x is not None and be.is_native(x)]
+    main = be.asarray(main, native[0] if native else None, names[1])
     return [
         x if x is None else main if i == 1 else be.asarray(x, main, name)
         for i, (name, x) in enumerate(zip(names, arrays, strict=True))
@@ -178,7 +180,8 @@ def arranged(be: Any, spec: Any, arrays: list[Any]) -> dict[str, Array]:
 
 def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
     """Refuse arguments that the loss is not defined for. Returns whether all labels were seen to be in range."""
-    definition, given = spec.definition, dict(zip(spec.definition.inputs, arrays, strict=False))
+    definition = spec.definition
+    given = dict(zip(definition.inputs, arrays[: len(definition.inputs)], strict=True))
     if definition.kind == "of_inputs":
         for name, x in given.items():
             integer = definition.is_integer(name)

@@ -96,7 +96,7 @@ def list_backends() -> dict[str, bool]:
 def framework_of(x: Any) -> str | None:
     """The framework that x is a tensor of, or the loaded backend of a third party; None for lists, numbers and
     others."""
-    # torch first, and no unions of types: torch.compile traces this.
+    # torch first, no unions of types and no default of `next`: torch.compile traces this, also that of torch 2.7.
     modules = sys.modules
     torch = modules.get("torch")
     if torch is not None and isinstance(x, getattr(torch, "Tensor", ())):
@@ -112,8 +112,8 @@ def framework_of(x: Any) -> str | None:
     loaded = tensorflow is not None and hasattr(tensorflow, "Variable")
     if loaded and isinstance(x, (tensorflow.Tensor, tensorflow.Variable)):  # type: ignore[union-attr]
         return "tensorflow"
-    others = (name for name, adapter in _adapters.items() if name not in _OURS and adapter.is_native(x))
-    return next(others, None)
+    others = [name for name, adapter in _adapters.items() if name not in _OURS and adapter.is_native(x)]
+    return others[0] if others else None
 
 
 def backend_of(arrays: Mapping[str, Any]) -> str:
@@ -127,14 +127,15 @@ def backend_of(arrays: Mapping[str, Any]) -> str:
         found.pop(sys.modules["keras"].backend.backend(), None)
     if len(found) > 1:
         raise checks.two_frameworks(found)
-    return next(iter(found), "numpy")
+    return next(iter(found)) if found else "numpy"
 
 
 def native_arrays(arrays: Mapping[str, Any], kinds: str = "fiu") -> tuple[Any, dict[str, Any]]:
     """The adapter for arguments, and these as its arrays, on the device of the first tensor among them; TypeError if
     one holds no numbers of these kinds."""
     be = backend(backend_of(arrays))
-    like = next((x for x in arrays.values() if be.is_native(x)), None)
+    native = [x for x in arrays.values() if be.is_native(x)]
+    like = native[0] if native else None
     found = {name: be.asarray(x, like, name) for name, x in arrays.items()}
     for name, x in found.items():
         if be.dtype_kind(x) not in kinds:

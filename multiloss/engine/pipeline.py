@@ -57,8 +57,9 @@ def _differentiable(be: Any, spec: Any, s: Samples, xp: Any, inputs: list[Any], 
     first = len(names) + len(weights)
 
     def call(given: tuple[Array, ...]) -> tuple[list[Any], dict[str, Any]]:
-        now = dict(zip(names, given, strict=False))
-        return [now.get(name) for name in definition.inputs], options | dict(zip(arrays, given[first:], strict=True))
+        now = dict(zip(names, given[: len(names)], strict=True))
+        varied = dict(zip(arrays, given[first:], strict=True))
+        return [now.get(name) for name in definition.inputs], {**options, **varied}
 
     def value(*given: Array) -> Array:
         inputs, options = call(given)

@@ -180,6 +180,13 @@ def native_second_forward(backend: str, fn: Callable[[Any], Any], array: Any, di
     raise ValueError(f"{backend} has no automatic differentiation")
 
 
+def told_by_compiler(message: str) -> str:
+    """The pattern of an error in what torch compiles: its own error keeps the message, but for that of torch 2.7."""
+    import torch
+
+    return message if torch.__version__ >= (2, 8) else f"{message}|Observed exception"
+
+
 def jit(backend: str, fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn` compiled as a whole by the framework; NumPy has no compiler, there it is `fn`."""
     kind = framework(backend)
