@@ -171,6 +171,7 @@ def test_ctc() -> None:
     assert report.causes[0].startswith("precision only: a computes in float32")
 
 
+@pytest.mark.cross
 @pytest.mark.parametrize(
     ("a", "b", "said"),
     [
@@ -181,6 +182,15 @@ def test_ctc() -> None:
         ),
         ("optax.ctc_loss(blank_id=3)", "keras.losses.CTC(reduction='none')", ["the blank is class 3 in a"]),
         ("keras.losses.CTC()", "torch.nn.CTCLoss()", ["b divides each value by the number of labels"]),
+        ("ctc", "multiloss.get('ctc', backend='jax', blank=3)", ["the blank is class 0 in a, class 3 in b"]),
+        (
+            "multiloss.get('ctc', blank=1, normalize='length')", "multiloss.get('ctc', blank=2, reduction='sum')",
+            ["the blank is class 1 in a, class 2 in b", "b = 2 a", "b = N a (N = 5): b sums over the batch"],
+        ),
+        (
+            "torch.nn.CTCLoss()", "torch.nn.CTCLoss(reduction='sum')",
+            ["a divides each value by the number of labels", "b sums over the batch, a takes the mean"],
+        ),
     ],
 )  # fmt: skip
 def test_two_blanks(a: str, b: str, said: list[str]) -> None:

@@ -1,5 +1,6 @@
 """TensorFlow without XLA: a loss in a plain `tf.function` is op by op, with TensorFlow's own kernels."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -150,6 +151,97 @@ def test_a_length_that_only_one_input_knows(name: str, jit_compile: bool) -> Non
         np.testing.assert_allclose(graph(column, column), loss(*[column] * len(loss.spec.definition.inputs)), rtol=1e-6)
         with pytest.raises(tf.errors.InvalidArgumentError):
             graph(*given)
+
+
+def traced(loss: Any, *signature: Any, jit_compile: bool = False, **named: Any) -> Any:
+    """The loss as a graph for arrays of these shapes (None: not known); `named` are further arguments."""
+    specs = [tf.TensorSpec(shape, dtype) for shape, dtype in (*signature, *named.values())]
+    count = len(signature)
+    return tf.function(
+        lambda *x: loss(*x[:count], **dict(zip(named, x[count:], strict=True))),
+        input_signature=specs,
+        jit_compile=jit_compile,
+        autograph=False,
+    )
+
+
+REFUSED = (ValueError, tf.errors.InvalidArgumentError)
+ROWS = ((None, 3), "float32")
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_weights_and_masks_of_another_length(known: bool, jit_compile: bool) -> None:
+    """One counts for all; two for six samples are refused, which XLA would repeat."""
+    loss = multiloss.get("mse", "tensorflow", reduction="none")
+    t, p = tf.zeros((6, 3)), tf.ones((6, 3))
+    for count in (1, 2, 3, 4, 6):
+        length = count if known else None
+        weights = traced(loss, ROWS, ROWS, jit_compile=jit_compile, sample_weight=((length,), "float32"))
+        masked = traced(loss, ROWS, ROWS, jit_compile=jit_compile, mask=((length,), "bool"))
+        for call, x in ((weights, tf.fill((count,), 2.0)), (masked, tf.fill((count,), False))):
+            if count in (1, 6):
+                np.testing.assert_array_equal(
+                    call(t, p, x), loss(t, p, **{"sample_weight": x} if call is weights else {"mask": x})
+                )
+                continue
+            with pytest.raises(REFUSED):
+                call(t, p, x)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("scce", "class_weight"), ("nll", "class_weight"), ("cce", "class_weight"), ("bce", "pos_weight"),
+     ("categorical_focal_crossentropy", "alpha"), ("multi_margin", "class_weight")],
+)  # fmt: skip
+def test_numbers_for_another_count_of_classes(name: str, option: str, jit_compile: bool) -> None:
+    """Neither more nor fewer than the scores have, where only the call tells how many these are."""
+    scores = tf.constant([[0.2, 0.3, 0.5], [0.6, 0.2, 0.2], [0.1, 0.1, 0.8]])
+    scores = tf.math.log(scores) if name == "nll" else scores
+    target: Any = tf.constant([0, 1, 2]) if registry.find(name).has_labels else tf.eye(3)
+    for count in (1, 2, 3, 4):
+        loss = multiloss.get_by_name(name, "tensorflow", **{option: [1.0, 2.0, 3.0, 4.0][:count]})
+        shapes = [([None] * len(x.shape), x.dtype) for x in (target, scores)]
+        call = traced(loss, *shapes, jit_compile=jit_compile)
+        if count == 3:
+            np.testing.assert_allclose(call(target, scores), loss(target, scores), rtol=1e-6)
+            continue
+        with pytest.raises(REFUSED):
+            call(target, scores)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("per_image", [False, True])
+@pytest.mark.parametrize("class_axis", [-1, 1])
+def test_lovasz_softmax_of_images_of_unknown_size(class_axis: int, per_image: bool, jit_compile: bool) -> None:
+    rng = np.random.default_rng(0)
+    scores = np.moveaxis(rng.dirichlet(np.ones(3), (2, 4, 5)), -1, class_axis).astype("float32")
+    labels, loss = (
+        rng.integers(0, 3, (2, 4, 5)),
+        multiloss.get("lovasz_softmax", "tensorflow", per_image=per_image, class_axis=class_axis),
+    )
+    call = traced(loss.value_and_grad, ((None,) * 3, "int64"), ((None,) * 4, "float32"), jit_compile=jit_compile)
+    for got, wanted in zip(call(labels, scores), loss.value_and_grad(labels, tf.constant(scores)), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 3), (1, 1), (3, 2), (2, 3)])
+def test_a_variance_for_each_row_of_many_axes(shape: tuple[int, ...]) -> None:
+    loss = multiloss.get("gaussian_nll", "tensorflow").value_and_grad
+    arrays = [tf.zeros((2, 3, 4)), tf.ones((2, 3, 4)), tf.fill(shape, 0.7)]
+    for jit_compile in (False, True):
+        call = traced(
+            functools.partial(loss, wrt="var"),
+            *[((None,) * len(x.shape), x.dtype) for x in arrays],
+            jit_compile=jit_compile,
+        )
+        if shape == (2, 3):
+            for got, wanted in zip(call(*arrays), loss(*arrays, wrt="var"), strict=True):
+                np.testing.assert_allclose(got, wanted, rtol=1e-6)
+            continue
+        with pytest.raises(REFUSED):
+            call(*arrays)
 
 
 VARIANCES = [(), (4,), (4, 1), (1, 3), (1, 1), (4, 3), (3,), (2, 3), (2, 1), (4, 2)]

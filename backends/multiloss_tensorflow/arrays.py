@@ -92,10 +92,10 @@ def fitted(
     # TensorFlow would broadcast arrays whose lengths turn out to differ at run time.
     if all(x is None or None not in x.shape for x in (*inputs.values(), weight, mask)):
         return inputs, weight, mask
-    lengths: dict[Any, Any] = {}
     names = {name: how.names(name, x.shape.rank) for name, x in inputs.items()}
     # The second input comes first, so that it says what unknown lengths of the others have to be.
     main = spec.definition.inputs[1]
+    lengths: dict[Any, Any] = how.stated(spec.kwargs)
     for name in sorted(inputs, key=lambda one: one != main):
         x = inputs[name]
         for axis, known, length in zip(names[name], x.shape, tf.unstack(tf.shape(x)), strict=True):
@@ -110,10 +110,9 @@ def fitted(
         x = tf.ensure_shape(x, [length if isinstance(length, int) else None for length in wanted])
         if None not in x.shape:
             return x
-        # Both, as XLA drops assertions, but not a reshape to another size.
         full = tf.stack(wanted)
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), full, f"{name} does not fit {main}")]):
-            return tf.ensure_shape(tf.reshape(x, full), x.shape)
+            return tf.ensure_shape(_if(tf.equal(tf.shape(x), full), x), x.shape)
 
     inputs = {name: fit(name, x) for name, x in inputs.items()}
     first = next(name for name in inputs if how.has_samples(name) and not how.is_label(name))
@@ -123,6 +122,8 @@ def fitted(
 
     def spread(x: Array) -> Array:
         x = trailing(x, x.shape.rank, len(outer))
+        fits = (tf.shape(x) == 1) | (tf.shape(x) == samples)  # XLA repeats 2 entries where 6 are wanted
+        x = _if(fits, x)
         # Keras sums weights as they came, so one weight for several values stays one.
         ones = tf.constant([spec.reduction == KERAS_WEIGHTED and length == 1 for length in x.shape], tf.bool)
         return tf.broadcast_to(x, tf.where(ones, 1, samples))
@@ -130,6 +131,16 @@ def fitted(
     if weight is not None and weight.shape.rank and not spec.definition.whole_batch:
         weight = spread(weight)
     return inputs, weight, None if mask is None else spread(mask)
+
+
+def _if(fits: Array, x: Array) -> Array:
+    """x, if the length of each axis fits; else no shape, which is refused at run time, also by XLA, which drops
+    assertions."""
+    return tf.ensure_shape(tf.reshape(x, tf.where(fits, tf.shape(x), -2)), x.shape)
+
+
+def rows_like(x: Array, main: Array) -> Array:
+    return _if(tf.equal(tf.shape(x), tf.shape(main)[:-1]), x)[..., None]
 
 
 def summed_to(x: Array, like: Array) -> Array:

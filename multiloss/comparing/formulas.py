@@ -63,7 +63,12 @@ def _log_softmax(x: np.ndarray) -> Any:
 
 
 def _blank(e: Evidence, name: str) -> int | None:
-    """The class of which every frame costs nothing where a sample has no labels: the blank of CTC."""
+    """The blank of CTC: that of its options, or the class of which every frame costs nothing where a sample has no
+    labels."""
+    if "blank" in e.sides[name].options:
+        return int(e.sides[name].options["blank"])
+    if "label_lengths" not in e.arrays:
+        return None
     empty = dataclasses.replace(e, arrays=e.arrays | {"label_lengths": np.zeros_like(e.arrays["label_lengths"])})
     scores = _log_softmax(50.0 * np.eye(e.y_pred.shape[-1]))
     free = [k for k, row in enumerate(scores) if abs(empty.on(y_pred=row + 0 * e.y_pred).value(name)) < 1]
@@ -72,13 +77,18 @@ def _blank(e: Evidence, name: str) -> int | None:
 
 def blanks(e: Evidence) -> Iterator[str]:
     """CTC with another class as its blank, and what else differs."""
-    of = {name: _blank(e, name) if "label_lengths" in e.arrays else None for name in "ab"}
+    of = {name: _blank(e, name) for name in "ab"}
     if None in of.values() or of["a"] == of["b"]:
         return
-    order = np.arange(e.y_pred.shape[-1])
-    order[[of["a"], of["b"]]] = of["b"], of["a"]
-    yield f"the blank is class {of['a']} in a, class {of['b']} in b"
-    yield from scales(e.changed("b", lambda t, p: (t, p[..., order])))
+    i, j = of.values()
+
+    def exchanged(t: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        order = np.arange(p.shape[-1])
+        order[[i, j]] = j, i
+        return t, p[..., order]
+
+    yield f"the blank is class {i} in a, class {j} in b"
+    yield from scales(e.changed("b", exchanged))
 
 
 def _moved_axis(source: int, to: int) -> Change:

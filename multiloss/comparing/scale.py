@@ -192,6 +192,9 @@ def _lengths(e: Evidence, x: str, y: str) -> Iterator[str]:
         return
     if _fits(e, e.rows(y) / np.maximum(counts, 1), e.rows(x), e.rows(y)):
         yield f"{x} divides each value by the number of labels of its sample, label_lengths (torch's mean does)"
+        summed = [name for name in (x, y) if close(e.value(name), e.rows(name).sum(), 10 * e.tolerance)]
+        if e.count > 1 and len(summed) == 1:
+            yield f"{summed[0]} sums over the batch, {'ab'.replace(summed[0], '')} takes the mean"
 
 
 def _ratios(e: Evidence, data: Mapping[int, Evidence]) -> dict[int, float]:

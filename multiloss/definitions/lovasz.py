@@ -47,7 +47,7 @@ def lovasz_softmax_gradient(
     slope = steps * xp.sign(p - inside) * xp.expand_dims(_class_weight(xp, inside, classes), axis=-1)
     order = _order(y_pred, axis, per_image)
     unknown = order.index(0) if axis % len(order) else 1  # the batch, whose length a graph may not know
-    moved = xp.reshape(slope, tuple(-1 if i == unknown else y_pred.shape[a] for i, a in enumerate(order)))
+    moved = xp.reshape(slope, tuple(-1 if i == unknown else xp.class_count(y_pred, a) for i, a in enumerate(order)))
     return xp.permute_dims(moved, tuple(order.index(i) for i in range(len(order))))
 
 
@@ -77,9 +77,9 @@ def _by_class(
     """p, and 1 where the label is the class: (images, classes, pixels) each."""
     order = _order(y_pred, axis, per_image)
     labels_order = [i - (i > axis % len(order)) for i in order if i != axis % len(order)]
-    rest = math.prod([y_pred.shape[i] for i in order[2:]]) if per_image else -1
+    rest = math.prod([xp.class_count(y_pred, i) for i in order[2:]]) if per_image else -1
     images = -1 if per_image else 1
-    p = xp.reshape(xp.permute_dims(y_pred, tuple(order)), (images, y_pred.shape[axis], rest))
+    p = xp.reshape(xp.permute_dims(y_pred, tuple(order)), (images, xp.class_count(y_pred, axis), rest))
 
     def pixels(x: Array) -> Array:
         return xp.reshape(xp.permute_dims(x, tuple(labels_order)), (images, 1, rest))

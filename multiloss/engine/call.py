@@ -156,14 +156,16 @@ def spread(be: Any, x: Array, main: Array, name: str, other: str) -> Array:
     along = len(shape) == len(whole) and all(a in (b, 1, None) or b is None for a, b in zip(shape, whole, strict=True))
     if shape and not by_row and not along:
         raise checks.shape_of_spread(name, shape, other, whole)
+    if shape and by_row:
+        x = be.rows_like(x, main) if None in (*shape, *whole) else x[..., None]
     # What lengths that are not known turn out to be is compared by the adapter (`fitted`), for the product as well.
-    return (x[..., None] if shape and by_row else x) * be.cast_like(be.xp.ones_like(main), x)
+    return x * be.cast_like(be.xp.ones_like(main), x)
 
 
 def gathered(be: Any, gradient: Array, given: Array) -> Array:
     """The gradient by what `spread` got, in the shape of that."""
     shape, whole = tuple(np.shape(given)), be.shape(gradient)
-    if None in shape:
+    if None in (*shape, *whole):
         return be.summed_to(gradient, given)
     if len(shape) < len(whole):
         return be.xp.sum(gradient, axis=-1 if shape else None)

@@ -255,6 +255,10 @@ def shared(part: Function) -> Function:
     return once
 
 
+PER_CLASS = ("class_weight", "pos_weight", "alpha")
+"""Options that may hold a number for each class."""
+
+
 def per_class(xp: Any, name: str, numbers: Any, like: Any, axis: Any) -> Any:
     """An option that is one number, or one per class along `axis` (the last, if that is `()` or None), as a factor."""
     if not isinstance(numbers, tuple):

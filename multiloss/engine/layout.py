@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from multiloss.engine import shapes
-from multiloss.engine.definition import Definition
+from multiloss.engine.definition import PER_CLASS, Definition
 
 Array = Any
 Shape = tuple[Any, ...]
@@ -90,6 +90,12 @@ class ByAxis:
         """The same as a number, None if it is not known; and for lengths, the name of what they are the length of."""
         return self.shape[self.axis], ""
 
+    def stated(self, options: Mapping[str, Any]) -> dict[Any, int]:
+        """The length of the classes' axis, by its name, if an option has a number for each class."""
+        axis = self.axis if isinstance(self.axis, int) else self.axes[0] if len(self.axes) == 1 else -1
+        found = [len(x) for name in PER_CLASS if isinstance(x := options.get(name), tuple)]
+        return {axis % len(self.shape): found[0]} if found and self.shape else {}
+
     def names(self, name: str, rank: int) -> Sequence[Any]:
         """A name for each axis of an input; axes of the same name have the same length."""
         if not self.is_label(name):
@@ -149,6 +155,10 @@ class ByLetters:
         owner = next(one for one in shapes if letter in shapes[one].letters)
         most = None if length is None else length + shape.inclusive
         return most, f"{letter} of {owner}" if shape.inclusive else ""
+
+    def stated(self, options: Mapping[str, Any]) -> dict[Any, int]:
+        """No option has a number for each class."""
+        return {}
 
     def names(self, name: str, rank: int) -> Sequence[Any]:
         """A name for each axis of an input; axes of the same name have the same length."""

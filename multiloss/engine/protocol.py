@@ -112,6 +112,10 @@ class Adapter(Protocol):
         """Optional, for lengths that are not known while tracing: inputs by name, weights and mask, made to fit each
         other at run time. `how.names` says which lengths are the same (`multiloss.engine.layout`)."""
 
+    def rows_like(self, x: Array, main: Array) -> Array:
+        """For lengths that are not known while tracing: x, one number for each row of `main`, with a last axis of
+        length 1."""
+
     def summed_to(self, x: Array, like: Array) -> Array:
         """For lengths that are not known while tracing: the derivative by `like`, one number for each row of x or with
         lengths of 1, from x, the derivative by what it was broadcast to."""
