@@ -11,7 +11,7 @@ import numpy as np
 
 from multiloss.engine import checks, registry, shapes
 from multiloss.engine.definition import Definition
-from multiloss.engine.layout import ByAxis, Layout, axes_of, layout, trailing
+from multiloss.engine.layout import ByAxis, Layout, axes_of, layout, sample_shape, trailing
 
 Array = Any
 
@@ -23,6 +23,7 @@ _MEANT = {
     "weights": "sample_weight",
     "target": "y_true",
     "targets": "y_true",
+    "labels": "y_true",
     "input": "y_pred",
     "logits": "y_pred",
     "predictions": "y_pred",
@@ -189,9 +190,13 @@ def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
             integer = definition.is_integer(name)
             kinds = "iu" if integer else "fiub" if name == "y_true" else "fiu"
             if x is not None and be.dtype_kind(x) not in kinds:
-                raise checks.label_dtype(x.dtype, name) if integer else checks.real_dtype(name, x.dtype)
+                hint = _other_targets(be, spec, given) if integer else ""
+                raise checks.label_dtype(x.dtype, name, hint) if integer else checks.real_dtype(name, x.dtype)
         inputs = arranged(be, spec, arrays)
-        how = layout(be, spec, inputs)
+        try:
+            how = layout(be, spec, inputs)
+        except ValueError as error:
+            raise ValueError(f"{error}{_other_targets(be, spec, given)}") from None
         shapes.not_empty(definition.shapes, {n: be.shape(x) for n, x in inputs.items()}, definition.may_be_empty)
     else:
         inputs = given
@@ -206,6 +211,18 @@ def check(be: Any, spec: Any, arrays: list[Any], *, first: bool) -> bool:
     if spec.validate or (first and spec.validate is None):
         _check_domain(be, spec, how, inputs, mask)
     return labels_checked
+
+
+def _other_targets(be: Any, spec: Any, given: Mapping[str, Array]) -> str:
+    """What to do with targets that have the shape of the scores, or of these with the classes on another axis."""
+    axis = spec.kwargs.get("class_axis")
+    if axis is None or given.keys() != {"y_true", "y_pred"}:
+        return ""
+    true, pred = be.shape(given["y_true"]), be.shape(given["y_pred"])
+    if checks.same(true, pred):
+        return checks.of_soft_targets(spec.name, axis)
+    places = [i for i in range(len(pred)) if checks.same(true, pred[:i] + pred[i + 1 :])]
+    return f"; class_axis={places[0]} has the classes there" if places else ""
 
 
 def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool) -> None:
@@ -228,7 +245,8 @@ def _check_pair(be: Any, spec: Any, y_true: Array, y_pred: Array, *, first: bool
     else:
         if be.dtype_kind(y_true) not in "fiub":
             raise checks.real_dtype("y_true", y_true.dtype)
-        checks.equal_shapes(true_shape, pred_shape, registry.of_labels(definition))
+        labels = be.dtype_kind(y_true) in "iu" and true_shape == sample_shape(pred_shape, axis)
+        checks.equal_shapes(true_shape, pred_shape, registry.of_labels(definition), labels=labels)
     class_weight = spec.kwargs.get("class_weight")
     if class_weight is not None:
         checks.class_weights(class_weight, pred_shape[axis])

@@ -70,8 +70,9 @@ def in_domain(
     too_low = low <= domain.low if domain.open_low else low < domain.low - slack
     if too_low or high > domain.high + slack:
         option = "log_input" if name == "y_pred" else "log_target"
-        if domain is PROBABILITY and option in options and high <= 0:
-            hint = f"; these look like log-probabilities: pass {option}=True"
+        if option in options and high <= 0 and low < 0:
+            kind = "log-probabilities" if domain is PROBABILITY else "logarithms"
+            hint = f"; these look like {kind}: pass {option}=True"
         elif name != "y_pred" or not ("from_logits" in options or domain is LOG_PROBABILITY):
             hint = ""
         raise ValueError(f"{name} must hold {domain.wanted}, got {low if too_low else high:g}{hint}{off}")
@@ -139,14 +140,17 @@ def same(a: Shape, b: Shape) -> bool:
     return len(a) == len(b) and all(x is None or y is None or x == y for x, y in zip(a, b, strict=True))
 
 
-def equal_shapes(y_true: Shape, y_pred: Shape, of_labels: str | None = None) -> None:
-    """Refuse different shapes: nothing is broadcast silently. `of_labels`: the same loss of integer labels."""
+def equal_shapes(y_true: Shape, y_pred: Shape, of_labels: str | None = None, *, labels: bool = False) -> None:
+    """Refuse different shapes: nothing is broadcast silently. `of_labels`: the same loss of integer labels; `labels`:
+    whether targets are integers, one for each sample."""
     if same(y_true, y_pred):
         return
     a, b = tuple(y_true), tuple(y_pred)
     hint = "; add or drop the trailing axis of 1: broadcasting them would compare every sample with every other"
     trailing = len(a) != len(b) and (a == (*b, 1) or b == (*a, 1))
-    hint = hint if trailing else f"; for integer labels there is {of_labels}" if of_labels and len(a) < len(b) else ""
+    if not trailing:
+        hint = "; labels have to be one-hot targets here, of the shape of y_pred" if labels and len(b) > 1 else ""
+        hint = f"; for integer labels there is {of_labels}" if of_labels and len(a) < len(b) else hint
     raise ValueError(f"y_true and y_pred must have equal shapes, got {a} and {b}{hint}")
 
 
@@ -295,7 +299,9 @@ def masked_array(name: str) -> TypeError:
 
 def foreign(name: str, backend: str, framework: str) -> TypeError:
     """The error for an argument of another framework than the loss's."""
-    model = ", loss.to_backend('keras') in a Keras model" if "keras" in sys.modules else ""
+    keras = sys.modules.get("keras")
+    of_keras = keras is not None and hasattr(keras, "config") and keras.config.backend() == framework
+    model = ", loss.to_backend('keras') in a Keras model" if of_keras else ""
     return TypeError(
         f"{name} is a {framework} tensor, but this is a loss for {backend}; loss.to_backend({framework!r}) is the same "
         f"loss there{model}"

@@ -40,33 +40,56 @@ _ELSEWHERE = {
 _WORDS: dict[str, tuple[str, ...]] = {
     "angular": ("arcface", "sphereface"),
     "am_softmax": ("cosface",),
+    "bce_logits": ("binary_crossentropy (with from_logits=True)",),
     "bce_with_logits": ("binary_crossentropy (with from_logits=True)",),
+    "binary_logistic": ("binary_crossentropy (with from_logits=True)",),
+    "brier": ("mean_squared_error",),
+    "clip": ("info_nce",),
     "contrastive_learning": ("ntxent", "info_nce", "supervised_contrastive"),
     "cosine": ("cosine_similarity", "cosine_distance", "cosine_embedding"),
+    "deviance": ("poisson", "tweedie"),
+    "dice_coefficient": ("dice",),
     "earth_mover": ("wasserstein_1d",),
     "emd": ("wasserstein_1d",),
     "focal": ("binary_focal_crossentropy", "categorical_focal_crossentropy", "sparse_categorical_focal_crossentropy"),
     "infonce": ("info_nce",),
+    "entropy": ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"),
+    "gce": ("generalized_cross_entropy",),
     "intersection_over_union": ("jaccard", "lovasz_softmax"),
     "iou": ("jaccard", "lovasz_softmax"),
+    "label_smoothing": ("categorical_crossentropy (with label_smoothing=)",),
+    "label_smoothing_cross_entropy": ("categorical_crossentropy (with label_smoothing=)",),
     "l1": ("mean_absolute_error",),
     "l2": ("mean_squared_error", "half_squared_error"),
     "logistic": ("binary_crossentropy (with from_logits=True)", "soft_margin"),
     "mean_absolute": ("mean_absolute_error",),
     "mean_squared": ("mean_squared_error",),
+    "mean_tweedie_deviance": ("tweedie",),
     "mle": ("nll", "gaussian_nll"),
     "negative_log_likelihood": ("nll", "gaussian_nll", "poisson_nll"),
     "nce": ("info_nce",),
+    "neg_log": ("nll",),
+    "neg_log_likelihood": ("nll", "gaussian_nll", "poisson_nll"),
     "normalized_softmax": ("cosface",),
     "npair": ("info_nce", "multi_similarity"),
     "ordinal": ("ranknet", "wasserstein_1d"),
     "pairwise_ranking": ("margin_ranking", "ranknet"),
+    "pinball": ("quantile",),
+    "poly1": ("poly_cross_entropy", "sparse_poly_cross_entropy"),
     "rank": ("margin_ranking", "ranknet", "listnet"),
+    "sigmoid": ("binary_crossentropy (with from_logits=True)",),
     "simclr": ("ntxent",),
     "softmax": ("sparse_categorical_crossentropy", "categorical_crossentropy"),
     "supcon": ("supervised_contrastive",),
     "svm": ("hinge", "multiclass_hinge"),
     "wasserstein": ("wasserstein_1d",),
+    "weighted_bce": ("binary_crossentropy (with pos_weight=)",),
+    "weighted_cross_entropy": (
+        "categorical_crossentropy (with class_weight=)",
+        "sparse_categorical_crossentropy (with class_weight=)",
+    ),
+    "xent": ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"),
+    "xentropy": ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"),
 }
 
 # Names of options in other libraries, with the name here.
@@ -196,10 +219,12 @@ def find(name: str | Definition) -> Definition:
         found = _aliases.get(key, key)
         if found in _definitions:
             return _definitions[found]
-    for find_elsewhere in _finders:
-        if other := find_elsewhere(name):
+    for find_elsewhere in _finders:  # plain statements, as AutoGraph of TensorFlow reads this
+        other = find_elsewhere(name)
+        if other:
             return other
-    meant = next((told for adviser in _advisers if (told := adviser(name))), None)
+    advice = [adviser(name) for adviser in _advisers]
+    meant = next(filter(None, advice), None)
     if key in _AMBIGUOUS:
         told = f"; {meant}" if meant else ""
         raise ValueError(f"{name!r} can mean several losses; name one of {', '.join(_AMBIGUOUS[key])}{told}")

@@ -40,6 +40,7 @@ _KERAS = {
 _ARRAYS = ("tensor", "Tensor", "FloatTensor", "array", "asarray", "constant", "convert_to_tensor", "as_tensor")
 _REDUCTION = re.compile(r"^(?:\w+\.)*Reduction(?:V2)?\.(AUTO|NONE|SUM|SUM_OVER_BATCH_SIZE)$")
 """How Keras 2 writes reductions."""
+_REDUCING = ("mean", "sum", "reduce_mean", "reduce_sum")
 _LONGEST = 10_000
 _MOST_NEAR = 5
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -67,6 +68,11 @@ def parse(text: str, *, arrays: bool = False) -> tuple[str, tuple[Any, ...], dic
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(f"not a dotted name with arguments, such as torch.nn.HuberLoss(delta=2.0): {text!r}") from None
+    if isinstance(node, ast.Call) and (inner := _reduced(node)) is not None:
+        raise ValueError(
+            f"write the loss alone, {text_of(inner)!r}: its mean or sum is an option here, as in "
+            f"multiloss.get(..., reduction='mean')"
+        )
     if arrays and isinstance(node, ast.Call) and isinstance(node.func, ast.Call):
         node = node.func
     read = _literal_or_text if arrays else literal
@@ -83,6 +89,14 @@ def parse(text: str, *, arrays: bool = False) -> tuple[str, tuple[Any, ...], dic
             keywords[keyword.arg] = read(keyword.value, keyword.arg)
         node = node.func
     return dotted(node), tuple(arguments), keywords
+
+
+def _reduced(node: ast.Call) -> ast.expr | None:
+    """The loss in `loss(x, y).mean()` or `jnp.mean(loss(x, y))`."""
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in _REDUCING:
+        return None
+    values = [node.func.value, *node.args[:1]]
+    return next((one for one in values if isinstance(one, ast.Call)), None)
 
 
 def dotted(node: ast.expr) -> str:
@@ -102,6 +116,8 @@ def text_of(node: ast.AST) -> str:
         return ast.unparse(node)[:200]
     except RecursionError:
         return "an expression that is nested too deeply"
+    except ValueError:  # Python's own limit of digits
+        return "a number of too many digits"
 
 
 def _literal_or_text(node: ast.expr, name: str) -> Any:
@@ -149,7 +165,10 @@ def _constant(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
         if isinstance(result, complex):
             raise ValueError
         return result
-    return ast.literal_eval(node)
+    value = ast.literal_eval(node)
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise ValueError
+    return value
 
 
 def _number(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:
@@ -166,6 +185,8 @@ def canonical(name: str, known: Mapping[str, Any], aliases: Mapping[str, str] | 
     """
     found = find(name, known, aliases)
     if found is None:
+        if name.startswith("multiloss."):
+            raise ValueError(f"{name!r} is of this library: call it, no written form of it is ported")
         raise ValueError(f"no loss of PyTorch, Keras or Optax is called {name!r}{_near(name, known)}")
     return found
 
