@@ -276,8 +276,8 @@ def test_update_moves_once(frames: str, kind: Any, masked: bool) -> None:
 def test_what_nothing_tells_is_refused(frames: str, kinds: Any, how: str) -> None:
     """Where torch's frames cannot be trusted: before the first pass, or in a recomputation of a marked region, which
     torch leaves before it comes to the call unless it is told not to stop early."""
-    if MARKED in kinds and torch.__version__ < (2, 8):
-        pytest.skip("torch 2.7 fails itself where a region is left by an error: INTERNAL ASSERT")
+    if MARKED in kinds and torch.__version__ < (2, 13):
+        pytest.skip("older versions of torch fail themselves where a region is left by an error: INTERNAL ASSERT")
     center, x = one_class(), features()
     call = center if how == "call" else lambda *given: center.value_and_grad(*given)[0] + 0 * given[1].sum()
     with set_checkpoint_early_stop(False), pytest.raises(RuntimeError, match=REFUSED):

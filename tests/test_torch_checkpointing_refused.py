@@ -81,7 +81,7 @@ def test_selective_checkpointing_is_refused(update: str, training: bool) -> None
 def test_compiled_and_checkpointed(inside: str, kind: Any, training: bool) -> None:
     """What would read moved centers, or move them twice, is refused, and contexts in compiled code by torch itself;
     centers that stay are no matter."""
-    gc.collect()  # torch 2.7 leaves a region that raised only when it is collected
+    gc.collect()  # older versions of torch leave a region that raised only when it is collected
     torch._dynamo.reset()
     center, x = one_class().eval(), features()
     (expected,) = torch.autograd.grad(center(LABELS, x.sin()), x)

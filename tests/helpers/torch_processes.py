@@ -211,7 +211,7 @@ def main(rank: int, size: int, folder: Path) -> None:
         kept[f"marked {sharded}"] = step(MARKED).detach().numpy()
         kept[f"moved {sharded}"] = bool((loss.centers.numpy() != before).any())
     checkpointing.frames_are_right = was
-    gc.collect()  # torch 2.7 leaves a region that raised only when it is collected
+    gc.collect()  # older versions of torch leave a region that raised only when it is collected
 
     # inside DistributedDataParallel
     class Net(torch.nn.Module):
