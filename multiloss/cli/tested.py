@@ -1,7 +1,7 @@
 """The packages that this library works with, the versions that are tested, and what each enables.
 
 `multiloss doctor` prints them beside those that are installed. `tests/test_doctor.py` holds them to the files in
-`requirements/`, which the tests install, and the table in CONTRIBUTING.md to `table`.
+`requirements/`, which the tests install, and the table in docs/versions.md to `table`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OTHERS = (
 
 
 def table() -> str:
-    """The versions as a table in Markdown, for CONTRIBUTING.md."""
+    """The versions as a table in Markdown, for docs/versions.md."""
     lines = ["| package | each commit | oldest |", "|---|---|---|"]
     lines += [f"| {one.name} | {one.tested} | {one.oldest} |" for one in (*FRAMEWORKS, *OTHERS)]
     return "\n".join(lines)
