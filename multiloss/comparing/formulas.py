@@ -69,7 +69,7 @@ def _blank(e: Evidence, name: str) -> int | None:
         return int(e.sides[name].options["blank"])
     if "label_lengths" not in e.arrays:
         return None
-    empty = dataclasses.replace(e, arrays=e.arrays | {"label_lengths": np.zeros_like(e.arrays["label_lengths"])})
+    empty = dataclasses.replace(e, arrays={**e.arrays, "label_lengths": np.zeros_like(e.arrays["label_lengths"])})
     scores = _log_softmax(50.0 * np.eye(e.y_pred.shape[-1]))
     free = [k for k, row in enumerate(scores) if abs(empty.on(y_pred=row + 0 * e.y_pred).value(name)) < 1]
     return free[0] if len(free) == 1 else None
@@ -77,10 +77,9 @@ def _blank(e: Evidence, name: str) -> int | None:
 
 def blanks(e: Evidence) -> Iterator[str]:
     """CTC with another class as its blank, and what else differs."""
-    of = {name: _blank(e, name) for name in "ab"}
-    if None in of.values() or of["a"] == of["b"]:
+    i, j = _blank(e, "a"), _blank(e, "b")
+    if i is None or j is None or i == j:
         return
-    i, j = of.values()
 
     def exchanged(t: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         order = np.arange(p.shape[-1])

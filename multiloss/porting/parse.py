@@ -230,7 +230,7 @@ def _near(name: str, known: Mapping[str, Any]) -> str:
     library = module.partition(".")[0]
     near = sorted(alike, key=lambda one: (not one.startswith(module + "."), not one.startswith(library + ".")))
     if not any(one.startswith(library + ".") for one in near):
-        ported = {one.rpartition(".")[2]: one for one in reversed(known) if known[one].refusal is None}
+        ported = {one.rpartition(".")[2]: one for one in reversed([*known]) if known[one].refusal is None}
         near += [ported[one] for one in difflib.get_close_matches(last, ported, 4, 0.75)]
         ends = {end: of for end, of in ends.items() if known[of[0]].refusal is None}
         near += [one for end in difflib.get_close_matches(key, ends, 4, 0.6) for one in ends[end]]
