@@ -112,7 +112,7 @@ def fitted(
             return x
         full = tf.stack(wanted)
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), full, f"{name} does not fit {main}")]):
-            return tf.ensure_shape(_if(tf.equal(tf.shape(x), full), x), x.shape)
+            return tf.ensure_shape(_refused_unless(tf.equal(tf.shape(x), full), x), x.shape)
 
     inputs = {name: fit(name, x) for name, x in inputs.items()}
     first = next(name for name in inputs if how.has_samples(name) and not how.is_label(name))
@@ -123,7 +123,7 @@ def fitted(
     def spread(x: Array) -> Array:
         x = trailing(x, x.shape.rank, len(outer))
         fits = (tf.shape(x) == 1) | (tf.shape(x) == samples)  # XLA repeats 2 entries where 6 are wanted
-        x = _if(fits, x)
+        x = _refused_unless(fits, x)
         # Keras sums weights as they came, so one weight for several values stays one.
         ones = tf.constant([spec.reduction == KERAS_WEIGHTED and length == 1 for length in x.shape], tf.bool)
         return tf.broadcast_to(x, tf.where(ones, 1, samples))
@@ -133,14 +133,14 @@ def fitted(
     return inputs, weight, None if mask is None else spread(mask)
 
 
-def _if(fits: Array, x: Array) -> Array:
-    """x, if the length of each axis fits; else no shape, which is refused at run time, also by XLA, which drops
-    assertions."""
+def _refused_unless(fits: Array, x: Array) -> Array:
+    """x, if each of its lengths fits; else an error at run time, since no array has a length of -2. No optimiser drops
+    this, as XLA drops assertions."""
     return tf.ensure_shape(tf.reshape(x, tf.where(fits, tf.shape(x), -2)), x.shape)
 
 
 def rows_like(x: Array, main: Array) -> Array:
-    return _if(tf.equal(tf.shape(x), tf.shape(main)[:-1]), x)[..., None]
+    return _refused_unless(tf.equal(tf.shape(x), tf.shape(main)[:-1]), x)[..., None]
 
 
 def summed_to(x: Array, like: Array) -> Array:

@@ -46,7 +46,7 @@ def lovasz_softmax_gradient(
     p, inside, steps = _jaccard_steps(xp, y_true, y_pred, keep, axis, per_image)
     slope = steps * xp.sign(p - inside) * xp.expand_dims(_class_weight(xp, inside, classes), axis=-1)
     order = _order(y_pred, axis, per_image)
-    unknown = order.index(0) if axis % len(order) else 1  # the batch, whose length a graph may not know
+    unknown = order.index(0) if axis % len(order) else 1  # one length may be left to `reshape`: that of the batch
     moved = xp.reshape(slope, tuple(-1 if i == unknown else xp.class_count(y_pred, a) for i, a in enumerate(order)))
     return xp.permute_dims(moved, tuple(order.index(i) for i in range(len(order))))
 

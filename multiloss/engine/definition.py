@@ -44,7 +44,8 @@ class Definition:
         whole_batch: whether a loss "of_inputs" has one value for a batch, and not one for each sample.
         holds_constant: whether its gradient takes parts of the formula as constants, and so is not that of the value.
         arrange: `(xp, inputs, options) -> inputs` as `shapes` has them, if an option lets them come otherwise.
-        spread: inputs of the shape of the second that may also be one number, or one for each row of it.
+        spread: inputs of the shape of the second that may also be one number, one for each row of it, or of length 1
+            on some axes.
         example: inputs for the property tests, from a NumPy generator, if shapes and domains do not say enough.
         classes: whether `axis` holds the classes of a sample, of which there must be at least one.
         may_be_empty: letters of `shapes` whose length may be 0 (that of the samples always may).

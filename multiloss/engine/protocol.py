@@ -113,12 +113,12 @@ class Adapter(Protocol):
         other at run time. `how.names` says which lengths are the same (`multiloss.engine.layout`)."""
 
     def rows_like(self, x: Array, main: Array) -> Array:
-        """For lengths that are not known while tracing: x, one number for each row of `main`, with a last axis of
-        length 1."""
+        """Optional, for lengths that are not known while tracing: x, one number for each row of `main`, with a last
+        axis of length 1."""
 
     def summed_to(self, x: Array, like: Array) -> Array:
-        """For lengths that are not known while tracing: the derivative by `like`, one number for each row of x or with
-        lengths of 1, from x, the derivative by what it was broadcast to."""
+        """Optional, for lengths that are not known while tracing: x, the derivative by what `like` was broadcast to,
+        summed to the derivative by `like`, which has one number for each row of x or lengths of 1."""
 
     def centers_array(self, centers: Any, like: Array | None = None) -> Array:
         """A table of centers on the device of `like` (features): float64 if that is in double precision, else

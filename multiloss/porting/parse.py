@@ -134,7 +134,7 @@ def literal(node: ast.expr, name: str, constants: Mapping[str, ast.expr] | None 
         maker = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
         if maker in _ARRAYS and all(keyword.arg == "dtype" for keyword in node.keywords):
             inner = node.args[0]
-    if reduction := _REDUCTION.search(text_of(node)):
+    if isinstance(node, ast.Attribute) and (reduction := _REDUCTION.search(text_of(node))):
         return reduction[1].lower()
     try:
         return _constant(inner, constants or {})
